@@ -1,0 +1,338 @@
+//! The macros that declare sections, choices and kinds.
+
+use toml::{Table, Value};
+
+use crate::{Key, KeyPath, SettingsError, nearest};
+
+/// Declares a section of the config: a struct whose fields are keys.
+///
+/// Each field reads `name: Type = default;` or `name: Type = default, range;` where `range` comes from
+/// [`within`](crate::within), [`at_least`](crate::at_least) or [`above`](crate::above). An `Option` field
+/// with default `None` may be left out.
+#[macro_export]
+macro_rules! settings {
+    (
+        $(#[doc = $doc:literal])*
+        pub struct $name:ident {
+            $(
+                $(#[doc = $key_doc:literal])*
+                $key:ident : $type:ty = $default:expr $(, $range:expr)? ;
+            )*
+        }
+    ) => {
+        $(#[doc = $doc])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $name {
+            $( $(#[doc = $key_doc])* pub $key: $type, )*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $( $key: $default, )* }
+            }
+        }
+
+        impl $crate::Setting for $name {
+            fn read(value: &$crate::toml::Value, at: &$crate::KeyPath) -> Result<Self, $crate::SettingsError> {
+                let table = $crate::read_keys(value, at, &[$(stringify!($key)),*])?;
+                let mut this = Self::default();
+                $(
+                    if let Some(value) = table.get(stringify!($key)) {
+                        let at = at.join(stringify!($key));
+                        this.$key = <$type as $crate::Setting>::read(value, &at)?;
+                        $( $crate::Setting::check(&this.$key, &$range, &at)?; )?
+                    }
+                )*
+                Ok(this)
+            }
+
+            fn write(&self) -> Option<$crate::toml::Value> {
+                let mut table = $crate::toml::Table::new();
+                $(
+                    if let Some(value) = $crate::Setting::write(&self.$key) {
+                        table.insert(stringify!($key).into(), value);
+                    }
+                )*
+                Some($crate::toml::Value::Table(table))
+            }
+
+            fn schema() -> $crate::Schema {
+                let defaults = Self::default();
+                $crate::Schema::Section(vec![$(
+                    $crate::Key {
+                        name: stringify!($key),
+                        doc: concat!($($key_doc, "\n"),*).trim().into(),
+                        schema: <$type as $crate::Setting>::schema(),
+                        default: match $crate::Setting::write(&defaults.$key) {
+                            Some(value) => value.to_string(),
+                            None => String::new(),
+                        },
+                        range: { #[allow(unused_mut, unused_assignments)] { let mut range: Option<String> = None; $( range = Some($range.to_string()); )? range } },
+                    }
+                ),*])
+            }
+        }
+
+        $crate::serde_through_toml!($name);
+    };
+}
+
+/// Declares a key that takes one of several words: an enum without data.
+#[macro_export]
+macro_rules! choice {
+    (
+        $(#[doc = $doc:literal])*
+        pub enum $name:ident {
+            $(
+                $(#[doc = $variant_doc:literal])*
+                $variant:ident = $word:literal $(| $alias:literal)*
+            ),* $(,)?
+        }
+    ) => {
+        $(#[doc = $doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $( $(#[doc = $variant_doc])* $variant, )*
+        }
+
+        impl $name {
+            /// Every value, in the order of its declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The word that stands for this value in a config.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+
+            /// What this value means.
+            pub fn doc(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($variant_doc, "\n"),*).trim()),* }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+
+            fn from_str(word: &str) -> Result<Self, String> {
+                match word {
+                    $($word $(| $alias)* => Ok(Self::$variant),)*
+                    _ => Err(format!("expected one of {}", [$($word),*].join(", "))),
+                }
+            }
+        }
+
+        impl $crate::Setting for $name {
+            fn read(value: &$crate::toml::Value, at: &$crate::KeyPath) -> Result<Self, $crate::SettingsError> {
+                let words = [$($word),*];
+                let Some(word) = value.as_str() else {
+                    return Err($crate::SettingsError::wrong_type(at, value, format!("one of {}", words.join(", "))));
+                };
+                word.parse().map_err(|_: String| $crate::SettingsError::unknown_choice(at, word, &words))
+            }
+
+            fn write(&self) -> Option<$crate::toml::Value> {
+                Some(self.as_str().into())
+            }
+
+            fn schema() -> $crate::Schema {
+                $crate::Schema::Value([$(concat!("\"", $word, "\"")),*].join(" | "))
+            }
+        }
+
+        $crate::serde_through_toml!($name);
+    };
+}
+
+/// Declares a section whose `kind` key decides which other keys it has: an enum of sections.
+///
+/// Each line reads `Variant(SectionType) = "kind",` with optional aliases: `= "cosface" | "am_softmax"`.
+/// The first line is the default.
+#[macro_export]
+macro_rules! kinds {
+    (
+        $(#[doc = $doc:literal])*
+        pub enum $name:ident {
+            $(
+                $(#[doc = $variant_doc:literal])*
+                $variant:ident($config:ty) = $kind:literal $(| $alias:literal)*
+            ),* $(,)?
+        }
+    ) => {
+        $(#[doc = $doc])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum $name {
+            $( $(#[doc = $variant_doc])* $variant($config), )*
+        }
+
+        impl $name {
+            /// Every kind, in the order of its declaration.
+            pub const KINDS: &'static [&'static str] = &[$($kind),*];
+
+            /// The value of the `kind` key.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $kind),* }
+            }
+
+            /// The kind called `kind`, with every other key at its default.
+            pub fn of_kind(kind: &str) -> Option<Self> {
+                match kind {
+                    $($kind $(| $alias)* => Some(Self::$variant(<$config>::default())),)*
+                    _ => None,
+                }
+            }
+        }
+
+        impl $crate::Setting for $name {
+            fn read(value: &$crate::toml::Value, at: &$crate::KeyPath) -> Result<Self, $crate::SettingsError> {
+                let $crate::Schema::Kinds(kinds) = Self::schema() else { unreachable!("declared as kinds") };
+                let (kind, rest) = $crate::split_kind(value, at, &kinds)?;
+                match kind {
+                    $($kind => <$config as $crate::Setting>::read(&rest, at).map(Self::$variant),)*
+                    _ => unreachable!("split_kind returns a declared kind"),
+                }
+            }
+
+            fn write(&self) -> Option<$crate::toml::Value> {
+                match self {
+                    $(Self::$variant(config) => {
+                        let mut table = $crate::toml::Table::new();
+                        table.insert("kind".into(), $kind.into());
+                        if let Some($crate::toml::Value::Table(rest)) = $crate::Setting::write(config) {
+                            table.extend(rest);
+                        }
+                        Some($crate::toml::Value::Table(table))
+                    })*
+                }
+            }
+
+            fn schema() -> $crate::Schema {
+                $crate::Schema::Kinds(vec![$(
+                    $crate::Kind {
+                        name: $kind,
+                        aliases: &[$($alias),*],
+                        doc: concat!($($variant_doc, "\n"),*).trim().into(),
+                        keys: $crate::declared_keys::<$config>(),
+                    }
+                ),*])
+            }
+        }
+
+        $crate::serde_through_toml!($name);
+    };
+}
+
+/// Serde for a [`Setting`](crate::Setting), through its TOML value.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! serde_through_toml {
+    ($name:ident) => {
+        impl $crate::serde::Serialize for $name {
+            fn serialize<S: $crate::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                $crate::serde::Serialize::serialize(&$crate::Setting::write(self), serializer)
+            }
+        }
+
+        impl<'de> $crate::serde::Deserialize<'de> for $name {
+            fn deserialize<D: $crate::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let value = <$crate::toml::Value as $crate::serde::Deserialize>::deserialize(deserializer)?;
+                <Self as $crate::Setting>::read(&value, &$crate::KeyPath::default())
+                    .map_err(<D::Error as $crate::serde::de::Error>::custom)
+            }
+        }
+    };
+}
+
+/// The keys of a section type.
+pub fn declared_keys<T: crate::Setting>() -> Vec<Key> {
+    match T::schema() {
+        crate::Schema::Section(keys) => keys,
+        _ => Vec::new(),
+    }
+}
+
+/// The table at `at`, after a check that it has no keys but `known`.
+pub fn read_keys<'a>(value: &'a Value, at: &KeyPath, known: &[&str]) -> Result<&'a Table, SettingsError> {
+    let Value::Table(table) = value else {
+        return Err(SettingsError::wrong_type(at, value, format!("a table, written [{at}]")));
+    };
+    for key in table.keys() {
+        if !known.contains(&key.as_str()) {
+            let hint = match nearest(key, known.iter().copied()) {
+                Some(near) => format!("did you mean {}?", at.join(near)),
+                None if known.is_empty() => "it takes none".into(),
+                None => format!("the keys are {}", known.join(", ")),
+            };
+            return Err(SettingsError::UnknownKey { key: at.join(key), hint });
+        }
+    }
+    Ok(table)
+}
+
+/// The kind of the table at `at`, and its other keys; a key that only another kind has is named as such.
+#[doc(hidden)]
+pub fn split_kind(
+    value: &Value,
+    at: &KeyPath,
+    kinds: &[crate::Kind],
+) -> Result<(&'static str, Value), SettingsError> {
+    let Value::Table(table) = value else {
+        return Err(SettingsError::wrong_type(
+            at,
+            value,
+            format!("a table, written [{at}], with the key kind"),
+        ));
+    };
+    let names: Vec<_> = kinds.iter().map(|k| k.name).collect();
+    let kind_key = at.join("kind");
+    let kind = match table.get("kind") {
+        None => {
+            return Err(SettingsError::Missing {
+                key: kind_key,
+                expected: format!("it is one of {}", names.join(", ")),
+            });
+        }
+        Some(Value::String(word)) => kinds
+            .iter()
+            .find(|k| k.name == word || k.aliases.contains(&word.as_str()))
+            .ok_or_else(|| SettingsError::unknown_choice(&kind_key, word, &names))?,
+        Some(other) => {
+            return Err(SettingsError::wrong_type(&kind_key, other, format!("one of {}", names.join(", "))));
+        }
+    };
+    let mut rest = table.clone();
+    rest.remove("kind");
+    for key in rest.keys() {
+        if kind.keys.iter().any(|k| k.name == key) {
+            continue;
+        }
+        let others: Vec<_> =
+            kinds.iter().filter(|k| k.keys.iter().any(|k| k.name == key)).map(|k| k.name).collect();
+        if !others.is_empty() {
+            return Err(SettingsError::NoEffect {
+                key: at.join(key),
+                kind_key,
+                kind: kind.name.into(),
+                belongs_to: others.join(", "),
+            });
+        }
+    }
+    Ok((kind.name, Value::Table(rest)))
+}
+
+impl SettingsError {
+    /// A [`SettingsError::UnknownChoice`] at `key`.
+    #[doc(hidden)]
+    pub fn unknown_choice(key: &KeyPath, found: &str, choices: &[&str]) -> Self {
+        let hint = match nearest(found, choices.iter().copied()) {
+            Some(near) => format!("; did you mean \"{near}\"?"),
+            None => String::new(),
+        };
+        Self::UnknownChoice { key: key.clone(), found: found.into(), choices: choices.join(", "), hint }
+    }
+}

@@ -1,0 +1,107 @@
+//! What can be wrong with a config, each as one sentence.
+
+use crate::setting::KeyPath;
+
+/// A key or value that a config must not hold, and what would be right.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SettingsError {
+    /// A key that the section does not have.
+    #[error("{key} is not a key of this section; {hint}")]
+    UnknownKey {
+        /// The key as written.
+        key: KeyPath,
+        /// The nearest valid key, or all of them.
+        hint: String,
+    },
+    /// A key that exists for another `kind` of this section only.
+    #[error("{key} has no effect with {kind_key} = \"{kind}\"; it belongs to {belongs_to}")]
+    NoEffect {
+        /// The key as written.
+        key: KeyPath,
+        /// The `kind` key that decides.
+        kind_key: KeyPath,
+        /// Its value.
+        kind: String,
+        /// The kinds that have the key.
+        belongs_to: String,
+    },
+    /// A value of another type than the key takes.
+    #[error("{key} is {found}; it must be {expected}")]
+    WrongType {
+        /// The key.
+        key: KeyPath,
+        /// What the file says.
+        found: String,
+        /// What the key takes.
+        expected: String,
+    },
+    /// A number outside the range of its key.
+    #[error("{key} is {found}; it must be {range}")]
+    OutOfRange {
+        /// The key.
+        key: KeyPath,
+        /// The value.
+        found: String,
+        /// The range, in words.
+        range: String,
+    },
+    /// A word that is none of those the key takes.
+    #[error("{key} is \"{found}\"; it must be one of {choices}{hint}")]
+    UnknownChoice {
+        /// The key.
+        key: KeyPath,
+        /// The word.
+        found: String,
+        /// All valid words.
+        choices: String,
+        /// The nearest of them, if one is near.
+        hint: String,
+    },
+    /// A key that has no default and is missing.
+    #[error("{key} is missing; {expected}")]
+    Missing {
+        /// The key.
+        key: KeyPath,
+        /// What to write.
+        expected: String,
+    },
+    /// Keys or values that do not go together.
+    #[error("{key} {problem}")]
+    Conflict {
+        /// The key to change.
+        key: KeyPath,
+        /// What is wrong with it and what would be right.
+        problem: String,
+    },
+    /// A `--set` argument that is not `key=value`.
+    #[error("--set {argument} is not of the form section.key=value")]
+    MalformedOverride {
+        /// The argument.
+        argument: String,
+    },
+}
+
+impl SettingsError {
+    /// A [`SettingsError::Conflict`] at `key`.
+    pub fn conflict(key: impl Into<KeyPath>, problem: impl Into<String>) -> Self {
+        Self::Conflict { key: key.into(), problem: problem.into() }
+    }
+
+    /// A [`SettingsError::WrongType`] at `key` for the value found there.
+    pub fn wrong_type(key: &KeyPath, found: &toml::Value, expected: impl Into<String>) -> Self {
+        Self::WrongType { key: key.clone(), found: describe(found), expected: expected.into() }
+    }
+}
+
+/// A value as a person would name it: `the text "abc"`, `the number 3`.
+fn describe(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(s) => format!("the text \"{s}\""),
+        toml::Value::Integer(i) => format!("the whole number {i}"),
+        toml::Value::Float(f) => format!("the number {f}"),
+        toml::Value::Boolean(b) => format!("{b}"),
+        toml::Value::Datetime(d) => format!("the date {d}"),
+        toml::Value::Array(_) => "a list".into(),
+        toml::Value::Table(_) => "a table".into(),
+    }
+}

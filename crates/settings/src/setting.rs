@@ -1,0 +1,246 @@
+//! The types a key can have, how they are read, written and described.
+
+use std::{fmt, path::PathBuf};
+
+use toml::Value;
+
+use crate::{Range, Schema, SettingsError};
+
+/// Where in the config a key is, such as `head.margin` or `evaluation.0.pairs`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeyPath(String);
+
+impl KeyPath {
+    /// The key `name` below this one.
+    pub fn join(&self, name: impl fmt::Display) -> Self {
+        if self.0.is_empty() { Self(name.to_string()) } else { Self(format!("{}.{name}", self.0)) }
+    }
+}
+
+impl From<&str> for KeyPath {
+    fn from(path: &str) -> Self {
+        Self(path.into())
+    }
+}
+
+impl From<String> for KeyPath {
+    fn from(path: String) -> Self {
+        Self(path)
+    }
+}
+
+impl From<&KeyPath> for KeyPath {
+    fn from(path: &KeyPath) -> Self {
+        path.clone()
+    }
+}
+
+impl fmt::Display for KeyPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A value of a config key.
+///
+/// Implemented for numbers, text, paths, `bool`, pairs, `Option`, `Vec` and everything declared with
+/// [`settings!`](crate::settings), [`choice!`](crate::choice) and [`kinds!`](crate::kinds).
+pub trait Setting: Sized {
+    /// Reads the value found at `at`.
+    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError>;
+
+    /// The value as it would be written; `None` for an absent optional value.
+    fn write(&self) -> Option<Value>;
+
+    /// What the value may be.
+    fn schema() -> Schema;
+
+    /// Checks a number, or each number of a composed value, against the range of its key.
+    fn check(&self, _range: &Range, _at: &KeyPath) -> Result<(), SettingsError> {
+        Ok(())
+    }
+}
+
+fn check_number(value: f64, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
+    if range.contains(value) {
+        return Ok(());
+    }
+    Err(SettingsError::OutOfRange { key: at.clone(), found: value.to_string(), range: range.to_string() })
+}
+
+impl Setting for f64 {
+    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
+        match value {
+            Value::Float(f) if f.is_finite() => Ok(*f),
+            Value::Integer(i) => Ok(*i as f64),
+            other => Err(SettingsError::wrong_type(at, other, "a finite number")),
+        }
+    }
+
+    fn write(&self) -> Option<Value> {
+        Some(Value::Float(*self))
+    }
+
+    fn schema() -> Schema {
+        Schema::Value("number".into())
+    }
+
+    fn check(&self, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
+        check_number(*self, range, at)
+    }
+}
+
+macro_rules! whole_number {
+    ($($type:ty),*) => {$(
+        impl Setting for $type {
+            fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
+                let Value::Integer(i) = value else {
+                    return Err(SettingsError::wrong_type(at, value, "a whole number"));
+                };
+                // TOML integers are i64, so the upper bound of what can be written is i64::MAX.
+                <$type>::try_from(*i).map_err(|_| SettingsError::OutOfRange {
+                    key: at.clone(),
+                    found: i.to_string(),
+                    range: "a whole number, 0 or more".into(),
+                })
+            }
+
+            fn write(&self) -> Option<Value> {
+                Some(Value::Integer(i64::try_from(*self).unwrap_or(i64::MAX)))
+            }
+
+            fn schema() -> Schema {
+                Schema::Value("whole number".into())
+            }
+
+            fn check(&self, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
+                check_number(*self as f64, range, at)
+            }
+        }
+    )*};
+}
+whole_number!(usize, u64);
+
+impl Setting for bool {
+    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
+        value.as_bool().ok_or_else(|| SettingsError::wrong_type(at, value, "true or false"))
+    }
+
+    fn write(&self) -> Option<Value> {
+        Some(Value::Boolean(*self))
+    }
+
+    fn schema() -> Schema {
+        Schema::Value("true | false".into())
+    }
+}
+
+impl Setting for String {
+    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
+        value
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| SettingsError::wrong_type(at, value, "text in quotes"))
+    }
+
+    fn write(&self) -> Option<Value> {
+        Some(Value::String(self.clone()))
+    }
+
+    fn schema() -> Schema {
+        Schema::Value("text".into())
+    }
+}
+
+impl Setting for PathBuf {
+    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
+        match value.as_str() {
+            Some(path) => Ok(PathBuf::from(path)),
+            None => Err(SettingsError::wrong_type(at, value, "a path in quotes")),
+        }
+    }
+
+    fn write(&self) -> Option<Value> {
+        Some(Value::String(self.to_string_lossy().into_owned()))
+    }
+
+    fn schema() -> Schema {
+        Schema::Value("path".into())
+    }
+}
+
+impl<T: Setting> Setting for Option<T> {
+    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
+        T::read(value, at).map(Some)
+    }
+
+    fn write(&self) -> Option<Value> {
+        self.as_ref().and_then(T::write)
+    }
+
+    fn schema() -> Schema {
+        T::schema()
+    }
+
+    fn check(&self, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
+        self.as_ref().map_or(Ok(()), |value| value.check(range, at))
+    }
+}
+
+impl<T: Setting> Setting for Vec<T> {
+    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
+        let Value::Array(items) = value else {
+            return Err(SettingsError::wrong_type(at, value, "a list"));
+        };
+        items.iter().enumerate().map(|(i, item)| T::read(item, &at.join(i))).collect()
+    }
+
+    fn write(&self) -> Option<Value> {
+        Some(Value::Array(self.iter().filter_map(T::write).collect()))
+    }
+
+    fn schema() -> Schema {
+        match T::schema() {
+            Schema::Value(name) => Schema::Value(format!("list of {name}")),
+            other => Schema::List(Box::new(other)),
+        }
+    }
+
+    fn check(&self, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
+        self.iter().enumerate().try_for_each(|(i, item)| item.check(range, &at.join(i)))
+    }
+}
+
+impl<T: Setting> Setting for [T; 2] {
+    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
+        match value.as_array().map(Vec::as_slice) {
+            Some([a, b]) => Ok([T::read(a, &at.join(0))?, T::read(b, &at.join(1))?]),
+            _ => Err(SettingsError::wrong_type(at, value, "a list of two values")),
+        }
+    }
+
+    fn write(&self) -> Option<Value> {
+        Some(Value::Array(self.iter().filter_map(T::write).collect()))
+    }
+
+    fn schema() -> Schema {
+        match T::schema() {
+            Schema::Value(name) => Schema::Value(format!("[{name}, {name}]")),
+            other => other,
+        }
+    }
+
+    fn check(&self, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
+        self.iter().try_for_each(|item| item.check(range, at))
+    }
+}
+
+/// The candidate most like `word`, if any is near enough to be what was meant.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (candidate, strsim::damerau_levenshtein(word, candidate)))
+        .filter(|(candidate, distance)| *distance * 2 <= candidate.len().max(word.len()))
+        .min_by_key(|(_, distance)| *distance)
+        .map(|(candidate, _)| candidate)
+}
