@@ -1,1 +1,109 @@
-fn main() {}
+//! The `facegrad` program: arguments, printing, exit codes. It knows nothing of tensors.
+
+mod data;
+mod devices;
+mod eval;
+mod explain;
+mod failure;
+mod progress;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use facegrad_devices::Backend;
+
+use failure::Failure;
+
+/// Train, evaluate and ship face-recognition embedding models from one binary.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong input, 130 stopped by Ctrl-C with everything saved.
+#[derive(Parser)]
+#[command(name = "facegrad", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a model from a config file, or continue a run.
+    Train(train::Args),
+    /// Measure a model on pairs of images.
+    Eval(eval::Args),
+    /// Make and check data.
+    #[command(subcommand)]
+    Data(data::Command),
+    /// Tell what a config section, head or backbone is: keys, defaults, ranges, formula, source.
+    Explain(explain::Args),
+    /// List backends and graphics adapters, and which would be used.
+    Devices(devices::Args),
+    /// Print a completion script for a shell.
+    #[command(
+        after_help = "Example: facegrad completions bash > ~/.local/share/bash-completion/completions/facegrad"
+    )]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What computes: shared by every verb that does.
+#[derive(clap::Args, Clone)]
+struct DeviceArgs {
+    /// flex or ndarray on the CPU, wgpu on a graphics card; default flex, or what a resumed run used.
+    #[arg(long, value_parser = backend)]
+    backend: Option<Backend>,
+    /// A graphics adapter by part of its name, or by kind: "discrete GPU", "software".
+    #[arg(long)]
+    adapter: Option<String>,
+}
+
+fn backend(word: &str) -> Result<Backend, String> {
+    word.parse()
+}
+
+impl DeviceArgs {
+    fn choose(&self, otherwise: Backend) -> Result<facegrad_devices::Chosen, Failure> {
+        let backend = self.backend.unwrap_or(otherwise);
+        facegrad_devices::choose(backend, self.adapter.as_deref()).map_err(Failure::input)
+    }
+}
+
+/// The backend when none is named: flex where it is built in.
+fn default_backend() -> Backend {
+    Backend::built_in()[0]
+}
+
+fn main() -> ExitCode {
+    // Before any thread: Burn looks here for the device of tensors that name none.
+    // SAFETY: no other thread runs yet.
+    unsafe { std::env::set_var("BURN_DEVICE", default_backend().as_str()) };
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Train(args) => train::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Data(command) => data::run(command),
+        Command::Explain(args) => explain::run(args),
+        Command::Devices(args) => devices::run(args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "facegrad", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    result.unwrap_or_else(|failure| {
+        eprintln!("error: {failure}");
+        failure.code()
+    })
+}
+
+/// Prints a line to standard output; a reader that has gone away (`| head`) ends the program quietly.
+#[macro_export]
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        if writeln!(std::io::stdout(), $($text)*).is_err() {
+            std::process::exit(0);
+        }
+    }};
+}

@@ -4,8 +4,24 @@
 //! The loader turns a source into batches of bytes in an order, and with an augmentation, that depend on
 //! (seed, epoch, index) only. Nothing here knows of tensors or models.
 
+mod augment;
+mod contact_sheet;
+pub mod decode;
+pub mod folder;
+pub mod loader;
 mod picture;
+mod resize;
 mod source;
+mod sources;
+pub mod synthetic;
 
+pub use augment::{AugmentationConfig, plain};
+pub use contact_sheet::{
+    ImageFormat, WriteError, WrittenFolder, contact_sheet, synthetic_sheet, write_folder, write_png,
+};
+pub use folder::{FaceFolder, FolderConfig};
+pub use loader::{Batch, Loader, LoaderConfig, Plan, load_plain};
 pub use picture::Picture;
 pub use source::{FaceError, FaceSource};
+pub use sources::{Opened, SourceConfig, SourceError};
+pub use synthetic::{SyntheticConfig, SyntheticFaces};

@@ -67,7 +67,7 @@ macro_rules! settings {
                             Some(value) => value.to_string(),
                             None => String::new(),
                         },
-                        range: { #[allow(unused_mut, unused_assignments)] { let mut range: Option<String> = None; $( range = Some($range.to_string()); )? range } },
+                        range: None $( .or(Some($range.to_string())) )?,
                     }
                 ),*])
             }
@@ -170,6 +170,7 @@ macro_rules! kinds {
             $( $(#[doc = $variant_doc])* $variant($config), )*
         }
 
+        #[allow(dead_code)]
         impl $name {
             /// Every kind, in the order of its declaration.
             pub const KINDS: &'static [&'static str] = &[$($kind),*];

@@ -65,6 +65,16 @@ pub enum SettingsError {
         /// What to write.
         expected: String,
     },
+    /// A path that refers to an environment variable which is not set.
+    #[error(
+        "{key} refers to the environment variable {variable}, which is not set; set it, or give the path with --set {key}=PATH"
+    )]
+    UnsetVariable {
+        /// The key.
+        key: KeyPath,
+        /// The variable.
+        variable: String,
+    },
     /// Keys or values that do not go together.
     #[error("{key} {problem}")]
     Conflict {

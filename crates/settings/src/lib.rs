@@ -51,4 +51,6 @@ pub use schema::{Key, Kind, Schema};
 pub use setting::{KeyPath, Setting, nearest};
 
 #[doc(hidden)]
-pub use {serde, toml};
+pub use serde;
+/// The TOML library whose values settings are read from.
+pub use toml;

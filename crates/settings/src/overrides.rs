@@ -111,8 +111,10 @@ mod tests {
     use crate::{Setting, kinds, settings, within};
 
     settings! {
-        /// No keys.
+        /// No margin.
         pub struct Plain {
+            /// Whether there is a bias.
+            bias: bool = true;
         }
     }
     settings! {
@@ -140,6 +142,8 @@ mod tests {
             sizes: Vec<usize> = vec![1, 2];
             /// A name.
             name: Option<String> = None;
+            /// A place.
+            place: std::path::PathBuf = std::path::PathBuf::new();
         }
     }
 
@@ -162,7 +166,7 @@ mod tests {
     fn changing_the_kind_leaves_out_the_keys_it_lacks() {
         let (root, left_out) =
             resolve("[head]\nkind = \"margin\"\nmargin = 0.1", &["head.kind=plain"]).unwrap();
-        assert_eq!(root.head, Head::Plain(Plain {}));
+        assert_eq!(root.head, Head::Plain(Plain::default()));
         assert_eq!(left_out, [LeftOut { key: "head.margin".into(), kind: "plain".into() }]);
     }
 
@@ -204,6 +208,18 @@ mod tests {
             let text = if sets.first().is_some_and(|s| s.starts_with("sizes")) { "sizes=[]" } else { text };
             assert_eq!(resolve(text, sets).unwrap_err().to_string(), sentence);
         }
+    }
+
+    #[test]
+    fn a_path_takes_in_environment_variables() {
+        let home = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+        let (root, _) = resolve("place = '${CARGO_MANIFEST_DIR}/x${'", &[]).unwrap();
+        assert_eq!(root.place, std::path::PathBuf::from(format!("{home}/x${{")));
+        let error = resolve("place = '${FACEGRAD_ABSENT}/x'", &[]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("place refers to the environment variable FACEGRAD_ABSENT, which"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Setting for String {
 impl Setting for PathBuf {
     fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
         match value.as_str() {
-            Some(path) => Ok(PathBuf::from(path)),
+            Some(path) => expand(path, at).map(PathBuf::from),
             None => Err(SettingsError::wrong_type(at, value, "a path in quotes")),
         }
     }
@@ -167,6 +167,21 @@ impl Setting for PathBuf {
     fn schema() -> Schema {
         Schema::Value("path".into())
     }
+}
+
+/// Replaces each `${NAME}` of a path by that environment variable.
+fn expand(path: &str, at: &KeyPath) -> Result<String, SettingsError> {
+    let mut expanded = String::new();
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once("${") {
+        let Some((name, behind)) = after.split_once('}') else { break };
+        let value = std::env::var(name)
+            .map_err(|_| SettingsError::UnsetVariable { key: at.clone(), variable: name.into() })?;
+        expanded.push_str(before);
+        expanded.push_str(&value);
+        rest = behind;
+    }
+    Ok(expanded + rest)
 }
 
 impl<T: Setting> Setting for Option<T> {

@@ -1,0 +1,278 @@
+use burn::{
+    module::{ModuleVisitor, Param},
+    tensor::TensorData,
+};
+use facegrad_random::{Purpose, Stream};
+
+use super::*;
+
+fn config(text: &str) -> BackboneConfig {
+    BackboneConfig::read(&toml::Value::Table(text.parse().unwrap()), &"backbone".into()).unwrap()
+}
+
+fn of_kind(kind: &str) -> BackboneConfig {
+    BackboneConfig::of_kind(kind).unwrap()
+}
+
+fn nano() -> BackboneConfig {
+    of_kind("nano")
+}
+
+/// Images of noise, uniform in −1 to 1.
+fn images(shape: [usize; 4], device: &Device) -> Tensor<4> {
+    let mut stream = Stream::new(1, Purpose::Network, 0, 0);
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.range(-1.0, 1.0)).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec().unwrap()
+}
+
+fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        // Written so that NaN fails.
+        assert!((found - expected).abs() <= tolerance, "{found} is not {expected}");
+    }
+}
+
+/// Names and element counts of the parameters, running statistics left out.
+#[derive(Default)]
+struct Parameters {
+    path: Vec<String>,
+    /// Only those that are, or are not, trained. To ask draws the weights, so counting leaves it `None`.
+    trained: Option<bool>,
+    found: Vec<(String, usize)>,
+}
+
+impl Parameters {
+    fn of(backbone: &Backbone, trained: Option<bool>) -> Vec<(String, usize)> {
+        let mut this = Self { trained, ..Self::default() };
+        backbone.visit(&mut this);
+        this.found
+    }
+}
+
+impl ModuleVisitor for Parameters {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let name = self.path.join(".");
+        let wanted = self.trained.is_none_or(|trained| param.is_require_grad() == trained);
+        if wanted && !name.contains("running") {
+            self.found.push((name, param.lazy_shape().num_elements()));
+        }
+    }
+}
+
+#[test]
+fn costs_are_those_of_the_literature() {
+    // Millions of parameters, 10^9 multiply-adds, at 112x112 with 512 numbers an embedding.
+    let expected = [
+        ("iresnet18", 24.03, 2.61),
+        ("iresnet34", 34.14, 4.46),
+        ("iresnet50", 43.59, 6.31),
+        ("iresnet100", 65.16, 12.09),
+        ("iresnet200", 118.83, 23.42),
+        ("mobilefacenet", 1.20, 0.221),
+        ("mobilefacenet_mbf", 2.06, 0.438),
+        ("sfnet4", 14.4, 0.19),
+        ("sfnet10", 17.1, 0.89),
+        ("sfnet20", 24.5, 2.04),
+        ("sfnet36", 34.6, 3.89),
+        ("sfnet64", 50.0, 7.13),
+    ];
+    for (kind, parameters, multiply_adds) in expected {
+        let cost = of_kind(kind).cost([112, 112]).unwrap();
+        let millions = cost.parameters as f64 / 1e6;
+        let billions = cost.multiply_adds as f64 / 1e9;
+        let places: f64 = if kind.starts_with("sfnet") { 0.05 } else { 0.005 };
+        assert!((millions - parameters).abs() <= places, "{kind}: {millions} M parameters");
+        let places: f64 = if kind.starts_with("mobile") { 0.0005 } else { 0.005 };
+        assert!((billions - multiply_adds).abs() <= places, "{kind}: {billions} G multiply-adds");
+    }
+    let millions = nano().cost([112, 112]).unwrap().parameters as f64 / 1e6;
+    assert!((millions - 2.28).abs() <= 0.005, "nano: {millions} M parameters");
+    assert_eq!(table([112, 112]).len(), BackboneConfig::KINDS.len());
+}
+
+#[test]
+fn counted_parameters_are_those_of_the_module() {
+    for kind in BackboneConfig::KINDS {
+        for input in [[112, 112], [64, 48]] {
+            let config = of_kind(kind);
+            let backbone = config.init(input, 0, &Device::flex()).unwrap();
+            let counted: usize = Parameters::of(&backbone, None).iter().map(|(_, count)| count).sum();
+            assert_eq!(counted as u64, config.cost(input).unwrap().parameters, "{kind}");
+        }
+    }
+}
+
+#[test]
+fn embeddings_have_their_shape_at_every_image_size() {
+    let device = Device::flex();
+    for (text, input, size) in [
+        ("kind = \"nano\"", [112, 112], 256),
+        ("kind = \"nano\"\nstem_stride = 1\nembedding = 64\nwidth = 0.5", [64, 64], 64),
+        ("kind = \"mobilefacenet\"", [112, 96], 512),
+        ("kind = \"mobilefacenet_mbf\"", [64, 64], 512),
+        ("kind = \"sfnet10\"", [112, 96], 512),
+        ("kind = \"iresnet18\"\nactivation = \"relu\"\nembedding = 128", [112, 96], 128),
+    ] {
+        let config = config(text);
+        let backbone = config.init(input, 0, &device).unwrap();
+        let output = backbone.valid().forward(images([2, 3, input[0], input[1]], &device));
+        assert_eq!(output.dims(), [2, size], "{text}");
+        assert_eq!((backbone.embedding_size(), config.embedding_size()), (size, size));
+        assert!(values(output).iter().all(|x| x.is_finite()), "{text}");
+    }
+}
+
+#[test]
+fn every_trained_parameter_gets_a_gradient() {
+    let device = Device::flex().autodiff();
+    for kind in ["nano", "mobilefacenet", "mobilefacenet_mbf", "sfnet20", "iresnet18"] {
+        let backbone = of_kind(kind).init([32, 32], 0, &device).unwrap();
+        let output = backbone.forward(images([4, 3, 32, 32], &device));
+        // The sum of a normalised batch is constant, so weigh it.
+        let weights = images([1, 4, 1, backbone.embedding_size()], &device).reshape(output.dims());
+        let mut gradients = Gradients { gradients: (output * weights).sum().backward(), found: Vec::new() };
+        backbone.visit(&mut gradients);
+        let trained = Parameters::of(&backbone, Some(true));
+        assert_eq!(trained.len(), gradients.found.len(), "{kind}");
+        for ((name, _), norm) in trained.iter().zip(&gradients.found) {
+            assert!(norm.is_finite() && *norm > 0.0, "{kind}: {name} has a gradient of norm {norm}");
+        }
+        let all = Parameters::of(&backbone, None).len();
+        let held = if kind == "nano" || kind == "iresnet18" { 1 } else { 0 };
+        assert_eq!(all - trained.len(), held, "{kind}");
+    }
+}
+
+struct Gradients {
+    gradients: burn::tensor::Gradients,
+    found: Vec<f32>,
+}
+
+impl ModuleVisitor for Gradients {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.is_require_grad() {
+            let gradient = param.val().grad(&self.gradients);
+            self.found.push(gradient.map_or(f32::NAN, |g| g.square().sum().sqrt().into_scalar()));
+        }
+    }
+}
+
+#[test]
+fn the_scale_of_the_embedding_stays_held_through_a_round_trip_to_evaluation() {
+    let device = Device::flex().autodiff();
+    let backbone = nano().init([32, 32], 0, &device).unwrap();
+    for backbone in [backbone.valid().train(), backbone] {
+        assert_eq!(Parameters::of(&backbone, Some(false)), [("embed.norm.gamma".to_string(), 256)]);
+    }
+}
+
+#[test]
+fn an_evaluated_embedding_depends_on_its_own_image_only() {
+    let device = Device::flex();
+    let training = nano().init([32, 32], 0, &device.clone().autodiff()).unwrap();
+    // One training pass, so that the running statistics are not those of a fresh network.
+    training.forward(images([8, 3, 32, 32], &device.clone().autodiff()));
+    let backbone = training.valid();
+    let batch = images([5, 3, 32, 32], &device);
+    let together = values(backbone.forward(batch.clone()));
+    assert_eq!(together, values(backbone.forward(batch.clone())));
+    let alone: Vec<f32> =
+        (0..5).flat_map(|i| values(backbone.forward(batch.clone().narrow(0, i, 1)))).collect();
+    assert_close(&alone, &together, 1e-4);
+    assert!(together[..256] != together[256..512], "two images, one embedding");
+}
+
+#[test]
+fn the_seed_decides_the_weights() {
+    let device = Device::flex();
+    let output = |seed, device: &Device| {
+        let backbone = nano().init([32, 32], seed, device).unwrap();
+        values(backbone.valid().forward(images([1, 3, 32, 32], &Device::flex())))
+    };
+    let base = output(1, &device);
+    assert_eq!(base, output(1, &device.clone().autodiff()));
+    device.seed(9);
+    assert_eq!(base, output(1, &device), "the random state of the device plays no part");
+    assert_ne!(base, output(2, &device));
+}
+
+#[test]
+fn dropout_acts_in_training_only() {
+    let device = Device::flex();
+    let training = device.clone().autodiff();
+    let with = |dropout: &str| {
+        // The network without normalisation, so that training differs from evaluation by dropout alone.
+        let config = config(&format!("kind = \"sfnet4\"\ndropout = {dropout}"));
+        config.init([32, 32], 0, &training).unwrap()
+    };
+    let (dropping, keeping) = (with("0.5"), with("0.0"));
+    let batch = images([2, 3, 32, 32], &device);
+    let evaluated = values(dropping.valid().forward(batch.clone()));
+    assert_eq!(evaluated, values(keeping.valid().forward(batch.clone())));
+    let trained = |backbone: &Backbone| values(backbone.forward(images([2, 3, 32, 32], &training)));
+    assert_close(&trained(&keeping), &evaluated, 1e-6);
+    assert_ne!(trained(&dropping), trained(&dropping));
+    device.seed(5);
+    let first = trained(&dropping);
+    device.seed(5);
+    assert_eq!(first, trained(&dropping), "the seed of the device decides what is dropped");
+}
+
+#[test]
+fn images_that_are_too_small_are_refused_with_the_smallest_size() {
+    let error = of_kind("iresnet18").init([8, 112], 0, &Device::flex()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "backbone iresnet18 halves the image too often for 8x112 pixels (height x width); \
+         the smallest it takes is 9x9"
+    );
+    for kind in BackboneConfig::KINDS {
+        let config = of_kind(kind);
+        let smallest = config.smallest_input();
+        assert!(config.cost([smallest; 2]).is_ok());
+        for refused in [[smallest - 1, smallest], [smallest, smallest - 1], [0, 112]] {
+            assert!(config.cost(refused).is_err(), "{kind} takes {refused:?}");
+        }
+        let backbone = config.init([smallest; 2], 0, &Device::flex()).unwrap();
+        if config.cost([smallest; 2]).unwrap().parameters < 5_000_000 {
+            let output = backbone.forward(images([1, 3, smallest, smallest], &Device::flex()));
+            assert_eq!(output.dims(), [1, config.embedding_size()], "{kind}");
+        }
+    }
+    assert!(table([8, 8]).iter().all(|row| row.kind != "nano"));
+}
+
+#[test]
+fn wrong_keys_are_named() {
+    let error = |text: &str| {
+        let value = toml::Value::Table(text.parse().unwrap());
+        BackboneConfig::read(&value, &"backbone".into()).unwrap_err().to_string()
+    };
+    assert_eq!(
+        error("kind = \"iresnet50\"\nstem_stride = 1"),
+        "backbone.stem_stride has no effect with backbone.kind = \"iresnet50\"; it belongs to nano"
+    );
+    assert_eq!(
+        error("kind = \"nano\"\nstem_stride = 3"),
+        "backbone.stem_stride is 3; it must be from 1 to 2"
+    );
+    assert_eq!(
+        error("kind = \"sfnet20\"\ndropout = 0.95"),
+        "backbone.dropout is 0.95; it must be from 0 to 0.9"
+    );
+    assert!(error("kind = \"iresnet51\"").contains("did you mean \"iresnet50\"?"));
+    assert!(error("kind = \"nano\"\nactivation = \"relu_6\"").contains("did you mean \"relu6\"?"));
+}

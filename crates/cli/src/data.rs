@@ -1,0 +1,66 @@
+//! `facegrad data`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use facegrad_faces::{ImageFormat, SyntheticConfig, write_folder};
+use facegrad_settings::{Setting, toml};
+
+use crate::{failure::Failure, progress::Progress, say};
+
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Write synthetic faces as a folder with one folder an identity, and a contact sheet.
+    Synth(Synth),
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "Example: facegrad data synth --identities 200 --images 20 --out synthetic")]
+pub struct Synth {
+    /// Number of identities.
+    #[arg(long, default_value_t = 200)]
+    identities: usize,
+    /// Images of each identity.
+    #[arg(long, default_value_t = 20)]
+    images: usize,
+    /// Side of an image in pixels.
+    #[arg(long, default_value_t = 112)]
+    size: usize,
+    /// Decides how the identities look.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Number of the first identity; sets that do not overlap share nobody.
+    #[arg(long, default_value_t = 0)]
+    first_identity: usize,
+    /// The file format: png or jpg.
+    #[arg(long, default_value = "png", value_parser = format)]
+    format: ImageFormat,
+    /// The folder to write to; new, empty, or holding the same recipe.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+fn format(word: &str) -> Result<ImageFormat, String> {
+    word.parse()
+}
+
+pub fn run(Command::Synth(args): Command) -> Result<ExitCode, Failure> {
+    let config = SyntheticConfig {
+        identities: args.identities,
+        images: args.images,
+        size: args.size,
+        seed: args.seed,
+        first_identity: args.first_identity,
+        ..Default::default()
+    };
+    // The ranges of the config hold on the command line as well.
+    let written = config.write().unwrap_or(toml::Value::Boolean(false));
+    let config = SyntheticConfig::read(&written, &"--".into())
+        .map_err(|e| Failure::input(e.to_string().replace("--.", "--")))?;
+    let mut progress = Progress::new("images", 0, config.identities.saturating_mul(config.images));
+    let written = write_folder(&config, args.format, &args.out, &mut |done, _| progress.set(done, ""));
+    let written = written.map_err(Failure::work)?;
+    progress.finish();
+    say!("{} images of {} identities in {}", written.images, args.identities, args.out.display());
+    say!("contact sheet: {}", written.contact_sheet.display());
+    Ok(ExitCode::SUCCESS)
+}

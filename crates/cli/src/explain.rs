@@ -1,0 +1,210 @@
+//! `facegrad explain`: everything a config can say, from the structs that read it.
+
+use std::{fmt::Write, process::ExitCode};
+
+use facegrad_backbones::table;
+use facegrad_losses::{CriterionConfig, HeadConfig};
+use facegrad_settings::{Key, Kind, Schema, Setting, nearest};
+use facegrad_training::Experiment;
+use facegrad_verification::{Align, Table};
+
+use crate::{failure::Failure, say};
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples: facegrad explain\n          facegrad explain arcface --classes 10572\n          facegrad explain backbone --size 112,112\n          facegrad explain data.train"
+)]
+pub struct Args {
+    /// A section (run, data.train, head …), a kind (arcface, iresnet18, cosine …) or a key (head.margin); nothing lists the sections.
+    topic: Option<String>,
+    /// Height and width for which `explain backbone` counts.
+    #[arg(long, value_delimiter = ',', default_values_t = [112, 112])]
+    size: Vec<usize>,
+    /// Number of identities for which a head's expected first loss is given.
+    #[arg(long, default_value_t = 1000)]
+    classes: usize,
+    /// Embedding size for which a head's expected first loss is given.
+    #[arg(long, default_value_t = 512)]
+    embedding: usize,
+}
+
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let root = Experiment::schema();
+    let text = match args.topic.as_deref() {
+        None => sections(&root),
+        Some("backbone") => backbones(&args)?,
+        Some(topic) => explain(&root, topic, &args)?,
+    };
+    say!("{}", text.trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn sections(root: &Schema) -> String {
+    let mut table = Table::new(&[Align::Left]);
+    for key in keys(root) {
+        table.row([format!("[{}]", key.name), first_line(&key.doc).to_owned()]);
+    }
+    format!("A config file has these sections. `facegrad explain SECTION` tells the keys of one.\n\n{table}")
+}
+
+fn explain(root: &Schema, topic: &str, args: &Args) -> Result<String, Failure> {
+    let parts: Vec<&str> = topic.split('.').collect();
+    if let Some(schema) = parts.iter().try_fold(root, |schema, part| schema.child(part)) {
+        return Ok(match schema {
+            Schema::Value(_) => {
+                let (parent, name) = parts.split_at(parts.len() - 1);
+                let parent = parent.iter().try_fold(root, |schema, part| schema.child(part)).unwrap_or(root);
+                keys(parent)
+                    .iter()
+                    .filter(|k| k.name == name[0])
+                    .map(|k| key_lines(std::slice::from_ref(k)))
+                    .collect()
+            }
+            _ => section(topic, schema),
+        });
+    }
+    let mut found = Vec::new();
+    find_kinds(root, "", &mut found);
+    // `head.margin`: a key of some kinds of a section.
+    let (section_name, key_name) = topic.rsplit_once('.').unwrap_or(("", topic));
+    let with_key: Vec<_> = found
+        .iter()
+        .filter(|(at, _)| at == section_name)
+        .filter_map(|(_, kind)| kind.keys.iter().find(|k| k.name == key_name).map(|key| (kind, key)))
+        .collect();
+    if !with_key.is_empty() {
+        let mut text = String::new();
+        for (kind, key) in with_key {
+            let _ = write!(
+                text,
+                "{section_name}.kind = \"{}\"\n{}",
+                kind.name,
+                key_lines(std::slice::from_ref(key))
+            );
+        }
+        return Ok(text);
+    }
+    if let Some((at, kind)) =
+        found.iter().find(|(_, kind)| kind.name == topic || kind.aliases.contains(&topic))
+    {
+        return Ok(explain_kind(at, kind, args));
+    }
+    let mut names: Vec<String> = keys(root).iter().map(|k| k.name.to_owned()).collect();
+    names.extend(found.iter().map(|(_, kind)| kind.name.to_owned()));
+    let hint = match nearest(topic, names.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "`facegrad explain` lists the sections".into(),
+    };
+    Err(Failure::input(format!("there is nothing called {topic} to explain; {hint}")))
+}
+
+fn section(name: &str, schema: &Schema) -> String {
+    match schema {
+        Schema::Value(what) => format!("{name}: {what}\n"),
+        Schema::Section(keys) => format!("[{name}]\n{}", key_lines(keys)),
+        Schema::List(inner) => format!("[[{name}]], any number of times\n{}", section(name, inner)),
+        Schema::Kinds(kinds) => {
+            let mut table = Table::new(&[Align::Left]);
+            for kind in kinds {
+                let names =
+                    std::iter::once(&kind.name).chain(kind.aliases).copied().collect::<Vec<_>>().join(" | ");
+                table.row([names, first_line(&kind.doc).to_owned()]);
+            }
+            format!("{name}.kind is one of\n\n{table}\n`facegrad explain KIND` tells the keys of one.\n")
+        }
+    }
+}
+
+fn explain_kind(at: &str, kind: &Kind, args: &Args) -> String {
+    let mut text = format!("{at}.kind = \"{}\"\n{}\n", kind.name, kind.doc);
+    if at == "head"
+        && let Some(head) = HeadConfig::of_kind(kind.name)
+    {
+        let loss = head.expected_first_loss(args.classes.max(2), args.embedding.max(1));
+        let _ = write!(
+            text,
+            "\nformula  {}\nsource   {}\nfirst loss with {} identities and embeddings of {}: about {loss:.2} (random unit features, cross-entropy)\n",
+            head.formula(),
+            head.source(),
+            args.classes,
+            args.embedding
+        );
+    }
+    if at == "criterion"
+        && let Some(criterion) = CriterionConfig::of_kind(kind.name)
+    {
+        let _ = write!(text, "\nformula  {}\nsource   {}\n", criterion.formula(), criterion.source());
+    }
+    if kind.keys.is_empty() { text } else { format!("{text}\n{}", key_lines(&kind.keys)) }
+}
+
+/// Every kind below `schema`, with the path of its section.
+fn find_kinds(schema: &Schema, at: &str, found: &mut Vec<(String, Kind)>) {
+    let join = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
+    match schema {
+        Schema::Value(_) => {}
+        Schema::Section(keys) => keys.iter().for_each(|key| find_kinds(&key.schema, &join(key.name), found)),
+        Schema::List(inner) => find_kinds(inner, at, found),
+        Schema::Kinds(kinds) => {
+            for kind in kinds {
+                found.push((at.to_owned(), kind.clone()));
+                kind.keys.iter().for_each(|key| find_kinds(&key.schema, &join(key.name), found));
+            }
+        }
+    }
+}
+
+fn keys(schema: &Schema) -> &[Key] {
+    match schema {
+        Schema::Section(keys) => keys,
+        Schema::List(inner) => keys(inner),
+        Schema::Value(_) | Schema::Kinds(_) => &[],
+    }
+}
+
+fn key_lines(keys: &[Key]) -> String {
+    let mut text = String::new();
+    for key in keys {
+        let what = match &key.schema {
+            Schema::Value(what) => what.clone(),
+            Schema::Section(_) | Schema::Kinds(_) => "a section of its own".into(),
+            Schema::List(_) => "a list of sections".into(),
+        };
+        let is_value = matches!(key.schema, Schema::Value(_));
+        let default = match key.default.as_str() {
+            "" => ", may be left out".into(),
+            _ if !is_value => String::new(),
+            default => format!(", default {default}"),
+        };
+        let range = key.range.as_ref().map(|range| format!(", {range}")).unwrap_or_default();
+        let doc = key.doc.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        let _ = writeln!(text, "  {}: {what}{range}{default}\n      {doc}", key.name);
+    }
+    text
+}
+
+fn backbones(args: &Args) -> Result<String, Failure> {
+    let &[height, width] = args.size.as_slice() else {
+        return Err(Failure::input("--size takes height and width, such as 112,112"));
+    };
+    if !(16..=1024).contains(&height) || !(16..=1024).contains(&width) {
+        return Err(Failure::input(format!("--size is {height},{width}; both must be from 16 to 1024")));
+    }
+    let mut rows = Table::new(&[Align::Left, Align::Right, Align::Right, Align::Left]);
+    rows.row(["backbone.kind", "parameters", "multiply-adds", "what it is"]);
+    for row in table([height, width]) {
+        rows.row([
+            row.kind.to_owned(),
+            format!("{:.2} M", row.cost.parameters as f64 / 1e6),
+            format!("{:.3} G", row.cost.multiply_adds as f64 / 1e9),
+            format!("{} {}", row.doc, row.source),
+        ]);
+    }
+    Ok(format!(
+        "At {height}x{width} pixels, with default keys; multiply-adds of convolutions and linear layers.\n\n{rows}\n`facegrad explain KIND` tells the keys of one.\n"
+    ))
+}
+
+fn first_line(doc: &str) -> &str {
+    doc.lines().next().unwrap_or_default()
+}

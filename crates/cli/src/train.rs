@@ -1,0 +1,229 @@
+//! `facegrad train`.
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use facegrad_devices::Backend;
+use facegrad_settings::Override;
+use facegrad_training::{Event, Experiment, Outcome, Trainer, train::EvaluationRecord};
+
+use crate::{
+    DeviceArgs,
+    failure::{Failure, INTERRUPTED},
+    progress::Progress,
+    say,
+};
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples: facegrad train configs/quickstart.toml\n          facegrad train configs/quickstart.toml --set head.kind=softmax --set run.seed=2\n          facegrad train --resume checkpoints/quickstart"
+)]
+pub struct Args {
+    /// The config file.
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    config: Option<PathBuf>,
+    /// Replace one key of the config, such as head.kind=softmax or run.epochs=3; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "resume")]
+    overrides: Vec<String>,
+    /// Continue a run from its last checkpoint, or from the checkpoint folder given.
+    #[arg(long, value_name = "RUN")]
+    resume: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let trainer = match (&args.resume, &args.config) {
+        (Some(run), _) => {
+            let before = Trainer::saved_backend(run)?;
+            let backend = before.split(' ').next().and_then(|word| word.parse::<Backend>().ok());
+            let chosen = args.device.choose(backend.unwrap_or_else(crate::default_backend))?;
+            if chosen.description != before {
+                eprintln!(
+                    "note: this run was trained with {before} and goes on with {}: the weights will not be identical to an uninterrupted run",
+                    chosen.description
+                );
+            }
+            Trainer::resume(run, chosen)?
+        }
+        (None, Some(config)) => {
+            let overrides: Vec<Override> = args
+                .overrides
+                .iter()
+                .map(|text| text.parse())
+                .collect::<Result<_, _>>()
+                .map_err(Failure::input)?;
+            let (experiment, left_out) = Experiment::load(config, &overrides).map_err(Failure::input)?;
+            for left_out in left_out {
+                eprintln!(
+                    "note: {} of {} does not apply to {} and is left out",
+                    left_out.key,
+                    config.display(),
+                    left_out.kind
+                );
+            }
+            let chosen = args.device.choose(crate::default_backend())?;
+            Trainer::new(experiment, chosen, command_line())?
+        }
+        (None, None) => unreachable!("clap requires one of them"),
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_signal(&stop)?;
+    let mut screen = Screen::default();
+    let outcome = trainer.run(&stop, &mut |event| screen.show(event))?;
+    screen.end(&outcome);
+    Ok(if outcome.interrupted { INTERRUPTED.into() } else { ExitCode::SUCCESS })
+}
+
+fn command_line() -> String {
+    let quote = |word: String| if word.contains(' ') { format!("'{word}'") } else { word };
+    let rest = std::env::args().skip(1).map(quote);
+    std::iter::once("facegrad".to_owned()).chain(rest).collect::<Vec<_>>().join(" ")
+}
+
+/// The first Ctrl-C asks the trainer to save and end, the second ends at once.
+fn stop_on_signal(stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+    let stop = stop.clone();
+    ctrlc::set_handler(move || {
+        if stop.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED.into());
+        }
+        eprintln!("stopping after this step and saving; once more to end at once");
+    })
+    .map_err(|error| Failure::work(format!("cannot watch for Ctrl-C: {error}")))
+}
+
+/// What the screen shows of a run.
+#[derive(Default)]
+struct Screen {
+    progress: Option<Progress>,
+    expected_first_loss: f64,
+    total: usize,
+    best_step: Option<usize>,
+}
+
+impl Screen {
+    fn show(&mut self, event: Event<'_>) {
+        match event {
+            Event::Started(started) => {
+                say!("backend  {}", started.backend);
+                say!("data     {}", started.data);
+                say!("model    {}", started.model);
+                say!(
+                    "run      {}, {} steps, {} an epoch{}",
+                    started.folder.display(),
+                    started.total,
+                    started.steps_per_epoch,
+                    if started.step > 0 {
+                        format!(", continued after step {}", started.step)
+                    } else {
+                        String::new()
+                    }
+                );
+                self.expected_first_loss = started.expected_first_loss;
+                self.total = started.total;
+                self.progress = Some(Progress::new("steps", started.step, started.total));
+            }
+            Event::Step(line) => {
+                let Some(progress) = &mut self.progress else { return };
+                if line.step == 1 {
+                    progress.line(&format!(
+                        "step 1: loss {:.3}; random features would give about {:.3}",
+                        line.loss, self.expected_first_loss
+                    ));
+                }
+                let wait = if line.waited > 0.05 {
+                    format!(", {:.0} % of the time waiting for images", line.waited * 100.0)
+                } else {
+                    String::new()
+                };
+                let message = format!(
+                    "loss {:.3}, target cosine {:.3}, {:.1} images/s{wait}",
+                    line.loss, line.target_cosine, line.images_per_second
+                );
+                progress.set(line.step, &message);
+            }
+            Event::Evaluating(name, done, total) => {
+                if let Some(progress) = &self.progress
+                    && done < total
+                {
+                    progress.note(&format!("evaluating {name}: {done}/{total} images"));
+                }
+            }
+            Event::Evaluated { step, name, measured, best } => {
+                if best {
+                    self.best_step = Some(step);
+                }
+                let accuracy = match &measured.result.accuracy {
+                    Some(a) => format!("accuracy {:.2} % ± {:.2}", a.mean * 100.0, a.standard_error * 100.0),
+                    None => "accuracy not measurable".into(),
+                };
+                let auc = measured.result.auc.map(|auc| format!(", AUC {auc:.4}")).unwrap_or_default();
+                let when = if step == 0 { "untrained".into() } else { format!("step {step}/{}", self.total) };
+                let best = if best { ", best so far" } else { "" };
+                if let Some(progress) = &self.progress {
+                    progress.line(&format!("{when}: {name} {accuracy}{auc}{best}"));
+                }
+            }
+            Event::Skipped(image) => {
+                if let Some(progress) = &self.progress {
+                    progress.line(&format!("skipped {image}"));
+                }
+            }
+        }
+    }
+
+    fn end(&self, outcome: &Outcome) {
+        if let Some(progress) = &self.progress {
+            progress.finish();
+        }
+        let what = if outcome.interrupted { "stopped" } else { "done" };
+        say!("{what}: {} steps in {:.0} s", outcome.step, outcome.seconds);
+        let of_name =
+            |name: &str| outcome.evaluations.iter().filter(move |r| r.name == name).collect::<Vec<_>>();
+        let mut names: Vec<&str> = Vec::new();
+        for record in &outcome.evaluations {
+            if !names.contains(&record.name.as_str()) {
+                names.push(&record.name);
+            }
+        }
+        for name in names {
+            say!("{}", summary(name, &of_name(name)));
+        }
+        say!("report   {}", outcome.folder.join("report.html").display());
+        if outcome.interrupted {
+            say!("continue with: facegrad train --resume {}", outcome.folder.display());
+        }
+    }
+}
+
+/// Such as `unseen: 93.20 % ± 0.51 after 480 steps, best 93.40 % at step 400; untrained 58.10 %`.
+fn summary(name: &str, records: &[&EvaluationRecord]) -> String {
+    let percent = |record: &EvaluationRecord| match (record.accuracy, record.standard_error) {
+        (Some(a), Some(e)) => format!("{:.2} % ± {:.2}", a * 100.0, e * 100.0),
+        _ => "not measurable".into(),
+    };
+    let trained = records.iter().filter(|r| r.step > 0);
+    let last = trained.clone().next_back();
+    let best = trained.max_by(|a, b| a.accuracy.unwrap_or(0.0).total_cmp(&b.accuracy.unwrap_or(0.0)));
+    let untrained = records.iter().find(|r| r.step == 0);
+    let mut parts = Vec::new();
+    if let Some(last) = last {
+        parts.push(format!("{} after {} steps", percent(last), last.step));
+    }
+    if let (Some(best), Some(last)) = (best, last)
+        && best.step != last.step
+    {
+        parts.push(format!("best {} after {}", percent(best), best.step));
+    }
+    if let Some(untrained) = untrained {
+        parts.push(format!("untrained {}", percent(untrained)));
+    }
+    format!("{name}: accuracy {}", parts.join("; "))
+}

@@ -1,0 +1,411 @@
+//! From the bytes of an image file to a [`Picture`], with nothing trusted on the way.
+
+use std::{
+    fs::File,
+    io::{self, Cursor, Read},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+
+use image::{
+    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, error::LimitErrorKind,
+    metadata::Orientation,
+};
+use zune_jpeg::{
+    JpegDecoder,
+    errors::DecodeErrors,
+    zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
+};
+
+use crate::Picture;
+
+/// Longest side that is decoded, in pixels.
+pub const MAX_SIDE: usize = 10_000;
+
+/// Most pixels that are decoded.
+pub const MAX_PIXELS: usize = 64_000_000;
+
+/// Largest file that is read, in bytes.
+pub const MAX_FILE_SIZE: u64 = 64 << 20;
+
+/// Most memory a decoder may take, in bytes: 64 megapixels of 16-bit RGBA.
+const MAX_DECODER_MEMORY: u64 = MAX_PIXELS as u64 * 8;
+
+/// Why an image file cannot be used. Each message is a clause that follows the name of the file.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The file cannot be read.
+    #[error("it cannot be read: {0}")]
+    Unreadable(#[from] io::Error),
+    /// There is nothing in it.
+    #[error("the file is empty")]
+    Empty,
+    /// The file is larger than [`MAX_FILE_SIZE`].
+    #[error("the file is larger than {} MiB", MAX_FILE_SIZE >> 20)]
+    FileTooLarge,
+    /// The content is no image of a known format.
+    #[error("its content is not a JPEG, PNG, WebP, BMP or PNM image")]
+    UnknownFormat,
+    /// The header claims a side longer than [`MAX_SIDE`], more than [`MAX_PIXELS`] pixels, or none at all.
+    #[error(
+        "its header claims {width} x {height} pixels; from 1 to {MAX_SIDE} a side and {} megapixels in all are accepted",
+        MAX_PIXELS / 1_000_000
+    )]
+    Dimensions {
+        /// Claimed pixels in a row.
+        width: usize,
+        /// Claimed number of rows.
+        height: usize,
+    },
+    /// Decoding would take more memory than is allowed.
+    #[error("the {0} decoder would need more than {limit} MiB of memory", limit = MAX_DECODER_MEMORY >> 20)]
+    Memory(&'static str),
+    /// The data stops before the image is complete.
+    #[error("the {0} data ends early")]
+    Truncated(&'static str),
+    /// The data is damaged, or uses a part of the format that is not supported.
+    #[error("the {format} data cannot be decoded: {detail}")]
+    Malformed {
+        /// The format, recognised from the content.
+        format: &'static str,
+        /// What the decoder says.
+        detail: String,
+    },
+    /// The decoder itself failed on this data.
+    #[error("the {0} decoder failed on this data")]
+    DecoderFailed(&'static str),
+}
+
+/// Reads and decodes the image file at `path`; see [`decode`].
+pub fn read_picture(path: &Path) -> Result<Picture, DecodeError> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    if size > MAX_FILE_SIZE {
+        return Err(DecodeError::FileTooLarge);
+    }
+    let mut bytes = Vec::with_capacity(size as usize);
+    // A file that grows while it is read must not get past the limit either.
+    file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes)?;
+    decode(&bytes)
+}
+
+/// Decodes a JPEG, PNG, WebP, BMP or PNM image, told apart by content.
+///
+/// Grey, 16-bit and CMYK images become 8-bit RGB, alpha is dropped, and the orientation that EXIF gives is
+/// applied. Size limits are checked on the header, before memory is taken for pixels. Truncated files are
+/// errors; of other damage to a JPEG only what breaks its coding is noticed, as the format has no checksum.
+pub fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
+    if bytes.is_empty() {
+        return Err(DecodeError::Empty);
+    }
+    if bytes.len() as u64 > MAX_FILE_SIZE {
+        return Err(DecodeError::FileTooLarge);
+    }
+    let format = image::guess_format(bytes).map_err(|_| DecodeError::UnknownFormat)?;
+    let name = match format {
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Png => "PNG",
+        ImageFormat::WebP => "WebP",
+        ImageFormat::Bmp => "BMP",
+        ImageFormat::Pnm => "PNM",
+        _ => return Err(DecodeError::UnknownFormat),
+    };
+    // The decoders are not ours: should one of them panic on crafted bytes, the image is bad, not the run.
+    catch_unwind(AssertUnwindSafe(|| match format {
+        ImageFormat::Jpeg => decode_jpeg(bytes),
+        _ => decode_other(bytes, format, name),
+    }))
+    .unwrap_or(Err(DecodeError::DecoderFailed(name)))
+}
+
+fn check_dimensions(width: usize, height: usize) -> Result<(), DecodeError> {
+    let sides = 1..=MAX_SIDE;
+    if !sides.contains(&width) || !sides.contains(&height) || width * height > MAX_PIXELS {
+        return Err(DecodeError::Dimensions { width, height });
+    }
+    Ok(())
+}
+
+/// JPEG goes to zune-jpeg directly: through `image`, a truncated file would come out half grey.
+fn decode_jpeg(bytes: &[u8]) -> Result<Picture, DecodeError> {
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(usize::MAX)
+        .set_max_height(usize::MAX)
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(jpeg_error)?;
+    let (width, height) = decoder.dimensions().ok_or(DecodeError::DecoderFailed("JPEG"))?;
+    check_dimensions(width, height)?;
+    // Strict mode misses a file that ends in its last rows.
+    if !jpeg_is_complete(bytes) {
+        return Err(DecodeError::Truncated("JPEG"));
+    }
+    let mut pixels = vec![0; width * height * 3];
+    decoder.decode_into(&mut pixels).map_err(jpeg_error)?;
+    let orientation = decoder
+        .exif()
+        .and_then(|exif| Orientation::from_exif_chunk(exif))
+        .unwrap_or(Orientation::NoTransforms);
+    if orientation == Orientation::NoTransforms {
+        return Ok(Picture::new(width, height, pixels));
+    }
+    let image = image::RgbImage::from_raw(width as u32, height as u32, pixels)
+        .ok_or(DecodeError::DecoderFailed("JPEG"))?;
+    Ok(upright(DynamicImage::ImageRgb8(image), orientation))
+}
+
+fn jpeg_error(error: DecodeErrors) -> DecodeError {
+    match error {
+        DecodeErrors::ExhaustedData
+        | DecodeErrors::IoErrors(_)
+        | DecodeErrors::FormatStatic("Premature end of buffer") => DecodeError::Truncated("JPEG"),
+        other => DecodeError::Malformed { format: "JPEG", detail: other.to_string() },
+    }
+}
+
+/// Whether the end-of-image marker follows the scans. Segments with a length are jumped over, so that the
+/// marker of an embedded thumbnail does not count (ITU-T T.81, annex B).
+fn jpeg_is_complete(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some(skipped) = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xFF)) {
+        at += skipped + 1;
+        match bytes.get(at) {
+            None => return false,
+            Some(0xD9) => return true,
+            // A stuffed byte of entropy-coded data, a fill byte, or a marker without a length.
+            Some(0x00 | 0x01 | 0xD0..=0xD8) => at += 1,
+            Some(0xFF) => {}
+            Some(_) => {
+                let Some(&[high, low]) = bytes.get(at + 1..at + 3) else { return false };
+                at += 1 + usize::from(u16::from_be_bytes([high, low])).max(2);
+            }
+        }
+    }
+    false
+}
+
+fn decode_other(bytes: &[u8], format: ImageFormat, name: &'static str) -> Result<Picture, DecodeError> {
+    // WebP states its length (the RIFF header), and its decoder calls a short file corrupt.
+    if format == ImageFormat::WebP
+        && let Some(&[a, b, c, d]) = bytes.get(4..8)
+        && (u32::from_le_bytes([a, b, c, d]) as usize).saturating_add(8) > bytes.len()
+    {
+        return Err(DecodeError::Truncated(name));
+    }
+    let fail = |error| image_error(error, name);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MAX_DECODER_MEMORY);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(fail)?;
+    let (width, height) = decoder.dimensions();
+    check_dimensions(width as usize, height as usize)?;
+    // An orientation that cannot be read is none: the pixels matter, not the metadata.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let image = DynamicImage::from_decoder(decoder).map_err(fail)?;
+    Ok(upright(image, orientation))
+}
+
+fn image_error(error: ImageError, format: &'static str) -> DecodeError {
+    match error {
+        ImageError::Limits(limit) if limit.kind() == LimitErrorKind::InsufficientMemory => {
+            DecodeError::Memory(format)
+        }
+        ImageError::IoError(e) if e.kind() == io::ErrorKind::UnexpectedEof => DecodeError::Truncated(format),
+        ImageError::IoError(e) => DecodeError::Malformed { format, detail: e.to_string() },
+        other => DecodeError::Malformed { format, detail: other.to_string() },
+    }
+}
+
+fn upright(mut image: DynamicImage, orientation: Orientation) -> Picture {
+    image.apply_orientation(orientation);
+    let image = image.into_rgb8();
+    Picture::new(image.width() as usize, image.height() as usize, image.into_raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder};
+
+    use super::*;
+    use facegrad_random::{Purpose, Stream};
+
+    const FORMATS: [ImageFormat; 5] =
+        [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Pnm];
+
+    /// A picture with detail everywhere, so that no row compresses to nothing.
+    fn image(width: u32, height: u32) -> DynamicImage {
+        let mut stream = Stream::new(3, Purpose::SyntheticPicture, 0, 0);
+        DynamicImage::ImageRgb8(image::RgbImage::from_fn(width, height, |x, y| {
+            let noise = stream.below(24) as u32;
+            image::Rgb([x * 3 + noise, y * 3 + noise, 90 + noise].map(|v| v.min(255) as u8))
+        }))
+    }
+
+    fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn message(bytes: &[u8]) -> String {
+        decode(bytes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_format_and_colour_type_becomes_rgb() {
+        let original = image(20, 10);
+        for format in FORMATS {
+            let picture = decode(&encode(&original, format)).unwrap();
+            assert_eq!((picture.width(), picture.height()), (20, 10), "{format:?}");
+            let worst =
+                picture.pixels().iter().zip(original.as_bytes()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            assert!(worst <= if format == ImageFormat::Jpeg { 60 } else { 0 }, "{format:?}: {worst}");
+        }
+        for (colour, formats) in [
+            (DynamicImage::ImageLuma8(original.to_luma8()), &FORMATS[..]),
+            (DynamicImage::ImageLumaA8(original.to_luma_alpha8()), &FORMATS[1..3]),
+            (DynamicImage::ImageRgba8(original.to_rgba8()), &FORMATS[1..4]),
+            (DynamicImage::ImageLuma16(original.to_luma16()), &FORMATS[1..2]),
+            (DynamicImage::ImageRgb16(original.to_rgb16()), &FORMATS[1..2]),
+            (DynamicImage::ImageRgba16(original.to_rgba16()), &FORMATS[1..2]),
+        ] {
+            for &format in formats {
+                let picture = decode(&encode(&colour, format)).unwrap();
+                assert_eq!(
+                    (picture.width(), picture.height()),
+                    (20, 10),
+                    "{:?} as {format:?}",
+                    colour.color()
+                );
+                let grey = !colour.color().has_color();
+                for (pixel, expected) in picture.pixels().chunks(3).zip(colour.to_rgb8().pixels()) {
+                    assert!(!grey || (pixel[0] == pixel[1] && pixel[1] == pixel[2]));
+                    assert!(format == ImageFormat::Jpeg || pixel == expected.0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_cut_short_is_never_half_an_image() {
+        for format in FORMATS {
+            let bytes = encode(&image(64, 64), format);
+            decode(&bytes).unwrap();
+            for share in 0..100 {
+                let cut = &bytes[..bytes.len() * share / 100];
+                let error = decode(cut).expect_err(&format!("{format:?} at {share} %"));
+                assert!(!matches!(error, DecodeError::DecoderFailed(_)), "{format:?} at {share} %");
+            }
+            let most = &bytes[..bytes.len() * 9 / 10];
+            let name = format!("{format:?}").replace("Jpeg", "JPEG").replace("Png", "PNG");
+            let name = name.replace("Bmp", "BMP").replace("Pnm", "PNM");
+            assert_eq!(message(most), format!("the {name} data ends early"));
+        }
+        // Only the marker that ends a JPEG is missing, or a thumbnail has one: still cut short.
+        let bytes = encode(&image(64, 64), ImageFormat::Jpeg);
+        assert_eq!(message(&bytes[..bytes.len() - 2]), "the JPEG data ends early");
+        let mut thumbnail = bytes[..2].to_vec();
+        thumbnail.extend([0xFF, 0xEF, 0, 6, 0xFF, 0xD8, 0xFF, 0xD9]);
+        thumbnail.extend(&bytes[2..]);
+        decode(&thumbnail).unwrap();
+        assert_eq!(message(&thumbnail[..thumbnail.len() / 2]), "the JPEG data ends early");
+        // Blocks that a download never filled.
+        let mut hole = bytes.clone();
+        hole[bytes.len() / 2..].fill(0);
+        decode(&hole).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_not_an_image_is_named() {
+        assert_eq!(message(b""), "the file is empty");
+        assert_eq!(message(b"hello"), "its content is not a JPEG, PNG, WebP, BMP or PNM image");
+        assert_eq!(message(b"GIF89a......"), "its content is not a JPEG, PNG, WebP, BMP or PNM image");
+        let missing = read_picture(Path::new("no/such/file.jpg")).unwrap_err().to_string();
+        assert!(missing.starts_with("it cannot be read: "), "{missing}");
+    }
+
+    #[test]
+    fn absurd_headers_are_refused_before_memory_is_taken() {
+        let mut bmp = encode(&image(8, 8), ImageFormat::Bmp);
+        bmp[18..22].copy_from_slice(&60_000u32.to_le_bytes());
+        bmp[22..26].copy_from_slice(&60_000u32.to_le_bytes());
+        let pnm = b"P6 100000 100000 255\n".to_vec();
+        let mut jpeg = encode(&image(8, 8), ImageFormat::Jpeg);
+        let frame = jpeg.windows(2).position(|w| w == [0xFF, 0xC0]).unwrap();
+        jpeg[frame + 5..frame + 9].fill(0xFF);
+        for (bytes, claim) in [
+            (png_header(100_000, 100_000), "100000 x 100000"),
+            (bmp, "60000 x 60000"),
+            (pnm, "100000 x 100000"),
+            (jpeg, "65535 x 65535"),
+        ] {
+            let message = message(&bytes);
+            assert!(message.starts_with(&format!("its header claims {claim} pixels; ")), "{message}");
+        }
+        // Short enough a side, too many pixels in all.
+        assert!(matches!(decode(&png_header(9_000, 9_000)), Err(DecodeError::Dimensions { .. })));
+    }
+
+    /// A valid PNG header for an image of 8-bit RGB pixels, and the start of their data.
+    fn png_header(width: u32, height: u32) -> Vec<u8> {
+        let mut bytes = encode(&image(8, 8), ImageFormat::Png);
+        bytes[16..20].copy_from_slice(&width.to_be_bytes());
+        bytes[20..24].copy_from_slice(&height.to_be_bytes());
+        let checksum = crc32(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&checksum.to_be_bytes());
+        bytes
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0u32, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |c, _| (c >> 1) ^ (0xEDB8_8320 & (c & 1).wrapping_neg()))
+        })
+    }
+
+    #[test]
+    fn the_orientation_of_exif_is_applied() {
+        let original = image(48, 16);
+        let plain = decode(&encode(&original, ImageFormat::Jpeg)).unwrap();
+        for (tag, turned) in [(1, false), (3, false), (6, true), (8, true)] {
+            let mut bytes = Vec::new();
+            let mut encoder = JpegEncoder::new(&mut bytes);
+            let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+            exif.extend([tag, 0, 0, 0, 0, 0, 0, 0]);
+            encoder.set_exif_metadata(exif).unwrap();
+            encoder.write_image(original.as_bytes(), 48, 16, ExtendedColorType::Rgb8).unwrap();
+            let picture = decode(&bytes).unwrap();
+            assert_eq!((picture.width(), picture.height()), if turned { (16, 48) } else { (48, 16) });
+            // Where the first pixel of the stored rows lands (EXIF 2.3, orientation tag).
+            let (x, y) = match tag {
+                1 => (0, 0),
+                3 => (47, 15),
+                6 => (15, 0),
+                _ => (0, 47),
+            };
+            let at = (y * picture.width() + x) * 3;
+            let worst = (0..3).map(|c| picture.pixels()[at + c].abs_diff(plain.pixels()[c])).max().unwrap();
+            assert!(worst <= 40, "orientation {tag}: {worst}");
+        }
+    }
+
+    /// Damaged files must come back as an error or a picture, whatever the decoders do.
+    #[test]
+    fn damaged_bytes_never_panic() {
+        let mut stream = Stream::new(11, Purpose::SyntheticPicture, 0, 1);
+        for format in FORMATS {
+            let bytes = encode(&image(32, 32), format);
+            for _ in 0..200 {
+                let mut damaged = bytes.clone();
+                for _ in 0..1 + stream.below(8) {
+                    let at = stream.below(damaged.len());
+                    damaged[at] = stream.bits() as u8;
+                }
+                if let Ok(picture) = decode(&damaged) {
+                    assert!(picture.width() <= MAX_SIDE);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,527 @@
+//! A folder per identity: the layout that most face data sets unpack to.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use facegrad_settings::{at_least, settings};
+use sha2::{Digest, Sha256};
+use walkdir::WalkDir;
+
+use crate::{FaceError, FaceSource, Picture, decode::read_picture};
+
+/// Extensions of the files that are taken for images, in any case.
+pub const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "bmp", "pgm", "ppm"];
+
+settings! {
+    /// Images on disk, one folder per identity.
+    pub struct FolderConfig {
+        /// The folder that holds one folder per identity.
+        path: PathBuf = PathBuf::new();
+        /// Identities with fewer images than this are left out.
+        min_images: usize = 1, at_least(1);
+        /// Take only the first so many identities, in the order of their names; all if absent.
+        max_identities: Option<usize> = None, at_least(2);
+    }
+}
+
+/// Why a folder is no data set.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// No folder was named.
+    #[error("no image folder is given; set path to a folder that holds one folder of images per identity")]
+    NoPath,
+    /// There is nothing at the path.
+    #[error("the image folder {} does not exist", .0.display())]
+    Missing(PathBuf),
+    /// The path is that of a file.
+    #[error("{} is not a folder; a folder that holds one folder of images per identity is expected", .0.display())]
+    NotAFolder(PathBuf),
+    /// A folder, or what a file is, cannot be read.
+    #[error("{} cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No folder inside the root holds an image.
+    #[error(
+        "{} holds no images in folders of its own ({summary}); one folder of images ({}) per identity is expected",
+        path.display(), EXTENSIONS.join(", ")
+    )]
+    NoIdentities {
+        /// The root.
+        path: PathBuf,
+        /// What was found.
+        summary: FolderSummary,
+    },
+    /// Fewer than two identities are left.
+    #[error(
+        "{} has {} with at least {min_images} images (min_images); at least 2 are needed, and the largest has {most} images",
+        path.display(), counted(*identities, "identity", "identities")
+    )]
+    TooFewIdentities {
+        /// The root.
+        path: PathBuf,
+        /// Identities with enough images.
+        identities: usize,
+        /// The key `min_images`.
+        min_images: usize,
+        /// Images of the identity that has most.
+        most: usize,
+    },
+}
+
+/// What was found in a folder, and what was left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FolderSummary {
+    /// Identities in the set.
+    pub identities: usize,
+    /// Images in the set.
+    pub images: usize,
+    /// Files and hidden folders passed over: hidden, empty, without an image extension, directly in the root,
+    /// or links that lead nowhere or back to a folder above them.
+    pub junk_files: usize,
+    /// Identities left out for having fewer than `min_images` images.
+    pub small_identities: usize,
+    /// Identities left out as being beyond `max_identities`.
+    pub surplus_identities: usize,
+}
+
+impl fmt::Display for FolderSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let images = counted(self.images, "image", "images");
+        write!(f, "{images} of {}", counted(self.identities, "identity", "identities"))?;
+        let left_out: Vec<_> = [
+            (self.junk_files, "junk file", "junk files"),
+            (self.small_identities, "identity with too few images", "identities with too few images"),
+            (self.surplus_identities, "identity beyond max_identities", "identities beyond max_identities"),
+        ]
+        .into_iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, one, many)| counted(count, one, many))
+        .collect();
+        if !left_out.is_empty() {
+            write!(f, "; left out: {}", left_out.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// Images on disk, one folder per identity: `<root>/<identity>/**/<image>`.
+///
+/// Identities and the images of each are ordered by the bytes of their names, whatever order the file system
+/// gives. Links are followed.
+#[derive(Debug)]
+pub struct FaceFolder {
+    root: PathBuf,
+    identities: Vec<String>,
+    images: Vec<Image>,
+    summary: FolderSummary,
+    fingerprint: String,
+}
+
+#[derive(Debug)]
+struct Image {
+    label: usize,
+    /// Relative to the root.
+    path: PathBuf,
+}
+
+/// A file below the root.
+struct Found {
+    path: PathBuf,
+    size: u64,
+}
+
+impl FaceFolder {
+    /// Lists the images below `config.path`. None is opened: unreadable ones show when they are loaded.
+    pub fn open(config: &FolderConfig) -> Result<Self, FolderError> {
+        let root = &config.path;
+        if root.as_os_str().is_empty() {
+            return Err(FolderError::NoPath);
+        }
+        match root.metadata() {
+            Ok(metadata) if !metadata.is_dir() => return Err(FolderError::NotAFolder(root.clone())),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(FolderError::Missing(root.clone())),
+            Err(source) => return Err(FolderError::Unreadable { path: root.clone(), source }),
+        }
+        let mut summary = FolderSummary::default();
+        let mut people = group(find_images(root, &mut summary)?);
+        if people.is_empty() {
+            return Err(FolderError::NoIdentities { path: root.clone(), summary });
+        }
+        let most = people.iter().map(Vec::len).max().unwrap_or(0);
+        let found = people.len();
+        people.retain(|images| images.len() >= config.min_images);
+        summary.small_identities = found - people.len();
+        if people.len() < 2 {
+            return Err(FolderError::TooFewIdentities {
+                path: root.clone(),
+                identities: people.len(),
+                min_images: config.min_images,
+                most,
+            });
+        }
+        let kept = people.len().min(config.max_identities.unwrap_or(usize::MAX));
+        summary.surplus_identities = people.len() - kept;
+        people.truncate(kept);
+        summary.identities = people.len();
+        summary.images = people.iter().map(Vec::len).sum();
+
+        let fingerprint = fingerprint(&people);
+        let identities =
+            people.iter().map(|images| identity(&images[0].path).display().to_string()).collect();
+        let images = people
+            .into_iter()
+            .enumerate()
+            .flat_map(|(label, images)| {
+                images.into_iter().map(move |found| Image { label, path: found.path })
+            })
+            .collect();
+        Ok(Self { root: root.clone(), identities, images, summary, fingerprint })
+    }
+
+    /// What was found, and what was left out.
+    pub fn summary(&self) -> &FolderSummary {
+        &self.summary
+    }
+
+    /// The path of image `index`.
+    pub fn path(&self, index: usize) -> PathBuf {
+        self.root.join(&self.images[index].path)
+    }
+}
+
+impl FaceSource for FaceFolder {
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn identities(&self) -> &[String] {
+        &self.identities
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.images[index].label
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.path(index).display().to_string()
+    }
+
+    fn load(&self, index: usize, _size: [usize; 2]) -> Result<Picture, FaceError> {
+        read_picture(&self.path(index))
+            .map_err(|error| FaceError { name: self.name(index), reason: error.to_string() })
+    }
+
+    fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
+    }
+}
+
+/// The first level of a path relative to the root.
+fn identity(path: &Path) -> &Path {
+    Path::new(path.components().next().map_or(path.as_os_str(), |first| first.as_os_str()))
+}
+
+fn is_hidden(name: &std::ffi::OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+fn has_image_extension(path: &Path) -> bool {
+    path.extension().is_some_and(|found| EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)))
+}
+
+/// Every image file below an identity's folder, in no particular order.
+fn find_images(root: &Path, summary: &mut FolderSummary) -> Result<Vec<Found>, FolderError> {
+    let mut found = Vec::new();
+    let mut walk = WalkDir::new(root).min_depth(1).follow_links(true).into_iter();
+    while let Some(entry) = walk.next() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let path = error.path().unwrap_or(root).to_owned();
+                // A link to a folder above it, or to nothing, is junk; anything else hides images.
+                let dangling = error.io_error().is_some_and(|e| e.kind() == io::ErrorKind::NotFound);
+                if error.loop_ancestor().is_some() || dangling {
+                    summary.junk_files += 1;
+                    continue;
+                }
+                return Err(FolderError::Unreadable { path, source: error.into() });
+            }
+        };
+        if is_hidden(entry.file_name()) {
+            summary.junk_files += 1;
+            if entry.file_type().is_dir() {
+                walk.skip_current_dir();
+            }
+            continue;
+        }
+        if entry.file_type().is_dir() {
+            continue;
+        }
+        if entry.depth() < 2 || !entry.file_type().is_file() || !has_image_extension(entry.path()) {
+            summary.junk_files += 1;
+            continue;
+        }
+        let size = match entry.metadata() {
+            Ok(metadata) => metadata.len(),
+            Err(error) => {
+                return Err(FolderError::Unreadable { path: entry.path().to_owned(), source: error.into() });
+            }
+        };
+        match entry.path().strip_prefix(root) {
+            Ok(path) if size > 0 => found.push(Found { path: path.to_owned(), size }),
+            _ => summary.junk_files += 1,
+        }
+    }
+    Ok(found)
+}
+
+/// The images of each identity; identities by name, images by relative path, both by their bytes.
+fn group(mut images: Vec<Found>) -> Vec<Vec<Found>> {
+    // Paths compare part by part, each by its bytes.
+    images.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    let mut people: Vec<Vec<Found>> = Vec::new();
+    for image in images {
+        match people.last_mut() {
+            Some(person) if identity(&person[0].path) == identity(&image.path) => person.push(image),
+            _ => people.push(vec![image]),
+        }
+    }
+    people
+}
+
+/// SHA-256 over the relative path (parts ended by `/`) and the size in bytes of each image, in order.
+fn fingerprint(people: &[Vec<Found>]) -> String {
+    let mut hash = Sha256::new();
+    for image in people.iter().flatten() {
+        for part in image.path.components() {
+            hash.update(part.as_os_str().as_encoded_bytes());
+            hash.update(b"/");
+        }
+        // No name holds a NUL, so that names and sizes cannot run into each other.
+        hash.update(b"\0");
+        hash.update(image.size.to_le_bytes());
+    }
+    format!("{:x}", hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use facegrad_settings::Setting;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn put(root: &Path, path: &str, bytes: &[u8]) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    fn config(root: &Path) -> FolderConfig {
+        FolderConfig { path: root.into(), ..Default::default() }
+    }
+
+    fn names(folder: &FaceFolder) -> Vec<String> {
+        folder.images.iter().map(|image| image.path.display().to_string()).collect()
+    }
+
+    /// Three identities; files are made in an order that is not that of their names.
+    fn three() -> TempDir {
+        let root = TempDir::new().unwrap();
+        for path in [
+            "Zoë Müller/2.PNG",
+            "Zoë Müller/1.jpg",
+            "ann lee/deep/er/9.webp",
+            "ann lee/deep.ppm",
+            "ann lee/10.jpg",
+            "Bo/x.JPeG",
+        ] {
+            put(root.path(), path, b"image");
+        }
+        root
+    }
+
+    #[test]
+    fn images_are_ordered_by_the_bytes_of_their_names() {
+        let root = three();
+        let folder = FaceFolder::open(&config(root.path())).unwrap();
+        assert_eq!(folder.identities(), ["Bo", "Zoë Müller", "ann lee"]);
+        assert_eq!(
+            names(&folder),
+            [
+                "Bo/x.JPeG",
+                "Zoë Müller/1.jpg",
+                "Zoë Müller/2.PNG",
+                "ann lee/10.jpg",
+                "ann lee/deep/er/9.webp",
+                "ann lee/deep.ppm",
+            ]
+        );
+        assert_eq!((0..6).map(|i| folder.label(i)).collect::<Vec<_>>(), [0, 1, 1, 2, 2, 2]);
+        assert_eq!(folder.len(), 6);
+        assert_eq!(folder.summary().to_string(), "6 images of 3 identities");
+        assert!(folder.name(1).ends_with("Zoë Müller/1.jpg"), "{}", folder.name(1));
+    }
+
+    #[test]
+    fn junk_is_skipped_and_counted() {
+        let root = three();
+        for path in [
+            "readme.txt",
+            "loose.jpg",
+            "Bo/notes.txt",
+            "Bo/.hidden.jpg",
+            "Bo/noextension",
+            ".git/a/b.jpg",
+            "Bo/Thumbs.db",
+        ] {
+            put(root.path(), path, b"junk");
+        }
+        put(root.path(), "Bo/empty.jpg", b"");
+        fs::create_dir(root.path().join("nobody")).unwrap();
+        let folder = FaceFolder::open(&config(root.path())).unwrap();
+        assert_eq!(folder.identities().len(), 3);
+        // .git counts once: what is inside a hidden folder is not looked at.
+        assert_eq!(folder.summary().junk_files, 8);
+        assert_eq!(folder.summary().to_string(), "6 images of 3 identities; left out: 8 junk files");
+    }
+
+    #[test]
+    fn small_and_surplus_identities_are_left_out() {
+        let root = three();
+        let folder = FaceFolder::open(&FolderConfig { min_images: 2, ..config(root.path()) }).unwrap();
+        assert_eq!(folder.identities(), ["Zoë Müller", "ann lee"]);
+        assert_eq!((folder.label(0), folder.label(4)), (0, 1));
+        assert_eq!(
+            folder.summary().to_string(),
+            "5 images of 2 identities; left out: 1 identity with too few images"
+        );
+        let first =
+            FaceFolder::open(&FolderConfig { max_identities: Some(2), ..config(root.path()) }).unwrap();
+        assert_eq!(first.identities(), ["Bo", "Zoë Müller"]);
+        assert_eq!(first.summary().surplus_identities, 1);
+        assert_ne!(first.fingerprint(), folder.fingerprint());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_need_not_be_utf8_and_links_may_loop() {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt, os::unix::fs::symlink};
+        let root = three();
+        let odd = root.path().join(OsStr::from_bytes(b"caf\xe9"));
+        // Some file systems refuse such names.
+        if fs::create_dir(&odd).is_ok() {
+            fs::write(odd.join(OsStr::from_bytes(b"\xff.jpg")), b"image").unwrap();
+        }
+        symlink(root.path(), root.path().join("Bo/loop")).unwrap();
+        symlink("nothing.jpg", root.path().join("Bo/dangling.jpg")).unwrap();
+        symlink("x.JPeG", root.path().join("Bo/y.jpg")).unwrap();
+        let folder = FaceFolder::open(&config(root.path())).unwrap();
+        assert_eq!(folder.summary().junk_files, 2);
+        assert_eq!(names(&folder)[..2], ["Bo/x.JPeG", "Bo/y.jpg"]);
+        if odd.exists() {
+            assert_eq!(folder.identities()[3], "caf\u{fffd}");
+            assert_eq!(fs::read(folder.path(folder.len() - 1)).unwrap(), b"image");
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_is_of_names_and_sizes() {
+        let (a, b) = (three(), three());
+        let print = |root: &TempDir| FaceFolder::open(&config(root.path())).unwrap().fingerprint();
+        let before = print(&a);
+        assert_eq!(before.len(), 64);
+        assert_eq!(before, print(&b));
+        fs::write(a.path().join("Bo/x.JPeG"), b"larger image").unwrap();
+        assert_ne!(before, print(&a));
+        fs::rename(b.path().join("Bo/x.JPeG"), b.path().join("Bo/y.JPeG")).unwrap();
+        assert_ne!(before, print(&b));
+    }
+
+    #[test]
+    fn what_is_no_data_set_is_one_sentence() {
+        let root = TempDir::new().unwrap();
+        let message = |config: &FolderConfig| {
+            let message = FaceFolder::open(config).unwrap_err().to_string();
+            message.replace(&root.path().display().to_string(), "ROOT")
+        };
+        assert_eq!(
+            message(&FolderConfig::default()),
+            "no image folder is given; set path to a folder that holds one folder of images per identity"
+        );
+        assert_eq!(
+            message(&config(&root.path().join("faces"))),
+            "the image folder ROOT/faces does not exist"
+        );
+        put(root.path(), "loose.jpg", b"image");
+        assert_eq!(
+            message(&config(&root.path().join("loose.jpg"))),
+            "ROOT/loose.jpg is not a folder; a folder that holds one folder of images per identity is expected"
+        );
+        assert_eq!(
+            message(&config(root.path())),
+            "ROOT holds no images in folders of its own (0 images of 0 identities; left out: 1 junk file); \
+             one folder of images (jpg, jpeg, png, webp, bmp, pgm, ppm) per identity is expected"
+        );
+        put(root.path(), "a/1.jpg", b"image");
+        put(root.path(), "b/1.jpg", b"image");
+        put(root.path(), "b/2.jpg", b"image");
+        assert_eq!(
+            message(&FolderConfig { min_images: 2, ..config(root.path()) }),
+            "ROOT has 1 identity with at least 2 images (min_images); at least 2 are needed, \
+             and the largest has 2 images"
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_unreadable_folder_is_an_error_not_fewer_images() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = three();
+        let locked = root.path().join("Bo");
+        fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
+        // The superuser reads everything.
+        let error =
+            fs::read_dir(&locked).is_err().then(|| FaceFolder::open(&config(root.path())).unwrap_err());
+        fs::set_permissions(&locked, fs::Permissions::from_mode(0o755)).unwrap();
+        if let Some(error) = error {
+            assert!(error.to_string().contains("/Bo cannot be read: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_corrupt_image_is_named_when_it_is_loaded() {
+        let root = three();
+        let folder = FaceFolder::open(&config(root.path())).unwrap();
+        let error = folder.load(1, [8, 8]).unwrap_err();
+        assert!(error.name.ends_with("Zoë Müller/1.jpg"), "{}", error.name);
+        assert_eq!(error.reason, "its content is not a JPEG, PNG, WebP, BMP or PNM image");
+    }
+
+    #[test]
+    fn keys_have_ranges() {
+        let read = |text: &str| FolderConfig::read(&toml(text), &"data.train".into());
+        assert_eq!(
+            read("min_images = 0").unwrap_err().to_string(),
+            "data.train.min_images is 0; it must be 1 or more"
+        );
+        assert_eq!(read("path = \"faces\"\nmax_identities = 7").unwrap().max_identities, Some(7));
+    }
+
+    fn toml(text: &str) -> facegrad_settings::toml::Value {
+        facegrad_settings::toml::Value::Table(text.parse().unwrap())
+    }
+}

@@ -1,0 +1,800 @@
+//! Batches for training, decoded ahead by worker threads.
+//!
+//! What is in a batch depends on the plan, the source and the augmentation only. Epoch `e` visits the images
+//! in the order that `Stream(seed, Order, e, 0)` shuffles them into, image `i` is changed by
+//! `Stream(seed, Augmentation, e, i)`, and the images that are left when no whole batch remains are dropped.
+//! So a run continues at any step without saved state, and the number of threads changes nothing.
+
+use std::{
+    any::Any,
+    collections::{HashSet, VecDeque},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use facegrad_random::{Purpose, Stream};
+use facegrad_settings::{at_least, settings, within};
+use rayon::prelude::*;
+
+use crate::{AugmentationConfig, FaceError, FaceSource, Picture, plain};
+
+/// How many images are tried in place of one that cannot be read, after those of its own identity.
+const MAX_STRANGERS: usize = 100;
+
+settings! {
+    /// How batches are prepared.
+    pub struct LoaderConfig {
+        /// Threads that decode images; 0 means one per core.
+        workers: usize = 0;
+        /// Batches that are decoded ahead.
+        queue: usize = 4, at_least(1);
+        /// Training fails when more than this share of the images, rounded up to whole images, cannot be
+        /// read; up to that they are replaced by others. At 0 the first such image is an error.
+        max_bad_share: f64 = 0.01, within(0.0, 1.0);
+    }
+}
+
+/// Which batches to load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// Decides order, augmentation and replacements.
+    pub seed: u64,
+    /// Images in a batch.
+    pub batch: usize,
+    /// Height and width of the images in pixels.
+    pub size: [usize; 2],
+    /// The first step to load, counted from 0 at the start of the run.
+    pub start_step: usize,
+    /// The step before which to stop.
+    pub end_step: usize,
+}
+
+impl Plan {
+    /// Whole batches in a set of `images` images; step `s` belongs to epoch `s / steps_per_epoch`.
+    pub fn steps_per_epoch(&self, images: usize) -> usize {
+        images.checked_div(self.batch).unwrap_or(0)
+    }
+}
+
+/// The images of one training step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// RGB bytes, `[batch, height, width, 3]`.
+    pub pixels: Vec<u8>,
+    /// The label of each image, `[batch]`.
+    pub labels: Vec<usize>,
+    /// The index of each image in the source, `[batch]`; of its replacement where one was needed.
+    pub indices: Vec<usize>,
+    /// The training step, counted from 0 at the start of the run.
+    pub step: usize,
+    /// The epoch, counted from 0.
+    pub epoch: usize,
+    /// Batches of the epoch before this one.
+    pub position: usize,
+}
+
+/// Why there are no further batches.
+#[derive(Debug, thiserror::Error)]
+pub enum LoaderError {
+    /// Batches or images of size zero.
+    #[error("the batch size and the sides of the input must be at least 1")]
+    EmptyBatch,
+    /// The source cannot fill one batch.
+    #[error(
+        "the data set has {images} images, too few for one batch of {batch}; choose a smaller batch size"
+    )]
+    TooFewImages {
+        /// Images in the source.
+        images: usize,
+        /// Images in a batch.
+        batch: usize,
+    },
+    /// More images are unreadable than `max_bad_share` allows.
+    #[error(
+        "{bad} of {images} images ({:.2} %) cannot be used, more than max_bad_share = {limit} allows; the first is {first}",
+        *bad as f64 / *images as f64 * 100.0
+    )]
+    TooManyBad {
+        /// Distinct unreadable images so far.
+        bad: usize,
+        /// Images in the source.
+        images: usize,
+        /// The key `max_bad_share`.
+        limit: f64,
+        /// The first of them.
+        first: FaceError,
+    },
+    /// None of the images tried in place of an unreadable one could be read either.
+    #[error("no image could be read in place of {0}")]
+    NoReplacement(FaceError),
+    /// The program failed while it prepared an image.
+    #[error("a loader thread failed on {image}: {message}")]
+    Panicked {
+        /// The image.
+        image: String,
+        /// The message of the panic.
+        message: String,
+    },
+    /// The system gave no threads.
+    #[error("the loader threads cannot be started: {0}")]
+    Threads(#[source] io::Error),
+}
+
+/// An iterator over the batches of a [`Plan`], in order; it ends after an error.
+///
+/// An image that cannot be read is replaced by one of the same identity if there is one that can, else by
+/// any, drawn from `Stream(seed, Replacement, epoch, image)`; see [`Loader::skipped`]. Dropping the loader
+/// stops its threads.
+pub struct Loader {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    max_bad_share: f64,
+    /// Found before the first batch.
+    early_error: Option<LoaderError>,
+    finished: bool,
+    bad: HashSet<usize>,
+    skipped: Vec<FaceError>,
+    waited: Duration,
+}
+
+/// What the threads share.
+struct Shared {
+    source: Arc<dyn FaceSource>,
+    plan: Plan,
+    augmentation: AugmentationConfig,
+    steps_per_epoch: usize,
+    /// Batches decoded ahead.
+    queue: usize,
+    /// The images of each identity, made when the first replacement is needed.
+    by_label: OnceLock<Vec<Vec<usize>>>,
+    state: Mutex<State>,
+    /// Signalled when there may be images to decode, or none ever again.
+    work: Condvar,
+    /// Signalled when a batch is complete.
+    ready: Condvar,
+}
+
+struct State {
+    /// Batches being filled, of which the first is that of `front`.
+    pending: VecDeque<Pending>,
+    /// The step to deliver next.
+    front: usize,
+    /// The epoch whose order was computed last, and that order.
+    order: Option<(usize, Vec<usize>)>,
+    stop: bool,
+}
+
+/// A batch being filled.
+struct Pending {
+    batch: Batch,
+    /// Images handed out to workers.
+    issued: usize,
+    /// Images still missing.
+    missing: usize,
+    /// The slot and index of what could not be read, in no particular order.
+    bad: Vec<(usize, usize, FaceError)>,
+    /// The first slot that has no image, and why.
+    failure: Option<(usize, LoaderError)>,
+}
+
+/// One image to prepare.
+#[derive(Clone, Copy)]
+struct Job {
+    step: usize,
+    slot: usize,
+    index: usize,
+}
+
+/// An image that was prepared.
+struct Prepared {
+    picture: Picture,
+    index: usize,
+}
+
+impl Loader {
+    /// Starts to load the batches of `plan`. What is wrong with the arguments is the iterator's first item.
+    pub fn start(
+        source: Arc<dyn FaceSource>,
+        plan: Plan,
+        augmentation: AugmentationConfig,
+        config: LoaderConfig,
+    ) -> Self {
+        let images = source.len();
+        let steps_per_epoch = plan.steps_per_epoch(images);
+        let shared = Arc::new(Shared {
+            source,
+            plan,
+            augmentation,
+            steps_per_epoch,
+            queue: config.queue.max(1),
+            by_label: OnceLock::new(),
+            state: Mutex::new(State {
+                pending: VecDeque::new(),
+                front: plan.start_step,
+                order: None,
+                stop: false,
+            }),
+            work: Condvar::new(),
+            ready: Condvar::new(),
+        });
+        let mut loader = Self {
+            shared,
+            workers: Vec::new(),
+            max_bad_share: config.max_bad_share,
+            early_error: None,
+            finished: false,
+            bad: HashSet::new(),
+            skipped: Vec::new(),
+            waited: Duration::ZERO,
+        };
+        loader.early_error = if plan.batch == 0 || plan.size.contains(&0) {
+            Some(LoaderError::EmptyBatch)
+        } else if steps_per_epoch == 0 {
+            Some(LoaderError::TooFewImages { images, batch: plan.batch })
+        } else {
+            loader.spawn(config.workers).err().map(LoaderError::Threads)
+        };
+        loader
+    }
+
+    fn spawn(&mut self, workers: usize) -> io::Result<()> {
+        let workers = match workers {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        };
+        for number in 0..workers {
+            let shared = self.shared.clone();
+            let name = format!("loader-{number}");
+            self.workers.push(thread::Builder::new().name(name).spawn(move || shared.work())?);
+        }
+        Ok(())
+    }
+
+    /// How long the caller has waited for batches in all.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// The images that could not be read so far, each once, in the order they were met.
+    pub fn skipped(&self) -> Vec<FaceError> {
+        self.skipped.clone()
+    }
+
+    /// Records what could not be read, and fails if it is too much.
+    fn account(&mut self, mut pending: Pending) -> Result<Batch, LoaderError> {
+        // By slot, so that neither the record nor the error depends on which thread was first.
+        pending.bad.sort_by_key(|(slot, ..)| *slot);
+        for (_, index, error) in pending.bad {
+            if self.bad.insert(index) {
+                self.skipped.push(error);
+            }
+        }
+        let images = self.shared.source.len();
+        // Without the small term, 7 % of 100 would round up to 8.
+        let allowed = (self.max_bad_share * images as f64 - 1e-9).ceil() as usize;
+        match self.skipped.first() {
+            Some(first) if self.skipped.len() > allowed => Err(LoaderError::TooManyBad {
+                bad: self.skipped.len(),
+                images,
+                limit: self.max_bad_share,
+                first: first.clone(),
+            }),
+            _ => match pending.failure {
+                Some((_, error)) => Err(error),
+                None => Ok(pending.batch),
+            },
+        }
+    }
+}
+
+impl Iterator for Loader {
+    type Item = Result<Batch, LoaderError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.early_error.take() {
+            self.finished = true;
+            return Some(Err(error));
+        }
+        if self.finished {
+            return None;
+        }
+        let begin = Instant::now();
+        let Some(pending) = self.shared.wait_for_batch() else {
+            self.finished = true;
+            return None;
+        };
+        self.waited += begin.elapsed();
+        let batch = self.account(pending);
+        if batch.is_err() {
+            self.finished = true;
+            self.shared.stop();
+        }
+        Some(batch)
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.shared.stop();
+        for worker in self.workers.drain(..) {
+            // A thread that failed has reported it, and there is nobody left to tell.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self) {
+        self.lock().stop = true;
+        self.work.notify_all();
+    }
+
+    /// The batch of the next step, once it is complete; none when the plan is done.
+    fn wait_for_batch(&self) -> Option<Pending> {
+        let mut state = self.lock();
+        if state.front >= self.plan.end_step {
+            return None;
+        }
+        loop {
+            if state.pending.front().is_some_and(|batch| batch.missing == 0) {
+                state.front += 1;
+                self.work.notify_all();
+                return state.pending.pop_front();
+            }
+            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The life of a worker thread.
+    fn work(&self) {
+        while let Some(job) = self.take_job() {
+            let mut bad = Vec::new();
+            let prepared = catch_unwind(AssertUnwindSafe(|| self.prepare(job, &mut bad)));
+            let prepared = prepared.unwrap_or_else(|panic| {
+                let image = self.source.name(job.index);
+                Err(LoaderError::Panicked { image, message: panic_message(panic.as_ref()) })
+            });
+            self.put(job, prepared, bad);
+        }
+    }
+
+    /// The next image to prepare, once the queue has room; none when there will be no more.
+    fn take_job(&self) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            if state.stop {
+                return None;
+            }
+            let ahead = state.pending.len();
+            let next_step = state.front + ahead;
+            match state.pending.back_mut() {
+                Some(last) if last.issued < self.plan.batch => {
+                    let slot = last.issued;
+                    last.issued += 1;
+                    return Some(Job { step: last.batch.step, slot, index: last.batch.indices[slot] });
+                }
+                _ if next_step >= self.plan.end_step => return None,
+                _ if ahead < self.queue => self.begin(&mut state, next_step),
+                _ => state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    /// Opens the batch of `step`, to be filled.
+    fn begin(&self, state: &mut State, step: usize) {
+        let Plan { seed, batch, size: [height, width], .. } = self.plan;
+        let (epoch, position) = (step / self.steps_per_epoch, step % self.steps_per_epoch);
+        let order = match state.order.take() {
+            Some((of_epoch, order)) if of_epoch == epoch => order,
+            _ => epoch_order(seed, epoch, self.source.len()),
+        };
+        state.pending.push_back(Pending {
+            batch: Batch {
+                pixels: vec![0; batch * height * width * 3],
+                labels: vec![0; batch],
+                indices: order[position * batch..][..batch].to_vec(),
+                step,
+                epoch,
+                position,
+            },
+            issued: 0,
+            missing: batch,
+            bad: Vec::new(),
+            failure: None,
+        });
+        state.order = Some((epoch, order));
+    }
+
+    /// Loads and changes one image, or the one that replaces it.
+    fn prepare(&self, job: Job, bad: &mut Vec<(usize, usize, FaceError)>) -> Result<Prepared, LoaderError> {
+        let Plan { seed, size, .. } = self.plan;
+        let epoch = (job.step / self.steps_per_epoch) as u64;
+        let (picture, index) = match self.source.load(job.index, size) {
+            Ok(picture) => (picture, job.index),
+            Err(error) => {
+                bad.push((job.slot, job.index, error.clone()));
+                self.replace(job, epoch, bad).ok_or(LoaderError::NoReplacement(error))?
+            }
+        };
+        let mut stream = Stream::new(seed, Purpose::Augmentation, epoch, job.index as u64);
+        Ok(Prepared { picture: self.augmentation.apply(picture, size, &mut stream), index })
+    }
+
+    /// A readable image instead of that of `job`, and its index.
+    fn replace(
+        &self,
+        job: Job,
+        epoch: u64,
+        bad: &mut Vec<(usize, usize, FaceError)>,
+    ) -> Option<(Picture, usize)> {
+        let by_label = self.by_label.get_or_init(|| {
+            let mut by_label = vec![Vec::new(); self.source.identities().len()];
+            (0..self.source.len()).for_each(|index| by_label[self.source.label(index)].push(index));
+            by_label
+        });
+        let mut stream = Stream::new(self.plan.seed, Purpose::Replacement, epoch, job.index as u64);
+        let mut siblings = by_label[self.source.label(job.index)].clone();
+        siblings.retain(|&index| index != job.index);
+        stream.shuffle(&mut siblings);
+        let strangers = (0..MAX_STRANGERS).map(|_| stream.below(self.source.len()));
+        siblings.into_iter().chain(strangers).find_map(|index| {
+            match self.source.load(index, self.plan.size) {
+                Ok(picture) => Some((picture, index)),
+                Err(error) => {
+                    bad.push((job.slot, index, error));
+                    None
+                }
+            }
+        })
+    }
+
+    /// Puts an image where it belongs.
+    fn put(&self, job: Job, prepared: Result<Prepared, LoaderError>, bad: Vec<(usize, usize, FaceError)>) {
+        let label = prepared.as_ref().map_or(0, |image| self.source.label(image.index));
+        let mut state = self.lock();
+        // A batch is not delivered while one of its images is missing, so it is still there.
+        let place = job.step - state.front;
+        let pending = &mut state.pending[place];
+        match prepared {
+            Ok(Prepared { picture, index }) => {
+                let bytes = picture.pixels();
+                pending.batch.pixels[job.slot * bytes.len()..][..bytes.len()].copy_from_slice(bytes);
+                pending.batch.indices[job.slot] = index;
+                pending.batch.labels[job.slot] = label;
+            }
+            Err(error) => {
+                if pending.failure.as_ref().is_none_or(|(slot, _)| job.slot < *slot) {
+                    pending.failure = Some((job.slot, error));
+                }
+            }
+        }
+        pending.bad.extend(bad);
+        pending.missing -= 1;
+        if place == 0 && pending.missing == 0 {
+            self.ready.notify_all();
+        }
+    }
+}
+
+/// The order in which epoch `epoch` visits `images` images.
+fn epoch_order(seed: u64, epoch: usize, images: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..images).collect();
+    Stream::new(seed, Purpose::Order, epoch as u64, 0).shuffle(&mut order);
+    order
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| s.to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}
+
+/// The images `indices` of `source` at `size` (height, width), without augmentation, loaded in parallel and
+/// returned in the order asked for.
+pub fn load_plain(
+    source: &dyn FaceSource,
+    indices: &[usize],
+    size: [usize; 2],
+) -> Vec<Result<Picture, FaceError>> {
+    indices.par_iter().map(|&index| Ok(plain(source.load(index, size)?, size))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, io::Cursor};
+
+    use super::*;
+    use crate::{FaceFolder, FolderConfig};
+
+    /// Three images of each identity, each of one colour that tells its index; those in `bad` cannot be read.
+    struct Colours {
+        identities: Vec<String>,
+        bad: BTreeSet<usize>,
+        panics_on: Option<usize>,
+        delay: Duration,
+    }
+
+    fn colours(identities: usize, bad: &[usize]) -> Colours {
+        Colours {
+            identities: (0..identities).map(|i| format!("person {i}")).collect(),
+            bad: bad.iter().copied().collect(),
+            panics_on: None,
+            delay: Duration::ZERO,
+        }
+    }
+
+    impl FaceSource for Colours {
+        fn len(&self) -> usize {
+            self.identities.len() * 3
+        }
+
+        fn identities(&self) -> &[String] {
+            &self.identities
+        }
+
+        fn label(&self, index: usize) -> usize {
+            index / 3
+        }
+
+        fn name(&self, index: usize) -> String {
+            format!("colour {index}")
+        }
+
+        fn load(&self, index: usize, _size: [usize; 2]) -> Result<Picture, FaceError> {
+            thread::sleep(self.delay);
+            assert_ne!(Some(index), self.panics_on, "out of paint");
+            if self.bad.contains(&index) {
+                return Err(FaceError { name: self.name(index), reason: "it is blank".into() });
+            }
+            let value = |i: usize| (index * 5 + i % 7 * 3) as u8;
+            Ok(Picture::new(10, 10, (0..300).map(value).collect()))
+        }
+
+        fn fingerprint(&self) -> String {
+            String::new()
+        }
+    }
+
+    const PLAN: Plan = Plan { seed: 9, batch: 8, size: [6, 6], start_step: 0, end_step: 12 };
+
+    fn augmentation() -> AugmentationConfig {
+        AugmentationConfig { shift: 0.2, colour_jitter: 0.5, erasing: 0.5, ..Default::default() }
+    }
+
+    fn config(workers: usize) -> LoaderConfig {
+        LoaderConfig { workers, queue: 3, max_bad_share: 0.1 }
+    }
+
+    fn start(source: Colours, plan: Plan, workers: usize) -> Loader {
+        Loader::start(Arc::new(source), plan, augmentation(), config(workers))
+    }
+
+    fn batches(loader: &mut Loader) -> Vec<Batch> {
+        loader.map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn batches_do_not_depend_on_the_number_of_workers() {
+        let load = |workers| {
+            let mut loader = start(colours(14, &[3, 20]), PLAN, workers);
+            (batches(&mut loader), loader.skipped())
+        };
+        let (one, skipped) = load(1);
+        assert_eq!(one.len(), 12);
+        assert_eq!(skipped.len(), 2);
+        for workers in [0, 2, 8] {
+            assert!(load(workers) == (one.clone(), skipped.clone()), "{workers} workers");
+        }
+    }
+
+    #[test]
+    fn an_epoch_visits_each_image_once_in_another_order() {
+        // 42 images make 5 batches of 8; the 2 left over are dropped.
+        let batches = batches(&mut start(colours(14, &[]), PLAN, 2));
+        let places: Vec<_> = batches.iter().map(|b| (b.step, b.epoch, b.position)).collect();
+        let expected: Vec<_> = (0..12).map(|s| (s, s / 5, s % 5)).collect();
+        assert_eq!(places, expected);
+        let epoch = |e: usize| -> Vec<usize> {
+            batches.iter().filter(|b| b.epoch == e).flat_map(|b| b.indices.clone()).collect()
+        };
+        assert_ne!(epoch(0), epoch(1));
+        for e in [0, 1] {
+            assert_eq!(epoch(e).len(), 40);
+            assert_eq!(epoch(e).into_iter().collect::<BTreeSet<_>>().len(), 40);
+        }
+        for batch in &batches {
+            assert_eq!(batch.pixels.len(), 8 * 6 * 6 * 3);
+            assert!(batch.indices.iter().zip(&batch.labels).all(|(index, label)| index / 3 == *label));
+        }
+    }
+
+    #[test]
+    fn a_batch_holds_its_images_in_their_order() {
+        let off = AugmentationConfig { flip: 0.0, ..Default::default() };
+        let source = Arc::new(colours(14, &[]));
+        let batch = Loader::start(source.clone(), PLAN, off, config(4)).next().unwrap().unwrap();
+        let expected = load_plain(source.as_ref(), &batch.indices, [6, 6]);
+        for (image, expected) in batch.pixels.chunks(6 * 6 * 3).zip(expected) {
+            assert_eq!(image, expected.unwrap().pixels());
+        }
+        let again = load_plain(&colours(14, &[1]), &[2, 1, 0], [6, 6]);
+        assert_eq!(again[1].as_ref().unwrap_err().to_string(), "colour 1: it is blank");
+        assert!(again[0].is_ok() && again[2].is_ok());
+    }
+
+    #[test]
+    fn a_run_resumes_at_any_step() {
+        let all = batches(&mut start(colours(14, &[7]), PLAN, 2));
+        for start_step in [1, 4, 5, 7, 11, 12] {
+            let rest = batches(&mut start(colours(14, &[7]), Plan { start_step, ..PLAN }, 2));
+            assert!(rest == all[start_step..], "from step {start_step}");
+        }
+        let other = batches(&mut start(colours(14, &[7]), Plan { seed: 10, ..PLAN }, 2));
+        assert_ne!(other[0].indices, all[0].indices);
+    }
+
+    #[test]
+    fn the_augmentation_differs_from_epoch_to_epoch() {
+        let plan = Plan { batch: 3, end_step: 2, ..PLAN };
+        let loaded = batches(&mut start(colours(1, &[]), plan, 1));
+        let image = |batch: &Batch, index: usize| {
+            let slot = batch.indices.iter().position(|&i| i == index).unwrap();
+            batch.pixels[slot * 108..][..108].to_vec()
+        };
+        assert!((0..3).all(|index| image(&loaded[0], index) != image(&loaded[1], index)));
+    }
+
+    #[test]
+    fn an_unreadable_image_is_replaced_by_one_of_its_identity() {
+        let mut loader = start(colours(14, &[4, 9]), PLAN, 2);
+        let batches = batches(&mut loader);
+        assert!(batches.iter().flat_map(|b| &b.indices).all(|i| ![4, 9].contains(i)));
+        let order = epoch_order(9, 0, 42);
+        for (place, wanted) in order.iter().enumerate().take(40).filter(|(_, i)| [4, 9].contains(*i)) {
+            let batch = &batches[place / 8];
+            assert_eq!(batch.labels[place % 8], wanted / 3);
+            assert_eq!(batch.indices[place % 8] / 3, wanted / 3);
+        }
+        // Met in two or three epochs each, recorded once.
+        let mut names: Vec<_> = loader.skipped().into_iter().map(|e| e.to_string()).collect();
+        names.sort();
+        assert_eq!(names, ["colour 4: it is blank", "colour 9: it is blank"]);
+    }
+
+    #[test]
+    fn an_identity_without_readable_images_is_replaced_by_another() {
+        let mut loader = start(colours(14, &[6, 7, 8]), PLAN, 2);
+        assert!(batches(&mut loader).iter().all(|batch| !batch.labels.contains(&2)));
+        assert_eq!(loader.skipped().len(), 3);
+    }
+
+    #[test]
+    fn too_many_unreadable_images_are_an_error() {
+        let fails = |bad: &[usize], max_bad_share: f64| {
+            let config = LoaderConfig { max_bad_share, ..config(3) };
+            let plan = Plan { end_step: 15, ..PLAN };
+            let mut loader = Loader::start(Arc::new(colours(14, bad)), plan, augmentation(), config);
+            let error = loader.find_map(Result::err).map(|e| e.to_string());
+            assert!(loader.next().is_none());
+            error
+        };
+        // 10 % of 42 images is 4.2, and so 5; 1 % is one image.
+        assert_eq!(fails(&[0, 5, 10, 15, 20], 0.1), None);
+        assert_eq!(fails(&[0], 0.01), None);
+        let error = fails(&[0, 5, 10, 15, 20, 25], 0.1).unwrap();
+        assert!(
+            error.starts_with("6 of 42 images (14.29 %) cannot be used, more than max_bad_share = 0.1 allows; the first is colour ")
+                && error.ends_with(": it is blank"),
+            "{error}"
+        );
+        assert_eq!(fails(&[0, 5, 10, 15, 20, 25], 0.1).unwrap(), error);
+        assert!(fails(&[0], 0.0).unwrap().starts_with("1 of 42 images (2.38 %)"));
+        let all: Vec<_> = (0..42).collect();
+        assert!(fails(&all, 1.0).unwrap().starts_with("no image could be read in place of colour "));
+    }
+
+    #[test]
+    fn a_panic_in_a_worker_is_an_error() {
+        for workers in [1, 4] {
+            let source = Colours { panics_on: Some(30), ..colours(14, &[]) };
+            let mut loader = start(source, PLAN, workers);
+            let step = epoch_order(9, 0, 42).iter().position(|&i| i == 30).unwrap() / 8;
+            let before: Vec<_> = loader.by_ref().take(step).collect();
+            assert!(before.iter().all(Result::is_ok));
+            let error = loader.next().unwrap().unwrap_err().to_string();
+            assert!(error.starts_with("a loader thread failed on colour 30: "), "{error}");
+            assert!(error.contains("out of paint"), "{error}");
+            assert!(loader.next().is_none());
+        }
+    }
+
+    #[test]
+    fn dropping_the_loader_stops_its_threads() {
+        let source = Arc::new(Colours { delay: Duration::from_millis(5), ..colours(14, &[]) });
+        let plan = Plan { end_step: 1_000_000, ..PLAN };
+        let mut loader = Loader::start(source.clone(), plan, augmentation(), config(4));
+        assert_eq!(loader.waited(), Duration::ZERO);
+        let begin = Instant::now();
+        loader.next().unwrap().unwrap();
+        assert!(loader.waited() > Duration::ZERO && loader.waited() <= begin.elapsed());
+        let begin = Instant::now();
+        drop(loader);
+        // The plan would take hours; a busy machine may take its time.
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        // The threads are gone, and with them their hold on the source.
+        assert_eq!(Arc::strong_count(&source), 1);
+    }
+
+    #[test]
+    fn no_more_batches_than_the_queue_holds_are_decoded_ahead() {
+        let loader = start(colours(14, &[]), Plan { end_step: 1000, ..PLAN }, 4);
+        let full = |state: &State| state.pending.len() == 3 && state.pending.iter().all(|b| b.missing == 0);
+        let begin = Instant::now();
+        while !full(&loader.shared.lock()) && begin.elapsed() < Duration::from_secs(10) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        // Time for a fourth to begin, if that were possible.
+        thread::sleep(Duration::from_millis(20));
+        assert!(full(&loader.shared.lock()));
+    }
+
+    #[test]
+    fn impossible_plans_are_one_sentence() {
+        let first = |plan| start(colours(14, &[]), plan, 1).next().unwrap().unwrap_err().to_string();
+        assert_eq!(
+            first(Plan { batch: 43, ..PLAN }),
+            "the data set has 42 images, too few for one batch of 43; choose a smaller batch size"
+        );
+        assert!(first(Plan { batch: 0, ..PLAN }).contains("at least 1"));
+        assert!(first(Plan { size: [0, 6], ..PLAN }).contains("at least 1"));
+        assert!(start(colours(14, &[]), Plan { end_step: 0, ..PLAN }, 1).next().is_none());
+        assert_eq!(batches(&mut start(colours(14, &[]), Plan { batch: 42, ..PLAN }, 2)).len(), 12);
+    }
+
+    /// The whole way, from files of which some are damaged in every manner.
+    #[test]
+    fn damaged_files_are_skipped_by_name() {
+        let root = tempfile::TempDir::new().unwrap();
+        for identity in 0..10 {
+            let folder = root.path().join(format!("Zoë {identity}"));
+            fs::create_dir(&folder).unwrap();
+            for image in 0..4 {
+                let colour = image::Rgb([identity * 20, image * 50, 128]);
+                let mut bytes = Cursor::new(Vec::new());
+                image::RgbImage::from_pixel(16, 16, colour)
+                    .write_to(&mut bytes, image::ImageFormat::Jpeg)
+                    .unwrap();
+                fs::write(folder.join(format!("{image}.jpg")), bytes.into_inner()).unwrap();
+            }
+        }
+        let path = |name: &str| root.path().join(name);
+        let whole = fs::read(path("Zoë 1/0.jpg")).unwrap();
+        fs::write(path("Zoë 1/0.jpg"), &whole[..whole.len() / 2]).unwrap();
+        fs::write(path("Zoë 2/1.jpg"), b"not an image").unwrap();
+        fs::write(path("Zoë 3/1.jpg"), b"P6 100000 100000 255\n").unwrap();
+        fs::write(path("Zoë 4/1.jpg"), b"").unwrap();
+        let folder = FolderConfig { path: root.path().into(), ..Default::default() };
+        let folder = FaceFolder::open(&folder).unwrap();
+        assert_eq!(folder.summary().to_string(), "39 images of 10 identities; left out: 1 junk file");
+        let plan = Plan { batch: 13, end_step: 6, ..PLAN };
+        let mut loader = Loader::start(Arc::new(folder), plan, augmentation(), config(2));
+        assert_eq!(batches(&mut loader).len(), 6);
+        let mut skipped: Vec<_> = loader.skipped().iter().map(FaceError::to_string).collect();
+        skipped.sort();
+        let expected = [
+            ("Zoë 1/0.jpg", "the JPEG data ends early"),
+            ("Zoë 2/1.jpg", "its content is not a JPEG, PNG, WebP, BMP or PNM image"),
+            ("Zoë 3/1.jpg", "its header claims 100000 x 100000 pixels; "),
+        ];
+        assert_eq!(skipped.len(), expected.len());
+        for (found, (name, reason)) in skipped.iter().zip(expected) {
+            assert!(found.contains(&format!("{name}: {reason}")), "{found}");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The experiment: everything a run depends on, as one config file.
+
+use std::path::{Path, PathBuf};
+
+use facegrad_backbones::BackboneConfig;
+use facegrad_faces::{AugmentationConfig, LoaderConfig, SourceConfig};
+use facegrad_losses::{CriterionConfig, HeadConfig};
+use facegrad_settings::{
+    LeftOut, Override, Setting, SettingsError, above, apply_overrides, at_least, kinds, settings, toml,
+};
+use facegrad_verification::Flip;
+
+use crate::{optimizer::OptimizerConfig, schedule::ScheduleConfig};
+
+settings! {
+    /// What to train, for how long, and what to write down.
+    pub struct RunConfig {
+        /// Name of the run folder.
+        name: String = "run".into();
+        /// Folder in which run folders are made.
+        folder: PathBuf = "checkpoints".into();
+        /// Decides initial weights, data order and augmentation.
+        seed: u64 = 1;
+        /// Passes over the training data; give this or steps.
+        epochs: Option<f64> = None, above(0.0);
+        /// Optimizer steps; give this or epochs.
+        steps: Option<usize> = None, at_least(1);
+        /// Images in a step.
+        batch: usize = 64, at_least(2);
+        /// Steps between two lines of the log.
+        log_every: usize = 10, at_least(1);
+        /// Steps between two evaluations; without it one at the end of each epoch.
+        evaluate_every: Option<usize> = None, at_least(1);
+        /// Steps between two checkpoints; without it one at the end of each epoch.
+        checkpoint_every: Option<usize> = None, at_least(1);
+        /// Checkpoints kept beside the best one.
+        keep: usize = 2, at_least(1);
+        /// The evaluation whose accuracy decides which checkpoint is the best; without it the first one.
+        select_by: Option<String> = None;
+    }
+}
+
+settings! {
+    /// The training images and how they reach the network.
+    pub struct DataConfig {
+        /// Where training images come from.
+        train: SourceConfig = SourceConfig::default();
+        /// Height and width of the network's input, in pixels.
+        size: [usize; 2] = [112, 112], at_least(16).up_to(1024);
+        /// Decoding ahead of the trainer.
+        loader: LoaderConfig = LoaderConfig::default();
+    }
+}
+
+settings! {
+    /// Pairs from an LFW pair file, of images in folders by identity.
+    pub struct PairFileConfig {
+        /// What the evaluation is called in logs and results.
+        name: String = "pairs".into();
+        /// The pair file, LFW View 1 or View 2 format.
+        pairs: PathBuf = PathBuf::new();
+        /// A pair file to choose the threshold on, such as LFW's pairsDevTrain.txt for pairsDevTest.txt.
+        threshold_pairs: Option<PathBuf> = None;
+        /// The folder that holds the images, one folder an identity.
+        images: PathBuf = PathBuf::new();
+        /// How an image and its mirror image become one embedding.
+        flip: Flip = Flip::Add;
+    }
+}
+
+settings! {
+    /// Pairs drawn from a labelled set of images, in folds without common identities.
+    pub struct DrawnPairsConfig {
+        /// What the evaluation is called in logs and results.
+        name: String = "pairs".into();
+        /// Number of folds.
+        folds: usize = 10, at_least(2).up_to(1000);
+        /// Genuine pairs in a fold, and as many impostor pairs.
+        pairs_per_fold: usize = 100, at_least(1).up_to(100_000);
+        /// Decides which pairs are drawn.
+        seed: u64 = 1;
+        /// Where the images come from.
+        source: SourceConfig = SourceConfig::default();
+        /// How an image and its mirror image become one embedding.
+        flip: Flip = Flip::Add;
+    }
+}
+
+kinds! {
+    /// A verification test during training and after it: `[[evaluation]]`.
+    pub enum EvaluationConfig {
+        /// Pairs from an LFW pair file.
+        PairFile(PairFileConfig) = "pair_file",
+        /// Pairs drawn from a labelled set.
+        DrawnPairs(DrawnPairsConfig) = "drawn_pairs",
+    }
+}
+
+impl EvaluationConfig {
+    /// What the evaluation is called.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::PairFile(c) => &c.name,
+            Self::DrawnPairs(c) => &c.name,
+        }
+    }
+}
+
+settings! {
+    /// A whole experiment.
+    pub struct Experiment {
+        /// What to train, for how long, and what to write down.
+        run: RunConfig = RunConfig::default();
+        /// The training images and how they reach the network.
+        data: DataConfig = DataConfig::default();
+        /// How training images are changed.
+        augmentation: AugmentationConfig = AugmentationConfig::default();
+        /// The network.
+        backbone: BackboneConfig = BackboneConfig::Nano(Default::default());
+        /// How embeddings become logits.
+        head: HeadConfig = HeadConfig::ArcFace(Default::default());
+        /// How logits become a loss.
+        criterion: CriterionConfig = CriterionConfig::default();
+        /// How gradients become steps.
+        optimizer: OptimizerConfig = OptimizerConfig::default();
+        /// How the learning rate changes over the run.
+        schedule: ScheduleConfig = ScheduleConfig::default();
+        /// Verification tests.
+        evaluation: Vec<EvaluationConfig> = Vec::new();
+    }
+}
+
+/// Why an experiment cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the config {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{}, line {line}: {message}", path.display())]
+    NotToml {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What the parser expected.
+        message: String,
+    },
+    /// A key or a value is wrong.
+    #[error("{}: {source}", path.display())]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// Which key, and what would be right.
+        source: SettingsError,
+    },
+}
+
+/// Longest config file that is read; a config is a page of text.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+impl Experiment {
+    /// Reads a config file and applies `--set` overrides; also returns the keys an override left out.
+    pub fn load(path: &Path, overrides: &[Override]) -> Result<(Self, Vec<LeftOut>), ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable { path: path.into(), source };
+        let length = std::fs::metadata(path).map_err(unreadable)?.len();
+        if length > MAX_CONFIG_BYTES {
+            let reason = format!("it has {length} bytes, more than a config can have ({MAX_CONFIG_BYTES})");
+            return Err(unreadable(std::io::Error::other(reason)));
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            let before = error.span().map_or(0, |span| span.start).min(text.len());
+            let line = text.as_bytes()[..before].iter().filter(|b| **b == b'\n').count() + 1;
+            ConfigError::NotToml {
+                path: path.into(),
+                line,
+                message: error.message().trim().replace('\n', ", "),
+            }
+        })?;
+        Self::resolve(table, overrides).map_err(|source| ConfigError::Settings { path: path.into(), source })
+    }
+
+    /// An experiment from a parsed config and overrides.
+    pub fn resolve(
+        mut table: toml::Table,
+        overrides: &[Override],
+    ) -> Result<(Self, Vec<LeftOut>), SettingsError> {
+        let left_out = apply_overrides(&mut table, overrides, &Self::schema())?;
+        let experiment = Self::read(&toml::Value::Table(table), &"".into())?;
+        experiment.validate()?;
+        Ok((experiment, left_out))
+    }
+
+    /// The config as it would be written, every default spelled out.
+    pub fn to_toml(&self) -> String {
+        let table = self.write().unwrap_or(toml::Value::Table(toml::Table::new()));
+        toml::to_string(&table).unwrap_or_default()
+    }
+
+    /// Optimizer steps of the run, for epochs of `steps_per_epoch` steps.
+    pub fn total_steps(&self, steps_per_epoch: usize) -> usize {
+        match (self.run.steps, self.run.epochs) {
+            (Some(steps), _) => steps,
+            (None, Some(epochs)) => ((epochs * steps_per_epoch as f64).round() as usize).max(1),
+            (None, None) => 0,
+        }
+    }
+
+    /// What no single key can say.
+    fn validate(&self) -> Result<(), SettingsError> {
+        match (self.run.steps, self.run.epochs) {
+            (Some(_), Some(_)) => {
+                return Err(SettingsError::conflict(
+                    "run.steps",
+                    "and run.epochs exclude each other; give one of them",
+                ));
+            }
+            (None, None) => {
+                return Err(SettingsError::Missing {
+                    key: "run.epochs".into(),
+                    expected: "say how long to train with run.epochs or run.steps".into(),
+                });
+            }
+            _ => {}
+        }
+        let name = &self.run.name;
+        let safe = |c: char| c.is_alphanumeric() || "-_. ".contains(c);
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(safe) {
+            return Err(SettingsError::conflict(
+                "run.name",
+                format!(
+                    "is \"{name}\"; it names a folder, so it must be letters, digits, '-', '_', '.' and spaces"
+                ),
+            ));
+        }
+        self.data.train.validate(&"data.train".into())?;
+        for (i, evaluation) in self.evaluation.iter().enumerate() {
+            let at = |key: &str| format!("evaluation.{i}.{key}");
+            let name = evaluation.name();
+            if self.evaluation[..i].iter().any(|other| other.name() == name) {
+                return Err(SettingsError::conflict(
+                    at("name"),
+                    format!("\"{name}\" is used twice; give each evaluation its own"),
+                ));
+            }
+            match evaluation {
+                EvaluationConfig::PairFile(c) => {
+                    for (key, path) in [("pairs", &c.pairs), ("images", &c.images)] {
+                        if path.as_os_str().is_empty() {
+                            let expected =
+                                "it is the path of the pair file or of the folder with the images".into();
+                            return Err(SettingsError::Missing { key: at(key).into(), expected });
+                        }
+                    }
+                }
+                EvaluationConfig::DrawnPairs(c) => c.source.validate(&at("source").into())?,
+            }
+        }
+        if let Some(wanted) = &self.run.select_by
+            && !self.evaluation.iter().any(|e| e.name() == wanted)
+        {
+            let names: Vec<_> = self.evaluation.iter().map(|e| e.name()).collect();
+            return Err(SettingsError::conflict(
+                "run.select_by",
+                format!(
+                    "is \"{wanted}\", which no [[evaluation]] is called; there are: {}",
+                    names.join(", ")
+                ),
+            ));
+        }
+        if self.run.evaluate_every.is_some() && self.evaluation.is_empty() {
+            return Err(SettingsError::conflict(
+                "run.evaluate_every",
+                "has no effect without an [[evaluation]] section",
+            ));
+        }
+        self.optimizer.validate()
+    }
+}

@@ -1,0 +1,717 @@
+//! The training loop.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use burn::{
+    optim::{GradientsParams, ModuleOptimizer, OptimizerRecord},
+    tensor::{Bytes, Int, Tensor, TensorData},
+};
+use facegrad_backbones::{BackboneError, Cost};
+use facegrad_devices::Chosen;
+use facegrad_faces::{Batch, Loader, Opened, Plan, SourceError, loader::LoaderError};
+use facegrad_losses::{HeadError, Progress};
+use facegrad_random::{Purpose, Stream};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::{
+    checkpoint::{self, CheckpointError},
+    config::Experiment,
+    evaluation::{EvaluationError, EvaluationSet, Measured},
+    files,
+    log::{Log, StepLine},
+    model::{self, EmbeddingModel, MODEL, ModelCard, Preprocessing},
+    optimizer,
+    recognizer::{Recognizer, from_safetensors, to_input, to_safetensors, with_stable_ids},
+    report,
+};
+
+const HEAD: &str = "head.safetensors";
+const OPTIMIZER: &str = "optimizer.bpk";
+const STATE: &str = "state.json";
+const CONFIG: &str = "config.toml";
+
+/// What happens in a run, for whoever shows it.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Before the first step.
+    Started(&'a Started),
+    /// A line of the log.
+    Step(&'a StepLine),
+    /// An evaluation is under way: images done and images in all.
+    Evaluating(&'a str, usize, usize),
+    /// An evaluation was made after `step` steps; `best` if it chose a new best checkpoint.
+    Evaluated {
+        /// Optimizer steps done.
+        step: usize,
+        /// The evaluation.
+        name: &'a str,
+        /// What was measured.
+        measured: &'a Measured,
+        /// Whether the model is the best so far.
+        best: bool,
+    },
+    /// An image cannot be used.
+    Skipped(&'a facegrad_faces::FaceError),
+}
+
+/// What a run is about to do.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// The run folder.
+    pub folder: PathBuf,
+    /// What computes.
+    pub backend: String,
+    /// The training data, in a line.
+    pub data: String,
+    /// The network, in a line.
+    pub model: String,
+    /// Number of identities, and so of classes.
+    pub identities: usize,
+    /// Steps already done, for a run that is resumed.
+    pub step: usize,
+    /// Steps of the whole run.
+    pub total: usize,
+    /// Steps of an epoch.
+    pub steps_per_epoch: usize,
+    /// The loss that random features would give.
+    pub expected_first_loss: f64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The run folder.
+    pub folder: PathBuf,
+    /// Optimizer steps done.
+    pub step: usize,
+    /// Whether it was stopped before its last step.
+    pub interrupted: bool,
+    /// The loss of the first step.
+    pub first_loss: Option<f64>,
+    /// Every evaluation, in order.
+    pub evaluations: Vec<EvaluationRecord>,
+    /// Time spent in training steps, over all sessions of the run.
+    pub seconds: f64,
+}
+
+/// The main numbers of one evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationRecord {
+    /// Optimizer steps done; 0 is the untrained network.
+    pub step: usize,
+    /// The evaluation.
+    pub name: String,
+    /// Accuracy, where it can be measured.
+    pub accuracy: Option<f64>,
+    /// Its standard error.
+    pub standard_error: Option<f64>,
+    /// Area under the ROC.
+    pub auc: Option<f64>,
+    /// Equal error rate.
+    pub eer: Option<f64>,
+}
+
+/// What a checkpoint holds beside weights and optimizer.
+///
+/// Data order, augmentation, learning rate, margins and dropout are functions of (seed, step), so no
+/// generator or sampler state is needed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct State {
+    step: usize,
+    data_sha256: String,
+    backend: String,
+    command: String,
+    seconds: f64,
+    first_loss: Option<f64>,
+    evaluations: Vec<EvaluationRecord>,
+    best: Option<f64>,
+}
+
+/// Why a run cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The training data.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The batches.
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
+    /// The network.
+    #[error("{0}; change data.size or backbone.kind")]
+    Backbone(#[from] BackboneError),
+    /// The head.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// An evaluation.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The config saved in a run folder.
+    #[error("cannot resume: {0}")]
+    Config(#[from] crate::config::ConfigError),
+    /// A file of the run folder.
+    #[error("cannot write to {}: {source}", path.display())]
+    Unwritable {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process trains in the folder.
+    #[error("{} is in use by another facegrad process; wait for it or stop it", .0.display())]
+    InUse(PathBuf),
+    /// The data is not what the run was started with.
+    #[error("{} was trained on data with SHA-256 {theirs}, and the data has now {ours}; resuming would not continue the same run", run.display())]
+    OtherData {
+        /// The run folder.
+        run: PathBuf,
+        /// Then.
+        theirs: String,
+        /// Now.
+        ours: String,
+    },
+    /// A file of a checkpoint that verifies but does not fit.
+    #[error("{}: {reason}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The loss or a gradient is NaN or infinite.
+    #[error(
+        "step {step}: the {what} is {value}; stopped before it reached the weights, {kept}. Images of the batch: {images}. A lower optimizer.learning_rate or a longer schedule.warmup often helps"
+    )]
+    NotFinite {
+        /// The step, counted from 1.
+        step: usize,
+        /// Loss or gradient norm.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// What can be resumed.
+        kept: String,
+        /// The images of the batch.
+        images: String,
+    },
+}
+
+/// A run, from its first or a later step to its end.
+pub struct Trainer {
+    experiment: Experiment,
+    chosen: Chosen,
+    folder: PathBuf,
+    /// Held as long as the trainer lives.
+    _lock: File,
+    data: Opened,
+    evaluations: Vec<EvaluationSet>,
+    model: Recognizer,
+    optimizer: ModuleOptimizer,
+    state: State,
+    /// The newest measurement of each evaluation.
+    measured: Vec<Measured>,
+    log: Log,
+    total: usize,
+    steps_per_epoch: usize,
+}
+
+impl Trainer {
+    /// Prepares a new run in a folder of its own: `<run.folder>/<run.name>`, with a number if that is taken.
+    pub fn new(experiment: Experiment, chosen: Chosen, command: String) -> Result<Self, TrainError> {
+        let folder = new_folder(&experiment)?;
+        let state = State { command, backend: chosen.description.clone(), ..Default::default() };
+        let config = folder.join(CONFIG);
+        files::replace(&config, experiment.to_toml().as_bytes())
+            .map_err(|source| TrainError::Unwritable { path: config, source })?;
+        Self::prepare(experiment, chosen, folder, state)
+    }
+
+    /// The experiment of the run folder that `path` is or lies in.
+    pub fn saved_experiment(path: &Path) -> Result<Experiment, TrainError> {
+        let checkpoint = checkpoint::locate(path, "last")?;
+        let folder = checkpoint.parent().unwrap_or(Path::new("."));
+        Ok(Experiment::load(&folder.join(CONFIG), &[])?.0)
+    }
+
+    /// The backend that the run at `path` was trained on, as its log names it.
+    pub fn saved_backend(path: &Path) -> Result<String, TrainError> {
+        let loaded = checkpoint::load(&checkpoint::locate(path, "last")?)?;
+        Ok(read_state(&loaded)?.backend)
+    }
+
+    /// Prepares to continue the run at `path`: a run folder, from its last checkpoint, or one checkpoint.
+    pub fn resume(path: &Path, chosen: Chosen) -> Result<Self, TrainError> {
+        let experiment = Self::saved_experiment(path)?;
+        let loaded = checkpoint::load(&checkpoint::locate(path, "last")?)?;
+        let folder = loaded.path.parent().unwrap_or(Path::new(".")).to_path_buf();
+        let state = read_state(&loaded)?;
+        let saved = state.data_sha256.clone();
+        let mut this = Self::prepare(experiment, chosen, folder, state)?;
+        if this.state.data_sha256 != saved {
+            return Err(TrainError::OtherData {
+                run: this.folder,
+                theirs: saved,
+                ours: this.state.data_sha256,
+            });
+        }
+        let unusable =
+            |file: &str, reason: String| TrainError::Unusable { path: loaded.path.join(file), reason };
+        this.model.backbone = from_safetensors(this.model.backbone, loaded.file(MODEL)?)
+            .map_err(|reason| unusable(MODEL, reason))?;
+        this.model.head =
+            from_safetensors(this.model.head, loaded.file(HEAD)?).map_err(|reason| unusable(HEAD, reason))?;
+        let bytes = Bytes::from_bytes_vec(loaded.file(OPTIMIZER)?.to_vec());
+        let record = OptimizerRecord::from_bytes(bytes).map_err(|e| unusable(OPTIMIZER, format!("{e:?}")))?;
+        this.optimizer = this.optimizer.load_record(record);
+        Ok(this)
+    }
+
+    fn prepare(
+        experiment: Experiment,
+        chosen: Chosen,
+        folder: PathBuf,
+        mut state: State,
+    ) -> Result<Self, TrainError> {
+        let lock = lock(&folder)?;
+        let data = experiment.data.train.open()?;
+        state.data_sha256 = data.source.fingerprint();
+        let plan = plan(&experiment, 0, 0);
+        let steps_per_epoch = plan.steps_per_epoch(data.source.len());
+        if steps_per_epoch == 0 {
+            return Err(LoaderError::TooFewImages { images: data.source.len(), batch: plan.batch }.into());
+        }
+        let total = experiment.total_steps(steps_per_epoch);
+        let device = chosen.device.clone().autodiff();
+        let (seed, identities) = (experiment.run.seed, data.source.identities().len());
+        let backbone = experiment.backbone.init(experiment.data.size, seed, &device)?;
+        let head = experiment.head.init(identities, backbone.embedding_size(), seed, &device)?;
+        let model = with_stable_ids(Recognizer { backbone, head });
+        let evaluations = experiment.evaluation.iter().map(EvaluationSet::open).collect::<Result<_, _>>()?;
+        let optimizer = experiment.optimizer.init();
+        let log = Log::open(&folder, state.step)
+            .map_err(|source| TrainError::Unwritable { path: folder.clone(), source })?;
+        Ok(Self {
+            experiment,
+            chosen,
+            folder,
+            _lock: lock,
+            data,
+            evaluations,
+            model,
+            optimizer,
+            state,
+            measured: Vec::new(),
+            log,
+            total,
+            steps_per_epoch,
+        })
+    }
+
+    /// Trains to the end, or until `stop` becomes true, and saves a checkpoint either way.
+    pub fn run(mut self, stop: &AtomicBool, show: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainError> {
+        let started = self.started();
+        show(Event::Started(&started));
+        self.logged(|log| log.event("start", start_event(&started)))?;
+        if self.state.step == 0 && self.state.evaluations.is_empty() {
+            self.evaluate(show)?;
+        }
+        let plan = plan(&self.experiment, self.state.step, self.total);
+        let (augmentation, config) =
+            (self.experiment.augmentation.clone(), self.experiment.data.loader.clone());
+        let mut loader = Loader::start(self.data.source.clone(), plan, augmentation, config);
+        let mut reported_skips = 0;
+        let mut window = Window::start(&loader);
+        while self.state.step < self.total && !stop.load(Ordering::Relaxed) {
+            let batch = match loader.next() {
+                Some(batch) => batch?,
+                None => break,
+            };
+            let mut line = self.step(&batch)?;
+            let step = self.state.step;
+            for skipped in &loader.skipped()[reported_skips..] {
+                reported_skips += 1;
+                show(Event::Skipped(skipped));
+                self.logged(|log| {
+                    log.event(
+                        "skipped",
+                        json!({ "step": step, "image": skipped.name, "reason": skipped.reason }),
+                    )
+                })?;
+            }
+            window.images += batch.labels.len();
+            if step == 1 || step.is_multiple_of(self.experiment.run.log_every) || step == self.total {
+                (line.images_per_second, line.waited) = window.close(&loader, &mut self.state.seconds);
+                show(Event::Step(&line));
+                self.logged(|log| log.step(&line))?;
+            }
+            if self.is_due(self.experiment.run.evaluate_every) {
+                window.pause(&mut self.state.seconds);
+                self.evaluate(show)?;
+                window.resume();
+            }
+            if self.is_due(self.experiment.run.checkpoint_every) {
+                window.pause(&mut self.state.seconds);
+                self.save()?;
+                window.resume();
+            }
+        }
+        window.pause(&mut self.state.seconds);
+        self.finish(loader.skipped())
+    }
+
+    /// One optimizer step.
+    fn step(&mut self, batch: &Batch) -> Result<StepLine, TrainError> {
+        let device = self.chosen.device.clone().autodiff();
+        let (step, total) = (self.state.step, self.total);
+        // Dropout draws from the device's generator: seeded by the step, it needs no saved state.
+        device.seed(Stream::new(self.experiment.run.seed, Purpose::Network, 0, step as u64).bits64());
+        let images = to_input(&batch.pixels, self.experiment.data.size, &device);
+        let labels: Vec<i32> = batch.labels.iter().map(|label| *label as i32).collect();
+        let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [batch.labels.len()]), &device);
+
+        let embeddings = self.model.backbone.forward(images);
+        let output = self.model.head.forward(embeddings, labels.clone(), Progress { step, total });
+        let loss = self.experiment.criterion.loss(output.logits, labels);
+        let mut grads = GradientsParams::from_grads(loss.backward(), &self.model);
+
+        // One read from the device a step: everything that is logged or checked.
+        let squared_norm = optimizer::squared_norm(&self.model, &grads);
+        let squared_norm = squared_norm.unwrap_or_else(|| Tensor::zeros([1], &self.chosen.device));
+        let telemetry = output.telemetry;
+        let scalars =
+            Tensor::cat(vec![loss.inner(), squared_norm, telemetry.target_cosine, telemetry.feature_norm], 0);
+        let scalars = scalars.into_data().try_to_vec::<f32>().map_err(|error| TrainError::Unusable {
+            path: self.chosen.description.clone().into(),
+            reason: format!("the backend could not compute step {}: {error:?}", step + 1),
+        })?;
+        let [loss, squared_norm, target_cosine, feature_norm] =
+            [0, 1, 2, 3].map(|i| scalars.get(i).copied().map_or(f64::NAN, f64::from));
+        let gradient_norm = squared_norm.sqrt();
+        self.require_finite(batch, "loss", loss)?;
+        self.require_finite(batch, "gradient norm", gradient_norm)?;
+
+        if let Some(limit) = self.experiment.optimizer.clip_norm()
+            && gradient_norm > limit
+        {
+            optimizer::scale(&self.model, &mut grads, limit / gradient_norm);
+        }
+        let (rates, learning_rate) =
+            self.experiment.optimizer.learning_rate(self.experiment.schedule.factor(step, total));
+        self.model = self.optimizer.step(rates, self.model.clone(), grads);
+        self.state.step += 1;
+        self.state.first_loss.get_or_insert(loss);
+        Ok(StepLine {
+            step: self.state.step,
+            epoch: self.state.step as f64 / self.steps_per_epoch as f64,
+            loss,
+            learning_rate,
+            gradient_norm,
+            target_cosine,
+            feature_norm,
+            margin: telemetry.margin,
+            scale: telemetry.scale,
+            images_per_second: 0.0,
+            waited: 0.0,
+        })
+    }
+
+    /// Stops a run that diverged, naming the step and the images, before the weights are touched.
+    fn require_finite(&mut self, batch: &Batch, what: &'static str, value: f64) -> Result<(), TrainError> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        let step = self.state.step + 1;
+        let names: Vec<_> = batch.indices.iter().map(|i| self.data.source.name(*i)).collect();
+        self.logged(|log| {
+            log.event(
+                "not_finite",
+                json!({ "step": step, "what": what, "value": value.to_string(), "images": names }),
+            )
+        })?;
+        let kept = match checkpoint::list(&self.folder).pop() {
+            Some((_, path)) => format!("the last good checkpoint is {}", path.display()),
+            None => "there is no checkpoint yet".into(),
+        };
+        Err(TrainError::NotFinite { step, what, value, kept, images: names.join(", ") })
+    }
+
+    /// Whether something that happens `every` so many steps, or else at the end of each epoch, is due now.
+    fn is_due(&self, every: Option<usize>) -> bool {
+        let step = self.state.step;
+        step == self.total || step.is_multiple_of(every.unwrap_or(self.steps_per_epoch))
+    }
+
+    /// Measures the model on every evaluation, and saves it if it is the best so far.
+    fn evaluate(&mut self, show: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
+        let step = self.state.step;
+        let model = EmbeddingModel::from_backbone(&self.model.backbone, self.card(), &self.chosen.device);
+        let selected = self.experiment.run.select_by.clone();
+        let evaluations = std::mem::take(&mut self.evaluations);
+        let mut improved = false;
+        self.measured.clear();
+        for (i, set) in evaluations.iter().enumerate() {
+            let images = set.images();
+            let mut progress = |done| show(Event::Evaluating(&set.name, done, images));
+            let measured =
+                set.measure(&model, self.experiment.run.batch, &self.chosen.description, &mut progress)?;
+            let result = &measured.result;
+            let accuracy = result.accuracy.as_ref();
+            let record = EvaluationRecord {
+                step,
+                name: set.name.clone(),
+                accuracy: accuracy.map(|a| a.mean),
+                standard_error: accuracy.map(|a| a.standard_error),
+                auc: result.auc,
+                eer: result.eer,
+            };
+            let selects = selected.as_ref().map_or(i == 0, |name| *name == set.name);
+            let best =
+                selects && step > 0 && record.accuracy.is_some_and(|a| self.state.best.is_none_or(|b| a > b));
+            if best {
+                self.state.best = record.accuracy;
+                improved = true;
+            }
+            show(Event::Evaluated { step, name: &set.name, measured: &measured, best });
+            self.logged(|log| {
+                log.event(
+                    "evaluation",
+                    json!({ "step": step, "name": set.name, "best": best, "result": result }),
+                )
+            })?;
+            self.state.evaluations.push(record);
+            self.measured.push(measured);
+        }
+        self.evaluations = evaluations;
+        if improved {
+            self.save()?;
+            checkpoint::point(&self.folder, "best", step)
+                .map_err(|source| TrainError::Unwritable { path: self.folder.join("best"), source })?;
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint of this step, unless there is one.
+    fn save(&mut self) -> Result<(), TrainError> {
+        let step = self.state.step;
+        if checkpoint::pointed(&self.folder, "last") == Some(step) {
+            return Ok(());
+        }
+        let unusable =
+            |file: &str, reason: String| TrainError::Unusable { path: self.folder.join(file), reason };
+        let optimizer = self.optimizer.to_record().into_bytes();
+        let optimizer = optimizer.map_err(|e| unusable(OPTIMIZER, format!("{e:?}")))?;
+        let state = serde_json::to_vec_pretty(&self.state).map_err(|e| unusable(STATE, e.to_string()))?;
+        let parts = [
+            (MODEL, model::to_bytes(&self.model.backbone, &self.card()).map_err(|e| unusable(MODEL, e))?),
+            (HEAD, to_safetensors(&self.model.head, "head").map_err(|e| unusable(HEAD, e))?),
+            (OPTIMIZER, optimizer.to_vec()),
+            (STATE, state),
+        ];
+        self.logged(|log| log.sync())?;
+        checkpoint::save(&self.folder, step, &parts)?;
+        checkpoint::prune(&self.folder, self.experiment.run.keep)
+            .map_err(|source| TrainError::Unwritable { path: self.folder.clone(), source })?;
+        self.logged(|log| log.event("checkpoint", json!({ "step": step })))
+    }
+
+    /// Saves the last checkpoint and writes the report.
+    fn finish(mut self, skipped: Vec<facegrad_faces::FaceError>) -> Result<Outcome, TrainError> {
+        let interrupted = self.state.step < self.total;
+        if self.state.step > 0 {
+            self.save()?;
+        }
+        let (step, seconds) = (self.state.step, self.state.seconds);
+        self.logged(|log| {
+            log.event("end", json!({ "step": step, "interrupted": interrupted, "seconds": seconds }))
+        })?;
+        self.write_report(&skipped)?;
+        Ok(Outcome {
+            folder: self.folder,
+            step,
+            interrupted,
+            first_loss: self.state.first_loss,
+            evaluations: self.state.evaluations,
+            seconds,
+        })
+    }
+
+    fn write_report(&mut self, skipped: &[facegrad_faces::FaceError]) -> Result<(), TrainError> {
+        if self.measured.is_empty() {
+            // A run resumed at its end has nothing of its own to show yet.
+            let model = EmbeddingModel::from_backbone(&self.model.backbone, self.card(), &self.chosen.device);
+            for set in &self.evaluations {
+                let batch = self.experiment.run.batch;
+                self.measured.push(set.measure(&model, batch, &self.chosen.description, &mut |_| {})?);
+            }
+        }
+        let unwritable = |source| TrainError::Unwritable { path: self.folder.join("report.html"), source };
+        let steps = self.log.steps().map_err(unwritable)?;
+        let summary = report::Summary {
+            experiment: &self.experiment,
+            folder: &self.folder,
+            started: self.started(),
+            command: &self.state.command,
+            seconds: self.state.seconds,
+            step: self.state.step,
+            parameters: self.cost().parameters,
+            data_sha256: &self.state.data_sha256,
+            evaluations: &self.state.evaluations,
+            sets: &self.evaluations,
+            measured: &self.measured,
+            steps: &steps,
+            skipped,
+        };
+        report::write(&summary).map_err(unwritable)
+    }
+
+    fn logged(&mut self, write: impl FnOnce(&mut Log) -> io::Result<()>) -> Result<(), TrainError> {
+        write(&mut self.log)
+            .map_err(|source| TrainError::Unwritable { path: self.folder.join("log.jsonl"), source })
+    }
+
+    fn card(&self) -> ModelCard {
+        ModelCard {
+            backbone: self.experiment.backbone.clone(),
+            preprocessing: Preprocessing::of_size(self.experiment.data.size),
+            trained_on: self.state.data_sha256.clone(),
+            identities: self.data.source.identities().len(),
+            step: self.state.step,
+        }
+    }
+
+    fn cost(&self) -> Cost {
+        // The backbone was built from the same keys, so its cost exists.
+        self.experiment.backbone.cost(self.experiment.data.size).unwrap_or_default()
+    }
+
+    fn started(&self) -> Started {
+        let experiment = &self.experiment;
+        let identities = self.data.source.identities().len();
+        let cost = self.cost();
+        let [height, width] = experiment.data.size;
+        Started {
+            folder: self.folder.clone(),
+            backend: self.chosen.description.clone(),
+            data: self.data.summary.clone(),
+            model: format!(
+                "{} at {height}x{width}: {:.2} M parameters, {:.1} M multiply-adds an image; {} head",
+                experiment.backbone.kind(),
+                cost.parameters as f64 / 1e6,
+                cost.multiply_adds as f64 / 1e6,
+                experiment.head.kind()
+            ),
+            identities,
+            step: self.state.step,
+            total: self.total,
+            steps_per_epoch: self.steps_per_epoch,
+            expected_first_loss: experiment
+                .head
+                .expected_first_loss(identities, experiment.backbone.embedding_size()),
+        }
+    }
+}
+
+fn start_event(started: &Started) -> serde_json::Value {
+    json!({
+        "step": started.step, "total": started.total, "steps_per_epoch": started.steps_per_epoch,
+        "backend": started.backend, "data": started.data, "model": started.model,
+        "identities": started.identities, "expected_first_loss": started.expected_first_loss,
+        "facegrad": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+fn plan(experiment: &Experiment, start_step: usize, end_step: usize) -> Plan {
+    Plan {
+        seed: experiment.run.seed,
+        batch: experiment.run.batch,
+        size: experiment.data.size,
+        start_step,
+        end_step,
+    }
+}
+
+fn read_state(loaded: &checkpoint::Loaded) -> Result<State, TrainError> {
+    serde_json::from_slice(loaded.file(STATE)?)
+        .map_err(|error| TrainError::Unusable { path: loaded.path.join(STATE), reason: error.to_string() })
+}
+
+/// Creates `<run.folder>/<run.name>`, or the first of `-2`, `-3`, … that is free.
+fn new_folder(experiment: &Experiment) -> Result<PathBuf, TrainError> {
+    let unwritable = |path: &Path, source| TrainError::Unwritable { path: path.into(), source };
+    let parent = &experiment.run.folder;
+    fs::create_dir_all(parent).map_err(|source| unwritable(parent, source))?;
+    let mut number = 1;
+    loop {
+        let name = &experiment.run.name;
+        let folder = parent.join(if number == 1 { name.clone() } else { format!("{name}-{number}") });
+        match fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(source) => return Err(unwritable(&folder, source)),
+        }
+    }
+}
+
+/// Keeps a second process out of the folder; the system lifts the lock when this process ends in any way.
+fn lock(folder: &Path) -> Result<File, TrainError> {
+    let path = folder.join(".lock");
+    let file = File::create(&path).map_err(|source| TrainError::Unwritable { path, source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(TrainError::InUse(folder.into())),
+        // A file system without locks: better to train than not to.
+        Err(fs::TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+/// Speed since the last line of the log, without evaluations and checkpoints.
+struct Window {
+    started: Instant,
+    before: Duration,
+    counted: f64,
+    images: usize,
+    waited: Duration,
+}
+
+impl Window {
+    fn start(loader: &Loader) -> Self {
+        Self {
+            started: Instant::now(),
+            before: Duration::ZERO,
+            counted: 0.0,
+            images: 0,
+            waited: loader.waited(),
+        }
+    }
+
+    /// Stops the clock, and adds what it ran to the seconds of the run.
+    fn pause(&mut self, seconds: &mut f64) {
+        self.before += self.started.elapsed();
+        *seconds += self.before.as_secs_f64() - self.counted;
+        self.counted = self.before.as_secs_f64();
+        self.started = Instant::now();
+    }
+
+    fn resume(&mut self) {
+        self.started = Instant::now();
+    }
+
+    /// Images per second and the share of time spent waiting since the last call; starts anew.
+    fn close(&mut self, loader: &Loader, seconds: &mut f64) -> (f64, f64) {
+        self.pause(seconds);
+        let time = self.before.as_secs_f64().max(1e-9);
+        let waited = (loader.waited() - self.waited).as_secs_f64();
+        let speed = (self.images as f64 / time, (waited / time).min(1.0));
+        *self = Self::start(loader);
+        speed
+    }
+}

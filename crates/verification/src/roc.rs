@@ -1,0 +1,312 @@
+//! The receiver operating characteristic: how many genuine and impostor pairs each threshold accepts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Interval, ScoredPair, Scores, Unmeasurable, wilson};
+
+/// What a threshold accepts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RocPoint {
+    /// Pairs with at least this score are accepted.
+    pub threshold: f64,
+    /// The number of genuine pairs accepted.
+    pub true_accepts: usize,
+    /// The number of impostor pairs accepted.
+    pub false_accepts: usize,
+}
+
+/// The exact receiver operating characteristic: one point for each distinct score, and one that rejects
+/// every pair.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Roc {
+    points: Vec<RocPoint>,
+    genuine: usize,
+    impostor: usize,
+}
+
+impl Roc {
+    /// The characteristic of `scores`.
+    ///
+    /// # Errors
+    /// If the pairs are not of both classes.
+    pub fn new(scores: &Scores) -> Result<Self, Unmeasurable> {
+        match scores.unmeasurable() {
+            Some(reason) => Err(reason),
+            None => {
+                let points = sweep(scores.pairs());
+                let last = points[points.len() - 1];
+                Ok(Self { points, genuine: last.true_accepts, impostor: last.false_accepts })
+            }
+        }
+    }
+
+    /// The points, from the threshold just above the highest score, which rejects every pair, to the lowest
+    /// score, which accepts every pair.
+    pub fn points(&self) -> &[RocPoint] {
+        &self.points
+    }
+
+    /// The number of genuine pairs.
+    pub fn genuine(&self) -> usize {
+        self.genuine
+    }
+
+    /// The number of impostor pairs.
+    pub fn impostor(&self) -> usize {
+        self.impostor
+    }
+
+    /// The false-accept rate at a point.
+    pub fn far(&self, point: &RocPoint) -> f64 {
+        point.false_accepts as f64 / self.impostor as f64
+    }
+
+    /// The true-accept rate at a point.
+    pub fn tar(&self, point: &RocPoint) -> f64 {
+        point.true_accepts as f64 / self.genuine as f64
+    }
+
+    /// The curve, as (FAR, TAR), from (0, 0) to (1, 1).
+    pub fn curve(&self) -> Vec<(f64, f64)> {
+        self.points.iter().map(|point| (self.far(point), self.tar(point))).collect()
+    }
+
+    /// The area under the curve: the chance that a genuine pair scores above an impostor pair, equal scores
+    /// counting one half (Mann and Whitney 1947).
+    pub fn auc(&self) -> f64 {
+        // Twice the area in units of pairs of pairs is a whole number, so the sum is exact.
+        let twice: u128 = self
+            .points
+            .windows(2)
+            .map(|step| {
+                let width = (step[1].false_accepts - step[0].false_accepts) as u128;
+                width * (step[0].true_accepts + step[1].true_accepts) as u128
+            })
+            .sum();
+        twice as f64 / (2.0 * self.genuine as f64 * self.impostor as f64)
+    }
+
+    /// The equal error rate: where FAR equals 1 − TAR on the straight lines between neighbouring points.
+    pub fn eer(&self) -> f64 {
+        let gap = |point: &RocPoint| self.far(point) + self.tar(point) - 1.0;
+        // The gap grows from −1 to 1, so it has a first point that is not below zero, after the first.
+        let end = self.points.partition_point(|point| gap(point) < 0.0).clamp(1, self.points.len() - 1);
+        let (before, after) = (&self.points[end - 1], &self.points[end]);
+        let part = gap(before) / (gap(before) - gap(after));
+        self.far(before) + part * (self.far(after) - self.far(before))
+    }
+
+    /// The true-accept rate at the lowest threshold whose false-accept rate is not above `target`.
+    ///
+    /// `target` is in (0, 1]. It is not measurable with fewer than 10 / `target` impostor pairs: fewer than
+    /// ten accepted pairs would decide the threshold.
+    pub fn tar_at_far(&self, target: f64) -> TarAtFar {
+        // The quotient is rounded before it is rounded up, so that 10 / 0.001 needs 10,000 and not 10,001.
+        let impostors_needed = (10.0 / target * (1.0 - f64::EPSILON)).ceil() as usize;
+        let measured = (self.impostor >= impostors_needed).then(|| {
+            // The first point has a rate of zero, so there is always one.
+            let end = self.points.partition_point(|point| self.far(point) <= target);
+            let point = &self.points[end.max(1) - 1];
+            OperatingPoint {
+                threshold: point.threshold,
+                far: self.far(point),
+                tar: self.tar(point),
+                interval: wilson(point.true_accepts, self.genuine),
+            }
+        });
+        TarAtFar { target, impostors_needed, measured }
+    }
+}
+
+/// A threshold and its error rates.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct OperatingPoint {
+    /// Pairs with at least this score are accepted.
+    pub threshold: f64,
+    /// The false-accept rate.
+    pub far: f64,
+    /// The true-accept rate.
+    pub tar: f64,
+    /// The 95 % interval of the true-accept rate (Wilson).
+    pub interval: Interval,
+}
+
+/// The true-accept rate at a false-accept rate that is not above a target.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TarAtFar {
+    /// The false-accept rate not to exceed.
+    pub target: f64,
+    /// How many impostor pairs it takes to measure at this target: 10 / `target`.
+    pub impostors_needed: usize,
+    /// The operating point; absent if there are fewer impostor pairs than that.
+    pub measured: Option<OperatingPoint>,
+}
+
+/// What each threshold accepts, from the one just above the highest score down through the distinct scores.
+pub(crate) fn sweep(pairs: &[ScoredPair]) -> Vec<RocPoint> {
+    let mut sorted = pairs.to_vec();
+    sorted.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let Some(highest) = sorted.first() else { return Vec::new() };
+    let mut point = RocPoint { threshold: highest.score.next_up(), true_accepts: 0, false_accepts: 0 };
+    let mut points = vec![point];
+    for tied in sorted.chunk_by(|a, b| a.score == b.score) {
+        let genuine = tied.iter().filter(|pair| pair.same).count();
+        point = RocPoint {
+            threshold: tied[0].score,
+            true_accepts: point.true_accepts + genuine,
+            false_accepts: point.false_accepts + tied.len() - genuine,
+        };
+        points.push(point);
+    }
+    points
+}
+
+#[cfg(test)]
+mod tests {
+    use facegrad_random::{Purpose, Stream};
+
+    use super::*;
+    use crate::scores::scores;
+
+    /// Two overlapping classes, on a grid of `levels` scores so that there are ties.
+    fn random(genuine: usize, impostor: usize, shift: f64, levels: f64, seed: u64) -> Scores {
+        let mut stream = Stream::new(seed, Purpose::Bootstrap, 0, 0);
+        let mut draw = |n: usize, shift: f64| -> Vec<f64> {
+            (0..n).map(|_| ((f64::from(stream.normal()) + shift) * levels).round() / levels).collect()
+        };
+        let (genuine, impostor) = (draw(genuine, shift), draw(impostor, 0.0));
+        scores(&genuine, &impostor)
+    }
+
+    fn roc(genuine: &[f64], impostor: &[f64]) -> Roc {
+        Roc::new(&scores(genuine, impostor)).unwrap()
+    }
+
+    #[test]
+    fn by_hand() {
+        // Descending: g .9, g+i .7, i .5, g .3, i .1.
+        let roc = roc(&[0.3, 0.9, 0.7], &[0.5, 0.1, 0.7]);
+        let curve: Vec<_> = roc.points().iter().map(|p| (p.true_accepts, p.false_accepts)).collect();
+        assert_eq!(curve, [(0, 0), (1, 0), (2, 1), (2, 2), (3, 2), (3, 3)]);
+        // g .9 beats three, .7 beats two and ties with one, .3 beats one: 6.5 of 9.
+        assert_eq!(roc.auc(), 6.5 / 9.0);
+        // FAR 1/3 and 1 − TAR 1/3 meet at the third point.
+        assert!((roc.eer() - 1.0 / 3.0).abs() < 1e-15);
+        assert_eq!(roc.curve()[3], (2.0 / 3.0, 2.0 / 3.0));
+    }
+
+    #[test]
+    fn eer_lies_on_the_line_between_points() {
+        // (0, 0), (0, 1/2), (1, 1): the line from (0, 1/2) meets FAR = 1 − TAR where x = 1/2 − x/2.
+        assert!((roc(&[2.0, 1.0], &[1.0]).eer() - 1.0 / 3.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn brute_force_agrees() {
+        for (seed, levels) in [(1, 4.0), (2, 1000.0), (3, 1.0)] {
+            let scores = random(150, 230, 1.0, levels, seed);
+            let roc = Roc::new(&scores).unwrap();
+            let (genuine, impostor) = (scores.genuine(), scores.impostor());
+            let wins: f64 = genuine
+                .iter()
+                .flat_map(|g| {
+                    impostor.iter().map(move |i| {
+                        if g > i {
+                            1.0
+                        } else if g == i {
+                            0.5
+                        } else {
+                            0.0
+                        }
+                    })
+                })
+                .sum();
+            assert!((roc.auc() - wins / (150.0 * 230.0)).abs() < 1e-14);
+            for point in roc.points() {
+                let accepted = |of: &[f64]| of.iter().filter(|score| **score >= point.threshold).count();
+                assert_eq!(point.true_accepts, accepted(&genuine));
+                assert_eq!(point.false_accepts, accepted(&impostor));
+            }
+            for target in [0.05, 0.1, 0.3, 1.0] {
+                let rates = |threshold: f64| {
+                    let share =
+                        |of: &[f64]| of.iter().filter(|s| **s >= threshold).count() as f64 / of.len() as f64;
+                    (share(&impostor), share(&genuine))
+                };
+                let best =
+                    scores.pairs().iter().map(|pair| rates(pair.score)).filter(|(far, _)| *far <= target);
+                let best = best.fold(0.0, |best: f64, (_, tar)| best.max(tar));
+                let measured = roc.tar_at_far(target).measured.unwrap();
+                assert_eq!(measured.tar, best);
+                assert!(measured.far <= target);
+            }
+        }
+    }
+
+    #[test]
+    fn the_curve_rises_and_does_not_depend_on_the_order() {
+        let scores = random(300, 300, 0.5, 20.0, 4);
+        let roc = Roc::new(&scores).unwrap();
+        for step in roc.points().windows(2) {
+            assert!(step[0].threshold > step[1].threshold);
+            assert!(step[0].true_accepts <= step[1].true_accepts);
+            assert!(step[0].false_accepts <= step[1].false_accepts);
+        }
+        let mut pairs = scores.pairs().to_vec();
+        Stream::new(1, Purpose::Order, 0, 0).shuffle(&mut pairs);
+        assert_eq!(Roc::new(&Scores::new(pairs).unwrap()).unwrap(), roc);
+    }
+
+    #[test]
+    fn perfect_separation_and_its_opposite() {
+        let perfect = roc(&[0.8, 0.9], &[0.1, 0.2, 0.3]);
+        assert_eq!((perfect.auc(), perfect.eer()), (1.0, 0.0));
+        let inverse = roc(&[0.1], &[0.9]);
+        assert_eq!((inverse.auc(), inverse.eer()), (0.0, 1.0));
+        let equal = roc(&[0.5; 4], &[0.5; 9]);
+        assert_eq!((equal.auc(), equal.eer()), (0.5, 0.5));
+    }
+
+    #[test]
+    fn scores_without_meaning_are_at_chance() {
+        let roc = Roc::new(&random(2000, 2000, 0.0, 1e6, 5)).unwrap();
+        // Standard error of the AUC under chance: √((m + n + 1) / (12 m n)) = 0.0091.
+        assert!((roc.auc() - 0.5).abs() < 0.045, "{}", roc.auc());
+        assert!((roc.eer() - 0.5).abs() < 0.06, "{}", roc.eer());
+    }
+
+    #[test]
+    fn far_is_never_above_the_target() {
+        let impostor: Vec<f64> = (0..100).map(|i| f64::from(i) / 100.0).collect();
+        // Ten impostors score 0.9 and above: exactly a tenth.
+        let at = roc(&[0.905, 0.895, 0.885], &impostor).tar_at_far(0.1);
+        let point = at.measured.unwrap();
+        assert_eq!((point.far, point.tar, point.threshold), (0.1, 2.0 / 3.0, 0.895));
+        assert_eq!(point.interval, wilson(2, 3));
+        // A tie that would carry the rate over the target is left out as a whole.
+        let tied = roc(&[2.0, 1.0], &[vec![1.0; 30], vec![0.0; 70]].concat()).tar_at_far(0.1);
+        assert_eq!(tied.measured.map(|p| (p.far, p.tar, p.threshold)), Some((0.0, 0.5, 2.0)));
+        let all_tied = roc(&[1.0], &[1.0; 100]).tar_at_far(0.1).measured.unwrap();
+        assert_eq!((all_tied.far, all_tied.tar), (0.0, 0.0));
+        assert!(all_tied.threshold > 1.0 && all_tied.threshold.is_finite());
+    }
+
+    #[test]
+    fn too_few_impostors_are_said() {
+        for (target, needed) in
+            [(1e-1, 100), (1e-2, 1000), (1e-3, 10_000), (1e-4, 100_000), (1e-5, 1_000_000)]
+        {
+            let at = roc(&[1.0], &vec![0.0; needed.min(10_000)]).tar_at_far(target);
+            assert_eq!(at.impostors_needed, needed);
+            assert_eq!(at.measured.is_some(), needed <= 10_000);
+            assert!(roc(&[1.0], &vec![0.0; needed.min(10_000) - 1]).tar_at_far(target).measured.is_none());
+        }
+    }
+
+    #[test]
+    fn one_class_has_no_curve() {
+        assert_eq!(Roc::new(&scores(&[0.1, 0.2], &[])), Err(Unmeasurable::OnlyGenuine));
+        assert_eq!(Roc::new(&scores(&[], &[0.1])), Err(Unmeasurable::OnlyImpostor));
+        assert_eq!(Roc::new(&scores(&[], &[])), Err(Unmeasurable::NoPairs));
+    }
+}
