@@ -2,6 +2,7 @@
 
 use std::{fmt, process::ExitCode};
 
+use facegrad_faces::loader::LoaderError;
 use facegrad_training::{EvaluationError, TrainError};
 
 /// What went wrong, and whose turn it is.
@@ -44,6 +45,7 @@ impl fmt::Display for Failure {
 impl From<TrainError> for Failure {
     fn from(error: TrainError) -> Self {
         match error {
+            TrainError::Loader(LoaderError::TooFewImages { .. }) => Self::input(error),
             TrainError::Unwritable { .. } | TrainError::NotFinite { .. } | TrainError::Loader(_) => {
                 Self::work(error)
             }

@@ -79,6 +79,12 @@ fn main() -> ExitCode {
     // Before any thread: Burn looks here for the device of tensors that name none.
     // SAFETY: no other thread runs yet.
     unsafe { std::env::set_var("BURN_DEVICE", default_backend().as_str()) };
+    // Mesa's Vulkan layer that puts cards in order complains on standard error where no desktop runs. Adapters
+    // are put in order here anyway, so it is left out, unless its user has told it which card to take.
+    if ["XDG_RUNTIME_DIR", "MESA_VK_DEVICE_SELECT"].iter().all(|name| std::env::var_os(name).is_none()) {
+        // SAFETY: as above.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Train(args) => train::run(args),

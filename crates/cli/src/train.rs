@@ -9,9 +9,8 @@ use std::{
     },
 };
 
-use facegrad_devices::Backend;
 use facegrad_settings::Override;
-use facegrad_training::{Event, Experiment, Outcome, Trainer, train::EvaluationRecord};
+use facegrad_training::{EvaluationRecord, Event, Experiment, Outcome, SavedRun, Trainer};
 
 use crate::{
     DeviceArgs,
@@ -34,6 +33,10 @@ pub struct Args {
     /// Continue a run from its last checkpoint, or from the checkpoint folder given.
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
+    /// Show Burn's terminal dashboard, with plots, instead of a progress bar; q in it stops and saves.
+    #[cfg(feature = "dashboard")]
+    #[arg(long)]
+    dashboard: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -41,16 +44,17 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let trainer = match (&args.resume, &args.config) {
         (Some(run), _) => {
-            let before = Trainer::saved_backend(run)?;
-            let backend = before.split(' ').next().and_then(|word| word.parse::<Backend>().ok());
-            let chosen = args.device.choose(backend.unwrap_or_else(crate::default_backend))?;
-            if chosen.description != before {
+            let saved = SavedRun::open(run)?;
+            let before = saved.backend().map(str::to_owned);
+            let named = before.as_ref().and_then(|b| b.split(' ').next()).and_then(|word| word.parse().ok());
+            let chosen = args.device.choose(named.unwrap_or_else(crate::default_backend))?;
+            if let Some(before) = before.filter(|before| *before != chosen.description) {
                 eprintln!(
                     "note: this run was trained with {before} and goes on with {}: the weights will not be identical to an uninterrupted run",
                     chosen.description
                 );
             }
-            Trainer::resume(run, chosen)?
+            Trainer::resume(saved, chosen, command_line())?
         }
         (None, Some(config)) => {
             let overrides: Vec<Override> = args
@@ -75,10 +79,20 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     };
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signal(&stop)?;
+    #[cfg(feature = "dashboard")]
+    if args.dashboard {
+        let mut dashboard = facegrad_training::Dashboard::default();
+        let outcome = trainer.run(&stop, &mut |event| {
+            dashboard.show(&event);
+            stop.fetch_or(dashboard.should_stop(), Ordering::Relaxed);
+        });
+        drop(dashboard);
+        return Ok(tell(&outcome?));
+    }
     let mut screen = Screen::default();
     let outcome = trainer.run(&stop, &mut |event| screen.show(event))?;
-    screen.end(&outcome);
-    Ok(if outcome.interrupted { INTERRUPTED.into() } else { ExitCode::SUCCESS })
+    screen.finish();
+    Ok(tell(&outcome))
 }
 
 fn command_line() -> String {
@@ -179,28 +193,33 @@ impl Screen {
         }
     }
 
-    fn end(&self, outcome: &Outcome) {
+    fn finish(&self) {
         if let Some(progress) = &self.progress {
             progress.finish();
         }
-        let what = if outcome.interrupted { "stopped" } else { "done" };
-        say!("{what}: {} steps in {:.0} s", outcome.step, outcome.seconds);
-        let of_name =
-            |name: &str| outcome.evaluations.iter().filter(move |r| r.name == name).collect::<Vec<_>>();
-        let mut names: Vec<&str> = Vec::new();
-        for record in &outcome.evaluations {
-            if !names.contains(&record.name.as_str()) {
-                names.push(&record.name);
-            }
-        }
-        for name in names {
-            say!("{}", summary(name, &of_name(name)));
-        }
-        say!("report   {}", outcome.folder.join("report.html").display());
-        if outcome.interrupted {
-            say!("continue with: facegrad train --resume {}", outcome.folder.display());
+    }
+}
+
+/// Prints how the run ended, and turns it into the exit code.
+fn tell(outcome: &Outcome) -> ExitCode {
+    let what = if outcome.interrupted { "stopped" } else { "done" };
+    say!("{what}: {} steps in {:.0} s", outcome.step, outcome.seconds);
+    let of_name = |name: &str| outcome.evaluations.iter().filter(move |r| r.name == name).collect::<Vec<_>>();
+    let mut names: Vec<&str> = Vec::new();
+    for record in &outcome.evaluations {
+        if !names.contains(&record.name.as_str()) {
+            names.push(&record.name);
         }
     }
+    for name in names {
+        say!("{}", summary(name, &of_name(name)));
+    }
+    say!("report   {}", outcome.folder.join("report.html").display());
+    if outcome.interrupted {
+        say!("continue with: facegrad train --resume {}", outcome.folder.display());
+        return INTERRUPTED.into();
+    }
+    ExitCode::SUCCESS
 }
 
 /// Such as `unseen: 93.20 % ± 0.51 after 480 steps, best 93.40 % at step 400; untrained 58.10 %`.
@@ -211,7 +230,7 @@ fn summary(name: &str, records: &[&EvaluationRecord]) -> String {
     };
     let trained = records.iter().filter(|r| r.step > 0);
     let last = trained.clone().next_back();
-    let best = trained.max_by(|a, b| a.accuracy.unwrap_or(0.0).total_cmp(&b.accuracy.unwrap_or(0.0)));
+    let best = trained.rev().max_by(|a, b| a.accuracy.unwrap_or(0.0).total_cmp(&b.accuracy.unwrap_or(0.0)));
     let untrained = records.iter().find(|r| r.step == 0);
     let mut parts = Vec::new();
     if let Some(last) = last {

@@ -2,7 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
 };
 
 use burn::tensor::{
@@ -21,13 +21,17 @@ const APIS: [(wgpu::Backend, WgpuBackend, &str); 4] = [
     (wgpu::Backend::Gl, WgpuBackend::Gl, "gl"),
 ];
 
-/// The Vulkan loader does not bear instances that come and go on several threads at once, and an opened
-/// runtime cannot be opened again: one lock for both, holding what was opened.
+/// An opened runtime cannot be opened again.
 static OPENED: Mutex<Vec<(Adapter, Device)>> = Mutex::new(Vec::new());
 
-/// All adapters, best kind first.
-pub(crate) fn adapters() -> Vec<Adapter> {
-    let _guard = OPENED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+/// All adapters, best kind first, asked for once: the Vulkan loader does not bear instances that come and go
+/// on several threads at once, and an adapter is opened only after it was found here.
+pub(crate) fn adapters() -> &'static [Adapter] {
+    static ADAPTERS: OnceLock<Vec<Adapter>> = OnceLock::new();
+    ADAPTERS.get_or_init(enumerate)
+}
+
+fn enumerate() -> Vec<Adapter> {
     let mut all = Vec::new();
     for (backend, _, api) in APIS {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
@@ -50,6 +54,7 @@ pub(crate) fn adapters() -> Vec<Adapter> {
         }
         all.extend(of_api);
     }
+    // Stable, so that of one card under two APIs the better API comes first.
     let rank = |a: &Adapter| AdapterKind::ALL.iter().position(|k| *k == a.kind);
     all.sort_by_key(rank);
     all

@@ -143,7 +143,7 @@ pub enum DeviceError {
 /// The graphics adapters of this machine, best first; empty without wgpu or without a driver.
 pub fn adapters() -> Vec<Adapter> {
     #[cfg(feature = "wgpu")]
-    return gpu::adapters();
+    return gpu::adapters().to_vec();
     #[cfg(not(feature = "wgpu"))]
     Vec::new()
 }
@@ -166,13 +166,42 @@ pub fn choose(backend: Backend, adapter: Option<&str>) -> Result<Chosen, DeviceE
         Backend::NdArray => Ok(on_cpu(backend, ndarray())),
         #[cfg(feature = "wgpu")]
         Backend::Wgpu => {
-            let adapter = gpu::pick(&adapters(), adapter)?;
+            let adapter = gpu::pick(gpu::adapters(), adapter)?;
             let device = gpu::open(&adapter)?;
             Ok(Chosen { backend, device, description: format!("wgpu on {adapter}") })
         }
         #[allow(unreachable_patterns)]
         absent => unreachable!("{absent} was found to be built in"),
     }
+}
+
+/// The devices that tests run on: every backend of the build, and for wgpu the adapter that the environment
+/// variable `FACEGRAD_TEST_ADAPTER` names, or else a software rasteriser.
+///
+/// A machine without that adapter is told of it on standard error and tests the others.
+///
+/// # Panics
+/// If that adapter is missing and `FACEGRAD_REQUIRE_WGPU` is 1, so that a machine meant to test wgpu does.
+pub fn for_tests() -> Vec<Chosen> {
+    let wanted = std::env::var("FACEGRAD_TEST_ADAPTER").unwrap_or_else(|_| "software".into());
+    let required = std::env::var("FACEGRAD_REQUIRE_WGPU").is_ok_and(|value| value == "1");
+    let device = |backend| {
+        let adapter = (backend == Backend::Wgpu).then_some(wanted.as_str());
+        match choose(backend, adapter) {
+            Ok(chosen) => Some(chosen),
+            Err(error) if required => panic!("{backend} is required here: {error}"),
+            Err(error) => {
+                eprintln!("{backend} is not tested: {error}");
+                None
+            }
+        }
+    };
+    let built_in = Backend::built_in();
+    assert!(
+        !required || built_in.contains(&Backend::Wgpu),
+        "wgpu is required here, and this build is without it"
+    );
+    built_in.into_iter().filter_map(device).collect()
 }
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
@@ -218,6 +247,37 @@ mod tests {
         if backend != Backend::Wgpu {
             let error = choose(backend, Some("x")).unwrap_err();
             assert_eq!(error, DeviceError::AdapterWithoutWgpu { wanted: "x".into(), backend });
+        }
+    }
+
+    #[cfg(feature = "wgpu")]
+    #[test]
+    fn threads_may_ask_for_an_adapter_at_once() {
+        std::thread::scope(|threads| {
+            let started: Vec<_> = (0..8).map(|_| threads.spawn(computes_on_all)).collect();
+            for thread in started {
+                thread.join().unwrap();
+            }
+        });
+
+        fn computes_on_all() {
+            for chosen in for_tests() {
+                let x = Tensor::<2>::ones([3, 4], &chosen.device);
+                let sum = x.clone().matmul(x.transpose()).sum().into_scalar::<f32>();
+                assert_eq!(sum, 36.0, "{}", chosen.description);
+            }
+        }
+    }
+
+    #[cfg(feature = "wgpu")]
+    #[test]
+    fn of_one_card_under_two_apis_vulkan_is_taken() {
+        let found = adapters();
+        for kind in AdapterKind::ALL {
+            let apis: Vec<_> = found.iter().filter(|a| a.kind == *kind).map(|a| a.api.as_str()).collect();
+            if apis.contains(&"vulkan") {
+                assert_eq!(apis[0], "vulkan", "{found:?}");
+            }
         }
     }
 

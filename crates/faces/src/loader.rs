@@ -16,7 +16,7 @@ use std::{
 };
 
 use facegrad_random::{Purpose, Stream};
-use facegrad_settings::{at_least, settings, within};
+use facegrad_settings::{settings, within};
 use rayon::prelude::*;
 
 use crate::{AugmentationConfig, FaceError, FaceSource, Picture, plain};
@@ -28,9 +28,9 @@ settings! {
     /// How batches are prepared.
     pub struct LoaderConfig {
         /// Threads that decode images; 0 means one per core.
-        workers: usize = 0;
+        workers: usize = 0, within(0, 1024);
         /// Batches that are decoded ahead.
-        queue: usize = 4, at_least(1);
+        queue: usize = 4, within(1, 1024);
         /// Training fails when more than this share of the images, rounded up to whole images, cannot be
         /// read; up to that they are replaced by others. At 0 the first such image is an error.
         max_bad_share: f64 = 0.01, within(0.0, 1.0);

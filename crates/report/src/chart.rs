@@ -212,6 +212,8 @@ pub(crate) fn extent(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
 
 /// A number for an axis: no more digits than it has, thousands set apart.
 pub(crate) fn number(value: f64) -> String {
+    // What is left of zero when an axis is divided into steps.
+    let value = if value.abs() < 1e-12 { 0.0 } else { value };
     if value != 0.0 && (value.abs() < 1e-4 || value.abs() >= 1e9) {
         return format!("{value:.1e}");
     }
@@ -282,6 +284,7 @@ mod tests {
         let cases = [
             (0.0, "0"),
             (-0.0, "0"),
+            (-5.6e-17, "0"),
             (0.25, "0.25"),
             (-1.5, "−1.5"),
             (1000.0, "1,000"),

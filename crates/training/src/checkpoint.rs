@@ -31,6 +31,13 @@ struct Manifest {
     files: BTreeMap<String, FileEntry>,
 }
 
+/// What the manifest of every format says.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+    facegrad: String,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct FileEntry {
     bytes: u64,
@@ -88,7 +95,7 @@ pub enum CheckpointError {
         hint: String,
     },
     /// Written by another version.
-    #[error("{} has checkpoint format {found} and this facegrad reads format {FORMAT}; use the version that wrote it ({writer})", path.display())]
+    #[error("{} has checkpoint format {found} and this facegrad reads format {FORMAT}; use the version that wrote it ({writer}){hint}", path.display())]
     OtherVersion {
         /// The checkpoint.
         path: PathBuf,
@@ -96,6 +103,8 @@ pub enum CheckpointError {
         found: u32,
         /// The version that wrote it.
         writer: String,
+        /// An intact checkpoint to use instead.
+        hint: String,
     },
 }
 
@@ -133,11 +142,7 @@ pub fn save(run: &Path, step: usize, parts: &[(&str, Vec<u8>)]) -> Result<PathBu
     write().map_err(|source| {
         // Best effort: give back what room the half-written folder takes.
         let _ = files::remove_folder(&temporary);
-        let kept = match list(run).last() {
-            Some((_, path)) => format!("the last complete checkpoint is {}", path.display()),
-            None => "there is no complete checkpoint yet".into(),
-        };
-        CheckpointError::Unwritable { path: target.clone(), source, kept }
+        CheckpointError::Unwritable { path: target.clone(), source, kept: kept(run) }
     })?;
     Ok(target)
 }
@@ -168,10 +173,25 @@ pub fn list(run: &Path) -> Vec<(usize, PathBuf)> {
     found
 }
 
-/// Removes all but the newest `keep` checkpoints and the best one.
-pub fn prune(run: &Path, keep: usize) -> io::Result<()> {
+/// What of `run` is there to go on with, as a clause.
+pub(crate) fn kept(run: &Path) -> String {
+    match list(run).last() {
+        Some((_, path)) => format!("the last complete checkpoint is {}", path.display()),
+        None => "there is no complete checkpoint yet".into(),
+    }
+}
+
+/// The run folder that holds a checkpoint folder.
+pub(crate) fn run_of(checkpoint: &Path) -> &Path {
+    checkpoint.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Of the checkpoints up to `step`, removes all but the newest `keep` and the best one. Those of later steps
+/// are what a run that was resumed further back comes to yet.
+pub fn prune(run: &Path, step: usize, keep: usize) -> io::Result<()> {
     let best = pointed(run, "best");
-    let all = list(run);
+    let mut all = list(run);
+    all.retain(|(s, _)| *s <= step);
     let old = all.len().saturating_sub(keep);
     all[..old]
         .iter()
@@ -199,22 +219,23 @@ pub fn locate(path: &Path, prefer: &str) -> Result<PathBuf, CheckpointError> {
 
 /// Reads a checkpoint folder and verifies every file against the manifest.
 pub fn load(path: &Path) -> Result<Loaded, CheckpointError> {
-    verify(path).map_err(|error| match error {
-        CheckpointError::Damaged { path: file, reason, .. } => {
-            CheckpointError::Damaged { path: file, reason, hint: intact_instead(path) }
+    verify(path).map_err(|mut error| {
+        if let CheckpointError::Damaged { hint, .. } | CheckpointError::OtherVersion { hint, .. } = &mut error
+        {
+            *hint = intact_instead(path);
         }
-        other => other,
+        error
     })
 }
 
-/// Offers the newest intact checkpoint before a damaged one.
+/// Offers the newest intact checkpoint before one that cannot be used.
 fn intact_instead(damaged: &Path) -> String {
-    let run = damaged.parent().unwrap_or(Path::new("."));
+    let run = run_of(damaged);
     let step = damaged.file_name().and_then(|n| n.to_str()).and_then(step_of).unwrap_or(usize::MAX);
     let intact = list(run).into_iter().rev().find(|(s, path)| *s < step && verify(path).is_ok());
     match intact {
         Some((_, path)) => format!("; {} is intact, use that instead", path.display()),
-        None => "; there is no intact checkpoint before it".into(),
+        None => "; no checkpoint before it can be used either".into(),
     }
 }
 
@@ -230,15 +251,13 @@ fn verify(path: &Path) -> Result<Loaded, CheckpointError> {
         Ok(bytes) => Ok(bytes),
     };
     let manifest = read(MANIFEST, 1 << 20)?;
-    let manifest: Manifest = serde_json::from_slice(&manifest)
-        .map_err(|error| damaged(MANIFEST, format!("is not a manifest: {error}")))?;
-    if manifest.format != FORMAT {
-        return Err(CheckpointError::OtherVersion {
-            path: path.into(),
-            found: manifest.format,
-            writer: manifest.facegrad,
-        });
+    let not_manifest = |error| damaged(MANIFEST, format!("is not a manifest: {error}"));
+    let Version { format, facegrad } = serde_json::from_slice(&manifest).map_err(not_manifest)?;
+    if format != FORMAT {
+        let (path, hint) = (path.into(), String::new());
+        return Err(CheckpointError::OtherVersion { path, found: format, writer: facegrad, hint });
     }
+    let manifest: Manifest = serde_json::from_slice(&manifest).map_err(not_manifest)?;
     let mut files = BTreeMap::new();
     for (name, entry) in manifest.files {
         if name.contains(['/', '\\']) || name.starts_with('.') {
@@ -309,18 +328,29 @@ mod tests {
     fn another_format_names_the_version_that_wrote_it() {
         let run = run_with(&[100]);
         let path = run.path().join(folder_name(100));
-        let manifest =
-            fs::read_to_string(path.join(MANIFEST)).unwrap().replace("\"format\": 1", "\"format\": 9");
-        fs::write(path.join(MANIFEST), manifest).unwrap();
-        assert!(load(&path).unwrap_err().to_string().contains("has checkpoint format 9"));
+        // Nothing but the version is expected of another format.
+        fs::write(path.join(MANIFEST), r#"{"format": 9, "facegrad": "2.0.0"}"#).unwrap();
+        let error = load(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("has checkpoint format 9") && error.contains("(2.0.0); no checkpoint"),
+            "{error}"
+        );
+        save(run.path(), 50, &[]).unwrap();
+        let error = load(&path).unwrap_err().to_string();
+        assert!(error.contains("(2.0.0); ") && error.contains("checkpoint-000050 is intact"), "{error}");
     }
 
     #[test]
     fn pruning_keeps_the_newest_and_the_best() {
         let run = run_with(&[100, 200, 300, 400]);
         point(run.path(), "best", 100).unwrap();
-        prune(run.path(), 2).unwrap();
-        assert_eq!(list(run.path()).iter().map(|(s, _)| *s).collect::<Vec<_>>(), [100, 300, 400]);
+        let steps = || list(run.path()).iter().map(|(s, _)| *s).collect::<Vec<_>>();
+        prune(run.path(), 400, 2).unwrap();
+        assert_eq!(steps(), [100, 300, 400]);
+        // Resumed from 100 and now at 150: what lies ahead is not in the way.
+        save(run.path(), 150, &[]).unwrap();
+        prune(run.path(), 150, 1).unwrap();
+        assert_eq!(steps(), [100, 150, 300, 400]);
     }
 
     #[test]

@@ -12,8 +12,9 @@ use facegrad_verification::{
     Flip, FlipError, PairList, PairsError, Provenance, ScoreError, Scores, Similarity, VerificationResult,
 };
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
-use crate::{config::EvaluationConfig, model::EmbeddingModel};
+use crate::{config::EvaluationConfig, files, model::EmbeddingModel};
 
 /// Pairs and their images, ready to measure models on.
 pub struct EvaluationSet {
@@ -192,19 +193,22 @@ impl EvaluationSet {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Measured, EvaluationError> {
         let mut done = 0;
-        let mut score = |pairs: &Pairs| {
-            let embeddings = self.embed(model, &pairs.images, batch, &mut |images| {
+        let mut score = |pairs: &Pairs, hash: &mut Sha256| {
+            let embeddings = self.embed(model, &pairs.images, batch, hash, &mut |images| {
                 done += images;
                 progress(done);
             })?;
             Scores::cosine(&embeddings, self.flip.fused_dim(model.embedding_size()), &pairs.list)
                 .map_err(|source| EvaluationError::Score { name: self.name.clone(), source })
         };
-        let development = self.development.as_ref().map(&mut score).transpose()?;
-        let scores = score(&self.test)?;
+        let mut hash = Sha256::new();
+        let scores = score(&self.test, &mut hash)?;
+        let images_sha256 = files::hexadecimal(&hash.finalize());
+        let development = self.development.as_ref().map(|pairs| score(pairs, &mut Sha256::new())).transpose()?;
         let provenance = Provenance {
             protocol: self.protocol.clone(),
             pairs_sha256: self.sha256(),
+            images_sha256,
             model_sha256: model.sha256.clone(),
             backend: backend.into(),
             seed: self.seed,
@@ -215,13 +219,14 @@ impl EvaluationSet {
         Ok(Measured { result, scores })
     }
 
-    /// Fused embeddings `[images, fused_dim]`, in batches of constant size: the last one is filled up, so that
+    /// Fused embeddings `[images, fused_dim]` of the images, whose pixels go into `hash`, in batches of constant size: the last one is filled up, so that
     /// a GPU sees one shape only and an embedding does not depend on how many images follow it.
     fn embed(
         &self,
         model: &EmbeddingModel,
         images: &Images,
         batch: usize,
+        hash: &mut Sha256,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<f32>, EvaluationError> {
         let (size, dim) = (model.card.preprocessing.size, model.embedding_size());
@@ -237,6 +242,7 @@ impl EvaluationSet {
             let end = (start + batch).min(images.len());
             let pictures = images.load(start..end, size).into_iter().collect::<Result<Vec<_>, _>>();
             let pictures = pictures.map_err(EvaluationError::Image)?;
+            pictures.iter().for_each(|picture| hash.update(picture.pixels()));
             let fill = |picture: &dyn Fn(&Picture) -> Vec<u8>| -> Vec<u8> {
                 let padding = std::iter::repeat_n(&pictures[0], batch - pictures.len());
                 pictures.iter().chain(padding).flat_map(picture).collect()

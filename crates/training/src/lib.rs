@@ -5,7 +5,11 @@
 
 pub mod checkpoint;
 pub mod config;
+#[cfg(feature = "dashboard")]
+pub mod dashboard;
+mod error;
 pub mod evaluation;
+mod events;
 mod files;
 mod log;
 pub mod model;
@@ -13,13 +17,18 @@ mod optimizer;
 mod recognizer;
 mod report;
 mod schedule;
-pub mod train;
+mod train;
+mod window;
 
 pub use config::{ConfigError, EvaluationConfig, Experiment};
+#[cfg(feature = "dashboard")]
+pub use dashboard::Dashboard;
+pub use error::TrainError;
 pub use evaluation::{EvaluationError, EvaluationSet, Measured};
+pub use events::{EvaluationRecord, Event, Outcome, Started};
 pub use log::StepLine;
 pub use model::{EmbeddingModel, ModelError};
 pub use optimizer::OptimizerConfig;
 pub use recognizer::{Recognizer, to_input};
 pub use schedule::ScheduleConfig;
-pub use train::{Event, Outcome, Started, TrainError, Trainer};
+pub use train::{SavedRun, Trainer};

@@ -50,9 +50,12 @@ pub(crate) struct Log {
 
 impl Log {
     /// Opens the log of `run` after `step` steps: lines of later steps, written by a run that was killed
-    /// before its next checkpoint, are dropped.
+    /// before its next checkpoint, are dropped, and all of them at step 0.
     pub(crate) fn open(run: &Path, step: usize) -> io::Result<Self> {
         let is_kept = |line: &str| {
+            if step == 0 {
+                return false;
+            }
             let parsed: Option<Value> = serde_json::from_str(line).ok();
             parsed.is_some_and(|v| v.get("step").and_then(Value::as_u64).unwrap_or(0) <= step as u64)
         };

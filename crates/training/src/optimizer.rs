@@ -91,7 +91,7 @@ impl OptimizerConfig {
     }
 
     /// Burn's optimizer with two groups: parameters that decay and those that do not.
-    pub(crate) fn init(&self) -> ModuleOptimizer {
+    pub fn init(&self) -> ModuleOptimizer {
         match self {
             Self::Sgd(c) => {
                 let momentum = (c.momentum > 0.0).then(|| {
@@ -134,7 +134,7 @@ impl OptimizerConfig {
     }
 
     /// The learning rate of each parameter when the schedule is at `factor`, and that of the backbone.
-    pub(crate) fn learning_rate(&self, factor: f64) -> (ModuleLearningRate, f64) {
+    pub fn learning_rate(&self, factor: f64) -> (ModuleLearningRate, f64) {
         let (rate, backbone, head) = match self {
             Self::Sgd(c) => (c.learning_rate, c.backbone_factor, c.head_factor),
             Self::AdamW(c) => (c.learning_rate, c.backbone_factor, c.head_factor),

@@ -12,9 +12,9 @@ use facegrad_verification::{Interval, Roc, ThresholdFrom, Unmeasurable};
 use crate::{
     config::Experiment,
     evaluation::{EvaluationSet, Measured},
+    events::{EvaluationRecord, Started},
     files,
     log::StepLine,
-    train::{EvaluationRecord, Started},
 };
 
 /// All a report tells of a run.

@@ -5,118 +5,39 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant},
 };
 
 use burn::{
     optim::{GradientsParams, ModuleOptimizer, OptimizerRecord},
     tensor::{Bytes, Int, Tensor, TensorData},
 };
-use facegrad_backbones::{BackboneError, Cost};
+use facegrad_backbones::Cost;
 use facegrad_devices::Chosen;
-use facegrad_faces::{Batch, Loader, Opened, Plan, SourceError, loader::LoaderError};
-use facegrad_losses::{HeadError, Progress};
+use facegrad_faces::{Batch, FaceError, Loader, Opened, Plan, loader::LoaderError};
+use facegrad_losses::Progress;
 use facegrad_random::{Purpose, Stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    checkpoint::{self, CheckpointError},
+    checkpoint::{self, CheckpointError, Loaded},
     config::Experiment,
-    evaluation::{EvaluationError, EvaluationSet, Measured},
+    error::TrainError,
+    evaluation::{EvaluationSet, Measured},
+    events::{EvaluationRecord, Event, Outcome, Started},
     files,
     log::{Log, StepLine},
     model::{self, EmbeddingModel, MODEL, ModelCard, Preprocessing},
     optimizer,
     recognizer::{Recognizer, from_safetensors, to_input, to_safetensors, with_stable_ids},
     report,
+    window::Window,
 };
 
 const HEAD: &str = "head.safetensors";
 const OPTIMIZER: &str = "optimizer.bpk";
 const STATE: &str = "state.json";
 const CONFIG: &str = "config.toml";
-
-/// What happens in a run, for whoever shows it.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// Before the first step.
-    Started(&'a Started),
-    /// A line of the log.
-    Step(&'a StepLine),
-    /// An evaluation is under way: images done and images in all.
-    Evaluating(&'a str, usize, usize),
-    /// An evaluation was made after `step` steps; `best` if it chose a new best checkpoint.
-    Evaluated {
-        /// Optimizer steps done.
-        step: usize,
-        /// The evaluation.
-        name: &'a str,
-        /// What was measured.
-        measured: &'a Measured,
-        /// Whether the model is the best so far.
-        best: bool,
-    },
-    /// An image cannot be used.
-    Skipped(&'a facegrad_faces::FaceError),
-}
-
-/// What a run is about to do.
-#[derive(Debug, Clone)]
-pub struct Started {
-    /// The run folder.
-    pub folder: PathBuf,
-    /// What computes.
-    pub backend: String,
-    /// The training data, in a line.
-    pub data: String,
-    /// The network, in a line.
-    pub model: String,
-    /// Number of identities, and so of classes.
-    pub identities: usize,
-    /// Steps already done, for a run that is resumed.
-    pub step: usize,
-    /// Steps of the whole run.
-    pub total: usize,
-    /// Steps of an epoch.
-    pub steps_per_epoch: usize,
-    /// The loss that random features would give.
-    pub expected_first_loss: f64,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone)]
-pub struct Outcome {
-    /// The run folder.
-    pub folder: PathBuf,
-    /// Optimizer steps done.
-    pub step: usize,
-    /// Whether it was stopped before its last step.
-    pub interrupted: bool,
-    /// The loss of the first step.
-    pub first_loss: Option<f64>,
-    /// Every evaluation, in order.
-    pub evaluations: Vec<EvaluationRecord>,
-    /// Time spent in training steps, over all sessions of the run.
-    pub seconds: f64,
-}
-
-/// The main numbers of one evaluation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EvaluationRecord {
-    /// Optimizer steps done; 0 is the untrained network.
-    pub step: usize,
-    /// The evaluation.
-    pub name: String,
-    /// Accuracy, where it can be measured.
-    pub accuracy: Option<f64>,
-    /// Its standard error.
-    pub standard_error: Option<f64>,
-    /// Area under the ROC.
-    pub auc: Option<f64>,
-    /// Equal error rate.
-    pub eer: Option<f64>,
-}
 
 /// What a checkpoint holds beside weights and optimizer.
 ///
@@ -131,78 +52,8 @@ struct State {
     seconds: f64,
     first_loss: Option<f64>,
     evaluations: Vec<EvaluationRecord>,
-    best: Option<f64>,
-}
-
-/// Why a run cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// The training data.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The batches.
-    #[error(transparent)]
-    Loader(#[from] LoaderError),
-    /// The network.
-    #[error("{0}; change data.size or backbone.kind")]
-    Backbone(#[from] BackboneError),
-    /// The head.
-    #[error(transparent)]
-    Head(#[from] HeadError),
-    /// An evaluation.
-    #[error(transparent)]
-    Evaluation(#[from] EvaluationError),
-    /// A checkpoint.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// The config saved in a run folder.
-    #[error("cannot resume: {0}")]
-    Config(#[from] crate::config::ConfigError),
-    /// A file of the run folder.
-    #[error("cannot write to {}: {source}", path.display())]
-    Unwritable {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Another process trains in the folder.
-    #[error("{} is in use by another facegrad process; wait for it or stop it", .0.display())]
-    InUse(PathBuf),
-    /// The data is not what the run was started with.
-    #[error("{} was trained on data with SHA-256 {theirs}, and the data has now {ours}; resuming would not continue the same run", run.display())]
-    OtherData {
-        /// The run folder.
-        run: PathBuf,
-        /// Then.
-        theirs: String,
-        /// Now.
-        ours: String,
-    },
-    /// A file of a checkpoint that verifies but does not fit.
-    #[error("{}: {reason}", path.display())]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// The loss or a gradient is NaN or infinite.
-    #[error(
-        "step {step}: the {what} is {value}; stopped before it reached the weights, {kept}. Images of the batch: {images}. A lower optimizer.learning_rate or a longer schedule.warmup often helps"
-    )]
-    NotFinite {
-        /// The step, counted from 1.
-        step: usize,
-        /// Loss or gradient norm.
-        what: &'static str,
-        /// Its value.
-        value: f64,
-        /// What can be resumed.
-        kept: String,
-        /// The images of the batch.
-        images: String,
-    },
+    /// Accuracy and step of the best checkpoint.
+    best: Option<(f64, usize)>,
 }
 
 /// A run, from its first or a later step to its end.
@@ -220,51 +71,69 @@ pub struct Trainer {
     /// The newest measurement of each evaluation.
     measured: Vec<Measured>,
     log: Log,
+    /// The step of the newest checkpoint that this trainer wrote or began from.
+    saved: Option<usize>,
     total: usize,
     steps_per_epoch: usize,
 }
 
+/// A run folder as it was left, kept from other processes while this lives.
+pub struct SavedRun {
+    experiment: Experiment,
+    folder: PathBuf,
+    lock: File,
+    state: State,
+    /// None for a run that ended before its first checkpoint.
+    checkpoint: Option<Loaded>,
+}
+
+impl SavedRun {
+    /// Opens the run at `path`: a run folder, at its last checkpoint, or one checkpoint.
+    pub fn open(path: &Path) -> Result<Self, TrainError> {
+        let located = last_checkpoint(path)?;
+        let folder = located.as_deref().map_or(path, checkpoint::run_of).to_path_buf();
+        let lock = lock(&folder)?;
+        let (experiment, _) = Experiment::load(&folder.join(CONFIG), &[])?;
+        let checkpoint = located.map(|path| checkpoint::load(&path)).transpose()?;
+        let state = checkpoint.as_ref().map(read_state).transpose()?.unwrap_or_default();
+        Ok(Self { experiment, folder, lock, state, checkpoint })
+    }
+
+    /// The backend it was trained on, as its log names it; nothing before its first checkpoint.
+    pub fn backend(&self) -> Option<&str> {
+        self.checkpoint.is_some().then_some(&self.state.backend)
+    }
+}
+
 impl Trainer {
     /// Prepares a new run in a folder of its own: `<run.folder>/<run.name>`, with a number if that is taken.
+    /// Nothing is written before everything the run needs was found.
     pub fn new(experiment: Experiment, chosen: Chosen, command: String) -> Result<Self, TrainError> {
-        let folder = new_folder(&experiment)?;
         let state = State { command, backend: chosen.description.clone(), ..Default::default() };
-        let config = folder.join(CONFIG);
-        files::replace(&config, experiment.to_toml().as_bytes())
-            .map_err(|source| TrainError::Unwritable { path: config, source })?;
-        Self::prepare(experiment, chosen, folder, state)
+        Self::prepare(experiment, chosen, state, |experiment| {
+            let folder = new_folder(experiment)?;
+            let config = folder.join(CONFIG);
+            files::replace(&config, experiment.to_toml().as_bytes())
+                .map_err(|source| unwritable(&config, source))?;
+            let lock = lock(&folder)?;
+            Ok((folder, lock))
+        })
     }
 
-    /// The experiment of the run folder that `path` is or lies in.
-    pub fn saved_experiment(path: &Path) -> Result<Experiment, TrainError> {
-        let checkpoint = checkpoint::locate(path, "last")?;
-        let folder = checkpoint.parent().unwrap_or(Path::new("."));
-        Ok(Experiment::load(&folder.join(CONFIG), &[])?.0)
-    }
-
-    /// The backend that the run at `path` was trained on, as its log names it.
-    pub fn saved_backend(path: &Path) -> Result<String, TrainError> {
-        let loaded = checkpoint::load(&checkpoint::locate(path, "last")?)?;
-        Ok(read_state(&loaded)?.backend)
-    }
-
-    /// Prepares to continue the run at `path`: a run folder, from its last checkpoint, or one checkpoint.
-    pub fn resume(path: &Path, chosen: Chosen) -> Result<Self, TrainError> {
-        let experiment = Self::saved_experiment(path)?;
-        let loaded = checkpoint::load(&checkpoint::locate(path, "last")?)?;
-        let folder = loaded.path.parent().unwrap_or(Path::new(".")).to_path_buf();
-        let state = read_state(&loaded)?;
-        let saved = state.data_sha256.clone();
-        let mut this = Self::prepare(experiment, chosen, folder, state)?;
-        if this.state.data_sha256 != saved {
-            return Err(TrainError::OtherData {
-                run: this.folder,
-                theirs: saved,
-                ours: this.state.data_sha256,
-            });
+    /// Prepares to continue a run; one without a checkpoint starts again in its folder.
+    pub fn resume(saved: SavedRun, chosen: Chosen, command: String) -> Result<Self, TrainError> {
+        let SavedRun { experiment, folder, lock, state, checkpoint } = saved;
+        let Some(loaded) = checkpoint else {
+            let state = State { command, backend: chosen.description.clone(), ..Default::default() };
+            return Self::prepare(experiment, chosen, state, |_| Ok((folder, lock)));
+        };
+        let data_then = state.data_sha256.clone();
+        let mut this = Self::prepare(experiment, chosen, state, |_| Ok((folder, lock)))?;
+        if this.state.data_sha256 != data_then {
+            let ours = this.state.data_sha256;
+            return Err(TrainError::OtherData { run: this.folder, theirs: data_then, ours });
         }
-        let unusable =
-            |file: &str, reason: String| TrainError::Unusable { path: loaded.path.join(file), reason };
+        let unusable = |file: &str, reason| TrainError::Unusable { path: loaded.path.join(file), reason };
         this.model.backbone = from_safetensors(this.model.backbone, loaded.file(MODEL)?)
             .map_err(|reason| unusable(MODEL, reason))?;
         this.model.head =
@@ -272,16 +141,23 @@ impl Trainer {
         let bytes = Bytes::from_bytes_vec(loaded.file(OPTIMIZER)?.to_vec());
         let record = OptimizerRecord::from_bytes(bytes).map_err(|e| unusable(OPTIMIZER, format!("{e:?}")))?;
         this.optimizer = this.optimizer.load_record(record);
+        this.saved = Some(loaded.step);
+        // A kill between the best checkpoint and its pointer leaves the pointer behind.
+        if let Some((_, step)) = this.state.best
+            && this.folder.join(checkpoint::folder_name(step)).is_dir()
+        {
+            this.point_to_best(step)?;
+        }
         Ok(this)
     }
 
+    /// Builds all that a run needs, and asks for its folder last.
     fn prepare(
         experiment: Experiment,
         chosen: Chosen,
-        folder: PathBuf,
         mut state: State,
+        folder: impl FnOnce(&Experiment) -> Result<(PathBuf, File), TrainError>,
     ) -> Result<Self, TrainError> {
-        let lock = lock(&folder)?;
         let data = experiment.data.train.open()?;
         state.data_sha256 = data.source.fingerprint();
         let plan = plan(&experiment, 0, 0);
@@ -297,8 +173,8 @@ impl Trainer {
         let model = with_stable_ids(Recognizer { backbone, head });
         let evaluations = experiment.evaluation.iter().map(EvaluationSet::open).collect::<Result<_, _>>()?;
         let optimizer = experiment.optimizer.init();
-        let log = Log::open(&folder, state.step)
-            .map_err(|source| TrainError::Unwritable { path: folder.clone(), source })?;
+        let (folder, lock) = folder(&experiment)?;
+        let log = Log::open(&folder, state.step).map_err(|source| unwritable(&folder, source))?;
         Ok(Self {
             experiment,
             chosen,
@@ -310,6 +186,7 @@ impl Trainer {
             optimizer,
             state,
             measured: Vec::new(),
+            saved: None,
             log,
             total,
             steps_per_epoch,
@@ -437,11 +314,13 @@ impl Trainer {
                 json!({ "step": step, "what": what, "value": value.to_string(), "images": names }),
             )
         })?;
-        let kept = match checkpoint::list(&self.folder).pop() {
-            Some((_, path)) => format!("the last good checkpoint is {}", path.display()),
-            None => "there is no checkpoint yet".into(),
+        let kept = checkpoint::kept(&self.folder);
+        let shown = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+        let images = match names.len() {
+            0..=3 => shown,
+            n => format!("{shown} and {} more, listed in {}", n - 3, self.folder.join("log.jsonl").display()),
         };
-        Err(TrainError::NotFinite { step, what, value, kept, images: names.join(", ") })
+        Err(TrainError::NotFinite { step, what, value, kept, images })
     }
 
     /// Whether something that happens `every` so many steps, or else at the end of each epoch, is due now.
@@ -474,12 +353,16 @@ impl Trainer {
                 eer: result.eer,
             };
             let selects = selected.as_ref().map_or(i == 0, |name| *name == set.name);
-            let best =
-                selects && step > 0 && record.accuracy.is_some_and(|a| self.state.best.is_none_or(|b| a > b));
-            if best {
-                self.state.best = record.accuracy;
-                improved = true;
-            }
+            let best = match record.accuracy {
+                Some(accuracy)
+                    if selects && step > 0 && self.state.best.is_none_or(|(b, _)| accuracy > b) =>
+                {
+                    self.state.best = Some((accuracy, step));
+                    improved = true;
+                    true
+                }
+                _ => false,
+            };
             show(Event::Evaluated { step, name: &set.name, measured: &measured, best });
             self.logged(|log| {
                 log.event(
@@ -493,16 +376,19 @@ impl Trainer {
         self.evaluations = evaluations;
         if improved {
             self.save()?;
-            checkpoint::point(&self.folder, "best", step)
-                .map_err(|source| TrainError::Unwritable { path: self.folder.join("best"), source })?;
+            self.point_to_best(step)?;
         }
         Ok(())
+    }
+
+    fn point_to_best(&self, step: usize) -> Result<(), TrainError> {
+        checkpoint::point(&self.folder, "best", step).map_err(|source| self.unwritable("best", source))
     }
 
     /// Writes a checkpoint of this step, unless there is one.
     fn save(&mut self) -> Result<(), TrainError> {
         let step = self.state.step;
-        if checkpoint::pointed(&self.folder, "last") == Some(step) {
+        if self.saved == Some(step) {
             return Ok(());
         }
         let unusable =
@@ -518,13 +404,14 @@ impl Trainer {
         ];
         self.logged(|log| log.sync())?;
         checkpoint::save(&self.folder, step, &parts)?;
-        checkpoint::prune(&self.folder, self.experiment.run.keep)
-            .map_err(|source| TrainError::Unwritable { path: self.folder.clone(), source })?;
+        self.saved = Some(step);
+        checkpoint::prune(&self.folder, step, self.experiment.run.keep)
+            .map_err(|source| self.unwritable("", source))?;
         self.logged(|log| log.event("checkpoint", json!({ "step": step })))
     }
 
     /// Saves the last checkpoint and writes the report.
-    fn finish(mut self, skipped: Vec<facegrad_faces::FaceError>) -> Result<Outcome, TrainError> {
+    fn finish(mut self, skipped: Vec<FaceError>) -> Result<Outcome, TrainError> {
         let interrupted = self.state.step < self.total;
         if self.state.step > 0 {
             self.save()?;
@@ -544,7 +431,7 @@ impl Trainer {
         })
     }
 
-    fn write_report(&mut self, skipped: &[facegrad_faces::FaceError]) -> Result<(), TrainError> {
+    fn write_report(&mut self, skipped: &[FaceError]) -> Result<(), TrainError> {
         if self.measured.is_empty() {
             // A run resumed at its end has nothing of its own to show yet.
             let model = EmbeddingModel::from_backbone(&self.model.backbone, self.card(), &self.chosen.device);
@@ -553,7 +440,7 @@ impl Trainer {
                 self.measured.push(set.measure(&model, batch, &self.chosen.description, &mut |_| {})?);
             }
         }
-        let unwritable = |source| TrainError::Unwritable { path: self.folder.join("report.html"), source };
+        let unwritable = |source| self.unwritable("report.html", source);
         let steps = self.log.steps().map_err(unwritable)?;
         let summary = report::Summary {
             experiment: &self.experiment,
@@ -574,8 +461,12 @@ impl Trainer {
     }
 
     fn logged(&mut self, write: impl FnOnce(&mut Log) -> io::Result<()>) -> Result<(), TrainError> {
-        write(&mut self.log)
-            .map_err(|source| TrainError::Unwritable { path: self.folder.join("log.jsonl"), source })
+        write(&mut self.log).map_err(|source| self.unwritable("log.jsonl", source))
+    }
+
+    fn unwritable(&self, file: &str, source: io::Error) -> TrainError {
+        let kept = checkpoint::kept(&self.folder);
+        TrainError::Unwritable { path: self.folder.join(file), source, kept }
     }
 
     fn card(&self) -> ModelCard {
@@ -644,9 +535,20 @@ fn read_state(loaded: &checkpoint::Loaded) -> Result<State, TrainError> {
         .map_err(|error| TrainError::Unusable { path: loaded.path.join(STATE), reason: error.to_string() })
 }
 
+/// The last checkpoint of the run at `path`; none if that is the folder of a run that has no checkpoint yet.
+fn last_checkpoint(path: &Path) -> Result<Option<PathBuf>, TrainError> {
+    match checkpoint::locate(path, "last") {
+        Err(CheckpointError::None { .. }) if path.join(CONFIG).is_file() => Ok(None),
+        located => Ok(Some(located?)),
+    }
+}
+
+fn unwritable(path: &Path, source: io::Error) -> TrainError {
+    TrainError::Unwritable { path: path.into(), source, kept: "nothing was trained".into() }
+}
+
 /// Creates `<run.folder>/<run.name>`, or the first of `-2`, `-3`, … that is free.
 fn new_folder(experiment: &Experiment) -> Result<PathBuf, TrainError> {
-    let unwritable = |path: &Path, source| TrainError::Unwritable { path: path.into(), source };
     let parent = &experiment.run.folder;
     fs::create_dir_all(parent).map_err(|source| unwritable(parent, source))?;
     let mut number = 1;
@@ -664,54 +566,11 @@ fn new_folder(experiment: &Experiment) -> Result<PathBuf, TrainError> {
 /// Keeps a second process out of the folder; the system lifts the lock when this process ends in any way.
 fn lock(folder: &Path) -> Result<File, TrainError> {
     let path = folder.join(".lock");
-    let file = File::create(&path).map_err(|source| TrainError::Unwritable { path, source })?;
+    let file = File::create(&path).map_err(|source| unwritable(&path, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(TrainError::InUse(folder.into())),
         // A file system without locks: better to train than not to.
         Err(fs::TryLockError::Error(_)) => Ok(file),
-    }
-}
-
-/// Speed since the last line of the log, without evaluations and checkpoints.
-struct Window {
-    started: Instant,
-    before: Duration,
-    counted: f64,
-    images: usize,
-    waited: Duration,
-}
-
-impl Window {
-    fn start(loader: &Loader) -> Self {
-        Self {
-            started: Instant::now(),
-            before: Duration::ZERO,
-            counted: 0.0,
-            images: 0,
-            waited: loader.waited(),
-        }
-    }
-
-    /// Stops the clock, and adds what it ran to the seconds of the run.
-    fn pause(&mut self, seconds: &mut f64) {
-        self.before += self.started.elapsed();
-        *seconds += self.before.as_secs_f64() - self.counted;
-        self.counted = self.before.as_secs_f64();
-        self.started = Instant::now();
-    }
-
-    fn resume(&mut self) {
-        self.started = Instant::now();
-    }
-
-    /// Images per second and the share of time spent waiting since the last call; starts anew.
-    fn close(&mut self, loader: &Loader, seconds: &mut f64) -> (f64, f64) {
-        self.pause(seconds);
-        let time = self.before.as_secs_f64().max(1e-9);
-        let waited = (loader.waited() - self.waited).as_secs_f64();
-        let speed = (self.images as f64 / time, (waited / time).min(1.0));
-        *self = Self::start(loader);
-        speed
     }
 }

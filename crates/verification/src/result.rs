@@ -17,6 +17,8 @@ pub struct Provenance {
     pub protocol: String,
     /// SHA-256 of the list of pairs ([`PairList::sha256`](crate::PairList::sha256)).
     pub pairs_sha256: String,
+    /// SHA-256 of the pixels that were embedded, in the order of the list.
+    pub images_sha256: String,
     /// SHA-256 of the model file, if there is one.
     pub model_sha256: Option<String>,
     /// The backend that computed the embeddings.
@@ -105,10 +107,11 @@ impl VerificationResult {
         for at in &self.tar_at_far {
             table.row([format!("TAR at FAR {} %", at.target * 100.0), self.tar_text(at)]);
         }
-        let Provenance { protocol, pairs_sha256, model_sha256, backend, seed, flip, score } =
+        let Provenance { protocol, pairs_sha256, images_sha256, model_sha256, backend, seed, flip, score } =
             &self.provenance;
         let (genuine, impostor) = (thousands(self.genuine), thousands(self.impostor));
         table.row(["pairs", &format!("{genuine} genuine, {impostor} impostor, SHA-256 {pairs_sha256}")]);
+        table.row(["images", &format!("SHA-256 {images_sha256}")]);
         table.row(["scores", &format!("{score}, flip fusion {flip}")]);
         if let Some(model) = model_sha256 {
             table.row(["model", &format!("SHA-256 {model}")]);
@@ -218,6 +221,7 @@ mod tests {
         Provenance {
             protocol: "LFW View 1".into(),
             pairs_sha256: "c0ffee".into(),
+            images_sha256: "decade".into(),
             model_sha256: None,
             backend: "flex".into(),
             seed: Some(7),

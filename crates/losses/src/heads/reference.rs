@@ -2,7 +2,6 @@
 //! gradients by central differences. Shares no code with the heads.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use facegrad_devices::{Backend, choose};
 use facegrad_random::{Purpose, Stream};
 
 use super::HeadModule;
@@ -70,7 +69,7 @@ impl Case {
 
     /// One sample at the angle `theta` from its class weight, and two other classes.
     pub fn at_angle(theta: f64) -> Self {
-        let x = vec![vec![2.0 * theta.cos(), 2.0 * theta.sin(), 0.0]];
+        let x = vec![[theta.cos(), theta.sin(), 0.0].map(|v| f64::from((2.0 * v) as f32)).to_vec()];
         let w = vec![vec![1.0, 0.0, 0.0], vec![0.0, 0.6, 0.8], vec![0.0, -1.0, 0.5]];
         Self { name: format!("θ = {theta}"), x, w, labels: vec![0], smooth: false }
     }
@@ -118,37 +117,55 @@ fn tensor(rows: &Rows, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(flat, [rows.len(), rows[0].len()]), device)
 }
 
-/// Value and gradients with respect to embeddings and weights, on every CPU backend of the build, and on wgpu
-/// where an adapter is there.
+/// Value and gradients with respect to embeddings and weights, on every backend of the build.
 pub fn check_head<H: HeadModule>(
     name: &str,
     case: &Case,
     head: impl Fn(Tensor<2>) -> H,
     logits: impl Fn(&Rows, &Rows, &[usize]) -> Rows,
 ) {
-    let loss = |x: &Rows, w: &Rows| cross_entropy(&logits(x, w, &case.labels), &case.labels);
-    for (on, device) in devices() {
-        let (value, grad_x, grad_w) = run(case, &head, &device);
-        let what = format!("{name}, {}, {on}", case.name);
-        assert_value(&what, value, loss(&case.x, &case.w));
+    let z = logits(&case.x, &case.w, &case.labels);
+    let expected = cross_entropy(&z, &case.labels);
+    let rounding = rounding_of_logits(&z, case.x[0].len());
+    let slope = error_signal(&z, &case.labels);
+    let gradient_x = Gradient::of(&slope, &case.x, |x| logits(x, &case.w, &case.labels));
+    let gradient_w = Gradient::of(&slope, &case.w, |w| logits(&case.x, w, &case.labels));
+    for chosen in facegrad_devices::for_tests() {
+        let (value, grad_x, grad_w) = run(case, &head, &chosen.device);
+        let what = format!("{name}, {}, {}", case.name, chosen.description);
+        // The loss is a difference of logits. Written so that NaN fails.
+        let tolerance = 2.0 * rounding;
+        assert!((value - expected).abs() <= tolerance, "{what}: {value} against {expected} ± {tolerance}");
         assert!(grad_x.iter().chain(&grad_w).all(|g| g.is_finite()), "{what}: gradient is not finite");
         if case.smooth {
-            assert_gradient(&what, &grad_x, &differences(&case.x, |x| loss(x, &case.w)));
-            assert_gradient(&what, &grad_w, &differences(&case.w, |w| loss(&case.x, w)));
+            gradient_x.check(&format!("{what}, embeddings"), &grad_x, rounding);
+            gradient_w.check(&format!("{what}, weights"), &grad_w, rounding);
         }
     }
 }
 
-fn devices() -> Vec<(String, Device)> {
-    let mut devices = Vec::new();
-    for backend in Backend::built_in() {
-        let adapter = (backend == Backend::Wgpu).then_some("software");
-        match choose(backend, adapter) {
-            Ok(chosen) => devices.push((chosen.description, chosen.device)),
-            Err(error) => eprintln!("skipped {backend}: {error}"),
-        }
+/// At a jump or an infinite slope of the target logit: the value is one that the formula has at a cosine which
+/// rounding cannot tell from that of `case`, and the gradients are finite. Logits are s cos θ_j, the target's
+/// cosine replaced by `target(cos θ_y)`.
+pub fn check_kink<H: HeadModule>(
+    name: &str,
+    case: &Case,
+    head: impl Fn(Tensor<2>) -> H,
+    scale: f64,
+    target: impl Fn(f64) -> f64,
+) {
+    let logits =
+        |shift| Case::cosine_logits(&case.x, &case.w, &case.labels, scale, |cosine| target(cosine + shift));
+    let rounding = rounding_of_logits(&logits(0.0), case.x[0].len());
+    let losses = [-1.0, 0.0, 1.0].map(|side| cross_entropy(&logits(side * rounding / scale), &case.labels));
+    let lowest = losses.iter().fold(f64::INFINITY, |a, b| a.min(*b)) - 2.0 * rounding;
+    let highest = losses.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b)) + 2.0 * rounding;
+    for chosen in facegrad_devices::for_tests() {
+        let (value, grad_x, grad_w) = run(case, &head, &chosen.device);
+        let what = format!("{name}, {}, {}", case.name, chosen.description);
+        assert!((lowest..=highest).contains(&value), "{what}: {value} is not from {lowest} to {highest}");
+        assert!(grad_x.iter().chain(&grad_w).all(|g| g.is_finite()), "{what}: gradient is not finite");
     }
-    devices
 }
 
 fn run<H: HeadModule>(
@@ -172,37 +189,70 @@ fn run<H: HeadModule>(
     (value, read(&x), read(&w))
 }
 
-/// Central differences of `f` with a step relative to the size of the rows.
-fn differences(at: &Rows, f: impl Fn(&Rows) -> f64) -> Vec<f64> {
-    let mut result = Vec::new();
-    for i in 0..at.len() {
-        let step = 1e-5 * dot(&at[i], &at[i]).sqrt();
-        for j in 0..at[i].len() {
-            let shifted = |by: f64| {
-                let mut rows = at.clone();
-                rows[i][j] += by;
-                f(&rows)
-            };
-            result.push((shifted(step) - shifted(-step)) / (2.0 * step));
+/// What rounding to f32 may do to a logit, at most. A unit vector, a dot product and the margin are
+/// `dim` + 12 roundings of 2⁻²⁴ or so, each of at most the size of the largest logit, and the log-sum-exp
+/// rounds numbers of that size again; the 1 is for logits near 0.
+fn rounding_of_logits(logits: &Rows, dim: usize) -> f64 {
+    let largest = logits.iter().flatten().fold(1.0f64, |most, z| most.max(z.abs()));
+    (dim + 12) as f64 * 2f64.powi(-24) * largest
+}
+
+/// ∂L/∂z: (softmax(z) − one-hot(y)) / batch.
+fn error_signal(logits: &Rows, labels: &[usize]) -> Rows {
+    let of_row = |(z, y): (&Vec<f64>, &usize)| -> Vec<f64> {
+        let max = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = z.iter().map(|v| (v - max).exp()).sum();
+        let one_hot = |j: usize| if j == *y { 1.0 } else { 0.0 };
+        let p = z.iter().map(|v| (v - max).exp() / sum).enumerate();
+        p.map(|(j, p)| (p - one_hot(j)) / labels.len() as f64).collect()
+    };
+    logits.iter().zip(labels).map(of_row).collect()
+}
+
+/// A gradient, and the size of what it is a sum of.
+struct Gradient {
+    /// Σ ∂L/∂z ∂z/∂v of each component v.
+    values: Vec<f64>,
+    /// The largest Σ |∂L/∂z ∂z/∂v| of a component.
+    terms: f64,
+    /// The largest Σ |∂z/∂v| / batch of a component.
+    slopes: f64,
+}
+
+impl Gradient {
+    /// The gradient at `at`, by central differences of the logits with a step relative to the length of a row.
+    fn of(error_signal: &Rows, at: &Rows, logits: impl Fn(&Rows) -> Rows) -> Self {
+        let mut this = Self { values: Vec::new(), terms: 0.0, slopes: 0.0 };
+        for i in 0..at.len() {
+            let step = 1e-5 * dot(&at[i], &at[i]).sqrt();
+            for j in 0..at[i].len() {
+                let shifted = |by: f64| {
+                    let mut rows = at.clone();
+                    rows[i][j] += by;
+                    logits(&rows).into_iter().flatten().collect::<Vec<f64>>()
+                };
+                let (above, below) = (shifted(step), shifted(-step));
+                let slopes: Vec<f64> =
+                    above.iter().zip(&below).map(|(a, b)| (a - b) / (2.0 * step)).collect();
+                let terms = || error_signal.iter().flatten().zip(&slopes).map(|(e, s)| e * s);
+                this.values.push(terms().sum());
+                this.terms = this.terms.max(terms().map(f64::abs).sum());
+                let slopes = slopes.iter().map(|s| s.abs()).sum::<f64>() / error_signal.len() as f64;
+                this.slopes = this.slopes.max(slopes);
+            }
         }
+        this
     }
-    result
-}
 
-/// f32 against f64: 1e-5 relative. A loss near zero is what is left of logits of size s ≈ 64 that cancel, so
-/// 1e-5 absolute is allowed as well.
-fn assert_value(what: &str, value: f64, expected: f64) {
-    let tolerance = 1e-5 * expected.abs() + 1e-5;
-    assert!((value - expected).abs() <= tolerance, "{what}: {value} against {expected}");
-}
-
-/// 1e-4 of the largest component: components that nearly cancel carry the rounding of the large ones.
-fn assert_gradient(what: &str, gradient: &[f64], expected: &[f64]) {
-    let largest = expected.iter().fold(0.0f64, |m, g| m.max(g.abs()));
-    for (i, (g, e)) in gradient.iter().zip(expected).enumerate() {
-        assert!(
-            (g - e).abs() <= 1e-4 * largest + 1e-9,
-            "{what}: component {i} is {g} against {e} of {largest}"
-        );
+    /// A logit that is off by `rounding` makes its probability wrong by that factor, hence each term too; and
+    /// p − 1 is a rounded difference even where it is nearly 0. Terms may cancel, so the error is relative to
+    /// them and not to their sum.
+    fn check(&self, what: &str, found: &[f64], rounding: f64) {
+        let tolerance = 2.0 * rounding * self.terms + 2f64.powi(-22) * self.slopes;
+        assert_eq!(found.len(), self.values.len());
+        for (i, (found, expected)) in found.iter().zip(&self.values).enumerate() {
+            let close = (found - expected).abs() <= tolerance;
+            assert!(close, "{what}: component {i} is {found} against {expected} ± {tolerance}");
+        }
     }
 }

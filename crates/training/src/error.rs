@@ -1,0 +1,82 @@
+//! Why a run cannot go on.
+
+use std::{io, path::PathBuf};
+
+use facegrad_backbones::BackboneError;
+use facegrad_faces::{SourceError, loader::LoaderError};
+use facegrad_losses::HeadError;
+
+use crate::{checkpoint::CheckpointError, config::ConfigError, evaluation::EvaluationError};
+
+/// Why a run cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The training data.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The batches.
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
+    /// The network.
+    #[error("{0}; change data.size or backbone.kind")]
+    Backbone(#[from] BackboneError),
+    /// The head.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// An evaluation.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The config saved in a run folder.
+    #[error("cannot resume: {0}")]
+    Config(#[from] ConfigError),
+    /// A file of the run folder.
+    #[error("cannot write to {}: {source}; {kept}", path.display())]
+    Unwritable {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+        /// What can be resumed.
+        kept: String,
+    },
+    /// Another process trains in the folder.
+    #[error("{} is in use by another facegrad process; wait for it or stop it", .0.display())]
+    InUse(PathBuf),
+    /// The data is not what the run was started with.
+    #[error("{} was trained on data with SHA-256 {theirs}, and the data has now {ours}; resuming would not continue the same run", run.display())]
+    OtherData {
+        /// The run folder.
+        run: PathBuf,
+        /// Then.
+        theirs: String,
+        /// Now.
+        ours: String,
+    },
+    /// A file of a checkpoint that verifies but does not fit.
+    #[error("{}: {reason}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The loss or a gradient is NaN or infinite.
+    #[error(
+        "step {step}: the {what} is {value}; stopped before it reached the weights, {kept}. Images of the batch: {images}. A lower optimizer.learning_rate or a longer schedule.warmup often helps"
+    )]
+    NotFinite {
+        /// The step, counted from 1.
+        step: usize,
+        /// Loss or gradient norm.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// What can be resumed.
+        kept: String,
+        /// The images of the batch.
+        images: String,
+    },
+}

@@ -1,0 +1,88 @@
+//! What a run tells while it goes and when it ends.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{evaluation::Measured, log::StepLine};
+
+/// What happens in a run, for whoever shows it.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Before the first step.
+    Started(&'a Started),
+    /// A line of the log.
+    Step(&'a StepLine),
+    /// An evaluation is under way: images done and images in all.
+    Evaluating(&'a str, usize, usize),
+    /// An evaluation was made after `step` steps; `best` if it chose a new best checkpoint.
+    Evaluated {
+        /// Optimizer steps done.
+        step: usize,
+        /// The evaluation.
+        name: &'a str,
+        /// What was measured.
+        measured: &'a Measured,
+        /// Whether the model is the best so far.
+        best: bool,
+    },
+    /// An image cannot be used.
+    Skipped(&'a facegrad_faces::FaceError),
+}
+
+/// What a run is about to do.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// The run folder.
+    pub folder: PathBuf,
+    /// What computes.
+    pub backend: String,
+    /// The training data, in a line.
+    pub data: String,
+    /// The network, in a line.
+    pub model: String,
+    /// Number of identities, and so of classes.
+    pub identities: usize,
+    /// Steps already done, for a run that is resumed.
+    pub step: usize,
+    /// Steps of the whole run.
+    pub total: usize,
+    /// Steps of an epoch.
+    pub steps_per_epoch: usize,
+    /// The loss that random features would give.
+    pub expected_first_loss: f64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The run folder.
+    pub folder: PathBuf,
+    /// Optimizer steps done.
+    pub step: usize,
+    /// Whether it was stopped before its last step.
+    pub interrupted: bool,
+    /// The loss of the first step.
+    pub first_loss: Option<f64>,
+    /// Every evaluation, in order.
+    pub evaluations: Vec<EvaluationRecord>,
+    /// Time spent in training steps, over all sessions of the run.
+    pub seconds: f64,
+}
+
+/// The main numbers of one evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationRecord {
+    /// Optimizer steps done; 0 is the untrained network.
+    pub step: usize,
+    /// The evaluation.
+    pub name: String,
+    /// Accuracy, where it can be measured.
+    pub accuracy: Option<f64>,
+    /// Its standard error.
+    pub standard_error: Option<f64>,
+    /// Area under the ROC.
+    pub auc: Option<f64>,
+    /// Equal error rate.
+    pub eer: Option<f64>,
+}

@@ -1,0 +1,319 @@
+//! One experiment on every backend: equal initial weights, and embeddings, losses, gradients, running statistics
+//! and optimizer steps that differ by rounding only.
+//!
+//! How far rounding may carry a result depends on the network, so it is measured and not guessed. A sum of n
+//! products in f32, in whatever order, is the exact sum of products that are off by about √n·2⁻²⁴ each (Higham,
+//! Accuracy and Stability of Numerical Algorithms, chapter 3). So flex runs again with every weight and pixel
+//! off by as much, a few times, and a backend may differ from flex by [`MARGIN`] times what that changes.
+
+use std::collections::BTreeMap;
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    optim::GradientsParams,
+    tensor::{Device, Int, Tensor, TensorData},
+};
+use facegrad_backbones::BackboneConfig;
+use facegrad_devices::{Backend, for_tests};
+use facegrad_losses::{CriterionConfig, HeadConfig, Progress};
+use facegrad_random::{Purpose, Stream};
+use facegrad_settings::{Setting, toml};
+use facegrad_training::{OptimizerConfig, Recognizer};
+
+/// √n·2⁻²⁴ for n = 1024: the sums over a batch's pixels and over the inputs of a convolution have some hundreds
+/// to thousands of terms.
+const NUDGE: f32 = 32.0 / 16_777_216.0;
+
+/// Nudged runs on flex; the largest difference counts.
+const NUDGES: u64 = 4;
+
+/// Both sides of a comparison are rounded (2), and the largest of [`NUDGES`] draws may fall short of what is
+/// possible (2).
+const MARGIN: f32 = 4.0;
+
+/// f32's unit roundoff.
+const UNIT: f32 = 1.0 / 16_777_216.0;
+
+const CLASSES: usize = 5;
+const STEPS: usize = 2;
+
+/// What is trained for [`STEPS`] steps.
+#[derive(Clone, Copy)]
+struct Case {
+    backbone: &'static str,
+    head: &'static str,
+    optimizer: &'static str,
+    /// Height and width of the images.
+    size: [usize; 2],
+    batch: usize,
+    images: Images,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Images {
+    /// Uniform from −1 to 1.
+    Noise,
+    /// The first all 0, the second all black (−1), the others noise.
+    FirstBlank,
+    /// All 0.
+    AllBlank,
+}
+
+/// Numbers by name, and by how much rounding the last operation may change them at least.
+type Results = BTreeMap<String, (Vec<f32>, f32)>;
+
+impl Case {
+    fn images(&self, nudge: &mut Option<Stream>, device: &Device) -> Tensor<4> {
+        let [height, width] = self.size;
+        let image = 3 * height * width;
+        let mut stream = Stream::new(2, Purpose::Augmentation, 0, 0);
+        let mut values: Vec<f32> = (0..self.batch * image).map(|_| stream.range(-1.0, 1.0)).collect();
+        match self.images {
+            Images::Noise => {}
+            Images::FirstBlank => {
+                values[..image].fill(0.0);
+                values[image..2 * image].fill(-1.0);
+            }
+            Images::AllBlank => values.fill(0.0),
+        }
+        nudged(&mut values, nudge);
+        Tensor::from_data(TensorData::new(values, [self.batch, 3, height, width]), device)
+    }
+
+    /// Trains on `device`; `nudge` numbers a run whose weights and pixels are off.
+    fn run(&self, device: &Device, nudge: Option<u64>) -> (Weights, Results) {
+        let autodiff = device.clone().autodiff();
+        let config: BackboneConfig = read(self.backbone);
+        let backbone = config.init(self.size, 7, &autodiff).unwrap();
+        let head = read::<HeadConfig>(self.head).init(CLASSES, config.embedding_size(), 7, &autodiff).unwrap();
+        let mut model = Recognizer { backbone, head };
+        let mut nudge = nudge.map(|number| Stream::new(3, Purpose::Network, number, 0));
+        model = model.map(&mut Nudge(&mut nudge));
+        let initial = Weights::of(&model);
+
+        let images = self.images(&mut nudge, &autodiff);
+        // The last class has no image.
+        let labels: Vec<i32> = (0..self.batch).map(|i| (i % (CLASSES - 1)) as i32).collect();
+        let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [self.batch]), &autodiff);
+        let config: OptimizerConfig = read(self.optimizer);
+        let mut optimizer = config.init();
+        let mut results = Results::new();
+        for step in 1..=STEPS {
+            let embeddings = model.backbone.forward(images.clone());
+            let progress = Progress { step, total: STEPS };
+            let output = model.head.forward(embeddings.clone(), labels.clone(), progress);
+            let loss = CriterionConfig::default().loss(output.logits, labels.clone());
+            let mut record = |name: &str, values: Vec<f32>| {
+                let rounding = MARGIN * UNIT * largest(&values);
+                results.insert(format!("step {step}: {name}"), (values, rounding));
+            };
+            record("embeddings", numbers(embeddings));
+            record("loss", numbers(loss.clone()));
+            record("target cosine", numbers(output.telemetry.target_cosine));
+            record("feature norm", numbers(output.telemetry.feature_norm));
+            let grads = GradientsParams::from_grads(loss.backward(), &model);
+            let mut gradients = Gradients { grads: &grads, path: Vec::new(), found: Vec::new() };
+            model.visit(&mut gradients);
+            for (path, gradient) in gradients.found {
+                record(&format!("gradient of {path}"), gradient);
+            }
+            model = optimizer.step(config.learning_rate(1.0).0, model, grads);
+            for (path, after) in Weights::of(&model).0 {
+                // What changed: the weights themselves would hide it behind what they were before.
+                let change = after.iter().zip(&initial.0[&path]).map(|(a, b)| a - b).collect();
+                let rounding = MARGIN * UNIT * largest(&after);
+                results.insert(format!("step {step}: change of {path}"), (change, rounding));
+            }
+        }
+        let evaluated = numbers(model.backbone.valid().forward(self.images(&mut None, device)));
+        let rounding = MARGIN * UNIT * largest(&evaluated);
+        results.insert("embeddings in evaluation".into(), (evaluated, rounding));
+        (initial, results)
+    }
+
+    /// Compares every backend with flex.
+    fn check(&self) {
+        let name = format!("{} with {}", self.backbone, self.head).replace('\n', ", ");
+        let devices = for_tests();
+        let flex = devices.iter().find(|chosen| chosen.backend == Backend::Flex).expect("flex is built in");
+        let (initial, expected) = self.run(&flex.device, None);
+        for (what, (values, _)) in &expected {
+            assert!(values.iter().all(|v| v.is_finite()), "{name}, flex, {what}: not finite");
+        }
+        let nudged: Vec<Results> = (0..NUDGES).map(|n| self.run(&flex.device, Some(n)).1).collect();
+        for chosen in devices.iter().filter(|chosen| chosen.backend != Backend::Flex) {
+            let on = &chosen.description;
+            let (weights, found) = self.run(&chosen.device, None);
+            assert!(weights == initial, "{name}: initial weights on {on} are not those on flex");
+            assert!(found.keys().eq(expected.keys()), "{name}: {on} has other parameters than flex");
+            let mut wrong = Vec::new();
+            let mut most = (0.0, String::new());
+            for (what, (expected, rounding)) in &expected {
+                let (difference, _) = distance(&found[what].0, expected);
+                let spread = nudged.iter().map(|run| distance(&run[what].0, expected).0).fold(0.0, f32::max);
+                let tolerance = MARGIN * spread + rounding;
+                if std::env::var("SHOW").is_ok() {
+                    println!("{name} {on} {what}: {difference:e} spread {spread:e} rounding {rounding:e} size {:e} RATIO {}", largest(expected), difference / tolerance.max(1e-38));
+                }
+                if difference / tolerance.max(f32::MIN_POSITIVE) > most.0 {
+                    most = (difference / tolerance.max(f32::MIN_POSITIVE), what.clone());
+                }
+                // Written so that NaN fails.
+                if !(difference <= tolerance) {
+                    let size = largest(expected);
+                    wrong.push(format!("{what}: off by {difference:e} of {size:e}, tolerance {tolerance:e}"));
+                }
+            }
+            println!("{name}, {on}: {} results, the farthest at {:.2} of its tolerance: {}", expected.len(), most.0, most.1);
+            assert!(wrong.is_empty(), "{name}, {on}:\n{}", wrong.join("\n"));
+        }
+    }
+}
+
+fn read<T: Setting>(text: &str) -> T {
+    T::read(&toml::Value::Table(text.parse().unwrap()), &"test".into()).unwrap()
+}
+
+fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec().unwrap()
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |most, v| most.max(v.abs()))
+}
+
+/// The largest difference between elements, and where it is; NaN counts as infinitely far.
+fn distance(a: &[f32], b: &[f32]) -> (f32, usize) {
+    assert_eq!(a.len(), b.len());
+    let far = a.iter().zip(b).map(|(a, b)| (a - b).abs()).map(|d| if d.is_nan() { f32::INFINITY } else { d });
+    far.enumerate().fold((0.0, 0), |most, (i, d)| if d > most.0 { (d, i) } else { most })
+}
+
+fn nudged(values: &mut [f32], stream: &mut Option<Stream>) {
+    if let Some(stream) = stream {
+        values.iter_mut().for_each(|v| *v *= 1.0 + stream.range(-NUDGE, NUDGE));
+    }
+}
+
+struct Nudge<'a>(&'a mut Option<Stream>);
+
+impl ModuleMapper for Nudge<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|old| {
+            let (mut values, shape): (_, [usize; D]) = (numbers(old.clone()), old.dims());
+            nudged(&mut values, self.0);
+            let new = Tensor::from_data(TensorData::new(values, shape), &old.device());
+            if old.is_require_grad() { new.require_grad() } else { new }
+        })
+    }
+}
+
+/// Weights and running statistics by path.
+#[derive(PartialEq)]
+struct Weights(BTreeMap<String, Vec<f32>>);
+
+impl Weights {
+    fn of(model: &Recognizer) -> Self {
+        struct Collect(Vec<String>, BTreeMap<String, Vec<f32>>);
+        impl ModuleVisitor for Collect {
+            fn enter_module(&mut self, name: &str, _container: &str) {
+                self.0.push(name.into());
+            }
+
+            fn exit_module(&mut self, _name: &str, _container: &str) {
+                self.0.pop();
+            }
+
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                self.1.insert(self.0.join("."), numbers(param.val()));
+            }
+        }
+        let mut collect = Collect(Vec::new(), BTreeMap::new());
+        model.visit(&mut collect);
+        Self(collect.1)
+    }
+}
+
+/// The gradient of every trained parameter, by path.
+struct Gradients<'a> {
+    grads: &'a GradientsParams,
+    path: Vec<String>,
+    found: Vec<(String, Vec<f32>)>,
+}
+
+impl ModuleVisitor for Gradients<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.is_require_grad() {
+            let path = self.path.join(".");
+            let gradient = self.grads.get::<D>(param.id).unwrap_or_else(|| panic!("{path} has no gradient"));
+            self.found.push((path, numbers(gradient)));
+        }
+    }
+}
+
+const SGD: &str = "kind = \"sgd\"\nlearning_rate = 0.02";
+
+const NANO: Case = Case {
+    backbone: "kind = \"nano\"\nwidth = 0.25\nembedding = 16",
+    head: "kind = \"softmax\"",
+    optimizer: SGD,
+    size: [24, 20],
+    batch: 8,
+    images: Images::Noise,
+};
+
+#[test]
+fn nano_with_softmax() {
+    NANO.check();
+}
+
+#[test]
+fn nano_with_cosface_and_adamw() {
+    Case { head: "kind = \"cosface\"", optimizer: "kind = \"adamw\"", ..NANO }.check();
+}
+
+#[test]
+fn nano_with_arcface_of_each_fallback() {
+    // With this margin the fallback "linear" begins at an angle of 1.74, among those of random embeddings.
+    for head in [
+        "kind = \"arcface\"\nscale = 16.0\nmargin = 1.4\nfallback = \"linear\"",
+        "kind = \"arcface\"\nscale = 16.0\nmargin = 0.5\nfallback = \"easy_margin\"",
+        "kind = \"arcface\"\nmargin = 0.5\nfallback = \"none\"",
+    ] {
+        Case { head, ..NANO }.check();
+    }
+}
+
+#[test]
+fn nano_with_blank_images() {
+    Case { images: Images::FirstBlank, head: "kind = \"arcface\"", ..NANO }.check();
+    Case { images: Images::AllBlank, head: "kind = \"arcface\"", ..NANO }.check();
+}
+
+#[test]
+fn mobilefacenet() {
+    let backbone = "kind = \"mobilefacenet\"\nembedding = 32";
+    Case { backbone, head: "kind = \"cosface\"", size: [32, 32], batch: 4, ..NANO }.check();
+}
+
+#[test]
+fn sfnet4() {
+    let backbone = "kind = \"sfnet4\"\nembedding = 16";
+    for images in [Images::Noise, Images::FirstBlank] {
+        Case { backbone, head: "kind = \"arcface\"", size: [16, 16], batch: 4, images, ..NANO }.check();
+    }
+}
+
+#[test]
+fn iresnet18() {
+    let backbone = "kind = \"iresnet18\"\nembedding = 16";
+    Case { backbone, head: "kind = \"arcface\"", size: [16, 16], batch: 4, ..NANO }.check();
+}

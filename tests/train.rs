@@ -1,0 +1,188 @@
+//! `facegrad train` from a config file to a run folder.
+
+mod support;
+
+use support::{Place, TINY};
+
+const QUICKSTART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/quickstart.toml");
+
+#[test]
+fn a_small_quickstart_learns_to_tell_strangers_apart() {
+    let place = Place::new();
+    let ended = place.facegrad(&support::train(
+        QUICKSTART,
+        &[
+            "data.size=[32, 32]",
+            "data.train.identities=150",
+            "data.train.images=10",
+            "data.train.size=32",
+            "backbone.width=0.5",
+            "backbone.embedding=64",
+            "run.epochs=8",
+            "run.batch=32",
+            "evaluation.0.pairs_per_fold=50",
+            "evaluation.0.source.identities=100",
+            "evaluation.0.source.images=6",
+            "evaluation.0.source.size=32",
+        ],
+    ));
+    let ended = ended.done();
+    let run = "checkpoints/quickstart";
+
+    let accuracies: Vec<(u64, f64)> = place
+        .events(run, "evaluation")
+        .iter()
+        .map(|e| (e["step"].as_u64().unwrap(), e["result"]["accuracy"]["mean"].as_f64().unwrap()))
+        .collect();
+    let (&(first_step, untrained), &(last_step, trained)) =
+        (accuracies.first().unwrap(), accuracies.last().unwrap());
+    assert_eq!((first_step, last_step), (0, 368));
+    assert!(trained > 0.75 && trained > untrained + 0.12, "untrained {untrained}, trained {trained}");
+
+    // The last lines say the same.
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    let starts = ["backend  flex on ", "data     1500 images of 150 synthetic identities", "model    nano at 32x32: "];
+    starts.iter().zip(&lines).for_each(|(start, line)| assert!(line.starts_with(start), "{ended}"));
+    assert_eq!(lines[3], format!("run      {run}, 368 steps, 46 an epoch"));
+    assert!(lines[4].starts_with("done: 368 steps in "), "{ended}");
+    let summary = lines[5].strip_prefix("unseen: accuracy ").unwrap();
+    assert!(summary.starts_with(&format!("{:.2} % ± ", trained * 100.0)), "{ended}");
+    assert!(summary.contains(&format!("; untrained {:.2} % ± ", untrained * 100.0)), "{ended}");
+    assert_eq!(lines[6..], [format!("report   {run}/report.html")]);
+    // Not on a terminal there are lines, no bar that is painted over and over.
+    assert!(!ended.stderr.contains(['\r', '\u{1b}']) && ended.stderr.lines().count() < 20, "{ended}");
+    let first = ended.stderr.lines().find(|line| line.starts_with("step 1: loss ")).unwrap();
+    let first: Vec<f64> = first.split([' ', ';']).filter_map(|word| word.parse().ok()).collect();
+    let [loss, expected] = first[..] else { panic!("{ended}") };
+    assert!((loss - expected).abs() < 0.2 * expected, "{ended}");
+
+    // Everything a run leaves.
+    for file in ["config.toml", "log.jsonl", "best", "last", "report.html", "loss.svg", "roc-unseen.svg"] {
+        assert!(!place.read(&format!("{run}/{file}")).is_empty(), "{file}");
+    }
+    let metrics = place.metrics(run);
+    assert_eq!(
+        metrics[0],
+        "step,epoch,loss,learning_rate,gradient_norm,target_cosine,feature_norm,margin,scale"
+    );
+    assert!(metrics.last().unwrap().starts_with("368,8,"), "{metrics:?}");
+    let last = place.text(&format!("{run}/last"));
+    assert_eq!(last, "checkpoint-000368\n");
+    for file in ["manifest.json", "model.safetensors", "head.safetensors", "state.json"] {
+        assert!(!place.read(&format!("{run}/{}/{file}", last.trim())).is_empty(), "{file}");
+    }
+    let report = place.text(&format!("{run}/report.html"));
+    assert!(report.contains("finished after 368 steps") && report.contains("<svg"));
+    assert!(place.text(&format!("{run}/config.toml")).contains("embedding = 64"));
+    assert!(
+        place.path(run).read_dir().unwrap().all(|entry| {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            !name.contains(".tmp") && !name.starts_with(".writing")
+        }),
+        "a temporary file is left"
+    );
+}
+
+#[test]
+fn equal_seeds_give_equal_bytes_whatever_the_number_of_loader_threads() {
+    let place = Place::new();
+    let runs = [
+        place.train(&["data.loader.workers=1"]),
+        place.train(&["data.loader.workers=1"]),
+        place.train(&["data.loader.workers=3", "data.loader.queue=1"]),
+        place.train(&["run.seed=2"]),
+    ];
+    runs.into_iter().for_each(|run| assert!(run.done().stdout.contains("40 steps")));
+    // A name that is taken gets a number, and the run there stays as it was.
+    let [first, again, three_workers, other_seed] = ["", "-2", "-3", "-4"].map(|n| format!("runs/tiny{n}"));
+    for same in [&again, &three_workers] {
+        assert!(place.weights(&first) == place.weights(same), "{same}");
+        assert_eq!(place.metrics(&first), place.metrics(same), "{same}");
+    }
+    let (first, other_seed) = (place.weights(&first), place.weights(&other_seed));
+    assert!(first[0] != other_seed[0] && first[1] != other_seed[1]);
+}
+
+#[test]
+fn a_head_is_swapped_by_one_key() {
+    let place = Place::new();
+    let ended = place.train(&["head.kind=softmax", "run.name=softmax"]).done();
+    for key in ["scale", "margin"] {
+        let note = format!("note: head.{key} of tiny.toml does not apply to softmax and is left out\n");
+        assert!(ended.stderr.contains(&note), "{ended}");
+    }
+    assert!(ended.stdout.contains("softmax head"), "{ended}");
+    assert!(place.text("runs/softmax/config.toml").contains("kind = \"softmax\""));
+
+    // ArcFace has both keys, and keeps them.
+    let ended = place.train(&["head.kind=arcface", "run.name=arcface"]).done();
+    assert!(ended.stdout.contains("arcface head") && !ended.stderr.contains("note:"), "{ended}");
+    let config = place.text("runs/arcface/config.toml");
+    assert!(config.contains("margin = 0.1") && config.contains("scale = 16.0"), "{config}");
+
+    let weights = ["softmax", "arcface"].map(|run| place.weights(&format!("runs/{run}")));
+    assert!(weights[0][0] != weights[1][0]);
+
+    // The saved config is itself a config, and gives the same run.
+    place.facegrad(&support::train("runs/arcface/config.toml", &["run.name=again"])).done();
+    assert!(place.weights("runs/again") == weights[1]);
+}
+
+#[test]
+fn ndarray_trains_as_flex_does() {
+    let place = Place::new();
+    // Dropout draws differently on each backend.
+    let changes = ["run.steps=5", "run.log_every=1", "run.evaluate_every=5", "backbone.dropout=0.0"];
+    place.train(&changes).done();
+    let ended = place.train(&[&changes[..], &["--backend", "ndarray"]].concat()).done();
+    assert!(ended.stdout.starts_with("backend  ndarray on "), "{ended}");
+    let start = &place.events("runs/tiny-2", "start")[0];
+    assert!(start["backend"].as_str().unwrap().starts_with("ndarray on "), "{start}");
+    let losses = |run: &str| -> Vec<f64> {
+        place.events(run, "step").iter().map(|step| step["loss"].as_f64().unwrap()).collect()
+    };
+    let (flex, ndarray) = (losses("runs/tiny"), losses("runs/tiny-2"));
+    assert_eq!((flex.len(), ndarray.len()), (5, 5));
+    for (flex, ndarray) in flex.iter().zip(&ndarray) {
+        assert!((flex - ndarray).abs() < 1e-3 * flex, "{flex} and {ndarray}");
+    }
+}
+
+#[test]
+fn a_run_that_diverges_stops_before_its_weights_are_lost() {
+    let place = Place::new();
+    let changes = [
+        "head.kind=softmax",
+        "optimizer.learning_rate=100",
+        "optimizer.clip_norm=1e30",
+        "schedule.kind=constant",
+        "run.checkpoint_every=1",
+        "run.steps=2000",
+    ];
+    let ended = place.train(&changes).code(1);
+    let sentence = ended.sentence();
+    let events = place.events("runs/tiny", "not_finite");
+    let step = events[0]["step"].as_u64().unwrap();
+    assert!(sentence.starts_with(&format!("step {step}: the ")), "{sentence}");
+    let kept = format!("the last complete checkpoint is runs/tiny/checkpoint-{:06}", step - 1);
+    assert!(sentence.contains(&kept), "{sentence}");
+    let images = events[0]["images"].as_array().unwrap();
+    assert_eq!(images.len(), 16);
+    assert!(images.iter().all(|image| sentence.contains(image.as_str().unwrap())), "{sentence}");
+    // The kept weights are numbers.
+    let evaluated = place.facegrad(&support::train("--resume", &["runs/tiny"])).code(1);
+    assert_eq!(evaluated.sentence(), sentence);
+}
+
+#[test]
+fn nothing_is_left_of_a_run_that_could_not_begin() {
+    let place = Place::new();
+    place.train(&["data.train.kind=folder", "data.train.path=absent"]).code(2);
+    assert!(!place.path("runs/tiny").exists());
+    // A folder that was there before is not touched.
+    place.write("runs/tiny/note.txt", "mine");
+    place.train(&["run.batch=5000"]).code(2);
+    assert_eq!(place.text("runs/tiny/note.txt"), "mine");
+    assert!(!place.path("runs/tiny-2").exists());
+    assert_eq!(TINY, place.text("tiny.toml"));
+}
