@@ -1,6 +1,7 @@
 //! `facegrad train`.
 
 use std::{
+    io::Write,
     path::PathBuf,
     process::ExitCode,
     sync::{
@@ -37,6 +38,9 @@ pub struct Args {
     #[cfg(feature = "dashboard")]
     #[arg(long)]
     dashboard: bool,
+    /// Print how the run ended as JSON on standard output, and all else on standard error.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -64,12 +68,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
                 .collect::<Result<_, _>>()
                 .map_err(Failure::input)?;
             let (experiment, left_out) = Experiment::load(config, &overrides).map_err(Failure::input)?;
-            for left_out in left_out {
+            for key in left_out {
                 eprintln!(
-                    "note: {} of {} does not apply to {} and is left out",
-                    left_out.key,
+                    "note: {} of {} is left out because of --set {}",
+                    key.key,
                     config.display(),
-                    left_out.kind
+                    key.because_of
                 );
             }
             let chosen = args.device.choose(crate::default_backend())?;
@@ -87,12 +91,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             stop.fetch_or(dashboard.should_stop(), Ordering::Relaxed);
         });
         drop(dashboard);
-        return Ok(tell(&outcome?));
+        return tell(&outcome?, args.json);
     }
-    let mut screen = Screen::default();
+    let mut screen = Screen { json: args.json, ..Default::default() };
     let outcome = trainer.run(&stop, &mut |event| screen.show(event))?;
     screen.finish();
-    Ok(tell(&outcome))
+    tell(&outcome, args.json)
 }
 
 fn command_line() -> String {
@@ -116,33 +120,41 @@ fn stop_on_signal(stop: &Arc<AtomicBool>) -> Result<(), Failure> {
 /// What the screen shows of a run.
 #[derive(Default)]
 struct Screen {
+    /// Standard output is for the JSON of the outcome.
+    json: bool,
     progress: Option<Progress>,
     expected_first_loss: f64,
     total: usize,
-    best_step: Option<usize>,
 }
 
 impl Screen {
+    /// A line about the run as a whole. A reader that has gone away must not end the training.
+    fn head(&self, line: &str) {
+        let _ = match self.json {
+            true => writeln!(std::io::stderr(), "{line}"),
+            false => writeln!(std::io::stdout(), "{line}"),
+        };
+    }
+
     fn show(&mut self, event: Event<'_>) {
         match event {
             Event::Started(started) => {
-                say!("backend  {}", started.backend);
-                say!("data     {}", started.data);
-                say!("model    {}", started.model);
-                say!(
-                    "run      {}, {} steps, {} an epoch{}",
+                let continued = match started.step {
+                    0 => String::new(),
+                    step => format!(", continued after step {step}"),
+                };
+                self.head(&format!("backend  {}", started.backend));
+                self.head(&format!("data     {}", started.data));
+                self.head(&format!("model    {}", started.model));
+                self.head(&format!(
+                    "run      {}, {} steps, {} an epoch{continued}",
                     started.folder.display(),
                     started.total,
                     started.steps_per_epoch,
-                    if started.step > 0 {
-                        format!(", continued after step {}", started.step)
-                    } else {
-                        String::new()
-                    }
-                );
+                ));
+                self.progress = Some(Progress::new("steps", started.step, started.total));
                 self.expected_first_loss = started.expected_first_loss;
                 self.total = started.total;
-                self.progress = Some(Progress::new("steps", started.step, started.total));
             }
             Event::Step(line) => {
                 let Some(progress) = &mut self.progress else { return };
@@ -171,9 +183,6 @@ impl Screen {
                 }
             }
             Event::Evaluated { step, name, measured, best } => {
-                if best {
-                    self.best_step = Some(step);
-                }
                 let accuracy = match &measured.result.accuracy {
                     Some(a) => format!("accuracy {:.2} % ± {:.2}", a.mean * 100.0, a.standard_error * 100.0),
                     None => "accuracy not measurable".into(),
@@ -201,29 +210,29 @@ impl Screen {
 }
 
 /// Prints how the run ended, and turns it into the exit code.
-fn tell(outcome: &Outcome) -> ExitCode {
-    let what = if outcome.interrupted { "stopped" } else { "done" };
-    say!("{what}: {} steps in {:.0} s", outcome.step, outcome.seconds);
-    let of_name = |name: &str| outcome.evaluations.iter().filter(move |r| r.name == name).collect::<Vec<_>>();
-    let mut names: Vec<&str> = Vec::new();
-    for record in &outcome.evaluations {
-        if !names.contains(&record.name.as_str()) {
-            names.push(&record.name);
+fn tell(outcome: &Outcome, json: bool) -> Result<ExitCode, Failure> {
+    if json {
+        say!("{}", serde_json::to_string_pretty(outcome).map_err(Failure::work)?);
+    } else {
+        let what = if outcome.interrupted { "stopped" } else { "done" };
+        say!("{what}: {} steps in {:.0} s", outcome.step, outcome.seconds);
+        let mut names: Vec<&str> = outcome.evaluations.iter().map(|record| record.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            say!("{}", summary(name, outcome.evaluations.iter().filter(|record| record.name == name)));
+        }
+        say!("report   {}", outcome.folder.join("report.html").display());
+        if outcome.interrupted {
+            say!("continue with: facegrad train --resume {}", outcome.folder.display());
         }
     }
-    for name in names {
-        say!("{}", summary(name, &of_name(name)));
-    }
-    say!("report   {}", outcome.folder.join("report.html").display());
-    if outcome.interrupted {
-        say!("continue with: facegrad train --resume {}", outcome.folder.display());
-        return INTERRUPTED.into();
-    }
-    ExitCode::SUCCESS
+    Ok(if outcome.interrupted { INTERRUPTED.into() } else { ExitCode::SUCCESS })
 }
 
 /// Such as `unseen: 93.20 % ± 0.51 after 480 steps, best 93.40 % at step 400; untrained 58.10 %`.
-fn summary(name: &str, records: &[&EvaluationRecord]) -> String {
+fn summary<'a>(name: &str, records: impl Iterator<Item = &'a EvaluationRecord>) -> String {
+    let records: Vec<_> = records.collect();
     let percent = |record: &EvaluationRecord| match (record.accuracy, record.standard_error) {
         (Some(a), Some(e)) => format!("{:.2} % ± {:.2}", a * 100.0, e * 100.0),
         _ => "not measurable".into(),

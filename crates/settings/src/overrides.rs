@@ -11,13 +11,20 @@ pub struct Override {
     value: Value,
 }
 
-/// A key of the file that an override of `kind` made meaningless, and that was left out.
+/// A key of the file that an override made meaningless, and that was left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeftOut {
     /// The key.
     pub key: String,
-    /// The new kind, to which it does not apply.
-    pub kind: String,
+    /// The override, such as `head.kind=softmax`.
+    pub because_of: String,
+}
+
+impl Override {
+    /// The key it sets, such as `head.kind`.
+    pub fn key(&self) -> String {
+        self.path.join(".")
+    }
 }
 
 impl std::str::FromStr for Override {
@@ -96,7 +103,8 @@ fn apply(
         table.retain(|key, _| {
             let stays = key == "kind" || kind.keys.iter().any(|k| k.name == key);
             if !stays {
-                left_out.push(LeftOut { key: format!("{}.{key}", parents.join(".")), kind: new.clone() });
+                let because_of = format!("{}={new}", path.join("."));
+                left_out.push(LeftOut { key: format!("{}.{key}", parents.join(".")), because_of });
             }
             stays
         });
@@ -167,7 +175,7 @@ mod tests {
         let (root, left_out) =
             resolve("[head]\nkind = \"margin\"\nmargin = 0.1", &["head.kind=plain"]).unwrap();
         assert_eq!(root.head, Head::Plain(Plain::default()));
-        assert_eq!(left_out, [LeftOut { key: "head.margin".into(), kind: "plain".into() }]);
+        assert_eq!(left_out, [LeftOut { key: "head.margin".into(), because_of: "head.kind=plain".into() }]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use facegrad_settings::{
 };
 use facegrad_verification::Flip;
 
-use crate::{optimizer::OptimizerConfig, schedule::ScheduleConfig};
+use crate::{every::Every, optimizer::OptimizerConfig, schedule::ScheduleConfig};
 
 settings! {
     /// What to train, for how long, and what to write down.
@@ -29,10 +29,10 @@ settings! {
         batch: usize = 64, at_least(2);
         /// Steps between two lines of the log.
         log_every: usize = 10, at_least(1);
-        /// Steps between two evaluations; without it one at the end of each epoch.
-        evaluate_every: Option<usize> = None, at_least(1);
-        /// Steps between two checkpoints; without it one at the end of each epoch.
-        checkpoint_every: Option<usize> = None, at_least(1);
+        /// How often to evaluate, beside before the first and after the last step.
+        evaluate_every: Every = Every::Epochs(1.0), above(0.0);
+        /// How often to write a checkpoint, beside after the last step and when a model is the best so far.
+        checkpoint_every: Every = Every::Epochs(1.0), above(0.0);
         /// Checkpoints kept beside the best one.
         keep: usize = 2, at_least(1);
         /// The evaluation whose accuracy decides which checkpoint is the best; without it the first one.
@@ -191,7 +191,16 @@ impl Experiment {
         mut table: toml::Table,
         overrides: &[Override],
     ) -> Result<(Self, Vec<LeftOut>), SettingsError> {
-        let left_out = apply_overrides(&mut table, overrides, &Self::schema())?;
+        let mut left_out = Vec::new();
+        // How long to train is said in one of two ways; the command line's takes the place of the file's.
+        for (given, other) in [("steps", "epochs"), ("epochs", "steps")] {
+            let names = |key| overrides.iter().any(|o| o.key() == format!("run.{key}"));
+            let run = table.get_mut("run").and_then(toml::Value::as_table_mut);
+            if names(given) && !names(other) && run.is_some_and(|run| run.remove(other).is_some()) {
+                left_out.push(LeftOut { key: format!("run.{other}"), because_of: format!("run.{given}") });
+            }
+        }
+        left_out.extend(apply_overrides(&mut table, overrides, &Self::schema())?);
         let experiment = Self::read(&toml::Value::Table(table), &"".into())?;
         experiment.validate()?;
         Ok((experiment, left_out))
@@ -272,12 +281,6 @@ impl Experiment {
                     "is \"{wanted}\", which no [[evaluation]] is called; there are: {}",
                     names.join(", ")
                 ),
-            ));
-        }
-        if self.run.evaluate_every.is_some() && self.evaluation.is_empty() {
-            return Err(SettingsError::conflict(
-                "run.evaluate_every",
-                "has no effect without an [[evaluation]] section",
             ));
         }
         self.optimizer.validate()

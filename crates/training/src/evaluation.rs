@@ -204,7 +204,8 @@ impl EvaluationSet {
         let mut hash = Sha256::new();
         let scores = score(&self.test, &mut hash)?;
         let images_sha256 = files::hexadecimal(&hash.finalize());
-        let development = self.development.as_ref().map(|pairs| score(pairs, &mut Sha256::new())).transpose()?;
+        let development =
+            self.development.as_ref().map(|pairs| score(pairs, &mut Sha256::new())).transpose()?;
         let provenance = Provenance {
             protocol: self.protocol.clone(),
             pairs_sha256: self.sha256(),

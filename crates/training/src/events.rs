@@ -54,7 +54,7 @@ pub struct Started {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
     /// The run folder.
     pub folder: PathBuf,

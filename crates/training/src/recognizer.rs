@@ -96,7 +96,8 @@ pub(crate) fn to_safetensors<M: Module>(module: &M, metadata: &str) -> Result<Ve
         }
     }
     let mut collect = Collect(Path::default(), BTreeMap::new(), None);
-    module.visit(&mut collect);
+    // Burn keeps the newest running statistics aside until the next forward pass; `valid` takes them in.
+    module.valid().visit(&mut collect);
     if let Some(error) = collect.2 {
         return Err(error);
     }
@@ -169,4 +170,32 @@ pub(crate) fn from_safetensors<M: Module>(module: M, bytes: &[u8]) -> Result<M, 
         return Err(format!("it holds {held} tensors and the network has {}", load.2));
     }
     Ok(module)
+}
+
+#[cfg(test)]
+mod tests {
+    use facegrad_backbones::BackboneConfig;
+    use facegrad_devices::{Backend, choose};
+
+    use super::*;
+
+    #[test]
+    fn the_running_statistics_of_the_last_step_are_saved() {
+        let device = choose(Backend::Flex, None).unwrap().device.autodiff();
+        let backbone = BackboneConfig::of_kind("nano").unwrap().init([16, 16], 1, &device).unwrap();
+        let running_mean = |backbone: &Backbone| {
+            let bytes = to_safetensors(backbone, "").unwrap();
+            let file = SafeTensors::deserialize(&bytes).unwrap();
+            file.tensor("layers.1.Norm.running_mean").unwrap().data().to_vec()
+        };
+        let images = |value: f32| Tensor::<4>::full([2, 3, 16, 16], value, &device);
+        let initial = running_mean(&backbone);
+        backbone.forward(images(1.0));
+        let first = running_mean(&backbone);
+        backbone.forward(images(-1.0));
+        let second = running_mean(&backbone);
+        assert_ne!(initial, first);
+        assert_ne!(first, second);
+        assert_eq!(second, running_mean(&backbone), "to save changes nothing");
+    }
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use burn::{
+    module::Module,
     optim::{GradientsParams, ModuleOptimizer, OptimizerRecord},
     tensor::{Bytes, Int, Tensor, TensorData},
 };
@@ -25,6 +26,7 @@ use crate::{
     error::TrainError,
     evaluation::{EvaluationSet, Measured},
     events::{EvaluationRecord, Event, Outcome, Started},
+    every::Every,
     files,
     log::{Log, StepLine},
     model::{self, EmbeddingModel, MODEL, ModelCard, Preprocessing},
@@ -323,10 +325,10 @@ impl Trainer {
         Err(TrainError::NotFinite { step, what, value, kept, images })
     }
 
-    /// Whether something that happens `every` so many steps, or else at the end of each epoch, is due now.
-    fn is_due(&self, every: Option<usize>) -> bool {
+    /// Whether what happens `every` so often is due after this step; everything is after the last one.
+    fn is_due(&self, every: Every) -> bool {
         let step = self.state.step;
-        step == self.total || step.is_multiple_of(every.unwrap_or(self.steps_per_epoch))
+        step == self.total || step.is_multiple_of(every.steps(self.steps_per_epoch))
     }
 
     /// Measures the model on every evaluation, and saves it if it is the best so far.
@@ -396,9 +398,11 @@ impl Trainer {
         let optimizer = self.optimizer.to_record().into_bytes();
         let optimizer = optimizer.map_err(|e| unusable(OPTIMIZER, format!("{e:?}")))?;
         let state = serde_json::to_vec_pretty(&self.state).map_err(|e| unusable(STATE, e.to_string()))?;
+        // As it stands, Burn's running statistics lack the last step; `valid` adds it.
+        let weights = self.model.valid();
         let parts = [
-            (MODEL, model::to_bytes(&self.model.backbone, &self.card()).map_err(|e| unusable(MODEL, e))?),
-            (HEAD, to_safetensors(&self.model.head, "head").map_err(|e| unusable(HEAD, e))?),
+            (MODEL, model::to_bytes(&weights.backbone, &self.card()).map_err(|e| unusable(MODEL, e))?),
+            (HEAD, to_safetensors(&weights.head, "head").map_err(|e| unusable(HEAD, e))?),
             (OPTIMIZER, optimizer.to_vec()),
             (STATE, state),
         ];

@@ -14,7 +14,7 @@ use burn::{
     tensor::{Device, Int, Tensor, TensorData},
 };
 use facegrad_backbones::BackboneConfig;
-use facegrad_devices::{Backend, for_tests};
+use facegrad_devices::{Backend, choose, for_tests};
 use facegrad_losses::{CriterionConfig, HeadConfig, Progress};
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{Setting, toml};
@@ -85,7 +85,8 @@ impl Case {
         let autodiff = device.clone().autodiff();
         let config: BackboneConfig = read(self.backbone);
         let backbone = config.init(self.size, 7, &autodiff).unwrap();
-        let head = read::<HeadConfig>(self.head).init(CLASSES, config.embedding_size(), 7, &autodiff).unwrap();
+        let head =
+            read::<HeadConfig>(self.head).init(CLASSES, config.embedding_size(), 7, &autodiff).unwrap();
         let mut model = Recognizer { backbone, head };
         let mut nudge = nudge.map(|number| Stream::new(3, Purpose::Network, number, 0));
         model = model.map(&mut Nudge(&mut nudge));
@@ -124,10 +125,10 @@ impl Case {
                 let rounding = MARGIN * UNIT * largest(&after);
                 results.insert(format!("step {step}: change of {path}"), (change, rounding));
             }
+            let evaluated = numbers(model.backbone.valid().forward(images.clone().inner()));
+            let rounding = MARGIN * UNIT * largest(&evaluated);
+            results.insert(format!("step {step}: evaluated embeddings"), (evaluated, rounding));
         }
-        let evaluated = numbers(model.backbone.valid().forward(self.images(&mut None, device)));
-        let rounding = MARGIN * UNIT * largest(&evaluated);
-        results.insert("embeddings in evaluation".into(), (evaluated, rounding));
         (initial, results)
     }
 
@@ -135,38 +136,58 @@ impl Case {
     fn check(&self) {
         let name = format!("{} with {}", self.backbone, self.head).replace('\n', ", ");
         let devices = for_tests();
-        let flex = devices.iter().find(|chosen| chosen.backend == Backend::Flex).expect("flex is built in");
-        let (initial, expected) = self.run(&flex.device, None);
-        for (what, (values, _)) in &expected {
-            assert!(values.iter().all(|v| v.is_finite()), "{name}, flex, {what}: not finite");
-        }
-        let nudged: Vec<Results> = (0..NUDGES).map(|n| self.run(&flex.device, Some(n)).1).collect();
+        let expected = Expected::of(self);
         for chosen in devices.iter().filter(|chosen| chosen.backend != Backend::Flex) {
             let on = &chosen.description;
-            let (weights, found) = self.run(&chosen.device, None);
-            assert!(weights == initial, "{name}: initial weights on {on} are not those on flex");
-            assert!(found.keys().eq(expected.keys()), "{name}: {on} has other parameters than flex");
-            let mut wrong = Vec::new();
-            let mut most = (0.0, String::new());
-            for (what, (expected, rounding)) in &expected {
-                let (difference, _) = distance(&found[what].0, expected);
-                let spread = nudged.iter().map(|run| distance(&run[what].0, expected).0).fold(0.0, f32::max);
-                let tolerance = MARGIN * spread + rounding;
-                if std::env::var("SHOW").is_ok() {
-                    println!("{name} {on} {what}: {difference:e} spread {spread:e} rounding {rounding:e} size {:e} RATIO {}", largest(expected), difference / tolerance.max(1e-38));
-                }
-                if difference / tolerance.max(f32::MIN_POSITIVE) > most.0 {
-                    most = (difference / tolerance.max(f32::MIN_POSITIVE), what.clone());
-                }
-                // Written so that NaN fails.
-                if !(difference <= tolerance) {
-                    let size = largest(expected);
-                    wrong.push(format!("{what}: off by {difference:e} of {size:e}, tolerance {tolerance:e}"));
-                }
-            }
-            println!("{name}, {on}: {} results, the farthest at {:.2} of its tolerance: {}", expected.len(), most.0, most.1);
+            let (initial, found) = self.run(&chosen.device, None);
+            assert!(initial == expected.initial, "{name}: initial weights on {on} are not those on flex");
+            let wrong = expected.differences(&found);
             assert!(wrong.is_empty(), "{name}, {on}:\n{}", wrong.join("\n"));
         }
+    }
+}
+
+/// What flex computes, and how far from it another backend may be.
+struct Expected {
+    initial: Weights,
+    results: Results,
+    tolerances: BTreeMap<String, f32>,
+}
+
+impl Expected {
+    fn of(case: &Case) -> Self {
+        let flex = choose(Backend::Flex, None).unwrap().device;
+        let (initial, results) = case.run(&flex, None);
+        let nudged: Vec<Results> = (0..NUDGES).map(|number| case.run(&flex, Some(number)).1).collect();
+        let tolerance = |(what, (values, rounding)): (&String, &(Vec<f32>, f32))| {
+            assert!(values.iter().all(|v| v.is_finite()), "{}, flex, {what}: not finite", case.backbone);
+            let far = nudged.iter().map(|run| distance(&run[what].0, values)).fold(0.0, f32::max);
+            (what.clone(), MARGIN * far + rounding)
+        };
+        let tolerances = results.iter().map(tolerance).collect();
+        Self { initial, results, tolerances }
+    }
+
+    /// What in `found` is out of tolerance, in sentences.
+    fn differences(&self, found: &Results) -> Vec<String> {
+        assert!(found.keys().eq(self.results.keys()), "two backends have other parameters");
+        let out = self.results.iter().filter_map(|(what, (values, _))| {
+            let (far, tolerance, size) =
+                (distance(&found[what].0, values), self.tolerances[what], largest(values));
+            // Written so that NaN is out.
+            let within = far <= tolerance;
+            (!within).then(|| format!("{what}: off by {far:e} of {size:e}, tolerance {tolerance:e}"))
+        });
+        out.collect()
+    }
+
+    /// The median, over the results that `select` takes, of the tolerance relative to the largest number.
+    fn relative_tolerance(&self, select: impl Fn(&str) -> bool) -> f32 {
+        let selected = self.results.iter().filter(|(what, _)| select(what));
+        let mut relative: Vec<f32> =
+            selected.map(|(what, (values, _))| self.tolerances[what] / largest(values)).collect();
+        relative.sort_by(f32::total_cmp);
+        relative[relative.len() / 2]
     }
 }
 
@@ -182,11 +203,11 @@ fn largest(values: &[f32]) -> f32 {
     values.iter().fold(0.0, |most, v| most.max(v.abs()))
 }
 
-/// The largest difference between elements, and where it is; NaN counts as infinitely far.
-fn distance(a: &[f32], b: &[f32]) -> (f32, usize) {
+/// The largest difference between elements; NaN counts as infinitely far.
+fn distance(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    let far = a.iter().zip(b).map(|(a, b)| (a - b).abs()).map(|d| if d.is_nan() { f32::INFINITY } else { d });
-    far.enumerate().fold((0.0, 0), |most, (i, d)| if d > most.0 { (d, i) } else { most })
+    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+    differences.fold(0.0, |most, d| if d.is_nan() { f32::INFINITY } else { most.max(d) })
 }
 
 fn nudged(values: &mut [f32], stream: &mut Option<Stream>) {
@@ -229,7 +250,8 @@ impl Weights {
             }
         }
         let mut collect = Collect(Vec::new(), BTreeMap::new());
-        model.visit(&mut collect);
+        // Burn's running statistics are a step behind until something synchronises them, as `valid` does.
+        model.valid().visit(&mut collect);
         Self(collect.1)
     }
 }
@@ -259,12 +281,10 @@ impl ModuleVisitor for Gradients<'_> {
     }
 }
 
-const SGD: &str = "kind = \"sgd\"\nlearning_rate = 0.02";
-
 const NANO: Case = Case {
     backbone: "kind = \"nano\"\nwidth = 0.25\nembedding = 16",
     head: "kind = \"softmax\"",
-    optimizer: SGD,
+    optimizer: "kind = \"sgd\"\nlearning_rate = 1e-3",
     size: [24, 20],
     batch: 8,
     images: Images::Noise,
@@ -282,11 +302,11 @@ fn nano_with_cosface_and_adamw() {
 
 #[test]
 fn nano_with_arcface_of_each_fallback() {
-    // With this margin the fallback "linear" begins at an angle of 1.74, among those of random embeddings.
+    // With this margin "linear" begins at an angle of 1.74, so that random embeddings are on both sides.
     for head in [
         "kind = \"arcface\"\nscale = 16.0\nmargin = 1.4\nfallback = \"linear\"",
-        "kind = \"arcface\"\nscale = 16.0\nmargin = 0.5\nfallback = \"easy_margin\"",
-        "kind = \"arcface\"\nmargin = 0.5\nfallback = \"none\"",
+        "kind = \"arcface\"\nscale = 16.0\nfallback = \"easy_margin\"",
+        "kind = \"arcface\"\nscale = 16.0\nfallback = \"none\"",
     ] {
         Case { head, ..NANO }.check();
     }
@@ -295,25 +315,63 @@ fn nano_with_arcface_of_each_fallback() {
 #[test]
 fn nano_with_blank_images() {
     Case { images: Images::FirstBlank, head: "kind = \"arcface\"", ..NANO }.check();
-    Case { images: Images::AllBlank, head: "kind = \"arcface\"", ..NANO }.check();
 }
 
 #[test]
 fn mobilefacenet() {
-    let backbone = "kind = \"mobilefacenet\"\nembedding = 32";
-    Case { backbone, head: "kind = \"cosface\"", size: [32, 32], batch: 4, ..NANO }.check();
+    // A smooth activation: with so many elements some are always so near the kink of prelu that rounding
+    // decides their slope, and the tolerance would have to allow for that.
+    let backbone = "kind = \"mobilefacenet\"\nembedding = 32\nactivation = \"elu\"";
+    let head = "kind = \"cosface\"\nscale = 16.0";
+    Case { backbone, head, size: [32, 32], ..NANO }.check();
 }
+
+/// Without normalisation the embedding of a blank image is exactly 0, where the gradient of a margin head
+/// is about 1e6, hence the small steps.
+const SFNET: Case = Case {
+    backbone: "kind = \"sfnet4\"\nembedding = 16",
+    head: "kind = \"arcface\"",
+    optimizer: "kind = \"sgd\"\nlearning_rate = 1e-7",
+    size: [16, 16],
+    batch: 4,
+    images: Images::AllBlank,
+};
 
 #[test]
 fn sfnet4() {
-    let backbone = "kind = \"sfnet4\"\nembedding = 16";
-    for images in [Images::Noise, Images::FirstBlank] {
-        Case { backbone, head: "kind = \"arcface\"", size: [16, 16], batch: 4, images, ..NANO }.check();
-    }
+    Case { optimizer: NANO.optimizer, images: Images::Noise, ..SFNET }.check();
+}
+
+#[test]
+fn sfnet4_with_blank_images() {
+    Case { images: Images::FirstBlank, ..SFNET }.check();
+    SFNET.check();
 }
 
 #[test]
 fn iresnet18() {
     let backbone = "kind = \"iresnet18\"\nembedding = 16";
-    Case { backbone, head: "kind = \"arcface\"", size: [16, 16], batch: 4, ..NANO }.check();
+    let head = "kind = \"arcface\"\nscale = 16.0";
+    let optimizer = "kind = \"sgd\"\nlearning_rate = 1e-4";
+    Case { backbone, head, optimizer, size: [16, 16], ..NANO }.check();
+}
+
+#[test]
+fn tolerances_are_narrow_and_a_wrong_number_is_noticed() {
+    let expected = Expected::of(&NANO);
+    assert!(expected.relative_tolerance(|what| what.ends_with(": loss")) < 1e-4);
+    assert!(expected.relative_tolerance(|what| what.contains("embeddings")) < 1e-3);
+    assert!(expected.relative_tolerance(|what| what.contains("gradient")) < 1e-3);
+    let statistics = |what: &str| what.ends_with("running_var");
+    assert!(expected.relative_tolerance(statistics) < 1e-3);
+
+    let flex = choose(Backend::Flex, None).unwrap().device;
+    let wrong = |case: Case| expected.differences(&case.run(&flex, None).1);
+    assert_eq!(wrong(NANO), Vec::<String>::new());
+    let one_in_two_hundred = wrong(Case { optimizer: "kind = \"sgd\"\nlearning_rate = 1.005e-3", ..NANO });
+    assert!(one_in_two_hundred.iter().any(|what| what.starts_with("step 1: change of head.Softmax.weight")));
+    assert!(one_in_two_hundred.iter().all(|what| !what.starts_with("step 1: gradient")));
+    let blank = wrong(Case { images: Images::FirstBlank, ..NANO });
+    assert!(blank.iter().any(|what| what.starts_with("step 1: gradient of backbone.layers.0.Conv.weight")));
+    assert!(blank.iter().any(|what| what.contains("running_mean")));
 }

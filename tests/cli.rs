@@ -1,0 +1,181 @@
+//! The verbs that train nothing, and what every verb has.
+
+mod support;
+
+use std::fs;
+
+use serde_json::Value;
+use support::Place;
+
+const VERBS: [&[&str]; 6] =
+    [&["train"], &["eval"], &["data", "synth"], &["explain"], &["devices"], &["completions"]];
+
+#[test]
+fn every_verb_has_help_with_an_example_that_names_it() {
+    let place = Place::new();
+    let overview = place.facegrad(&["--help"]).done().stdout;
+    for verb in VERBS {
+        assert!(overview.contains(&format!("\n  {} ", verb[0])), "{overview}");
+        let help = place.facegrad(&[verb, &["--help"]].concat()).done().stdout;
+        let (_, example) = help.split_once("Example").unwrap_or_else(|| panic!("{verb:?}: {help}"));
+        assert!(example.contains(&format!("facegrad {}", verb.join(" "))), "{help}");
+        assert!(help.contains("Usage: facegrad"), "{help}");
+    }
+    assert!(overview.contains("Exit codes: 0 done, 1 failed, 2 wrong input, 130 "), "{overview}");
+    let version = place.facegrad(&["--version"]).done().stdout;
+    assert_eq!(version, format!("facegrad {}\n", env!("CARGO_PKG_VERSION")));
+    // Nothing asked for: help, as wrong input.
+    let ended = place.facegrad(&[]).code(2);
+    assert!(ended.stderr.contains("Usage: facegrad"), "{ended}");
+}
+
+#[test]
+fn completions_are_written_for_each_shell() {
+    let place = Place::new();
+    for (shell, part) in
+        [("bash", "_facegrad()"), ("zsh", "#compdef facegrad"), ("fish", "complete -c facegrad")]
+    {
+        let script = place.facegrad(&["completions", shell]).done().stdout;
+        assert!(script.contains(part) && script.contains("resume"), "{shell}");
+    }
+}
+
+#[test]
+fn devices_tells_what_would_be_used_and_why() {
+    let place = Place::new();
+    let table = place.facegrad(&["devices"]).done().stdout;
+    let json: Value = serde_json::from_str(&place.facegrad(&["devices", "--json"]).done().stdout).unwrap();
+    assert_eq!(json["default"], "flex");
+    let backends = json["backends"].as_array().unwrap();
+    let names: Vec<&str> = backends.iter().map(|b| b["backend"].as_str().unwrap()).collect();
+    assert_eq!(names, ["flex", "ndarray", "wgpu"]);
+    for backend in backends {
+        let said = backend["would_use"].as_str().or(backend["problem"].as_str()).unwrap();
+        assert!(table.contains(said), "{said}\n{table}");
+        assert_eq!(backend["built_in"], true, "{backend}");
+    }
+    assert!(table.starts_with("flex     default  flex on "), "{table}");
+    for adapter in json["adapters"].as_array().unwrap() {
+        assert!(table.contains(adapter["name"].as_str().unwrap()), "{table}");
+    }
+}
+
+#[test]
+fn wgpu_is_used_on_a_graphics_card_and_on_nothing_else_unasked() {
+    let place = Place::new();
+    let json: Value = serde_json::from_str(&place.facegrad(&["devices", "--json"]).done().stdout).unwrap();
+    let adapters = json["adapters"].as_array().unwrap();
+    let train = ["train", "tiny.toml", "--backend", "wgpu"];
+    let changes = ["--set", "run.steps=2", "--set", "run.evaluate_every=2"];
+    let ended = place.facegrad(&[&train[..], &changes].concat());
+    match adapters.first() {
+        None => {
+            let none = "wgpu found no graphics adapter: install a Vulkan driver (on Debian mesa-vulkan-drivers or the vendor's), or use --backend flex";
+            assert_eq!(ended.code(2).sentence(), none);
+        }
+        Some(best) if best["kind"] == "software" => {
+            let only = format!(
+                "the only graphics adapter is {}, a software rasteriser far slower than --backend flex; name it with --adapter to use it all the same",
+                best["name"].as_str().unwrap()
+            );
+            assert_eq!(ended.code(2).sentence(), only);
+        }
+        Some(best) => {
+            let ended = ended.done();
+            assert!(ended.stdout.contains(&format!("wgpu on {}", best["name"].as_str().unwrap())), "{ended}");
+        }
+    }
+    let absent = place.facegrad(&[&train[..], &["--adapter", "no such card"]].concat()).code(2);
+    if adapters.is_empty() {
+        assert!(absent.sentence().starts_with("wgpu found no graphics adapter: "), "{absent}");
+    } else {
+        let sentence = absent.sentence();
+        assert!(
+            sentence.starts_with("no graphics adapter is called \"no such card\"; there are: "),
+            "{sentence}"
+        );
+    }
+    assert!(!place.path("runs/tiny-2").exists());
+}
+
+#[test]
+fn explain_tells_what_the_config_reads() {
+    let place = Place::new();
+    let explain = |topic: &str| place.facegrad(&["explain", topic]).done().stdout;
+    let sections = place.facegrad(&["explain"]).done().stdout;
+    for section in [
+        "run",
+        "data",
+        "augmentation",
+        "backbone",
+        "head",
+        "criterion",
+        "optimizer",
+        "schedule",
+        "evaluation",
+    ] {
+        assert!(sections.contains(&format!("[{section}]")), "{sections}");
+        assert!(!explain(section).is_empty(), "{section}");
+    }
+    let run = explain("run");
+    assert!(run.contains("  batch: whole number, 2 or more, default 64\n      Images in a step."), "{run}");
+    assert!(run.contains("  epochs: number, more than 0, may be left out\n"), "{run}");
+    let arcface = explain("arcface");
+    for part in [
+        "head.kind = \"arcface\"",
+        "formula  z_y = s cos(θ_y + m)",
+        "source   Deng et al.",
+        "margin: ",
+        "first loss with 1000 identities",
+    ] {
+        assert!(arcface.contains(part), "{part}\n{arcface}");
+    }
+    assert!(explain("head.margin").contains("head.kind = \"cosface\""));
+    let backbones = explain("backbone");
+    // The published figures for 112x112.
+    for (kind, parameters, operations) in
+        [("iresnet18", "24.0", "2.6"), ("iresnet50", "43.59", "6.309"), ("mobilefacenet", "1.20", "0.22")]
+    {
+        let row = backbones.lines().find(|line| line.split_whitespace().next() == Some(kind));
+        let row = row.unwrap_or_else(|| panic!("{backbones}"));
+        assert!(row.contains(parameters) && row.contains(operations), "{row}");
+    }
+    let small = place.facegrad(&["explain", "backbone", "--size", "64,64"]).done().stdout;
+    assert_ne!(small, backbones);
+
+    let said = place.facegrad(&["explain", "arcfaec"]).refused(2);
+    assert_eq!(said, "there is nothing called arcfaec to explain; did you mean arcface?");
+    let said = place.facegrad(&["explain", "xylophone"]).refused(2);
+    assert_eq!(said, "there is nothing called xylophone to explain; `facegrad explain` lists the sections");
+    let said = place.facegrad(&["explain", "backbone", "--size", "8,8"]).refused(2);
+    assert_eq!(said, "--size is 8,8; both must be from 16 to 1024");
+}
+
+#[test]
+fn synthetic_faces_are_written_once_and_again_as_they_were() {
+    let place = Place::new();
+    let synth = |more: &[&str]| {
+        let few = ["data", "synth", "--identities", "3", "--images", "4", "--size", "32", "--out", "faces"];
+        place.facegrad(&[&few[..], more].concat())
+    };
+    let ended = synth(&[]).done();
+    let said = "12 images of 3 identities in faces\ncontact sheet: faces/contact-sheet.png\n";
+    assert_eq!(ended.stdout, said);
+    let files = ["000000/0000.png", "000002/0003.png", "contact-sheet.png", "recipe.toml"];
+    let bytes = || files.map(|file| place.read(&format!("faces/{file}")));
+    let first = bytes();
+    // A file that was lost comes back; the rest is as it was.
+    fs::remove_file(place.path("faces/000002/0003.png")).unwrap();
+    synth(&[]).done();
+    assert!(bytes() == first);
+    // Another recipe does not mix with it.
+    let said = synth(&["--seed", "2"]).code(1).sentence();
+    assert_eq!(said, "faces already holds files of something else; name a new or an empty folder");
+    assert!(bytes() == first);
+    let said = place.facegrad(&["data", "synth", "--size", "3", "--out", "small"]).refused(2);
+    assert_eq!(said, "--size is 3; it must be from 16 to 1024");
+    let said = place.facegrad(&["data", "synth", "--identities", "0", "--out", "none"]).refused(2);
+    assert_eq!(said, "--identities is 0; it must be from 1 to 10000000");
+    let ended = place.facegrad(&["data", "synth", "--format", "gif", "--out", "gif"]).code(2);
+    assert!(ended.stderr.contains("expected one of png, jpeg"), "{ended}");
+}

@@ -1,0 +1,300 @@
+//! `facegrad train --resume`: whatever happens to a run, it goes on as if nothing had.
+
+mod support;
+
+use std::{
+    fs,
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use facegrad_random::{Purpose, Stream};
+use support::{FACEGRAD, Place, TINY};
+
+/// A run of 60 steps with a checkpoint at every fourth.
+const CHANGES: [&str; 3] = ["run.steps=60", "run.checkpoint_every=4", "run.evaluate_every=12"];
+
+/// That run, uninterrupted, in `runs/tiny`, and how long it took.
+fn uninterrupted() -> &'static (Place, Duration) {
+    static RUN: OnceLock<(Place, Duration)> = OnceLock::new();
+    RUN.get_or_init(|| {
+        let place = Place::new();
+        let started = Instant::now();
+        place.train(&CHANGES).done();
+        (place, started.elapsed())
+    })
+}
+
+/// The run in `place` ended as if it had never been interrupted.
+fn is_as_uninterrupted(place: &Place) {
+    let (reference, _) = uninterrupted();
+    assert!(place.weights("runs/tiny") == reference.weights("runs/tiny"), "the weights differ");
+    assert_eq!(place.metrics("runs/tiny"), reference.metrics("runs/tiny"));
+    assert_eq!(place.text("runs/tiny/best"), reference.text("runs/tiny/best"));
+    let accuracies = |place: &Place| -> Vec<(u64, f64)> {
+        let events = place.events("runs/tiny", "evaluation");
+        let number = |event: &serde_json::Value| {
+            (event["step"].as_u64().unwrap(), event["result"]["accuracy"]["mean"].as_f64().unwrap())
+        };
+        let mut all: Vec<_> = events.iter().map(number).collect();
+        // A run killed before its first checkpoint measures the untrained network once more.
+        all.dedup();
+        all
+    };
+    assert_eq!(accuracies(place), accuracies(reference));
+}
+
+fn resume(place: &Place, run: &str) -> support::Ended {
+    place.facegrad(&["train", "--resume", run])
+}
+
+/// Draws that differ from test run to test run; to repeat them, set FACEGRAD_TEST_SEED to what is printed.
+fn random(test: u64) -> Stream {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let seed = std::env::var("FACEGRAD_TEST_SEED").ok().map_or(now, |seed| seed.parse().unwrap());
+    println!("FACEGRAD_TEST_SEED={seed}");
+    Stream::new(seed, Purpose::Order, test, 0)
+}
+
+#[test]
+fn a_run_killed_at_random_moments_ends_with_the_same_bytes() {
+    let (_, duration) = uninterrupted();
+    let mut random = random(0);
+    let place = Place::new();
+    let mut kills = 0;
+    // The first begins the run, the others go on; each is killed within a third of the time that all takes.
+    for session in 0..6 {
+        if place.path("runs/tiny").exists() && !place.path("runs/tiny/config.toml").exists() {
+            // Killed as it made its folder: there is no run yet.
+            fs::remove_dir_all(place.path("runs/tiny")).unwrap();
+        }
+        let mut arguments = support::train("tiny.toml", &CHANGES);
+        if place.path("runs/tiny").exists() {
+            arguments = vec!["train", "--resume", "runs/tiny"];
+        }
+        let mut running = place.start(FACEGRAD, &arguments);
+        let moment = duration.mul_f32(random.range(0.0, 1.0 / 3.0));
+        thread::sleep(moment);
+        if running.is_over() {
+            let ended = running.wait().done();
+            println!("session {session} was over before {moment:?}: {}", ended.stdout);
+            break;
+        }
+        running.kill();
+        kills += 1;
+        let last = fs::read_to_string(place.path("runs/tiny/last")).unwrap_or("no checkpoint".into());
+        println!("session {session} was killed after {moment:?} with {}", last.trim());
+    }
+    assert!(kills >= 3, "only {kills} kills hit a running process");
+    if !place.path("runs/tiny/config.toml").exists() {
+        place.train(&CHANGES).done();
+    } else {
+        resume(&place, "runs/tiny").done();
+    }
+    is_as_uninterrupted(&place);
+}
+
+#[test]
+fn a_run_killed_before_its_first_checkpoint_starts_over_in_its_folder() {
+    let place = Place::new();
+    let mut running = place.start(FACEGRAD, &support::train("tiny.toml", &CHANGES));
+    running.until(|| place.path("runs/tiny/metrics.csv").exists());
+    running.kill();
+    // Whatever it had come to, all checkpoints are taken away.
+    let run = place.path("runs/tiny");
+    for entry in fs::read_dir(&run).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            fs::remove_dir_all(entry.path()).unwrap();
+        }
+    }
+    ["best", "last"].iter().for_each(|name| drop(fs::remove_file(run.join(name))));
+    let ended = resume(&place, "runs/tiny").done();
+    assert!(ended.stdout.contains("runs/tiny, 60 steps"), "{ended}");
+    is_as_uninterrupted(&place);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_and_the_run_goes_on_from_there() {
+    let place = Place::new();
+    // No checkpoint of its own before the end.
+    let changes = ["run.steps=60", "run.checkpoint_every=60", "run.evaluate_every=12"];
+    let mut running = place.start(FACEGRAD, &support::train("tiny.toml", &changes));
+    running.until(|| {
+        fs::read_to_string(place.path("runs/tiny/metrics.csv")).is_ok_and(|text| text.lines().count() > 2)
+    });
+    let kill = std::process::Command::new("sh").args(["-c", &format!("kill -INT {}", running.id())]).status();
+    assert!(kill.unwrap().success());
+    let ended = running.wait().code(130);
+    assert!(ended.stderr.contains("stopping after this step and saving"), "{ended}");
+    let continue_with = "continue with: facegrad train --resume runs/tiny";
+    assert_eq!(ended.stdout.lines().last(), Some(continue_with), "{ended}");
+    let end = place.events("runs/tiny", "end").pop().unwrap();
+    let step = end["step"].as_u64().unwrap();
+    assert!(step >= 5 && step < 60 && end["interrupted"] == true, "{end}");
+    assert!(ended.stdout.contains(&format!("stopped: {step} steps in ")), "{ended}");
+    assert_eq!(place.text("runs/tiny/last"), format!("checkpoint-{step:06}\n"));
+    let report = place.text("runs/tiny/report.html");
+    assert!(report.contains(&format!("stopped after {step} of 60 steps")));
+
+    let ended = resume(&place, "runs/tiny").done();
+    assert!(ended.stdout.contains(&format!(", continued after step {step}\n")), "{ended}");
+    is_as_uninterrupted(&place);
+}
+
+#[test]
+fn to_resume_a_finished_run_changes_nothing() {
+    let (reference, _) = uninterrupted();
+    let place = Place::new();
+    place.copy(reference.path("runs").to_str().unwrap(), "runs");
+    let ended = resume(&place, "runs/tiny").done();
+    assert!(ended.stdout.contains("done: 60 steps"), "{ended}");
+    is_as_uninterrupted(&place);
+    // From inside the folder as well.
+    for run in [".", "last", "checkpoint-000060"] {
+        let ended =
+            place.start("sh", &["-c", &format!("cd runs/tiny && exec '{FACEGRAD}' train --resume {run}")]);
+        ended.wait().done();
+        is_as_uninterrupted(&place);
+    }
+}
+
+#[test]
+fn a_run_is_resumed_by_one_process_at_a_time() {
+    let place = Place::new();
+    let changes = ["run.steps=100000", "run.checkpoint_every=10", "run.evaluate_every=100000"];
+    let mut running = place.start(FACEGRAD, &support::train("tiny.toml", &changes));
+    running.until(|| place.path("runs/tiny/last").exists());
+    // Pruning may take a checkpoint away while it is read: what is asked for is the lock.
+    let sentence = resume(&place, "runs/tiny").refused(2);
+    assert_eq!(sentence, "runs/tiny is in use by another facegrad process; wait for it or stop it");
+    assert!(!running.is_over());
+    running.kill();
+}
+
+/// A way to spoil a checkpoint, and what is said of it.
+type Harm = (fn(&Place, &str), &'static str);
+
+const HARMS: [Harm; 6] = [
+    (
+        |place, checkpoint| {
+            let file = format!("{checkpoint}/model.safetensors");
+            let mut bytes = place.read(&file);
+            let place_of_bit = random(1).below(bytes.len() * 8);
+            println!("bit {place_of_bit}");
+            bytes[place_of_bit / 8] ^= 1 << (place_of_bit % 8);
+            place.write(&file, bytes);
+        },
+        "/model.safetensors does not have the SHA-256 its manifest gives",
+    ),
+    (
+        |place, checkpoint| {
+            let file = format!("{checkpoint}/optimizer.bpk");
+            let bytes = place.read(&file);
+            place.write(&file, &bytes[..bytes.len() / 2]);
+        },
+        "/optimizer.bpk has ",
+    ),
+    (
+        |place, checkpoint| {
+            fs::remove_file(place.path(&format!("{checkpoint}/head.safetensors"))).unwrap();
+        },
+        "/head.safetensors is missing",
+    ),
+    (
+        |place, checkpoint| fs::remove_file(place.path(&format!("{checkpoint}/manifest.json"))).unwrap(),
+        "/manifest.json is missing",
+    ),
+    (
+        |place, checkpoint| place.write(&format!("{checkpoint}/manifest.json"), b"\0\0\0\0"),
+        "/manifest.json is not a manifest: ",
+    ),
+    (
+        |place, checkpoint| {
+            let file = format!("{checkpoint}/manifest.json");
+            let manifest = place.text(&file);
+            assert!(manifest.contains("\"format\": 1,"), "{manifest}");
+            place.write(&file, manifest.replace("\"format\": 1,", "\"format\": 2,"));
+        },
+        " has checkpoint format 2 and this facegrad reads format 1; use the version that wrote it (",
+    ),
+];
+
+#[test]
+fn a_damaged_checkpoint_is_refused_and_the_one_before_it_goes_on() {
+    let (reference, _) = uninterrupted();
+    for (harm, sentence) in HARMS {
+        let place = Place::new();
+        place.copy(reference.path("runs").to_str().unwrap(), "runs");
+        harm(&place, "runs/tiny/checkpoint-000060");
+        let said = resume(&place, "runs/tiny").refused(2);
+        assert!(said.starts_with(&format!("runs/tiny/checkpoint-000060{sentence}")), "{said}");
+        let (_, offered) = said.rsplit_once("; ").unwrap();
+        assert_eq!(offered, "runs/tiny/checkpoint-000056 is intact, use that instead", "{said}");
+
+        let ended = resume(&place, "runs/tiny/checkpoint-000056").done();
+        assert!(ended.stdout.contains(", continued after step 56\n"), "{ended}");
+        is_as_uninterrupted(&place);
+        // The damage is gone as well.
+        resume(&place, "runs/tiny").done();
+    }
+}
+
+#[test]
+fn checkpoints_ahead_of_where_a_run_goes_on_are_not_in_its_way() {
+    let (reference, _) = uninterrupted();
+    let place = Place::new();
+    place.copy(reference.path("runs").to_str().unwrap(), "runs");
+    // All but the oldest are damaged, and the run is killed again before it is past the damage.
+    let mut steps: Vec<String> = fs::read_dir(place.path("runs/tiny"))
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+        .filter(|name| name.starts_with("checkpoint-"))
+        .collect();
+    steps.sort();
+    assert!(steps.len() > 1);
+    for damaged in &steps[1..] {
+        fs::remove_file(place.path(&format!("runs/tiny/{damaged}/state.json"))).unwrap();
+    }
+    let said = resume(&place, "runs/tiny").refused(2);
+    assert!(said.ends_with(&format!("; runs/tiny/{} is intact, use that instead", steps[0])), "{said}");
+    let mut running = place.start(FACEGRAD, &["train", "--resume", &format!("runs/tiny/{}", steps[0])]);
+    running.until(|| place.text("runs/tiny/last").trim() != "checkpoint-000060");
+    running.kill();
+    resume(&place, "runs/tiny").done();
+    is_as_uninterrupted(&place);
+}
+
+#[test]
+fn a_run_is_not_resumed_on_other_data() {
+    let place = Place::new();
+    let synth = ["data", "synth", "--identities", "4", "--images", "8", "--size", "20", "--out", "faces"];
+    place.facegrad(&synth).done();
+    let config = TINY.replace(
+        "kind = \"synthetic\"\nidentities = 20\nimages = 8\nsize = 20",
+        "kind = \"folder\"\npath = \"faces\"",
+    );
+    place.write("tiny.toml", config);
+    place.train(&["run.steps=4", "run.evaluate_every=4"]).done();
+    let weights = place.weights("runs/tiny");
+    place.copy("faces/000000", "faces/new");
+    let said = resume(&place, "runs/tiny").refused(2);
+    assert!(said.starts_with("runs/tiny was trained on data with SHA-256 "), "{said}");
+    assert!(said.ends_with("; resuming would not continue the same run"), "{said}");
+    fs::remove_dir_all(place.path("faces/new")).unwrap();
+    resume(&place, "runs/tiny").done();
+    fs::remove_dir_all(place.path("faces")).unwrap();
+    assert_eq!(resume(&place, "runs/tiny").refused(2), "the image folder faces does not exist");
+    assert!(place.weights("runs/tiny") == weights);
+}
+
+#[test]
+fn what_is_no_run_cannot_be_resumed() {
+    let place = Place::new();
+    place.write("empty/note.txt", "");
+    for path in ["absent", "empty", "tiny.toml"] {
+        let said = resume(&place, path).refused(2);
+        assert!(said.starts_with(&format!("{path} holds no checkpoint; ")), "{said}");
+    }
+}
