@@ -5,7 +5,7 @@ mod support;
 use support::{Place, TINY};
 
 /// Values for `--set` on the tiny config, and the whole sentence after the name of the file.
-const OVERRIDES: [(&str, &str); 58] = [
+const OVERRIDES: [(&str, &str); 59] = [
     // Keys that are not there.
     ("head.margn=0.3", "head.margn is not a key of this section; did you mean head.margin?"),
     ("hed.kind=arcface", "hed is not a key of this section; did you mean head?"),
@@ -57,7 +57,13 @@ const OVERRIDES: [(&str, &str); 58] = [
         "evaluation=[3]",
         "evaluation.0 is the whole number 3; it must be a table, written [evaluation.0], with the key kind",
     ),
+    (
+        "run.evaluate_every=2 days",
+        "run.evaluate_every is the text \"2 days\"; it must be a whole number of steps, or epochs as in \"2 epochs\"",
+    ),
     // Numbers that are none, or out of range.
+    ("run.checkpoint_every=0", "run.checkpoint_every is 0; it must be more than 0"),
+    ("run.evaluate_every=-1 epochs", "run.evaluate_every is -1; it must be more than 0"),
     ("head.margin=inf", "head.margin is the number inf; it must be a finite number"),
     ("optimizer.learning_rate=nan", "optimizer.learning_rate is the number NaN; it must be a finite number"),
     ("run.seed=-1", "run.seed is -1; it must be a whole number, 0 or more"),
@@ -104,12 +110,10 @@ const OVERRIDES: [(&str, &str); 58] = [
         "evaluation.0.pairs is missing; it is the path of the pair file or of the folder with the images",
     ),
     // Keys that do not go together.
-    ("run.epochs=2", "run.steps and run.epochs exclude each other; give one of them"),
     (
         "run.select_by=other",
         "run.select_by is \"other\", which no [[evaluation]] is called; there are: unseen",
     ),
-    ("evaluation=[]", "run.evaluate_every has no effect without an [[evaluation]] section"),
     (
         "run.name=../elsewhere",
         "run.name is \"../elsewhere\"; it names a folder, so it must be letters, digits, '-', '_', '.' and spaces",
@@ -132,6 +136,7 @@ fn each_wrong_value_has_its_sentence() {
     }
     // Two changes that only go wrong together.
     let pairs = [
+        ("run.steps=3", "run.epochs=2", "run.steps and run.epochs exclude each other; give one of them"),
         (
             "optimizer.nesterov=true",
             "optimizer.momentum=0.0",
@@ -157,8 +162,9 @@ fn each_wrong_value_has_its_sentence() {
 }
 
 /// Changes of the text of the tiny config, and the whole sentence.
-const TEXTS: [(&str, &str, &str); 11] = [
+const TEXTS: [(&str, &str, &str); 12] = [
     ("steps = 40", "", "run.epochs is missing; say how long to train with run.epochs or run.steps"),
+    ("steps = 40", "steps = 40\nepochs = 2", "run.steps and run.epochs exclude each other; give one of them"),
     ("kind = \"cosface\"", "", "head.kind is missing; it is one of arcface, cosface, softmax"),
     (
         "kind = \"nano\"",

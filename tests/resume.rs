@@ -132,7 +132,7 @@ fn ctrl_c_saves_and_the_run_goes_on_from_there() {
     assert_eq!(ended.stdout.lines().last(), Some(continue_with), "{ended}");
     let end = place.events("runs/tiny", "end").pop().unwrap();
     let step = end["step"].as_u64().unwrap();
-    assert!(step >= 5 && step < 60 && end["interrupted"] == true, "{end}");
+    assert!((5..60).contains(&step) && end["interrupted"] == true, "{end}");
     assert!(ended.stdout.contains(&format!("stopped: {step} steps in ")), "{ended}");
     assert_eq!(place.text("runs/tiny/last"), format!("checkpoint-{step:06}\n"));
     let report = place.text("runs/tiny/report.html");

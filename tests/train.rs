@@ -91,12 +91,15 @@ fn equal_seeds_give_equal_bytes_whatever_the_number_of_loader_threads() {
         place.train(&["data.loader.workers=1"]),
         place.train(&["data.loader.workers=1"]),
         place.train(&["data.loader.workers=3", "data.loader.queue=1"]),
+        // Evaluations and checkpoints in between are no part of training.
+        place.train(&["run.evaluate_every=7", "run.checkpoint_every=3"]),
         place.train(&["run.seed=2"]),
     ];
     runs.into_iter().for_each(|run| assert!(run.done().stdout.contains("40 steps")));
     // A name that is taken gets a number, and the run there stays as it was.
-    let [first, again, three_workers, other_seed] = ["", "-2", "-3", "-4"].map(|n| format!("runs/tiny{n}"));
-    for same in [&again, &three_workers] {
+    let runs = ["", "-2", "-3", "-4", "-5"].map(|number| format!("runs/tiny{number}"));
+    let [first, again, three_workers, other_intervals, other_seed] = runs;
+    for same in [&again, &three_workers, &other_intervals] {
         assert!(place.weights(&first) == place.weights(same), "{same}");
         assert_eq!(place.metrics(&first), place.metrics(same), "{same}");
     }
@@ -127,6 +130,35 @@ fn a_head_is_swapped_by_one_key() {
     // The saved config is itself a config, and gives the same run.
     place.facegrad(&support::train("runs/arcface/config.toml", &["run.name=again"])).done();
     assert!(place.weights("runs/again") == weights[1]);
+}
+
+#[test]
+fn the_outcome_is_told_as_json_too() {
+    let place = Place::new();
+    let ended = place.train(&["run.epochs=2", "--json"]).done();
+    let outcome: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!((outcome["step"].as_u64(), outcome["interrupted"].as_bool()), (Some(20), Some(false)));
+    assert!(ended.stderr.contains("note: run.steps of tiny.toml is left out because of --set run.epochs\n"));
+    let accuracies = |records: &[serde_json::Value], path: &str| -> Vec<(u64, f64)> {
+        let number = |r: &serde_json::Value| {
+            (r["step"].as_u64().unwrap(), r.pointer(path).and_then(|a| a.as_f64()).unwrap())
+        };
+        records.iter().map(number).collect()
+    };
+    let told = accuracies(outcome["evaluations"].as_array().unwrap(), "/accuracy");
+    let logged = accuracies(&place.events("runs/tiny", "evaluation"), "/result/accuracy/mean");
+    assert_eq!(told, logged);
+    assert_eq!(told.len(), 2);
+}
+
+#[test]
+fn a_run_without_an_evaluation_trains() {
+    let place = Place::new();
+    let ended = place.train(&["evaluation=[]"]).done();
+    assert!(!ended.stdout.contains("accuracy"), "{ended}");
+    assert!(place.text("runs/tiny/report.html").contains("finished after 40 steps"));
+    assert_eq!(place.text("runs/tiny/last"), "checkpoint-000040\n");
+    assert!(!place.path("runs/tiny/best").exists());
 }
 
 #[test]
@@ -169,10 +201,11 @@ fn a_run_that_diverges_stops_before_its_weights_are_lost() {
     assert!(sentence.contains(&kept), "{sentence}");
     let images = events[0]["images"].as_array().unwrap();
     assert_eq!(images.len(), 16);
-    assert!(images.iter().all(|image| sentence.contains(image.as_str().unwrap())), "{sentence}");
+    assert!(images[..3].iter().all(|image| sentence.contains(image.as_str().unwrap())), "{sentence}");
+    assert!(sentence.contains(" and 13 more, listed in runs/tiny/log.jsonl. "), "{sentence}");
     // The kept weights are numbers.
-    let evaluated = place.facegrad(&support::train("--resume", &["runs/tiny"])).code(1);
-    assert_eq!(evaluated.sentence(), sentence);
+    let again = place.facegrad(&["train", "--resume", "runs/tiny"]).code(1);
+    assert_eq!(again.sentence(), sentence);
 }
 
 #[test]

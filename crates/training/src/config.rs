@@ -157,7 +157,7 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// Which key, and what would be right.
-        source: SettingsError,
+        source: Box<SettingsError>,
     },
 }
 
@@ -183,7 +183,8 @@ impl Experiment {
                 message: error.message().trim().replace('\n', ", "),
             }
         })?;
-        Self::resolve(table, overrides).map_err(|source| ConfigError::Settings { path: path.into(), source })
+        Self::resolve(table, overrides)
+            .map_err(|source| ConfigError::Settings { path: path.into(), source: Box::new(source) })
     }
 
     /// An experiment from a parsed config and overrides.

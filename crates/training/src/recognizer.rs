@@ -182,13 +182,13 @@ mod tests {
     #[test]
     fn the_running_statistics_of_the_last_step_are_saved() {
         let device = choose(Backend::Flex, None).unwrap().device.autodiff();
-        let backbone = BackboneConfig::of_kind("nano").unwrap().init([16, 16], 1, &device).unwrap();
+        let backbone = BackboneConfig::of_kind("nano").unwrap().init([32, 32], 1, &device).unwrap();
         let running_mean = |backbone: &Backbone| {
             let bytes = to_safetensors(backbone, "").unwrap();
             let file = SafeTensors::deserialize(&bytes).unwrap();
             file.tensor("layers.1.Norm.running_mean").unwrap().data().to_vec()
         };
-        let images = |value: f32| Tensor::<4>::full([2, 3, 16, 16], value, &device);
+        let images = |value: f32| Tensor::<4>::full([2, 3, 32, 32], value, &device);
         let initial = running_mean(&backbone);
         backbone.forward(images(1.0));
         let first = running_mean(&backbone);
