@@ -13,7 +13,7 @@ use facegrad_random::{Purpose, Stream};
 use support::{FACEGRAD, Place, TINY};
 
 /// A run of 60 steps with a checkpoint at every fourth.
-const CHANGES: [&str; 3] = ["run.steps=60", "run.checkpoint_every=4", "run.evaluate_every=12"];
+const CHANGES: [&str; 4] = ["run.steps=60", "run.checkpoint_every=4", "run.evaluate_every=12", "run.keep=4"];
 
 /// That run, uninterrupted, in `runs/tiny`, and how long it took.
 fn uninterrupted() -> &'static (Place, Duration) {
@@ -57,13 +57,9 @@ fn random(test: u64) -> Stream {
     Stream::new(seed, Purpose::Order, test, 0)
 }
 
-#[test]
-fn a_run_killed_at_random_moments_ends_with_the_same_bytes() {
-    let (_, duration) = uninterrupted();
-    let mut random = random(0);
-    let place = Place::new();
-    let mut kills = 0;
-    // The first begins the run, the others go on; each is killed within a third of the time that all takes.
+/// Begins the run in `place` and kills it six times, each within `limit` of its start; says how often that hit a
+/// process that was at work. A run may be over sooner.
+fn kill_again_and_again(place: &Place, limit: Duration, random: &mut Stream) -> usize {
     for session in 0..6 {
         if place.path("runs/tiny").exists() && !place.path("runs/tiny/config.toml").exists() {
             // Killed as it made its folder: there is no run yet.
@@ -74,25 +70,39 @@ fn a_run_killed_at_random_moments_ends_with_the_same_bytes() {
             arguments = vec!["train", "--resume", "runs/tiny"];
         }
         let mut running = place.start(FACEGRAD, &arguments);
-        let moment = duration.mul_f32(random.range(0.0, 1.0 / 3.0));
+        let moment = limit.mul_f32(random.uniform());
         thread::sleep(moment);
         if running.is_over() {
-            let ended = running.wait().done();
-            println!("session {session} was over before {moment:?}: {}", ended.stdout);
-            break;
+            running.wait().done();
+            return session;
         }
         running.kill();
-        kills += 1;
         let last = fs::read_to_string(place.path("runs/tiny/last")).unwrap_or("no checkpoint".into());
         println!("session {session} was killed after {moment:?} with {}", last.trim());
     }
-    assert!(kills >= 3, "only {kills} kills hit a running process");
-    if !place.path("runs/tiny/config.toml").exists() {
-        place.train(&CHANGES).done();
-    } else {
-        resume(&place, "runs/tiny").done();
+    6
+}
+
+#[test]
+fn a_run_killed_at_random_moments_ends_with_the_same_bytes() {
+    let (_, duration) = uninterrupted();
+    let mut random = random(0);
+    let mut limit = *duration / 3;
+    loop {
+        let place = Place::new();
+        let kills = kill_again_and_again(&place, limit, &mut random);
+        match place.path("runs/tiny/config.toml").exists() {
+            true => resume(&place, "runs/tiny").done(),
+            false => place.train(&CHANGES).done(),
+        };
+        is_as_uninterrupted(&place);
+        if kills >= 4 {
+            break;
+        }
+        // The machine was busier when the time was taken than it is now.
+        println!("only {kills} kills hit a running process");
+        limit /= 2;
     }
-    is_as_uninterrupted(&place);
 }
 
 #[test]
@@ -117,16 +127,23 @@ fn a_run_killed_before_its_first_checkpoint_starts_over_in_its_folder() {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_saves_and_the_run_goes_on_from_there() {
-    let place = Place::new();
     // No checkpoint of its own before the end.
-    let changes = ["run.steps=60", "run.checkpoint_every=60", "run.evaluate_every=12"];
-    let mut running = place.start(FACEGRAD, &support::train("tiny.toml", &changes));
-    running.until(|| {
-        fs::read_to_string(place.path("runs/tiny/metrics.csv")).is_ok_and(|text| text.lines().count() > 2)
-    });
-    let kill = std::process::Command::new("sh").args(["-c", &format!("kill -INT {}", running.id())]).status();
-    assert!(kill.unwrap().success());
-    let ended = running.wait().code(130);
+    let changes = ["run.steps=60", "run.checkpoint_every=60", "run.evaluate_every=12", "run.keep=4"];
+    let (place, ended) = loop {
+        let place = Place::new();
+        let mut running = place.start(FACEGRAD, &support::train("tiny.toml", &changes));
+        running.until(|| {
+            fs::read_to_string(place.path("runs/tiny/metrics.csv")).is_ok_and(|text| text.lines().count() > 2)
+        });
+        let kill = format!("kill -INT {}", running.id());
+        assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        let ended = running.wait();
+        // On a busy machine the signal may come too late.
+        if ended.code != Some(0) {
+            break (place, ended);
+        }
+    };
+    let ended = ended.code(130);
     assert!(ended.stderr.contains("stopping after this step and saving"), "{ended}");
     let continue_with = "continue with: facegrad train --resume runs/tiny";
     assert_eq!(ended.stdout.lines().last(), Some(continue_with), "{ended}");
@@ -153,9 +170,7 @@ fn to_resume_a_finished_run_changes_nothing() {
     is_as_uninterrupted(&place);
     // From inside the folder as well.
     for run in [".", "last", "checkpoint-000060"] {
-        let ended =
-            place.start("sh", &["-c", &format!("cd runs/tiny && exec '{FACEGRAD}' train --resume {run}")]);
-        ended.wait().done();
+        place.start_in("runs/tiny", FACEGRAD, &["train", "--resume", run]).wait().done();
         is_as_uninterrupted(&place);
     }
 }
@@ -166,7 +181,6 @@ fn a_run_is_resumed_by_one_process_at_a_time() {
     let changes = ["run.steps=100000", "run.checkpoint_every=10", "run.evaluate_every=100000"];
     let mut running = place.start(FACEGRAD, &support::train("tiny.toml", &changes));
     running.until(|| place.path("runs/tiny/last").exists());
-    // Pruning may take a checkpoint away while it is read: what is asked for is the lock.
     let sentence = resume(&place, "runs/tiny").refused(2);
     assert_eq!(sentence, "runs/tiny is in use by another facegrad process; wait for it or stop it");
     assert!(!running.is_over());
@@ -260,7 +274,9 @@ fn checkpoints_ahead_of_where_a_run_goes_on_are_not_in_its_way() {
     let said = resume(&place, "runs/tiny").refused(2);
     assert!(said.ends_with(&format!("; runs/tiny/{} is intact, use that instead", steps[0])), "{said}");
     let mut running = place.start(FACEGRAD, &["train", "--resume", &format!("runs/tiny/{}", steps[0])]);
-    running.until(|| place.text("runs/tiny/last").trim() != "checkpoint-000060");
+    while place.text("runs/tiny/last") == "checkpoint-000060\n" && !running.is_over() {
+        thread::sleep(Duration::from_millis(1));
+    }
     running.kill();
     resume(&place, "runs/tiny").done();
     is_as_uninterrupted(&place);

@@ -57,10 +57,15 @@ impl Place {
 
     /// A command that runs here with nothing to read and its output kept.
     pub fn start(&self, program: &str, arguments: &[&str]) -> Running {
+        self.start_in("", program, arguments)
+    }
+
+    /// The same in a folder of this one.
+    pub fn start_in(&self, folder: &str, program: &str, arguments: &[&str]) -> Running {
         let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         let child = Command::new(program)
             .args(arguments)
-            .current_dir(self.folder.path())
+            .current_dir(self.path(folder))
             .env_remove("FACEGRAD_UNSET")
             .stdin(Stdio::null())
             .stdout(stdout.try_clone().unwrap())

@@ -183,6 +183,8 @@ pub fn choose(backend: Backend, adapter: Option<&str>) -> Result<Chosen, DeviceE
 /// # Panics
 /// If that adapter is missing and `FACEGRAD_REQUIRE_WGPU` is 1, so that a machine meant to test wgpu does.
 pub fn for_tests() -> Vec<Chosen> {
+    use std::io::Write;
+
     let wanted = std::env::var("FACEGRAD_TEST_ADAPTER").unwrap_or_else(|_| "software".into());
     let required = std::env::var("FACEGRAD_REQUIRE_WGPU").is_ok_and(|value| value == "1");
     let device = |backend| {
@@ -191,7 +193,9 @@ pub fn for_tests() -> Vec<Chosen> {
             Ok(chosen) => Some(chosen),
             Err(error) if required => panic!("{backend} is required here: {error}"),
             Err(error) => {
-                eprintln!("{backend} is not tested: {error}");
+                // Not through `eprintln!`, which tests that pass do not show.
+                static TOLD: std::sync::Once = std::sync::Once::new();
+                TOLD.call_once(|| _ = writeln!(std::io::stderr(), "{backend} is not tested: {error}"));
                 None
             }
         }

@@ -115,7 +115,7 @@ fn with_angular_margin(cosine: Tensor<2>, margin: f64, fallback: Fallback, gradi
 
 #[cfg(test)]
 mod tests {
-    use super::super::reference::{Case, check_head, check_kink};
+    use super::super::reference::{Case, check_head, check_head_of_many_classes, check_kink};
     use super::*;
     use std::f64::consts::PI;
 
@@ -157,6 +157,14 @@ mod tests {
                 check_kink("arcface", &case, head(&config), 16.0, |c| target(c, m, fallback));
             }
         }
+    }
+
+    #[test]
+    fn a_hundred_thousand_classes_match_the_reference() {
+        let config = ArcFaceConfig::default();
+        check_head_of_many_classes("arcface", &Case::many_classes(), head(&config), |x, w, labels| {
+            Case::cosine_logits(x, w, labels, 64.0, |c| target(c, 0.5, Fallback::Linear))
+        });
     }
 
     #[test]

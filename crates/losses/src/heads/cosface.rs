@@ -63,8 +63,18 @@ impl HeadModule for CosFace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::reference::{Case, check_head};
+    use super::super::reference::{Case, check_head, check_head_of_many_classes};
     use super::*;
+
+    #[test]
+    fn a_hundred_thousand_classes_match_the_reference() {
+        let (scale, margin) = (64.0, 0.35);
+        let head =
+            |weight| CosFace { weight: Param::from_tensor(weight), scale: scale.into(), margin: margin.into() };
+        check_head_of_many_classes("cosface", &Case::many_classes(), head, |x, w, labels| {
+            Case::cosine_logits(x, w, labels, scale, |c| c - margin)
+        });
+    }
 
     #[test]
     fn value_and_gradient_match_the_reference() {

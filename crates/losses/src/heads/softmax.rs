@@ -68,7 +68,7 @@ impl HeadModule for Softmax {
 
 #[cfg(test)]
 mod tests {
-    use super::super::reference::{Case, check_head};
+    use super::super::reference::{Case, check_head, check_head_of_many_classes};
     use super::*;
 
     #[test]
@@ -79,6 +79,12 @@ mod tests {
                 Case::dot_logits(x, w, labels)
             });
         }
+    }
+
+    #[test]
+    fn a_hundred_thousand_classes_match_the_reference() {
+        let head = |weight: Tensor<2>| Softmax { weight: Param::from_tensor(weight), bias: None };
+        check_head_of_many_classes("softmax", &Case::many_classes(), head, Case::dot_logits);
     }
 
     #[test]
