@@ -161,6 +161,7 @@ fn a_run_without_an_evaluation_trains() {
     assert!(!place.path("runs/tiny/best").exists());
 }
 
+#[cfg(all(feature = "flex", feature = "ndarray"))]
 #[test]
 fn ndarray_trains_as_flex_does() {
     let place = Place::new();

@@ -1,9 +1,9 @@
 //! The training loop.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -17,11 +17,10 @@ use facegrad_devices::Chosen;
 use facegrad_faces::{Batch, FaceError, Loader, Opened, Plan, loader::LoaderError};
 use facegrad_losses::Progress;
 use facegrad_random::{Purpose, Stream};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    checkpoint::{self, CheckpointError, Loaded},
+    checkpoint,
     config::Experiment,
     error::TrainError,
     evaluation::{EvaluationSet, Measured},
@@ -33,30 +32,9 @@ use crate::{
     optimizer,
     recognizer::{Recognizer, from_safetensors, to_input, to_safetensors, with_stable_ids},
     report,
+    run_folder::{CONFIG, HEAD, OPTIMIZER, STATE, SavedRun, State, lock, new_folder, unwritable},
     window::Window,
 };
-
-const HEAD: &str = "head.safetensors";
-const OPTIMIZER: &str = "optimizer.bpk";
-const STATE: &str = "state.json";
-const CONFIG: &str = "config.toml";
-
-/// What a checkpoint holds beside weights and optimizer.
-///
-/// Data order, augmentation, learning rate, margins and dropout are functions of (seed, step), so no
-/// generator or sampler state is needed.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct State {
-    step: usize,
-    data_sha256: String,
-    backend: String,
-    command: String,
-    seconds: f64,
-    first_loss: Option<f64>,
-    evaluations: Vec<EvaluationRecord>,
-    /// Accuracy and step of the best checkpoint.
-    best: Option<(f64, usize)>,
-}
 
 /// A run, from its first or a later step to its end.
 pub struct Trainer {
@@ -79,44 +57,16 @@ pub struct Trainer {
     steps_per_epoch: usize,
 }
 
-/// A run folder as it was left, kept from other processes while this lives.
-pub struct SavedRun {
-    experiment: Experiment,
-    folder: PathBuf,
-    lock: File,
-    state: State,
-    /// None for a run that ended before its first checkpoint.
-    checkpoint: Option<Loaded>,
-}
-
-impl SavedRun {
-    /// Opens the run at `path`: a run folder, at its last checkpoint, or one checkpoint.
-    pub fn open(path: &Path) -> Result<Self, TrainError> {
-        let located = last_checkpoint(path)?;
-        let folder = located.as_deref().map_or(path, checkpoint::run_of).to_path_buf();
-        let lock = lock(&folder)?;
-        let (experiment, _) = Experiment::load(&folder.join(CONFIG), &[])?;
-        let checkpoint = located.map(|path| checkpoint::load(&path)).transpose()?;
-        let state = checkpoint.as_ref().map(read_state).transpose()?.unwrap_or_default();
-        Ok(Self { experiment, folder, lock, state, checkpoint })
-    }
-
-    /// The backend it was trained on, as its log names it; nothing before its first checkpoint.
-    pub fn backend(&self) -> Option<&str> {
-        self.checkpoint.is_some().then_some(&self.state.backend)
-    }
-}
-
 impl Trainer {
     /// Prepares a new run in a folder of its own: `<run.folder>/<run.name>`, with a number if that is taken.
     /// Nothing is written before everything the run needs was found.
     pub fn new(experiment: Experiment, chosen: Chosen, command: String) -> Result<Self, TrainError> {
         let state = State { command, backend: chosen.description.clone(), ..Default::default() };
-        Self::prepare(experiment, chosen, state, |experiment| {
-            let folder = new_folder(experiment)?;
+        let (run, text) = (experiment.run.clone(), experiment.to_toml());
+        Self::prepare(experiment, chosen, state, |_| {
+            let folder = new_folder(&run)?;
             let config = folder.join(CONFIG);
-            files::replace(&config, experiment.to_toml().as_bytes())
-                .map_err(|source| unwritable(&config, source))?;
+            files::replace(&config, text.as_bytes()).map_err(|source| unwritable(&config, source))?;
             let lock = lock(&folder)?;
             Ok((folder, lock))
         })
@@ -130,11 +80,10 @@ impl Trainer {
             return Self::prepare(experiment, chosen, state, |_| Ok((folder, lock)));
         };
         let data_then = state.data_sha256.clone();
-        let mut this = Self::prepare(experiment, chosen, state, |_| Ok((folder, lock)))?;
-        if this.state.data_sha256 != data_then {
-            let ours = this.state.data_sha256;
-            return Err(TrainError::OtherData { run: this.folder, theirs: data_then, ours });
-        }
+        let mut this = Self::prepare(experiment, chosen, state, |data_now| match data_now == data_then {
+            true => Ok((folder, lock)),
+            false => Err(TrainError::OtherData { run: folder, theirs: data_then, ours: data_now.into() }),
+        })?;
         let unusable = |file: &str, reason| TrainError::Unusable { path: loaded.path.join(file), reason };
         this.model.backbone = from_safetensors(this.model.backbone, loaded.file(MODEL)?)
             .map_err(|reason| unusable(MODEL, reason))?;
@@ -153,12 +102,12 @@ impl Trainer {
         Ok(this)
     }
 
-    /// Builds all that a run needs, and asks for its folder last.
+    /// Builds all that a run needs, and asks for its folder, with the SHA-256 of the data, last.
     fn prepare(
         experiment: Experiment,
         chosen: Chosen,
         mut state: State,
-        folder: impl FnOnce(&Experiment) -> Result<(PathBuf, File), TrainError>,
+        folder: impl FnOnce(&str) -> Result<(PathBuf, File), TrainError>,
     ) -> Result<Self, TrainError> {
         let data = experiment.data.train.open()?;
         state.data_sha256 = data.source.fingerprint();
@@ -175,7 +124,7 @@ impl Trainer {
         let model = with_stable_ids(Recognizer { backbone, head });
         let evaluations = experiment.evaluation.iter().map(EvaluationSet::open).collect::<Result<_, _>>()?;
         let optimizer = experiment.optimizer.init();
-        let (folder, lock) = folder(&experiment)?;
+        let (folder, lock) = folder(&state.data_sha256)?;
         let log = Log::open(&folder, state.step).map_err(|source| unwritable(&folder, source))?;
         Ok(Self {
             experiment,
@@ -531,50 +480,5 @@ fn plan(experiment: &Experiment, start_step: usize, end_step: usize) -> Plan {
         size: experiment.data.size,
         start_step,
         end_step,
-    }
-}
-
-fn read_state(loaded: &checkpoint::Loaded) -> Result<State, TrainError> {
-    serde_json::from_slice(loaded.file(STATE)?)
-        .map_err(|error| TrainError::Unusable { path: loaded.path.join(STATE), reason: error.to_string() })
-}
-
-/// The last checkpoint of the run at `path`; none if that is the folder of a run that has no checkpoint yet.
-fn last_checkpoint(path: &Path) -> Result<Option<PathBuf>, TrainError> {
-    match checkpoint::locate(path, "last") {
-        Err(CheckpointError::None { .. }) if path.join(CONFIG).is_file() => Ok(None),
-        located => Ok(Some(located?)),
-    }
-}
-
-fn unwritable(path: &Path, source: io::Error) -> TrainError {
-    TrainError::Unwritable { path: path.into(), source, kept: "nothing was trained".into() }
-}
-
-/// Creates `<run.folder>/<run.name>`, or the first of `-2`, `-3`, … that is free.
-fn new_folder(experiment: &Experiment) -> Result<PathBuf, TrainError> {
-    let parent = &experiment.run.folder;
-    fs::create_dir_all(parent).map_err(|source| unwritable(parent, source))?;
-    let mut number = 1;
-    loop {
-        let name = &experiment.run.name;
-        let folder = parent.join(if number == 1 { name.clone() } else { format!("{name}-{number}") });
-        match fs::create_dir(&folder) {
-            Ok(()) => return Ok(folder),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-            Err(source) => return Err(unwritable(&folder, source)),
-        }
-    }
-}
-
-/// Keeps a second process out of the folder; the system lifts the lock when this process ends in any way.
-fn lock(folder: &Path) -> Result<File, TrainError> {
-    let path = folder.join(".lock");
-    let file = File::create(&path).map_err(|source| unwritable(&path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(TrainError::InUse(folder.into())),
-        // A file system without locks: better to train than not to.
-        Err(fs::TryLockError::Error(_)) => Ok(file),
     }
 }
