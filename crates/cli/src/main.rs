@@ -64,6 +64,17 @@ fn backend(word: &str) -> Result<Backend, String> {
 }
 
 impl DeviceArgs {
+    /// What was asked for, or else what a run used before, described as in
+    /// [`Chosen::description`](facegrad_devices::Chosen).
+    fn or_as_before(&self, before: Option<&str>) -> Self {
+        let named = before.and_then(|text| text.split_once(" on "));
+        let Some((backend, device)) = named.filter(|_| self.backend.is_none()) else { return self.clone() };
+        let backend = backend.parse().ok();
+        let is_gpu = backend == Some(Backend::Wgpu);
+        let adapter = device.rsplit_once(" (").filter(|_| is_gpu).map(|(name, _)| name.to_owned());
+        Self { backend, adapter: self.adapter.clone().or(adapter) }
+    }
+
     fn choose(&self, otherwise: Backend) -> Result<facegrad_devices::Chosen, Failure> {
         let backend = self.backend.unwrap_or(otherwise);
         facegrad_devices::choose(backend, self.adapter.as_deref()).map_err(Failure::input)

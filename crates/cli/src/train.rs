@@ -50,8 +50,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         (Some(run), _) => {
             let saved = SavedRun::open(run)?;
             let before = saved.backend().map(str::to_owned);
-            let named = before.as_ref().and_then(|b| b.split(' ').next()).and_then(|word| word.parse().ok());
-            let chosen = args.device.choose(named.unwrap_or_else(crate::default_backend))?;
+            let device = args.device.or_as_before(before.as_deref());
+            let chosen = device.choose(crate::default_backend())?;
             if let Some(before) = before.filter(|before| *before != chosen.description) {
                 eprintln!(
                     "note: this run was trained with {before} and goes on with {}: the weights will not be identical to an uninterrupted run",

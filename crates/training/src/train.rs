@@ -8,7 +8,6 @@ use std::{
 };
 
 use burn::{
-    module::Module,
     optim::{GradientsParams, ModuleOptimizer, OptimizerRecord},
     tensor::{Bytes, Int, Tensor, TensorData},
 };
@@ -347,11 +346,9 @@ impl Trainer {
         let optimizer = self.optimizer.to_record().into_bytes();
         let optimizer = optimizer.map_err(|e| unusable(OPTIMIZER, format!("{e:?}")))?;
         let state = serde_json::to_vec_pretty(&self.state).map_err(|e| unusable(STATE, e.to_string()))?;
-        // As it stands, Burn's running statistics lack the last step; `valid` adds it.
-        let weights = self.model.valid();
         let parts = [
-            (MODEL, model::to_bytes(&weights.backbone, &self.card()).map_err(|e| unusable(MODEL, e))?),
-            (HEAD, to_safetensors(&weights.head, "head").map_err(|e| unusable(HEAD, e))?),
+            (MODEL, model::to_bytes(&self.model.backbone, &self.card()).map_err(|e| unusable(MODEL, e))?),
+            (HEAD, to_safetensors(&self.model.head, "head").map_err(|e| unusable(HEAD, e))?),
             (OPTIMIZER, optimizer.to_vec()),
             (STATE, state),
         ];
