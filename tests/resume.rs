@@ -160,6 +160,41 @@ fn ctrl_c_saves_and_the_run_goes_on_from_there() {
     is_as_uninterrupted(&place);
 }
 
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_an_evaluation_and_resuming_makes_up_for_it() {
+    let changes = [
+        "run.steps=5",
+        "run.evaluate_every=5",
+        "evaluation.0.pairs_per_fold=2000",
+        "evaluation.0.source.identities=400",
+        "evaluation.0.source.images=20",
+    ];
+    let (place, ended) = loop {
+        let place = Place::new();
+        let mut running = place.start(FACEGRAD, &support::train("tiny.toml", &changes));
+        // The line of the last step is written before the evaluation that follows it.
+        running.until(|| {
+            fs::read_to_string(place.path("runs/tiny/metrics.csv")).is_ok_and(|text| text.contains("\n5,"))
+        });
+        let kill = format!("kill -INT {}", running.id());
+        assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        let ended = running.wait();
+        // On a busy machine the signal may come too late.
+        if ended.code != Some(0) {
+            break (place, ended);
+        }
+    };
+    ended.code(130);
+    let steps = |place: &Place| -> Vec<u64> {
+        place.events("runs/tiny", "evaluation").iter().map(|event| event["step"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(steps(&place), [0]);
+    resume(&place, "runs/tiny").done();
+    assert_eq!(steps(&place), [0, 5]);
+    assert_eq!(place.text("runs/tiny/best"), "checkpoint-000005\n");
+}
+
 #[test]
 fn to_resume_a_finished_run_changes_nothing() {
     let (reference, _) = uninterrupted();

@@ -54,8 +54,10 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     });
     let set = EvaluationSet::open(&config)?;
     let mut progress = Progress::new("images", 0, set.images());
-    let measured =
-        set.measure(&model, args.batch.into(), &chosen.description, &mut |done| progress.set(done, ""))?;
+    let measured = set.measure(&model, args.batch.into(), &chosen.description, &mut |done| {
+        progress.set(done, "");
+        true
+    })?;
     progress.finish();
     if args.json {
         let text = serde_json::to_string_pretty(&measured.result).map_err(Failure::work)?;

@@ -49,6 +49,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let trainer = match (&args.resume, &args.config) {
         (Some(run), _) => {
             let saved = SavedRun::open(run)?;
+            if saved.is_config_changed() {
+                eprintln!("note: config.toml was changed since this run began: it is no longer the same run");
+            }
             let before = saved.backend().map(str::to_owned);
             let device = args.device.or_as_before(before.as_deref());
             let chosen = device.choose(crate::default_backend())?;

@@ -89,6 +89,9 @@ pub enum EvaluationError {
     /// Embeddings and mirror embeddings do not fit.
     #[error(transparent)]
     Flip(#[from] FlipError),
+    /// Whoever watched it asked for an end.
+    #[error("the evaluation was stopped before its end")]
+    Stopped,
     /// The backend could not hand the embeddings back.
     #[error("the backend could not compute the embeddings: {0}")]
     Backend(String),
@@ -184,19 +187,22 @@ impl EvaluationSet {
         self.test.images.len() + self.development.as_ref().map_or(0, |d| d.images.len())
     }
 
-    /// Measures `model`; `progress` is told the number of images done.
+    /// Measures `model`; `progress` is told the number of images done, and says whether to go on.
+    ///
+    /// # Errors
+    /// [`EvaluationError::Stopped`] if `progress` said no, or what kept the model from being measured.
     pub fn measure(
         &self,
         model: &EmbeddingModel,
         batch: usize,
         backend: &str,
-        progress: &mut dyn FnMut(usize),
+        progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Measured, EvaluationError> {
         let mut done = 0;
         let mut score = |pairs: &Pairs, hash: &mut Sha256| {
             let embeddings = self.embed(model, &pairs.images, batch, hash, &mut |images| {
                 done += images;
-                progress(done);
+                progress(done)
             })?;
             Scores::cosine(&embeddings, self.flip.fused_dim(model.embedding_size()), &pairs.list)
                 .map_err(|source| EvaluationError::Score { name: self.name.clone(), source })
@@ -228,7 +234,7 @@ impl EvaluationSet {
         images: &Images,
         batch: usize,
         hash: &mut Sha256,
-        progress: &mut dyn FnMut(usize),
+        progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Vec<f32>, EvaluationError> {
         let (size, dim) = (model.card.preprocessing.size, model.embedding_size());
         let mut plain = Vec::with_capacity(images.len() * dim);
@@ -252,7 +258,9 @@ impl EvaluationSet {
             if self.flip.needs_mirror() {
                 forward(&fill(&mirror), end - start, &mut mirrored)?;
             }
-            progress(end - start);
+            if !progress(end - start) {
+                return Err(EvaluationError::Stopped);
+            }
         }
         Ok(self.flip.fuse(plain, &mirrored, dim)?)
     }

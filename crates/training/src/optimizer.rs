@@ -1,5 +1,7 @@
 //! How gradients become steps: SGD and AdamW, parameter groups, learning-rate factors, gradient clipping.
 
+use std::panic::AssertUnwindSafe;
+
 use burn::{
     lr_scheduler::{
         LrScheduler, LrSchedulerRecord,
@@ -7,10 +9,10 @@ use burn::{
     },
     module::{Module, ModuleVisitor, Param, ParamGroup},
     optim::{
-        AdamWConfig, GradientsParams, LearningRate, ModuleOptimizer, SgdConfig, decay::WeightDecayConfig,
-        momentum::MomentumConfig,
+        AdamWConfig, GradientsParams, LearningRate, ModuleOptimizer, OptimizerRecord, SgdConfig,
+        decay::WeightDecayConfig, momentum::MomentumConfig,
     },
-    tensor::Tensor,
+    tensor::{Bytes, Tensor},
 };
 use facegrad_settings::{SettingsError, above, at_least, kinds, settings, within};
 
@@ -156,6 +158,20 @@ fn undecayed() -> ParamGroup {
 
 fn group(pattern: &str) -> ParamGroup {
     ParamGroup::from_regex(pattern).expect("the pattern is a constant of this file")
+}
+
+/// Gives `optimizer` the state that [`ModuleOptimizer::to_record`] wrote.
+pub(crate) fn load(optimizer: ModuleOptimizer, bytes: &[u8]) -> Result<ModuleOptimizer, String> {
+    let bytes = Bytes::from_bytes_vec(bytes.to_vec());
+    // Burn reads the container with care and panics on contents that are none of an optimizer's.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let loaded = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let record = OptimizerRecord::from_bytes(bytes).map_err(|error| format!("{error:?}"))?;
+        Ok(optimizer.load_record(record))
+    }));
+    std::panic::set_hook(hook);
+    loaded.unwrap_or_else(|_| Err("it holds no optimizer state".into()))
 }
 
 /// A learning rate computed elsewhere, as Burn's scheduler interface wants it.

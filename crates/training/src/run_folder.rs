@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use facegrad_devices::Chosen;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     config::{Experiment, RunConfig},
     error::TrainError,
     events::EvaluationRecord,
+    files,
 };
 
 pub(crate) const HEAD: &str = "head.safetensors";
@@ -27,6 +29,7 @@ pub(crate) const CONFIG: &str = "config.toml";
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct State {
     pub(crate) step: usize,
+    pub(crate) config_sha256: String,
     pub(crate) data_sha256: String,
     pub(crate) backend: String,
     pub(crate) command: String,
@@ -35,6 +38,14 @@ pub(crate) struct State {
     pub(crate) evaluations: Vec<EvaluationRecord>,
     /// Accuracy and step of the best checkpoint.
     pub(crate) best: Option<(f64, usize)>,
+}
+
+impl State {
+    /// Nothing done yet.
+    pub(crate) fn of_new_run(experiment: &Experiment, chosen: &Chosen, command: String) -> Self {
+        let config_sha256 = files::sha256(experiment.to_toml().as_bytes());
+        Self { config_sha256, command, backend: chosen.description.clone(), ..Default::default() }
+    }
 }
 
 /// A run folder as it was left, kept from other processes while this lives.
@@ -57,6 +68,12 @@ impl SavedRun {
         let checkpoint = located.map(|path| checkpoint::load(&path)).transpose()?;
         let state = checkpoint.as_ref().map(read_state).transpose()?.unwrap_or_default();
         Ok(Self { experiment, folder, lock, state, checkpoint })
+    }
+
+    /// Whether its `config.toml` is not what it was begun with, so that it is no longer the same run.
+    pub fn is_config_changed(&self) -> bool {
+        let now = files::sha256(self.experiment.to_toml().as_bytes());
+        self.checkpoint.is_some() && self.state.config_sha256 != now
     }
 
     /// The backend it was trained on, as its log names it; nothing before its first checkpoint.

@@ -8,8 +8,8 @@ use std::{
 };
 
 use burn::{
-    optim::{GradientsParams, ModuleOptimizer, OptimizerRecord},
-    tensor::{Bytes, Int, Tensor, TensorData},
+    optim::{GradientsParams, ModuleOptimizer},
+    tensor::{Int, Tensor, TensorData},
 };
 use facegrad_backbones::Cost;
 use facegrad_devices::Chosen;
@@ -22,7 +22,7 @@ use crate::{
     checkpoint,
     config::Experiment,
     error::TrainError,
-    evaluation::{EvaluationSet, Measured},
+    evaluation::{EvaluationError, EvaluationSet, Measured},
     events::{EvaluationRecord, Event, Outcome, Started},
     every::Every,
     files,
@@ -60,7 +60,7 @@ impl Trainer {
     /// Prepares a new run in a folder of its own: `<run.folder>/<run.name>`, with a number if that is taken.
     /// Nothing is written before everything the run needs was found.
     pub fn new(experiment: Experiment, chosen: Chosen, command: String) -> Result<Self, TrainError> {
-        let state = State { command, backend: chosen.description.clone(), ..Default::default() };
+        let state = State::of_new_run(&experiment, &chosen, command);
         let (run, text) = (experiment.run.clone(), experiment.to_toml());
         Self::prepare(experiment, chosen, state, |_| {
             let folder = new_folder(&run)?;
@@ -75,7 +75,7 @@ impl Trainer {
     pub fn resume(saved: SavedRun, chosen: Chosen, command: String) -> Result<Self, TrainError> {
         let SavedRun { experiment, folder, lock, state, checkpoint } = saved;
         let Some(loaded) = checkpoint else {
-            let state = State { command, backend: chosen.description.clone(), ..Default::default() };
+            let state = State::of_new_run(&experiment, &chosen, command);
             return Self::prepare(experiment, chosen, state, |_| Ok((folder, lock)));
         };
         let data_then = state.data_sha256.clone();
@@ -88,9 +88,8 @@ impl Trainer {
             .map_err(|reason| unusable(MODEL, reason))?;
         this.model.head =
             from_safetensors(this.model.head, loaded.file(HEAD)?).map_err(|reason| unusable(HEAD, reason))?;
-        let bytes = Bytes::from_bytes_vec(loaded.file(OPTIMIZER)?.to_vec());
-        let record = OptimizerRecord::from_bytes(bytes).map_err(|e| unusable(OPTIMIZER, format!("{e:?}")))?;
-        this.optimizer = this.optimizer.load_record(record);
+        this.optimizer = optimizer::load(this.optimizer, loaded.file(OPTIMIZER)?)
+            .map_err(|reason| unusable(OPTIMIZER, reason))?;
         this.saved = Some(loaded.step);
         // A kill between the best checkpoint and its pointer leaves the pointer behind.
         if let Some((_, step)) = this.state.best
@@ -148,8 +147,9 @@ impl Trainer {
         let started = self.started();
         show(Event::Started(&started));
         self.logged(|log| log.event("start", start_event(&started)))?;
-        if self.state.step == 0 && self.state.evaluations.is_empty() {
-            self.evaluate(show)?;
+        // The untrained network, or an evaluation that was cut short.
+        if self.is_due(self.experiment.run.evaluate_every) && !self.is_evaluated() {
+            self.evaluate(stop, show)?;
         }
         let plan = plan(&self.experiment, self.state.step, self.total);
         let (augmentation, config) =
@@ -182,7 +182,7 @@ impl Trainer {
             }
             if self.is_due(self.experiment.run.evaluate_every) {
                 window.pause(&mut self.state.seconds);
-                self.evaluate(show)?;
+                self.evaluate(stop, show)?;
                 window.resume();
             }
             if self.is_due(self.experiment.run.checkpoint_every) {
@@ -279,51 +279,55 @@ impl Trainer {
         step == self.total || step.is_multiple_of(every.steps(self.steps_per_epoch))
     }
 
-    /// Measures the model on every evaluation, and saves it if it is the best so far.
-    fn evaluate(&mut self, show: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
+    fn is_evaluated(&self) -> bool {
+        self.state.evaluations.last().is_some_and(|record| record.step == self.state.step)
+    }
+
+    /// Measures the model on every evaluation, and saves it if it is the best so far. When `stop` becomes true
+    /// it leaves no record; a resumed run makes up for it.
+    fn evaluate(&mut self, stop: &AtomicBool, show: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
         let step = self.state.step;
         let model = EmbeddingModel::from_backbone(&self.model.backbone, self.card(), &self.chosen.device);
-        let selected = self.experiment.run.select_by.clone();
-        let evaluations = std::mem::take(&mut self.evaluations);
-        let mut improved = false;
-        self.measured.clear();
-        for (i, set) in evaluations.iter().enumerate() {
-            let images = set.images();
-            let mut progress = |done| show(Event::Evaluating(&set.name, done, images));
-            let measured =
-                set.measure(&model, self.experiment.run.batch, &self.chosen.description, &mut progress)?;
-            let result = &measured.result;
-            let accuracy = result.accuracy.as_ref();
-            let record = EvaluationRecord {
-                step,
-                name: set.name.clone(),
-                accuracy: accuracy.map(|a| a.mean),
-                standard_error: accuracy.map(|a| a.standard_error),
-                auc: result.auc,
-                eer: result.eer,
+        let mut all = Vec::new();
+        for set in &self.evaluations {
+            let mut progress = |done| {
+                show(Event::Evaluating(&set.name, done, set.images()));
+                !stop.load(Ordering::Relaxed)
             };
-            let selects = selected.as_ref().map_or(i == 0, |name| *name == set.name);
-            let best = match record.accuracy {
-                Some(accuracy)
-                    if selects && step > 0 && self.state.best.is_none_or(|(b, _)| accuracy > b) =>
-                {
-                    self.state.best = Some((accuracy, step));
-                    improved = true;
-                    true
+            match set.measure(&model, self.experiment.run.batch, &self.chosen.description, &mut progress) {
+                Err(EvaluationError::Stopped) => return Ok(()),
+                measured => all.push((set.name.clone(), measured?)),
+            }
+        }
+        let selected = self.experiment.run.select_by.clone();
+        let mut improved = false;
+        for (i, (name, measured)) in all.iter().enumerate() {
+            let result = &measured.result;
+            let accuracy = result.accuracy.as_ref().map(|a| a.mean);
+            let selects = selected.as_ref().map_or(i == 0, |selected| selected == name);
+            let best = match accuracy {
+                Some(accuracy) if selects && step > 0 => {
+                    self.state.best.is_none_or(|(before, _)| accuracy > before)
                 }
                 _ => false,
             };
-            show(Event::Evaluated { step, name: &set.name, measured: &measured, best });
-            self.logged(|log| {
-                log.event(
-                    "evaluation",
-                    json!({ "step": step, "name": set.name, "best": best, "result": result }),
-                )
-            })?;
-            self.state.evaluations.push(record);
-            self.measured.push(measured);
+            if best {
+                self.state.best = accuracy.map(|accuracy| (accuracy, step));
+                improved = true;
+            }
+            show(Event::Evaluated { step, name, measured, best });
+            let event = json!({ "step": step, "name": name, "best": best, "result": result });
+            self.logged(|log| log.event("evaluation", event))?;
+            self.state.evaluations.push(EvaluationRecord {
+                step,
+                name: name.clone(),
+                accuracy,
+                standard_error: result.accuracy.as_ref().map(|a| a.standard_error),
+                auc: result.auc,
+                eer: result.eer,
+            });
         }
-        self.evaluations = evaluations;
+        self.measured = all.into_iter().map(|(_, measured)| measured).collect();
         if improved {
             self.save()?;
             self.point_to_best(step)?;
@@ -362,7 +366,9 @@ impl Trainer {
 
     /// Saves the last checkpoint and writes the report.
     fn finish(mut self, skipped: Vec<FaceError>) -> Result<Outcome, TrainError> {
-        let interrupted = self.state.step < self.total;
+        // After the last step an evaluation is due, and may have been cut short.
+        let interrupted =
+            self.state.step < self.total || !(self.evaluations.is_empty() || self.is_evaluated());
         if self.state.step > 0 {
             self.save()?;
         }
@@ -387,7 +393,7 @@ impl Trainer {
             let model = EmbeddingModel::from_backbone(&self.model.backbone, self.card(), &self.chosen.device);
             for set in &self.evaluations {
                 let batch = self.experiment.run.batch;
-                self.measured.push(set.measure(&model, batch, &self.chosen.description, &mut |_| {})?);
+                self.measured.push(set.measure(&model, batch, &self.chosen.description, &mut |_| true)?);
             }
         }
         let unwritable = |source| self.unwritable("report.html", source);
