@@ -112,7 +112,7 @@ fn a_head_is_swapped_by_one_key() {
     let place = Place::new();
     let ended = place.train(&["head.kind=softmax", "run.name=softmax"]).done();
     for key in ["scale", "margin"] {
-        let note = format!("note: head.{key} of tiny.toml is left out because of --set head.kind=softmax\n");
+        let note = format!("note: head.{key} of tiny.toml is left out: head.kind=softmax does not have it\n");
         assert!(ended.stderr.contains(&note), "{ended}");
     }
     assert!(ended.stdout.contains("softmax head"), "{ended}");
@@ -138,7 +138,7 @@ fn the_outcome_is_told_as_json_too() {
     let ended = place.train(&["run.epochs=2", "--json"]).done();
     let outcome: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!((outcome["step"].as_u64(), outcome["interrupted"].as_bool()), (Some(20), Some(false)));
-    assert!(ended.stderr.contains("note: run.steps of tiny.toml is left out because of --set run.epochs\n"));
+    assert!(ended.stderr.contains("note: run.steps of tiny.toml is left out: run.epochs takes its place\n"));
     let accuracies = |records: &[serde_json::Value], path: &str| -> Vec<(u64, f64)> {
         let number = |r: &serde_json::Value| {
             (r["step"].as_u64().unwrap(), r.pointer(path).and_then(|a| a.as_f64()).unwrap())

@@ -71,13 +71,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
                 .collect::<Result<_, _>>()
                 .map_err(Failure::input)?;
             let (experiment, left_out) = Experiment::load(config, &overrides).map_err(Failure::input)?;
-            for key in left_out {
-                eprintln!(
-                    "note: {} of {} is left out because of --set {}",
-                    key.key,
-                    config.display(),
-                    key.because_of
-                );
+            for left_out in left_out {
+                eprintln!("note: {} of {} is left out: {}", left_out.key, config.display(), left_out.why);
             }
             let chosen = args.device.choose(crate::default_backend())?;
             Trainer::new(experiment, chosen, command_line())?

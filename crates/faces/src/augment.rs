@@ -54,6 +54,19 @@ pub fn plain(picture: Picture, size: [usize; 2]) -> Picture {
 }
 
 impl AugmentationConfig {
+    /// Keys that have no effect because the probability they belong to is 0, each with that key.
+    pub fn idle_keys(&self) -> Vec<(&'static str, &'static str)> {
+        let strengths: [(&str, f64, &[&str]); 5] = [
+            ("crop", self.crop, &["crop_scale"]),
+            ("colour_jitter", self.colour_jitter, &["brightness", "contrast", "saturation"]),
+            ("low_resolution", self.low_resolution, &["low_resolution_min"]),
+            ("blur", self.blur, &["blur_sigma"]),
+            ("erasing", self.erasing, &["erasing_area"]),
+        ];
+        let idle = strengths.into_iter().filter(|(_, probability, _)| *probability == 0.0);
+        idle.flat_map(|(switch, _, keys)| keys.iter().map(move |key| (*key, switch))).collect()
+    }
+
     /// `picture` at `size` (height, width), in pixels, changed at random as [`plain`] would not.
     ///
     /// Crop (Szegedy et al. 2015), low resolution (Kim, Jain, Liu, "AdaFace", CVPR 2022) and erasing (Zhong

@@ -16,8 +16,8 @@ pub struct Override {
 pub struct LeftOut {
     /// The key.
     pub key: String,
-    /// The override, such as `head.kind=softmax`.
-    pub because_of: String,
+    /// Why, such as `head.kind=softmax does not have it`.
+    pub why: String,
 }
 
 impl Override {
@@ -103,8 +103,8 @@ fn apply(
         table.retain(|key, _| {
             let stays = key == "kind" || kind.keys.iter().any(|k| k.name == key);
             if !stays {
-                let because_of = format!("{}={new}", path.join("."));
-                left_out.push(LeftOut { key: format!("{}.{key}", parents.join(".")), because_of });
+                let why = format!("{}={new} does not have it", path.join("."));
+                left_out.push(LeftOut { key: format!("{}.{key}", parents.join(".")), why });
             }
             stays
         });
@@ -175,7 +175,10 @@ mod tests {
         let (root, left_out) =
             resolve("[head]\nkind = \"margin\"\nmargin = 0.1", &["head.kind=plain"]).unwrap();
         assert_eq!(root.head, Head::Plain(Plain::default()));
-        assert_eq!(left_out, [LeftOut { key: "head.margin".into(), because_of: "head.kind=plain".into() }]);
+        assert_eq!(
+            left_out,
+            [LeftOut { key: "head.margin".into(), why: "head.kind=plain does not have it".into() }]
+        );
     }
 
     #[test]

@@ -198,19 +198,49 @@ impl Experiment {
             let names = |key| overrides.iter().any(|o| o.key() == format!("run.{key}"));
             let run = table.get_mut("run").and_then(toml::Value::as_table_mut);
             if names(given) && !names(other) && run.is_some_and(|run| run.remove(other).is_some()) {
-                left_out.push(LeftOut { key: format!("run.{other}"), because_of: format!("run.{given}") });
+                let why = format!("run.{given} takes its place");
+                left_out.push(LeftOut { key: format!("run.{other}"), why });
             }
         }
         left_out.extend(apply_overrides(&mut table, overrides, &Self::schema())?);
-        let experiment = Self::read(&toml::Value::Table(table), &"".into())?;
+        let config = toml::Value::Table(table);
+        let experiment = Self::read(&config, &"".into())?;
         experiment.validate()?;
+        for (section, name, because) in experiment.idle_keys() {
+            let key = format!("{section}.{name}");
+            if config.get(section).is_none_or(|section| section.get(name).is_none()) {
+                continue;
+            }
+            // What the command line switches off takes the keys of the file that belong to it along.
+            if overrides.is_empty() || overrides.iter().any(|o| o.key() == key) {
+                return Err(SettingsError::conflict(key, format!("has no effect {because}")));
+            }
+            left_out.push(LeftOut { key, why: format!("it has no effect {because}") });
+        }
         Ok((experiment, left_out))
     }
 
-    /// The config as it would be written, every default spelled out.
+    /// The config as it would be written, every default that has an effect spelled out.
     pub fn to_toml(&self) -> String {
-        let table = self.write().unwrap_or(toml::Value::Table(toml::Table::new()));
-        toml::to_string(&table).unwrap_or_default()
+        let mut config = self.write().unwrap_or(toml::Value::Table(toml::Table::new()));
+        for (section, key, _) in self.idle_keys() {
+            if let Some(section) = config.get_mut(section).and_then(toml::Value::as_table_mut) {
+                section.remove(key);
+            }
+        }
+        toml::to_string(&config).unwrap_or_default()
+    }
+
+    /// Keys that have no effect because of other keys: section, key and why.
+    fn idle_keys(&self) -> Vec<(&'static str, &'static str, String)> {
+        let augmentation = self.augmentation.idle_keys().into_iter();
+        let mut idle: Vec<_> = augmentation
+            .map(|(key, switch)| ("augmentation", key, format!("with augmentation.{switch} = 0")))
+            .collect();
+        if self.evaluation.is_empty() {
+            idle.push(("run", "evaluate_every", "without an [[evaluation]]".into()));
+        }
+        idle
     }
 
     /// Optimizer steps of the run, for epochs of `steps_per_epoch` steps.
@@ -285,5 +315,34 @@ impl Experiment {
             ));
         }
         self.optimizer.validate()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_without_effect_is_refused_and_not_written() {
+        let resolve =
+            |text: &str| Experiment::resolve(text.parse().unwrap(), &[]).map(|(experiment, _)| experiment);
+        for (text, sentence) in [
+            (
+                "[augmentation]\nblur_sigma = 1.0",
+                "augmentation.blur_sigma has no effect with augmentation.blur = 0",
+            ),
+            (
+                "[augmentation]\ncolour_jitter = 0.0\ncontrast = 0.1",
+                "augmentation.contrast has no effect with augmentation.colour_jitter = 0",
+            ),
+            ("evaluate_every = 5", "run.evaluate_every has no effect without an [[evaluation]]"),
+        ] {
+            let error = resolve(&format!("[run]\nepochs = 1\n{text}")).unwrap_err();
+            assert_eq!(error.to_string(), sentence);
+        }
+        let experiment = resolve("[run]\nepochs = 1\n[augmentation]\nblur = 0.1\nblur_sigma = 1.0").unwrap();
+        let written = experiment.to_toml();
+        assert!(written.contains("blur_sigma = 1.0") && !written.contains("erasing_area"), "{written}");
+        assert_eq!(resolve(&written).unwrap(), experiment);
     }
 }
