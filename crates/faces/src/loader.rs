@@ -259,8 +259,8 @@ impl Loader {
     }
 
     /// The images that could not be read so far, each once, in the order they were met.
-    pub fn skipped(&self) -> Vec<FaceError> {
-        self.skipped.clone()
+    pub fn skipped(&self) -> &[FaceError] {
+        &self.skipped
     }
 
     /// Records what could not be read, and fails if it is too much.
@@ -583,7 +583,7 @@ mod tests {
     fn batches_do_not_depend_on_the_number_of_workers() {
         let load = |workers| {
             let mut loader = start(colours(14, &[3, 20]), PLAN, workers);
-            (batches(&mut loader), loader.skipped())
+            (batches(&mut loader), loader.skipped().to_vec())
         };
         let (one, skipped) = load(1);
         assert_eq!(one.len(), 12);
@@ -662,7 +662,7 @@ mod tests {
             assert_eq!(batch.indices[place % 8] / 3, wanted / 3);
         }
         // Met in two or three epochs each, recorded once.
-        let mut names: Vec<_> = loader.skipped().into_iter().map(|e| e.to_string()).collect();
+        let mut names: Vec<_> = loader.skipped().iter().map(|e| e.to_string()).collect();
         names.sort();
         assert_eq!(names, ["colour 4: it is blank", "colour 9: it is blank"]);
     }

@@ -1,6 +1,6 @@
 //! How gradients become steps: SGD and AdamW, parameter groups, learning-rate factors, gradient clipping.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, sync::LazyLock};
 
 use burn::{
     lr_scheduler::{
@@ -141,9 +141,10 @@ impl OptimizerConfig {
             Self::Sgd(c) => (c.learning_rate, c.backbone_factor, c.head_factor),
             Self::AdamW(c) => (c.learning_rate, c.backbone_factor, c.head_factor),
         };
-        let group = group(r"^head(\.|$)");
+        // Compiled once and not at each step.
+        static HEAD: LazyLock<ParamGroup> = LazyLock::new(|| group(r"^head(\.|$)"));
         let (backbone, head) = (rate * factor * backbone, rate * factor * head);
-        (ModuleLrScheduler::new(Now(backbone)).with_group(group, Now(head)).step(), backbone)
+        (ModuleLrScheduler::new(Now(backbone)).with_group(HEAD.clone(), Now(head)).step(), backbone)
     }
 }
 

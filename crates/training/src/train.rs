@@ -192,7 +192,10 @@ impl Trainer {
             }
         }
         window.pause(&mut self.state.seconds);
-        self.finish(loader.skipped())
+        let skipped = loader.skipped().to_vec();
+        // Its threads stop before the report is written.
+        drop(loader);
+        self.finish(skipped)
     }
 
     /// One optimizer step.
