@@ -1,0 +1,194 @@
+//! Depthwise convolutions whose filter is as large as the map: one output for each image and channel.
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use crate::{
+    conv::{Conv, Gradients, Wanted},
+    dense::{Finish, Sink},
+    depthwise::{images_of_task, padded, pitch, store, sum_of_tasks},
+    map::{Dims, Input},
+    simd::{self, fma},
+    transform::{Prepared, Spread, Sums},
+};
+
+/// Pixels that are transformed at a time.
+const PIXELS: usize = 8;
+
+/// Whether a convolution on maps of size `dims` is of the kind done here.
+pub(crate) fn applies(conv: &Conv, dims: Dims) -> bool {
+    conv.groups == conv.inputs
+        && conv.groups == conv.outputs
+        && conv.padding == 0
+        && conv.kernel == [dims.height, dims.width]
+}
+
+/// As [`crate::depthwise::convolve`], but for maps to add.
+pub(crate) fn convolve(
+    x: &[f32],
+    dims: Dims,
+    prepared: &Prepared,
+    weight: &[f32],
+    finish: &Finish<'_>,
+    y: &mut [f32],
+) -> Vec<Option<Spread>> {
+    let (weights, bias) = (packed(weight, dims), padded(finish.bias.unwrap_or_default(), dims.channels));
+    let images = images_of_task(dims.batch);
+    x.par_chunks((images * dims.image()).max(1))
+        .zip(y.par_chunks_mut((images * dims.channels).max(1)))
+        .map(|(x, y)| {
+            let mut spread = finish.start();
+            let (weights, bias) = (&weights, &bias);
+            simd::dispatch(Forward { dims, x, prepared, weights, bias, y, spread: spread.as_mut() });
+            spread
+        })
+        .collect()
+}
+
+/// As [`crate::conv::backward`], but for the bias.
+pub(crate) fn backward(
+    conv: &Conv,
+    input: Input<'_>,
+    weight: &[f32],
+    g: &[f32],
+    wanted: Wanted,
+) -> Gradients {
+    let dims = input.dims;
+    let (prepared, weights) = (Prepared::new(&input.transform, dims.channels), packed(weight, dims));
+    let images = images_of_task(dims.batch);
+    let mut gx = vec![0.0; dims.elements()];
+    let (sums, parts): (Vec<Sums>, Vec<Vec<f32>>) = gx
+        .par_chunks_mut((images * dims.image()).max(1))
+        .zip(input.x.par_chunks((images * dims.image()).max(1)))
+        .zip(g.par_chunks((images * dims.channels).max(1)))
+        .map(|((gx, x), g)| {
+            let mut sums = Sums::new(dims.channels);
+            let part = simd::dispatch(Backward {
+                dims,
+                x,
+                prepared: &prepared,
+                weights: &weights,
+                g,
+                gx,
+                sums: &mut sums,
+            });
+            (sums, part)
+        })
+        .unzip();
+    let mut gradients = Gradients::default();
+    if wanted.weight {
+        let packed = sum_of_tasks(&parts, weights.len());
+        gradients.weight = unpacked(&packed, dims, conv.weights());
+    }
+    if wanted.input {
+        let sums = sums.iter().fold(Sums::new(dims.channels), Sums::merge);
+        prepared.finish(input.x, &mut gx, &sums);
+        gradients.transform = prepared.gradients(&sums);
+        gradients.x = gx;
+    }
+    gradients
+}
+
+/// From `[channels, pixels]` to `[pixels, pitch]`.
+fn packed(weight: &[f32], dims: Dims) -> Vec<f32> {
+    let (pixels, pitch) = (dims.height * dims.width, pitch(dims.channels));
+    let mut packed = vec![0.0; pixels * pitch];
+    for (pixel, packed) in packed.chunks_exact_mut(pitch.max(1)).enumerate() {
+        (0..dims.channels).for_each(|channel| packed[channel] = weight[channel * pixels + pixel]);
+    }
+    packed
+}
+
+/// From `[pixels, pitch]` to `[channels, pixels]`, of `length` numbers.
+fn unpacked(packed: &[f32], dims: Dims, length: usize) -> Vec<f32> {
+    let pixels = dims.height * dims.width;
+    let mut weight = vec![0.0; length];
+    for (pixel, packed) in packed.chunks_exact(pitch(dims.channels).max(1)).enumerate() {
+        (0..dims.channels).for_each(|channel| weight[channel * pixels + pixel] = packed[channel]);
+    }
+    weight
+}
+
+struct Forward<'a> {
+    dims: Dims,
+    x: &'a [f32],
+    prepared: &'a Prepared,
+    weights: &'a [f32],
+    bias: &'a [f32],
+    y: &'a mut [f32],
+    spread: Option<&'a mut Spread>,
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { dims, x, prepared, weights, bias, y, spread } = self;
+        let (channels, pitch) = (dims.channels, pitch(dims.channels));
+        let vectors = pitch / S::F32_LANES;
+        let (mut z, mut sums) = (vec![0.0; PIXELS * pitch], vec![0.0; pitch]);
+        for (x, y) in x.chunks_exact(dims.image()).zip(y.chunks_exact_mut(channels)) {
+            sums.copy_from_slice(bias);
+            for (x, weights) in x.chunks(PIXELS * channels).zip(weights.chunks(PIXELS * pitch)) {
+                prepared.apply(simd, x, &mut z, pitch);
+                let sums = S::as_mut_simd_f32s(&mut sums).0;
+                let (z, weights) = (S::as_simd_f32s(&z).0, S::as_simd_f32s(weights).0);
+                for (vector, sum) in sums.iter_mut().enumerate() {
+                    let mut part = simd.splat_f32s(0.0);
+                    for at in (vector..weights.len()).step_by(vectors) {
+                        part = fma(simd, z[at], weights[at], part);
+                    }
+                    *sum = simd.add_f32s(*sum, part);
+                }
+            }
+            y.copy_from_slice(&sums[..channels]);
+        }
+        if let Some(spread) = spread {
+            spread.add(simd, y);
+        }
+    }
+}
+
+/// Gives the gradient of the weight, packed.
+struct Backward<'a> {
+    dims: Dims,
+    x: &'a [f32],
+    prepared: &'a Prepared,
+    weights: &'a [f32],
+    g: &'a [f32],
+    gx: &'a mut [f32],
+    sums: &'a mut Sums,
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
+        let Self { dims, x, prepared, weights, g, gx, sums } = self;
+        let (channels, pitch) = (dims.channels, pitch(dims.channels));
+        let vectors = pitch / S::F32_LANES;
+        let mut z = vec![0.0; pitch];
+        let mut part = vec![0.0; weights.len()];
+        for ((x, gx), g) in
+            x.chunks_exact(dims.image()).zip(gx.chunks_exact_mut(dims.image())).zip(g.chunks_exact(channels))
+        {
+            let g = padded(g, channels);
+            let g = S::as_simd_f32s(&g).0;
+            let pixels = x.chunks_exact(channels).zip(gx.chunks_exact_mut(channels));
+            let weights = weights.chunks_exact(pitch).zip(part.chunks_exact_mut(pitch));
+            for ((x, gx), (weights, part)) in pixels.zip(weights) {
+                prepared.apply(simd, x, &mut z, pitch);
+                let (z, weights) = (S::as_simd_f32s(&z).0, S::as_simd_f32s(weights).0);
+                let part = S::as_mut_simd_f32s(part).0;
+                for vector in 0..channels.div_ceil(S::F32_LANES).min(vectors) {
+                    store(simd, gx, vector, simd.mul_f32s(g[vector], weights[vector]));
+                    part[vector] = fma(simd, g[vector], z[vector], part[vector]);
+                }
+            }
+            prepared.backward(simd, x, gx, sums);
+        }
+        part
+    }
+}

@@ -1,0 +1,35 @@
+//! Kernels for CPUs, on plain slices: convolutions with the batch normalisation and prelu before them, forward
+//! and backward, on channels-last maps.
+//!
+//! A network of convolutions, normalisations and prelus is a chain of two operators: [`conv::forward`], which
+//! transforms its input on the way in, and [`join`], which ends a branch. Each gives the moments of its output,
+//! which the next normalisation needs, while it is still in the cache. Only what is between the operators is
+//! in memory, and it is all that the backward pass needs.
+//!
+//! Results are the same whatever the number of threads, to the last bit; they differ in rounding between
+//! the instruction sets of [`simd::Isa`].
+
+pub mod conv;
+mod dense;
+mod depthwise;
+pub mod gemm;
+mod global;
+pub mod infer;
+pub mod linear;
+mod map;
+pub mod peak;
+pub mod profile;
+#[cfg(test)]
+mod reference;
+mod scratch;
+pub mod simd;
+mod transform;
+mod winograd;
+
+pub use map::{Dims, Input};
+pub use transform::{
+    Moments, Norm, Output, Transform, TransformGradients, join, moments, transform_backward,
+};
+
+#[cfg(test)]
+mod tests;

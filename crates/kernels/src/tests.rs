@@ -1,0 +1,154 @@
+//! Every operator against the reference.
+
+use std::sync::Mutex;
+
+use crate::{
+    conv::{self, Conv, Wanted},
+    simd::{self, Isa},
+    *,
+};
+
+/// The set of instructions is one for the process.
+static ISA: Mutex<()> = Mutex::new(());
+
+/// Calls `f` under each set that this processor has.
+pub(crate) fn on_each_isa(f: impl Fn(Isa)) {
+    let _held = ISA.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    for isa in Isa::ALL.into_iter().filter(|isa| *isa <= simd::detected()) {
+        simd::limit(isa);
+        f(isa);
+    }
+    simd::limit(Isa::Avx512);
+}
+
+/// Numbers uniform in −1 to 1 (a linear congruential generator: the tests need no better one).
+pub(crate) fn noise(length: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+/// Vectors for a transform of `channels` channels.
+pub(crate) struct Vectors([Vec<f32>; 5]);
+
+impl Vectors {
+    pub(crate) fn new(channels: usize) -> Self {
+        let mut vectors = [11, 12, 13, 14, 15].map(|seed| noise(channels, seed));
+        vectors[3].iter_mut().for_each(|variance| *variance = variance.abs() + 0.2);
+        Self(vectors)
+    }
+
+    pub(crate) fn transform(&self, norm: bool, slope: bool, of_batch: bool) -> Transform<'_> {
+        let Self([gamma, beta, mean, variance, slopes]) = self;
+        let norm = norm.then_some(Norm { gamma, beta, mean, variance, epsilon: 1e-5, of_batch });
+        Transform { norm, slope: slope.then_some(slopes) }
+    }
+}
+
+/// The largest difference beside the root mean square of what is expected.
+pub(crate) fn error(found: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    if expected.is_empty() {
+        return 0.0;
+    }
+    let square: f64 = expected.iter().map(|x| f64::from(*x).powi(2)).sum();
+    let scale = (square / expected.len() as f64).sqrt().max(1e-3);
+    let mut largest = 0.0f64;
+    for (found, expected) in found.iter().zip(expected) {
+        let difference = f64::from((found - expected).abs());
+        // f64::max would lose NaN.
+        largest = if difference.is_nan() || difference > largest { difference } else { largest };
+        if largest.is_nan() {
+            break;
+        }
+    }
+    largest / scale
+}
+
+/// Compares a convolution with the reference, forward and backward, on each instruction set.
+pub(crate) fn check_conv(conv: Conv, dims: Dims, tolerance: f64) {
+    let x = noise(dims.elements(), 1);
+    let (weight, bias) = (noise(conv.weights(), 2), noise(conv.outputs, 3));
+    let g = noise(conv.output(dims).elements(), 4);
+    let vectors = Vectors::new(conv.inputs);
+    for (norm, slope, of_batch) in [
+        (false, false, false),
+        (true, false, true),
+        (false, true, false),
+        (true, true, true),
+        (true, true, false),
+    ] {
+        let input = Input { x: &x, dims, transform: vectors.transform(norm, slope, of_batch) };
+        let wanted = Wanted { input: true, weight: true, bias: true };
+        let expected = reference::forward(&conv, input, &weight, Some(&bias), true);
+        let gradients = reference::backward(&conv, input, &weight, &g, wanted);
+        on_each_isa(|isa| {
+            let case = format!("{conv:?} on {dims:?}, norm {norm}, slope {slope}, {}", isa.name());
+            let close = |what: &str, found: &[f32], expected: &[f32]| {
+                let error = error(found, expected);
+                assert!(error <= tolerance, "{what} is {error:.1e} off: {case}");
+            };
+            let found = conv::forward(&conv, input, &weight, Some(&bias), true);
+            close("output", &found.y, &expected.y);
+            let (found, expected) = (found.moments.unwrap(), expected.moments.clone().unwrap());
+            close("mean", &found.mean, &expected.mean);
+            close("variance", &found.variance, &expected.variance);
+            let found = conv::backward(&conv, input, &weight, &g, wanted);
+            close("gradient of the weight", &found.weight, &gradients.weight);
+            close("gradient of the bias", &found.bias, &gradients.bias);
+            close("gradient of gamma", &found.transform.gamma, &gradients.transform.gamma);
+            close("gradient of beta", &found.transform.beta, &gradients.transform.beta);
+            close("gradient of the slopes", &found.transform.slope, &gradients.transform.slope);
+            close("gradient of the input", &found.x, &gradients.x);
+        });
+    }
+}
+
+fn dims([batch, height, width]: [usize; 3], channels: usize) -> Dims {
+    Dims { batch, height, width, channels }
+}
+
+#[test]
+fn dense_convolutions_are_those_of_the_reference() {
+    for (inputs, outputs, kernel, stride, padding, map) in [
+        (3, 8, [3, 3], 1, 1, [2, 7, 9]),
+        (3, 40, [3, 3], 2, 1, [1, 9, 8]),
+        (5, 33, [3, 3], 2, 1, [3, 8, 7]),
+        (16, 32, [1, 1], 1, 0, [2, 5, 6]),
+        (17, 9, [1, 1], 2, 0, [2, 5, 6]),
+        (4, 3, [5, 3], 3, 2, [1, 11, 10]),
+        (2, 2, [2, 2], 2, 0, [1, 5, 5]),
+        (6, 65, [3, 3], 1, 0, [1, 3, 3]),
+        (1, 1, [1, 1], 3, 1, [1, 1, 1]),
+    ] {
+        check_conv(Conv { inputs, outputs, kernel, stride, padding, groups: 1 }, dims(map, inputs), 2e-5);
+    }
+}
+
+#[test]
+fn convolutions_of_large_groups_are_those_of_the_reference() {
+    for (inputs, outputs, groups) in [(18, 12, 3), (10, 20, 2)] {
+        let conv = Conv { inputs, outputs, kernel: [3, 3], stride: 1, padding: 1, groups };
+        check_conv(conv, dims([2, 5, 6], inputs), 2e-5);
+    }
+}
+
+#[test]
+fn winograd_convolutions_are_those_of_the_reference() {
+    for (inputs, outputs, padding, map) in [
+        (16, 16, 1, [4, 8, 8]),
+        (20, 33, 1, [2, 13, 10]),
+        (64, 40, 1, [4, 7, 7]),
+        (17, 64, 0, [4, 10, 9]),
+        (32, 16, 2, [4, 6, 7]),
+        (16, 32, 1, [5, 14, 14]),
+        (16, 16, 1, [1, 16, 16]),
+    ] {
+        let conv = Conv { inputs, outputs, kernel: [3, 3], stride: 1, padding, groups: 1 };
+        assert!(winograd::applies(&conv, dims(map, inputs)));
+        check_conv(conv, dims(map, inputs), 5e-5);
+    }
+}
