@@ -2,7 +2,7 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Tensor, activation},
+    tensor::{Device, Tensor, activation},
 };
 use facegrad_settings::choice;
 
@@ -37,6 +37,9 @@ impl Activation {
     }
 }
 
+/// The slope of the leaky relu.
+const LEAK: f64 = 0.1;
+
 /// A non-linearity with its parameters.
 #[derive(Module, Debug)]
 pub struct Act {
@@ -52,6 +55,16 @@ impl Act {
         Self { alpha, kind }
     }
 
+    /// The slopes below zero, of shape `[channels]`, if that is all there is to the non-linearity.
+    pub(crate) fn slope(&self, channels: usize, device: &Device) -> Option<Tensor<1>> {
+        match (self.kind, &self.alpha) {
+            (Activation::PRelu, Some(alpha)) => Some(alpha.val()),
+            (Activation::Relu, _) => Some(Tensor::zeros([channels], device)),
+            (Activation::LeakyRelu, _) => Some(Tensor::full([channels], LEAK, device)),
+            _ => None,
+        }
+    }
+
     /// Applies the non-linearity to each element.
     ///
     /// # Shapes
@@ -63,7 +76,7 @@ impl Act {
             (Activation::PRelu, None) => unreachable!("Act::new gives prelu its slopes"),
             (Activation::Relu, _) => activation::relu(input),
             (Activation::Relu6, _) => activation::relu6(input),
-            (Activation::LeakyRelu, _) => activation::leaky_relu(input, 0.1),
+            (Activation::LeakyRelu, _) => activation::leaky_relu(input, LEAK),
             (Activation::Elu, _) => elu(input, 1.0),
             (Activation::Selu, _) => elu(input, 1.673_263_242_354_377_2) * 1.050_700_987_355_480_5,
             (Activation::Sigmoid, _) => activation::sigmoid(input),

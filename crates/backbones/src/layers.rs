@@ -1,6 +1,6 @@
 //! The layers that networks are made of, as modules.
 //!
-//! Every family runs through [`run`], so a faster way to compute a layer, or several in a row, goes in here
+//! Every family runs through [`run`], so a faster way to compute a layer, or several in a row, goes in there
 //! and serves all of them.
 
 use burn::{
@@ -11,6 +11,7 @@ use burn::{
 
 use crate::{
     activation::Act,
+    fused,
     initial::Weights,
     layout::{Conv, EmbeddingNorm, Projection, Step},
 };
@@ -31,8 +32,8 @@ pub enum Layer {
 /// The sum of two branches; an empty branch is the identity.
 #[derive(Module, Debug)]
 pub struct Residual {
-    body: Vec<Layer>,
-    shortcut: Vec<Layer>,
+    pub(crate) body: Vec<Layer>,
+    pub(crate) shortcut: Vec<Layer>,
 }
 
 /// Dropout, a linear layer on the flattened map, and the normalisation of the embedding.
@@ -77,17 +78,22 @@ fn norm(channels: usize, weights: &Weights) -> BatchNorm {
     BatchNormConfig::new(channels).with_epsilon(1e-5).with_momentum(0.1).init(weights.device())
 }
 
-/// Runs `layers` one after the other.
+/// Runs `layers`, on the kernels for CPUs where these take the map.
 ///
 /// # Shapes
 /// - map: `[batch, channels, height, width]`
 /// - output: the same axes, in the sizes of the last layer
 pub(crate) fn run(layers: &[Layer], map: Tensor<4>) -> Tensor<4> {
+    if facegrad_operators::supports(&map) { fused::run(layers, map) } else { composed(layers, map) }
+}
+
+/// Runs `layers` one after the other, each by the operations of Burn.
+pub(crate) fn composed(layers: &[Layer], map: Tensor<4>) -> Tensor<4> {
     layers.iter().fold(map, |map, layer| match layer {
         Layer::Conv(conv) => conv.forward(map),
         Layer::Norm(norm) => norm.forward(map),
         Layer::Act(act) => act.forward(map),
-        Layer::Residual(block) => run(&block.shortcut, map.clone()) + run(&block.body, map),
+        Layer::Residual(block) => composed(&block.shortcut, map.clone()) + composed(&block.body, map),
     })
 }
 

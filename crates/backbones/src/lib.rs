@@ -8,12 +8,14 @@
 //! this file. Cost, initial weights, forward pass, config and the table follow from the layout.
 
 mod activation;
+mod fused;
 mod initial;
 mod iresnet;
 mod layers;
 mod layout;
 mod mobilefacenet;
 mod nano;
+mod operations;
 mod sfnet;
 
 use burn::{
@@ -29,6 +31,7 @@ pub use crate::{
     layout::Cost,
     mobilefacenet::MobileFaceNetConfig,
     nano::NanoConfig,
+    operations::{Operation, Reading},
     sfnet::SfNetConfig,
 };
 use crate::{initial::Weights, layout::Layout};

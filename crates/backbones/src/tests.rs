@@ -170,6 +170,103 @@ impl ModuleVisitor for Gradients {
     }
 }
 
+/// A network's results in training and evaluation: the embeddings, the gradients of all parameters and the
+/// images, and the running statistics.
+fn results(text: &str, batch: usize, device: &Device, run: fn(&[Layer], Tensor<4>) -> Tensor<4>) -> Results {
+    let training = device.clone().autodiff();
+    let backbone = config(text).init([32, 32], 0, &training).unwrap();
+    let input = images([batch, 3, 32, 32], &training).require_grad();
+    let mut found = Results::new();
+    let forward =
+        |backbone: &Backbone, input: Tensor<4>| backbone.embed.forward(run(&backbone.layers, input));
+    for step in 0..2 {
+        let output = forward(&backbone, input.clone());
+        let weights = images([1, batch, 1, backbone.embedding_size()], &training).reshape(output.dims());
+        let gradients = (output.clone() * weights).sum().backward();
+        found.push((format!("{step}: embeddings"), values(output)));
+        found.push((format!("{step}: images"), values(input.grad(&gradients).unwrap())));
+        backbone.visit(&mut Named { gradients: Some(gradients), path: Vec::new(), found: &mut found });
+    }
+    let evaluated = backbone.valid();
+    let input = images([batch, 3, 32, 32], device);
+    found.push(("evaluated".into(), values(forward(&evaluated, input))));
+    evaluated.visit(&mut Named { gradients: None, path: Vec::new(), found: &mut found });
+    let frozen = backbone.freeze();
+    let input = images([batch, 3, 32, 32], &training).require_grad();
+    let output = forward(&frozen, input.clone());
+    let gradients = output.clone().sum().backward();
+    found.push(("frozen".into(), values(output)));
+    found.push(("frozen: images".into(), values(input.grad(&gradients).unwrap())));
+    found
+}
+
+/// Numbers by name.
+type Results = Vec<(String, Vec<f32>)>;
+
+/// Collects the gradients, or without these the running statistics.
+struct Named<'a> {
+    gradients: Option<burn::tensor::Gradients>,
+    path: Vec<String>,
+    found: &'a mut Results,
+}
+
+impl ModuleVisitor for Named<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let found = match &self.gradients {
+            Some(gradients) if param.is_require_grad() => param.val().grad(gradients),
+            Some(_) => None,
+            None => self.path.last().is_some_and(|name| name.starts_with("running")).then(|| param.val()),
+        };
+        if let Some(found) = found {
+            self.found.push((self.path.join("."), values(found)));
+        }
+    }
+}
+
+/// Of the largest number of each result, but at least of this: the gradient of what the next normalisation takes
+/// away again is 0 but for rounding.
+const SMALL: f32 = 0.05;
+
+/// The largest difference found was 1.2e-4.
+const ROUNDING: f32 = 3e-4;
+
+#[test]
+fn the_kernels_compute_what_the_layers_do_one_by_one() {
+    let device = |backend| facegrad_devices::choose(backend, None).unwrap().device;
+    let built_in = facegrad_devices::Backend::built_in();
+    for (text, batch) in [
+        ("kind = \"nano\"\nwidth = 0.25\nembedding = 16", 6),
+        ("kind = \"nano\"\nwidth = 0.25\nembedding = 16\nactivation = \"leaky_relu\"\nstem_stride = 1", 3),
+        ("kind = \"nano\"\nwidth = 0.25\nembedding = 16\nactivation = \"relu\"", 6),
+        ("kind = \"mobilefacenet_mbf\"\nembedding = 16", 6),
+        ("kind = \"sfnet10\"\nembedding = 16", 2),
+        ("kind = \"iresnet18\"\nembedding = 16\nactivation = \"elu\"", 6),
+    ] {
+        let expected = results(text, batch, &device(facegrad_devices::Backend::Flex), layers::composed);
+        for backend in built_in.iter().copied().filter(|b| *b != facegrad_devices::Backend::Wgpu) {
+            let found = results(text, batch, &device(backend), layers::run);
+            assert_eq!(found.len(), expected.len());
+            for ((name, found), (expected_name, expected)) in found.iter().zip(&expected) {
+                assert_eq!(name, expected_name);
+                let largest = expected.iter().fold(SMALL, |most, x| most.max(x.abs()));
+                let far = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+                // Written so that NaN fails.
+                let close = far.clone().all(|far| far <= ROUNDING * largest);
+                let far = far.fold(0.0, f32::max);
+                assert!(close, "{text:?} on {backend}, {name}: off by {far:e} of {largest:e}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_scale_of_the_embedding_stays_held_through_a_round_trip_to_evaluation() {
     let device = Device::flex().autodiff();

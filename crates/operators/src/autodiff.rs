@@ -1,0 +1,178 @@
+//! The gradients of the operations, once for every backend in the processor's memory.
+
+use burn::{
+    backend::{
+        Autodiff, Backend, TensorMetadata,
+        autodiff::{
+            NodeId,
+            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+            grads::Gradients,
+            ops::{Backward, NodeGuard, Ops, OpsKind},
+        },
+        tensor::FloatTensor,
+    },
+    tensor::Shape,
+};
+use facegrad_kernels::conv::{Conv, Wanted};
+
+use crate::{
+    extension::{Operand, OperandNorm, Operators, Optional, Other, Pair},
+    host::{self, Host},
+};
+
+/// A tensor of Burn's graph, whatever its strategy for checkpoints.
+type Tracked<B> = FloatTensor<Autodiff<B>>;
+
+/// Burn's graph wants as many parents of every operation of a kind; this one stands for an absent one.
+fn nobody<B: Backend>(like: &Tracked<B>) -> Tracked<B> {
+    <Tracked<B>>::new(B::float_zeros(Shape::new([1]), &like.device(), like.dtype().into()))
+}
+
+impl<B: Host, C: CheckpointStrategy> Optional<Autodiff<B, C>> {
+    fn into_parts(self, nobody: &Tracked<B>) -> (Optional<B>, NodeGuard) {
+        match self {
+            Self::Given(tensor) => {
+                let (tensor, node) = tensor.into_parts();
+                (Optional::Given(tensor), node)
+            }
+            Self::Absent => (Optional::Absent, nobody.node()),
+        }
+    }
+}
+
+impl<B: Host, C: CheckpointStrategy> Operand<Autodiff<B, C>> {
+    /// What is computed with, contiguous, and the parents: the elements, γ, β and the slopes.
+    fn into_parts(self, nobody: &Tracked<B>) -> (Operand<B>, [NodeGuard; 4]) {
+        let (x, x_node) = self.x.into_parts();
+        let (norm, gamma_node, beta_node) = match self.norm {
+            OperandNorm::Given { gamma, beta, mean, variance, epsilon, of_batch } => {
+                let ((gamma, gamma_node), (beta, beta_node)) = (gamma.into_parts(), beta.into_parts());
+                let (mean, variance) = (mean.into_primitive(), variance.into_primitive());
+                let norm = OperandNorm::Given { gamma, beta, mean, variance, epsilon, of_batch };
+                (norm, gamma_node, beta_node)
+            }
+            OperandNorm::Absent => (OperandNorm::Absent, nobody.node(), nobody.node()),
+        };
+        let (slope, slope_node) = self.slope.into_parts(nobody);
+        // Here, so that the backward pass does not copy once more.
+        (Operand { x, norm, slope }.contiguous(), [x_node, gamma_node, beta_node, slope_node])
+    }
+}
+
+fn untracked<B: Backend, C: CheckpointStrategy>(pair: Pair<B>) -> Pair<Autodiff<B, C>> {
+    Pair { mean: <Tracked<B>>::new(pair.mean), variance: <Tracked<B>>::new(pair.variance) }
+}
+
+fn register<B: Backend>(
+    parents: impl IntoIterator<Item = Option<NodeId>>,
+    found: impl IntoIterator<Item = Option<FloatTensor<B>>>,
+    gradients: &mut Gradients,
+) {
+    for (parent, gradient) in parents.into_iter().zip(found) {
+        if let (Some(parent), Some(gradient)) = (parent, gradient) {
+            gradients.register::<B>(parent, gradient);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ConvBackward;
+
+impl<B: Host> Backward<B, 6> for ConvBackward {
+    type State = (Operand<B>, FloatTensor<B>, Conv);
+
+    fn backward(self, ops: Ops<Self::State, 6>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let g = gradients.consume::<B>(&ops.node);
+        let (input, weight, conv) = ops.state;
+        let parents = ops.parents.map(|parent| parent.map(|parent| parent.id));
+        let [x, gamma, beta, slope, weight_tracked, bias] = parents.map(|parent| parent.is_some());
+        let wanted = Wanted { input: x || gamma || beta || slope, weight: weight_tracked, bias };
+        let (operand, rest) = host::conv_backward::<B>(&conv, &input, weight, g, wanted);
+        register::<B>(parents, operand.into_iter().chain(rest), gradients);
+    }
+}
+
+#[derive(Debug)]
+struct JoinBackward;
+
+impl<B: Host> Backward<B, 8> for JoinBackward {
+    type State = (Operand<B>, Option<Operand<B>>);
+
+    fn backward(self, ops: Ops<Self::State, 8>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let g = gradients.consume::<B>(&ops.node);
+        let (input, other) = ops.state;
+        let parents = ops.parents.map(|parent| parent.map(|parent| parent.id));
+        let wanted = |parents: &[Option<NodeId>]| parents.iter().any(Option::is_some);
+        let (first, second) = parents.split_at(4);
+        // The last to use `g` may have its memory.
+        let (first, second) = match (wanted(first), other.filter(|_| wanted(second))) {
+            (true, Some(other)) => {
+                (host::transform_backward::<B>(&input, g.clone()), host::transform_backward::<B>(&other, g))
+            }
+            (true, None) => (host::transform_backward::<B>(&input, g), Default::default()),
+            (false, Some(other)) => (Default::default(), host::transform_backward::<B>(&other, g)),
+            (false, None) => return,
+        };
+        register::<B>(parents, first.into_iter().chain(second), gradients);
+    }
+}
+
+impl<B: Host, C: CheckpointStrategy> Operators for Autodiff<B, C> {
+    fn conv(
+        input: Operand<Self>,
+        weight: FloatTensor<Self>,
+        bias: Optional<Self>,
+        conv: Conv,
+        moments: bool,
+    ) -> (FloatTensor<Self>, Option<Pair<Self>>) {
+        let nobody = nobody::<B>(&input.x);
+        let (input, [x, gamma, beta, slope]) = input.into_parts(&nobody);
+        let (weight, weight_node) = weight.into_parts();
+        let (bias, bias_node) = bias.into_parts(&nobody);
+        let parents = [x, gamma, beta, slope, weight_node, bias_node];
+        let run = |input, weight| B::conv(input, weight, bias, conv, moments);
+        match Backward::<B, 6>::prepare::<C>(ConvBackward, parents).compute_bound().stateful() {
+            OpsKind::Tracked(step) => {
+                let (y, moments) = run(input.clone(), weight.clone());
+                (step.finish((input, weight, conv), y), moments.map(untracked))
+            }
+            OpsKind::UnTracked(step) => {
+                let (y, moments) = run(input, weight);
+                (step.finish(y), moments.map(untracked))
+            }
+        }
+    }
+
+    fn join(
+        input: Operand<Self>,
+        other: Other<Self>,
+        moments: bool,
+    ) -> (FloatTensor<Self>, Option<Pair<Self>>) {
+        let nobody = nobody::<B>(&input.x);
+        let (input, [x, gamma, beta, slope]) = input.into_parts(&nobody);
+        let (other, [x2, gamma2, beta2, slope2]) = match other {
+            Other::Given(other) => {
+                let (other, nodes) = other.into_parts(&nobody);
+                (Some(other), nodes)
+            }
+            Other::Absent => (None, [(); 4].map(|()| nobody.node())),
+        };
+        let parents = [x, gamma, beta, slope, x2, gamma2, beta2, slope2];
+        let run =
+            |input, other: Option<_>| B::join(input, other.map_or(Other::Absent, Other::Given), moments);
+        match Backward::<B, 8>::prepare::<C>(JoinBackward, parents).compute_bound().stateful() {
+            OpsKind::Tracked(step) => {
+                let (y, moments) = run(input.clone(), other.clone());
+                (step.finish((input, other), y), moments.map(untracked))
+            }
+            OpsKind::UnTracked(step) => {
+                let (y, moments) = run(input, other);
+                (step.finish(y), moments.map(untracked))
+            }
+        }
+    }
+
+    fn moments(x: FloatTensor<Self>) -> Pair<Self> {
+        untracked(B::moments(x.into_primitive()))
+    }
+}
