@@ -7,8 +7,8 @@ use std::fs;
 use serde_json::Value;
 use support::Place;
 
-const VERBS: [&[&str]; 6] =
-    [&["train"], &["eval"], &["data", "synth"], &["explain"], &["devices"], &["completions"]];
+const VERBS: [&[&str]; 7] =
+    [&["train"], &["eval"], &["data", "synth"], &["bench"], &["explain"], &["devices"], &["completions"]];
 
 #[test]
 fn every_verb_has_help_with_an_example_that_names_it() {

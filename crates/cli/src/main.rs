@@ -1,5 +1,6 @@
 //! The `facegrad` program: arguments, printing, exit codes. It knows nothing of tensors.
 
+mod bench;
 mod data;
 mod devices;
 mod eval;
@@ -34,6 +35,9 @@ enum Command {
     /// Make and check data.
     #[command(subcommand)]
     Data(data::Command),
+    /// Measure how fast this machine trains, embeds and loads, and where the time goes.
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Tell what a config section, head or backbone is: keys, defaults, ranges, formula, source.
     Explain(explain::Args),
     /// List backends and graphics adapters, and which would be used.
@@ -101,6 +105,7 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Data(command) => data::run(command),
+        Command::Bench(command) => bench::run(command),
         Command::Explain(args) => explain::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Completions { shell } => {

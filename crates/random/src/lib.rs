@@ -33,6 +33,8 @@ pub enum Purpose {
     Network = 8,
     /// Resampling for confidence intervals.
     Bootstrap = 9,
+    /// Images and numbers to measure speed on.
+    Benchmark = 10,
 }
 
 /// A stream of random numbers.

@@ -19,6 +19,7 @@ mod recognizer;
 mod report;
 mod run_folder;
 mod schedule;
+mod step;
 mod train;
 mod window;
 
@@ -35,4 +36,5 @@ pub use optimizer::OptimizerConfig;
 pub use recognizer::{Recognizer, to_input};
 pub use run_folder::SavedRun;
 pub use schedule::ScheduleConfig;
+pub use step::{Learner, StepError, Stepped};
 pub use train::Trainer;

@@ -13,6 +13,7 @@ use crate::{
     checkpoint::{self, CheckpointError},
     files,
     recognizer::{from_safetensors, safetensors_metadata, to_input, to_safetensors},
+    step::Phase,
 };
 
 /// The file of a checkpoint that holds the embedding network.
@@ -105,6 +106,15 @@ pub(crate) fn to_bytes(backbone: &Backbone, card: &ModelCard) -> Result<Vec<u8>,
 }
 
 impl EmbeddingModel {
+    /// The network of `card` with its initial weights.
+    ///
+    /// # Errors
+    /// If the images are too small for it.
+    pub fn untrained(card: ModelCard, seed: u64, device: &Device) -> Result<Self, BackboneError> {
+        let backbone = card.backbone.init(card.preprocessing.size, seed, device)?;
+        Ok(Self { backbone, card, sha256: None, device: device.clone() })
+    }
+
     /// The network as it is in training, ready to embed.
     pub fn from_backbone(backbone: &Backbone, card: ModelCard, device: &Device) -> Self {
         Self { backbone: backbone.valid(), card, sha256: None, device: device.clone() }
@@ -153,6 +163,19 @@ impl EmbeddingModel {
     /// - output: `[images, embedding]`, not normalised
     pub fn embed(&self, pixels: &[u8]) -> Tensor<2> {
         self.backbone.forward(to_input(pixels, self.card.preprocessing.size, &self.device))
+    }
+
+    /// The numbers of [`embed`](Self::embed), read back from the device.
+    ///
+    /// # Errors
+    /// What the backend says when it fails.
+    pub fn embed_and_read(&self, pixels: &[u8]) -> Result<Vec<f32>, String> {
+        let input = Phase::begin("input", &self.device);
+        let images = to_input(pixels, self.card.preprocessing.size, &self.device);
+        drop(input);
+        let _forward = Phase::begin("forward", &self.device);
+        let embeddings = self.backbone.forward(images);
+        embeddings.into_data().try_to_vec::<f32>().map_err(|error| format!("{error:?}"))
     }
 
     /// Length of an embedding.

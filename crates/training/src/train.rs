@@ -7,15 +7,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use burn::{
-    optim::{GradientsParams, ModuleOptimizer},
-    tensor::{Int, Tensor, TensorData},
-};
 use facegrad_backbones::Cost;
 use facegrad_devices::Chosen;
 use facegrad_faces::{Batch, FaceError, Loader, Opened, Plan, loader::LoaderError};
 use facegrad_losses::Progress;
-use facegrad_random::{Purpose, Stream};
 use serde_json::json;
 
 use crate::{
@@ -29,9 +24,10 @@ use crate::{
     log::{Log, StepLine},
     model::{self, EmbeddingModel, MODEL, ModelCard, Preprocessing},
     optimizer,
-    recognizer::{Recognizer, from_safetensors, to_input, to_safetensors, with_stable_ids},
+    recognizer::{from_safetensors, to_safetensors},
     report,
     run_folder::{CONFIG, HEAD, OPTIMIZER, STATE, SavedRun, State, lock, new_folder, unwritable},
+    step::{Learner, StepError},
     window::Window,
 };
 
@@ -44,8 +40,7 @@ pub struct Trainer {
     _lock: File,
     data: Opened,
     evaluations: Vec<EvaluationSet>,
-    model: Recognizer,
-    optimizer: ModuleOptimizer,
+    learner: Learner,
     state: State,
     /// The newest measurement of each evaluation.
     measured: Vec<Measured>,
@@ -84,11 +79,12 @@ impl Trainer {
             false => Err(TrainError::OtherData { run: folder, theirs: data_then, ours: data_now.into() }),
         })?;
         let unusable = |file: &str, reason| TrainError::Unusable { path: loaded.path.join(file), reason };
-        this.model.backbone = from_safetensors(this.model.backbone, loaded.file(MODEL)?)
+        let Learner { model, optimizer, .. } = &mut this.learner;
+        model.backbone = from_safetensors(model.backbone.clone(), loaded.file(MODEL)?)
             .map_err(|reason| unusable(MODEL, reason))?;
-        this.model.head =
-            from_safetensors(this.model.head, loaded.file(HEAD)?).map_err(|reason| unusable(HEAD, reason))?;
-        this.optimizer = optimizer::load(this.optimizer, loaded.file(OPTIMIZER)?)
+        let head = from_safetensors(model.head.clone(), loaded.file(HEAD)?);
+        model.head = head.map_err(|reason| unusable(HEAD, reason))?;
+        *optimizer = optimizer::load(optimizer.clone(), loaded.file(OPTIMIZER)?)
             .map_err(|reason| unusable(OPTIMIZER, reason))?;
         this.saved = Some(loaded.step);
         // A kill between the best checkpoint and its pointer leaves the pointer behind.
@@ -115,13 +111,8 @@ impl Trainer {
             return Err(LoaderError::TooFewImages { images: data.source.len(), batch: plan.batch }.into());
         }
         let total = experiment.total_steps(steps_per_epoch);
-        let device = chosen.device.clone().autodiff();
-        let (seed, identities) = (experiment.run.seed, data.source.identities().len());
-        let backbone = experiment.backbone.init(experiment.data.size, seed, &device)?;
-        let head = experiment.head.init(identities, backbone.embedding_size(), seed, &device)?;
-        let model = with_stable_ids(Recognizer { backbone, head });
+        let learner = Learner::new(&experiment, data.source.identities().len(), &chosen.device)?;
         let evaluations = experiment.evaluation.iter().map(EvaluationSet::open).collect::<Result<_, _>>()?;
-        let optimizer = experiment.optimizer.init();
         let (folder, lock) = folder(&state.data_sha256)?;
         let log = Log::open(&folder, state.step).map_err(|source| unwritable(&folder, source))?;
         Ok(Self {
@@ -131,8 +122,7 @@ impl Trainer {
             _lock: lock,
             data,
             evaluations,
-            model,
-            optimizer,
+            learner,
             state,
             measured: Vec::new(),
             saved: None,
@@ -200,80 +190,47 @@ impl Trainer {
 
     /// One optimizer step.
     fn step(&mut self, batch: &Batch) -> Result<StepLine, TrainError> {
-        let device = self.chosen.device.clone().autodiff();
-        let (step, total) = (self.state.step, self.total);
-        // Dropout draws from the device's generator: seeded by the step, it needs no saved state.
-        device.seed(Stream::new(self.experiment.run.seed, Purpose::Network, 0, step as u64).bits64());
-        let images = to_input(&batch.pixels, self.experiment.data.size, &device);
-        let labels: Vec<i32> = batch.labels.iter().map(|label| *label as i32).collect();
-        let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [batch.labels.len()]), &device);
-
-        let embeddings = self.model.backbone.forward(images);
-        let output = self.model.head.forward(embeddings, labels.clone(), Progress { step, total });
-        let loss = self.experiment.criterion.loss(output.logits, labels);
-        let mut grads = GradientsParams::from_grads(loss.backward(), &self.model);
-
-        // One read from the device a step: everything that is logged or checked.
-        let squared_norm = optimizer::squared_norm(&self.model, &grads);
-        let squared_norm = squared_norm.unwrap_or_else(|| Tensor::zeros([1], &self.chosen.device));
-        let telemetry = output.telemetry;
-        let scalars =
-            Tensor::cat(vec![loss.inner(), squared_norm, telemetry.target_cosine, telemetry.feature_norm], 0);
-        let scalars = scalars.into_data().try_to_vec::<f32>().map_err(|error| TrainError::Unusable {
-            path: self.chosen.description.clone().into(),
-            reason: format!("the backend could not compute step {}: {error:?}", step + 1),
+        let progress = Progress { step: self.state.step, total: self.total };
+        let stepped = self.learner.step(&self.experiment, progress, &batch.pixels, &batch.labels);
+        let stepped = stepped.map_err(|error| match error {
+            StepError::NotFinite { what, value } => self.not_finite(batch, what, value),
+            StepError::Backend(reason) => TrainError::Unusable {
+                path: self.chosen.description.clone().into(),
+                reason: format!("the backend could not compute step {}: {reason}", self.state.step + 1),
+            },
         })?;
-        let [loss, squared_norm, target_cosine, feature_norm] =
-            [0, 1, 2, 3].map(|i| scalars.get(i).copied().map_or(f64::NAN, f64::from));
-        let gradient_norm = squared_norm.sqrt();
-        self.require_finite(batch, "loss", loss)?;
-        self.require_finite(batch, "gradient norm", gradient_norm)?;
-
-        if let Some(limit) = self.experiment.optimizer.clip_norm()
-            && gradient_norm > limit
-        {
-            optimizer::scale(&self.model, &mut grads, limit / gradient_norm);
-        }
-        let (rates, learning_rate) =
-            self.experiment.optimizer.learning_rate(self.experiment.schedule.factor(step, total));
-        self.model = self.optimizer.step(rates, self.model.clone(), grads);
         self.state.step += 1;
-        self.state.first_loss.get_or_insert(loss);
+        self.state.first_loss.get_or_insert(stepped.loss);
         Ok(StepLine {
             step: self.state.step,
             epoch: self.state.step as f64 / self.steps_per_epoch as f64,
-            loss,
-            learning_rate,
-            gradient_norm,
-            target_cosine,
-            feature_norm,
-            margin: telemetry.margin,
-            scale: telemetry.scale,
+            loss: stepped.loss,
+            learning_rate: stepped.learning_rate,
+            gradient_norm: stepped.gradient_norm,
+            target_cosine: stepped.target_cosine,
+            feature_norm: stepped.feature_norm,
+            margin: stepped.margin,
+            scale: stepped.scale,
             images_per_second: 0.0,
             waited: 0.0,
         })
     }
 
-    /// Stops a run that diverged, naming the step and the images, before the weights are touched.
-    fn require_finite(&mut self, batch: &Batch, what: &'static str, value: f64) -> Result<(), TrainError> {
-        if value.is_finite() {
-            return Ok(());
-        }
+    /// The end of a run that diverged, before the weights were touched: names the step and the images.
+    fn not_finite(&mut self, batch: &Batch, what: &'static str, value: f64) -> TrainError {
         let step = self.state.step + 1;
         let names: Vec<_> = batch.indices.iter().map(|i| self.data.source.name(*i)).collect();
-        self.logged(|log| {
-            log.event(
-                "not_finite",
-                json!({ "step": step, "what": what, "value": value.to_string(), "images": names }),
-            )
-        })?;
+        let event = json!({ "step": step, "what": what, "value": value.to_string(), "images": names });
+        if let Err(error) = self.logged(|log| log.event("not_finite", event)) {
+            return error;
+        }
         let kept = checkpoint::kept(&self.folder);
         let shown = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
         let images = match names.len() {
             0..=3 => shown,
             n => format!("{shown} and {} more, listed in {}", n - 3, self.folder.join("log.jsonl").display()),
         };
-        Err(TrainError::NotFinite { step, what, value, kept, images })
+        TrainError::NotFinite { step, what, value, kept, images }
     }
 
     /// Whether what happens `every` so often is due after this step; everything is after the last one.
@@ -290,7 +247,8 @@ impl Trainer {
     /// it leaves no record; a resumed run makes up for it.
     fn evaluate(&mut self, stop: &AtomicBool, show: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
         let step = self.state.step;
-        let model = EmbeddingModel::from_backbone(&self.model.backbone, self.card(), &self.chosen.device);
+        let model =
+            EmbeddingModel::from_backbone(&self.learner.model.backbone, self.card(), &self.chosen.device);
         let mut all = Vec::new();
         for set in &self.evaluations {
             let mut progress = |done| {
@@ -350,12 +308,16 @@ impl Trainer {
         }
         let unusable =
             |file: &str, reason: String| TrainError::Unusable { path: self.folder.join(file), reason };
-        let optimizer = self.optimizer.to_record().into_bytes();
+        let optimizer = self.learner.optimizer.to_record().into_bytes();
         let optimizer = optimizer.map_err(|e| unusable(OPTIMIZER, format!("{e:?}")))?;
         let state = serde_json::to_vec_pretty(&self.state).map_err(|e| unusable(STATE, e.to_string()))?;
         let parts = [
-            (MODEL, model::to_bytes(&self.model.backbone, &self.card()).map_err(|e| unusable(MODEL, e))?),
-            (HEAD, to_safetensors(&self.model.head, "head").map_err(|e| unusable(HEAD, e))?),
+            (
+                MODEL,
+                model::to_bytes(&self.learner.model.backbone, &self.card())
+                    .map_err(|e| unusable(MODEL, e))?,
+            ),
+            (HEAD, to_safetensors(&self.learner.model.head, "head").map_err(|e| unusable(HEAD, e))?),
             (OPTIMIZER, optimizer.to_vec()),
             (STATE, state),
         ];
@@ -393,7 +355,8 @@ impl Trainer {
     fn write_report(&mut self, skipped: &[FaceError]) -> Result<(), TrainError> {
         if self.measured.is_empty() {
             // A run resumed at its end has nothing of its own to show yet.
-            let model = EmbeddingModel::from_backbone(&self.model.backbone, self.card(), &self.chosen.device);
+            let model =
+                EmbeddingModel::from_backbone(&self.learner.model.backbone, self.card(), &self.chosen.device);
             for set in &self.evaluations {
                 let batch = self.experiment.run.batch;
                 self.measured.push(set.measure(&model, batch, &self.chosen.description, &mut |_| true)?);

@@ -1,0 +1,286 @@
+//! `facegrad bench`: how fast this machine trains, embeds and loads, and where the time goes.
+
+mod loader;
+mod network;
+mod operators;
+mod output;
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use facegrad_backbones::BackboneConfig;
+use facegrad_kernels::simd::{self, Isa};
+use facegrad_random::{Purpose, Stream};
+
+use crate::{DeviceArgs, failure::Failure};
+
+#[derive(clap::Subcommand)]
+#[command(
+    after_help = "Examples: facegrad bench train --backbone iresnet18 --batch 16 --profile\n          facegrad bench infer --backbone mobilefacenet --batch 32 --threads 2 --json\n          facegrad bench loader --images my-faces --backbone nano\n          facegrad bench ops --backbone iresnet18 --batch 16"
+)]
+pub enum Command {
+    /// Steps of training on images in memory: forward, ArcFace, backward, optimizer.
+    Train(Train),
+    /// Embeddings of images in memory, as an evaluation computes them.
+    Infer(Infer),
+    /// Images decoded, augmented and put into batches; with --backbone also what training loses by it.
+    Loader(Loader),
+    /// Each operator of a backbone alone, forward and backward, beside what the machine could do.
+    Ops(Ops),
+}
+
+/// What every task takes.
+#[derive(clap::Args)]
+struct Common {
+    /// Images in a batch.
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+    /// Height and width of the images in pixels, such as 112 or 112x96.
+    #[arg(long, default_value = "112")]
+    size: String,
+    /// Threads that compute; without it as many as the processor has.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Instructions for facegrad's own kernels: avx512, avx2, portable; without it the best there are.
+    #[arg(long)]
+    isa: Option<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How long a task is measured.
+#[derive(clap::Args)]
+struct Length {
+    /// Measure for so many seconds after the warm-up, but at least three steps.
+    #[arg(long, default_value_t = 10.0, conflicts_with = "steps")]
+    seconds: f64,
+    /// Measure so many steps.
+    #[arg(long)]
+    steps: Option<usize>,
+}
+
+#[derive(clap::Args)]
+pub struct Train {
+    /// The network, such as iresnet18; `facegrad explain backbone` lists them.
+    #[arg(long, value_name = "KIND")]
+    backbone: String,
+    /// Identities of the ArcFace head.
+    #[arg(long, default_value_t = 1000)]
+    classes: usize,
+    /// Also tell where the time of one more step goes.
+    #[arg(long)]
+    profile: bool,
+    #[command(flatten)]
+    length: Length,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(clap::Args)]
+pub struct Infer {
+    /// The network, such as iresnet18; `facegrad explain backbone` lists them.
+    #[arg(long, value_name = "KIND")]
+    backbone: String,
+    /// Also tell where the time of one more batch goes.
+    #[arg(long)]
+    profile: bool,
+    #[command(flatten)]
+    length: Length,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(clap::Args)]
+pub struct Loader {
+    /// A folder of images, one folder an identity; without it synthetic faces, written as JPEGs first.
+    #[arg(long, value_name = "FOLDER")]
+    images: Option<PathBuf>,
+    /// Also train this network from the loader and from memory in turns.
+    #[arg(long, value_name = "KIND")]
+    backbone: Option<String>,
+    /// Seconds of each measurement, after the warm-up.
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(clap::Args)]
+pub struct Ops {
+    /// The network, such as iresnet18; `facegrad explain backbone` lists them.
+    #[arg(long, value_name = "KIND")]
+    backbone: String,
+    /// Seconds for each operator.
+    #[arg(long, default_value_t = 0.3)]
+    seconds: f64,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Train(args) => network::train(args),
+        Command::Infer(args) => network::infer(args),
+        Command::Loader(args) => loader::run(args),
+        Command::Ops(args) => operators::run(args),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Common {
+    /// Checks the batch and the size, which is returned, and sets threads and instructions for the process.
+    fn apply(&self) -> Result<[usize; 2], Failure> {
+        if self.batch == 0 {
+            return Err(Failure::input("--batch must be at least 1"));
+        }
+        let size = size(&self.size)?;
+        if let Some(word) = &self.isa {
+            let isa = Isa::ALL.into_iter().find(|isa| word_of(*isa) == word);
+            let words = || Isa::ALL.iter().rev().map(|isa| word_of(*isa)).collect::<Vec<_>>().join(", ");
+            let isa =
+                isa.ok_or_else(|| Failure::input(format!("--isa is {word}, not one of {}", words())))?;
+            if isa > simd::detected() {
+                let best = simd::detected().name();
+                return Err(Failure::input(format!(
+                    "this processor has no {}, its best is {best}",
+                    isa.name()
+                )));
+            }
+            simd::limit(isa);
+        }
+        if let Some(threads) = self.threads {
+            if !(1..=1024).contains(&threads) {
+                return Err(Failure::input("--threads must be from 1 to 1024"));
+            }
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            pool.build_global().map_err(|e| Failure::work(format!("cannot start {threads} threads: {e}")))?;
+        }
+        Ok(size)
+    }
+}
+
+/// The word for `--isa` and in JSON.
+fn word_of(isa: Isa) -> &'static str {
+    match isa {
+        Isa::Portable => "portable",
+        Isa::Avx2 => "avx2",
+        Isa::Avx512 => "avx512",
+    }
+}
+
+fn size(text: &str) -> Result<[usize; 2], Failure> {
+    let (height, width) = text.split_once('x').unwrap_or((text, text));
+    match (height.parse(), width.parse()) {
+        (Ok(height), Ok(width)) if [height, width].iter().all(|side| (16..=1024).contains(side)) => {
+            Ok([height, width])
+        }
+        _ => Err(Failure::input(format!(
+            "--size is {text}; a side such as 112, or height and width such as 112x96, is expected, from 16 to 1024 pixels"
+        ))),
+    }
+}
+
+fn seconds(seconds: f64) -> Result<Duration, Failure> {
+    let time = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
+    time.ok_or_else(|| Failure::input("--seconds must be more than 0"))
+}
+
+/// The backbone called `kind`, if it takes images of `size`.
+fn backbone(kind: &str, size: [usize; 2]) -> Result<BackboneConfig, Failure> {
+    let kinds = || BackboneConfig::KINDS.join(", ");
+    let backbone = BackboneConfig::of_kind(kind)
+        .ok_or_else(|| Failure::input(format!("--backbone is {kind}, not one of {}", kinds())))?;
+    backbone.cost(size).map_err(Failure::input)?;
+    Ok(backbone)
+}
+
+/// One image has no statistics to normalise by.
+fn can_train(batch: usize) -> Result<(), Failure> {
+    if batch < 2 {
+        return Err(Failure::input("--batch must be at least 2 to train"));
+    }
+    Ok(())
+}
+
+/// RGB bytes `[images, height, width, 3]`, all values equally likely.
+fn noise(images: usize, [height, width]: [usize; 2]) -> Vec<u8> {
+    let mut stream = Stream::new(1, Purpose::Benchmark, 0, 0);
+    (0..images * height * width * 3).map(|_| stream.bits() as u8).collect()
+}
+
+/// When to stop measuring.
+enum Until {
+    Time(Duration),
+    Steps(usize),
+}
+
+impl Length {
+    fn until(&self) -> Result<Until, Failure> {
+        match self.steps {
+            Some(0) => Err(Failure::input("--steps must be at least 1")),
+            Some(steps) => Ok(Until::Steps(steps)),
+            None => seconds(self.seconds).map(Until::Time),
+        }
+    }
+}
+
+/// The duration of each of many equal steps, in seconds, after a warm-up of two.
+fn measure(until: &Until, mut step: impl FnMut() -> Result<(), Failure>) -> Result<Vec<f64>, Failure> {
+    for _ in 0..2 {
+        step()?;
+    }
+    let (begin, mut steps) = (Instant::now(), Vec::new());
+    loop {
+        let is_enough = match until {
+            Until::Time(time) => steps.len() >= 3 && begin.elapsed() >= *time,
+            Until::Steps(wanted) => steps.len() >= *wanted,
+        };
+        if is_enough {
+            return Ok(steps);
+        }
+        let begin = Instant::now();
+        step()?;
+        steps.push(begin.elapsed().as_secs_f64());
+    }
+}
+
+/// The middle one of `values`, or the mean of the two in the middle.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+    }
+
+    #[test]
+    fn sizes_are_one_or_two_sides() {
+        assert_eq!(size("112").unwrap(), [112, 112]);
+        assert_eq!(size("112x96").unwrap(), [112, 96]);
+        for wrong in ["", "x", "112x", "15", "112x1025", "1.5", "-3", "112x112x3"] {
+            assert!(size(wrong).unwrap_err().to_string().starts_with(&format!("--size is {wrong};")));
+        }
+    }
+}

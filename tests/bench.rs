@@ -1,0 +1,180 @@
+//! `facegrad bench`, as a person would run it.
+
+mod support;
+
+use serde_json::Value;
+use support::Place;
+
+/// The smallest network on small images.
+const TINY: [&str; 6] = ["--backbone", "nano", "--batch", "4", "--size", "32x24"];
+
+/// Runs `facegrad bench` with `--json` and without: the object and the text.
+fn bench(place: &Place, arguments: &[&str]) -> (Value, String) {
+    let arguments = [&["bench"], arguments].concat();
+    let text = place.facegrad(&arguments).done().stdout;
+    let json = place.facegrad(&[&arguments[..], &["--json"]].concat()).done().stdout;
+    (serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}")), text)
+}
+
+fn number(json: &Value, key: &str) -> f64 {
+    json[key].as_f64().unwrap_or_else(|| panic!("{key} in {json:#}"))
+}
+
+#[track_caller]
+fn assert_positive(json: &Value, keys: &[&str]) {
+    for key in keys {
+        assert!(number(json, key) > 0.0, "{key} in {json:#}");
+    }
+}
+
+#[test]
+fn training_and_embedding_tell_their_speed() {
+    let place = Place::new();
+    let backend = if cfg!(feature = "flex") { "flex" } else { "ndarray" };
+    for task in ["train", "infer"] {
+        let options = ["--steps", "4", "--threads", "1", "--isa", "portable"];
+        let device = ["--backend", backend];
+        let (json, text) = bench(&place, &[&[task], &TINY[..], &options, &device].concat());
+        for (key, value) in [("task", task), ("backbone", "nano"), ("backend", backend), ("isa", "portable")]
+        {
+            assert_eq!(json[key], value, "{json:#}");
+        }
+        for (key, value) in [("batch", 4), ("threads", 1), ("steps", 4)] {
+            assert_eq!(json[key], value, "{json:#}");
+        }
+        assert_eq!(json["size"], serde_json::json!([32, 24]));
+        assert_positive(&json, &["step_ms", "gflops", "peak_gflops", "share_of_peak"]);
+        let speed = number(&json, "images_per_second");
+        let (slowest, fastest) =
+            (number(&json, "images_per_second_min"), number(&json, "images_per_second_max"));
+        assert!(0.0 < slowest && slowest <= speed && speed <= fastest, "{json:#}");
+        assert!((speed * number(&json, "step_ms") / 4000.0 - 1.0).abs() < 1e-6, "{json:#}");
+        let share = number(&json, "gflops") / number(&json, "peak_gflops");
+        assert!((share / number(&json, "share_of_peak") - 1.0).abs() < 1e-6, "{json:#}");
+        if cfg!(target_os = "linux") {
+            assert!(number(&json, "peak_memory_bytes") > 1e6, "{json:#}");
+        }
+        assert_eq!(json.get("profile"), None);
+        assert_eq!(json.get("loss").is_some(), task == "train");
+        assert!(text.starts_with(&format!("{task}: nano, batches of 4 images of 32x24 pixels\n")), "{text}");
+        assert!(text.contains("images/s, median of 4 steps") && text.contains("on 1 thread with"), "{text}");
+    }
+}
+
+#[test]
+fn a_profile_adds_up() {
+    let place = Place::new();
+    for (task, phases) in [
+        ("train", &["input", "forward", "head and loss", "backward", "optimizer", "between"][..]),
+        ("infer", &["input", "forward", "between"]),
+    ] {
+        let (json, text) = bench(&place, &[&[task, "--profile", "--steps", "2"], &TINY[..]].concat());
+        let profile = json["profile"].as_array().unwrap();
+        let mut found: Vec<&str> = profile.iter().map(|entry| entry["phase"].as_str().unwrap()).collect();
+        found.dedup();
+        assert_eq!(found, phases, "{json:#}");
+        for entry in profile {
+            assert!(number(entry, "ms") >= 0.0 && number(entry, "count") >= 1.0, "{entry:#}");
+        }
+        let sum: f64 = profile.iter().map(|entry| number(entry, "ms")).sum();
+        // Another step than those measured, and a busy machine.
+        let step = number(&json, "step_ms");
+        assert!((step / 20.0..step * 20.0).contains(&sum), "{sum} ms, and a step takes {step} ms");
+        assert!(text.contains("phase and operator"), "{text}");
+    }
+}
+
+#[test]
+fn the_loader_is_measured_alone_and_under_training() {
+    let place = Place::new();
+    let common = ["loader", "--batch", "4", "--size", "24", "--seconds", "0.2"];
+    let (json, text) = bench(&place, &common);
+    assert_positive(&json, &["images_per_second", "images_per_second_min", "steps"]);
+    assert_eq!(json.get("loader_share_of_memory"), None);
+    assert!(text.contains("256 synthetic faces as JPEGs"), "{text}");
+    let (json, _) = bench(&place, &[&common[..], &["--backbone", "nano", "--threads", "1"]].concat());
+    assert_positive(
+        &json,
+        &[
+            "images_per_second",
+            "training_images_per_second_from_memory",
+            "training_images_per_second_from_loader",
+            "loader_share_of_memory",
+        ],
+    );
+
+    let synth = ["data", "synth", "--identities", "3", "--images", "4", "--size", "24", "--out", "faces"];
+    place.facegrad(&synth).done();
+    let (json, _) = bench(&place, &[&common[..], &["--images", "faces"]].concat());
+    assert!(json["data"].as_str().unwrap().contains("12 images"), "{json:#}");
+    let refused = place.facegrad(&["bench", "loader", "--images", "nowhere"]).refused(2);
+    assert_eq!(refused, "the image folder nowhere does not exist");
+    let refused = place.facegrad(&["bench", "loader", "--images", "faces", "--batch", "13"]).refused(2);
+    assert!(refused.starts_with("the data set has 12 images, too few for one batch of 13"), "{refused}");
+}
+
+#[test]
+fn operators_are_measured_beside_the_roofline() {
+    let place = Place::new();
+    let (json, text) = bench(&place, &[&["ops", "--seconds", "0.001"], &TINY[..]].concat());
+    assert_positive(&json, &["peak_gflops", "peak_gigabytes_per_second", "step_ms", "images_per_second"]);
+    let operators = json["operators"].as_array().unwrap();
+    let mut sum = 0.0;
+    for operator in operators {
+        assert_positive(operator, &["ms", "count", "gigabytes_per_second", "share_of_roofline"]);
+        sum += number(operator, "ms") * number(operator, "count");
+        assert!(text.contains(operator["name"].as_str().unwrap()), "{text}");
+    }
+    assert!((sum / number(&json, "step_ms") - 1.0).abs() < 1e-6, "{json:#}");
+    let names: Vec<&str> = operators.iter().map(|operator| operator["name"].as_str().unwrap()).collect();
+    for part in ["forward", "backward", "join of 2", "transform backward"] {
+        assert!(names.iter().any(|name| name.contains(part)), "{names:?}");
+    }
+}
+
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+#[test]
+fn the_operators_are_those_that_training_uses() {
+    let place = Place::new();
+    for backbone in ["nano", "mobilefacenet"] {
+        let common = ["--backbone", backbone, "--batch", "2", "--size", "32", "--json"];
+        let run = |task: &[&str]| -> Value {
+            let ended = place.facegrad(&[&["bench"], task, &common].concat()).done();
+            serde_json::from_str(&ended.stdout).unwrap()
+        };
+        let trained = run(&["train", "--steps", "1", "--profile"]);
+        let used = |name: &Value| -> u64 {
+            let profile = trained["profile"].as_array().unwrap();
+            let of_name = profile.iter().filter(|entry| entry["operator"] == *name);
+            of_name.map(|entry| entry["count"].as_u64().unwrap()).sum()
+        };
+        for operator in run(&["ops", "--seconds", "0.001"])["operators"].as_array().unwrap() {
+            assert_eq!(operator["count"], used(&operator["name"]), "{backbone}: {operator:#}");
+        }
+    }
+}
+
+#[test]
+fn wrong_input_is_one_sentence() {
+    let place = Place::new();
+    for (arguments, sentence) in [
+        ("train --backbone vgg", "--backbone is vgg, not one of nano, iresnet18, "),
+        ("ops --backbone vgg", "--backbone is vgg, not one of nano, iresnet18, "),
+        ("infer --backbone nano --batch 0", "--batch must be at least 1"),
+        ("train --backbone nano --batch 1", "--batch must be at least 2 to train"),
+        ("train --backbone nano --classes 1", "--classes must be at least 2"),
+        ("train --backbone nano --size 8", "--size is 8; a side such as 112, or height and width such as"),
+        ("infer --backbone sfnet4 --size 112x", "--size is 112x; a side such as 112"),
+        ("infer --backbone nano --seconds 0", "--seconds must be more than 0"),
+        ("infer --backbone nano --seconds nan", "--seconds must be more than 0"),
+        ("infer --backbone nano --steps 0", "--steps must be at least 1"),
+        ("infer --backbone nano --threads 0", "--threads must be from 1 to 1024"),
+        ("infer --backbone nano --isa sse", "--isa is sse, not one of avx512, avx2, portable"),
+        ("infer --backbone nano --backend flex --adapter x", "--adapter \"x\" has no effect with "),
+        ("loader --backend flex", "--backend and --adapter have no effect without --backbone"),
+    ] {
+        let arguments: Vec<&str> = std::iter::once("bench").chain(arguments.split(' ')).collect();
+        let refused = place.facegrad(&arguments).refused(2);
+        assert!(refused.starts_with(sentence), "{arguments:?}: {refused}");
+    }
+}
