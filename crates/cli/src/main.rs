@@ -6,6 +6,7 @@ mod devices;
 mod eval;
 mod explain;
 mod failure;
+mod memory;
 mod progress;
 mod train;
 
@@ -91,6 +92,7 @@ fn default_backend() -> Backend {
 }
 
 fn main() -> ExitCode {
+    memory::keep();
     // Before any thread: Burn looks here for the device of tensors that name none.
     // SAFETY: no other thread runs yet.
     unsafe { std::env::set_var("BURN_DEVICE", default_backend().as_str()) };

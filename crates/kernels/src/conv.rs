@@ -38,6 +38,11 @@ impl Conv {
         }
     }
 
+    /// Whether it is computed by Winograd's algorithm on maps of shape `input`.
+    pub fn is_winograd(&self, input: Dims) -> bool {
+        Packed::kind(self, input) == Kind::Winograd
+    }
+
     /// The same convolution with every output seeing every input: wasteful, for groups of many channels, which
     /// no network here has.
     fn ungrouped(&self) -> Self {
@@ -83,8 +88,8 @@ pub fn forward(conv: &Conv, input: Input<'_>, weight: &[f32], bias: Option<&[f32
     check(conv, input, weight, bias);
     let _profile = profile::operator(|| profile::conv_forward(conv, input.dims));
     let prepared = Prepared::new(&input.transform, conv.inputs);
-    let finish = Finish { channels: conv.outputs, bias, add: None, moments };
-    let mut y = vec![0.0; conv.output(input.dims).elements()];
+    let finish = Finish { channels: conv.outputs, bias, moments, ..Finish::default() };
+    let mut y = Vec::new();
     let packed = Packed::new(conv, input.dims, weight);
     let spreads = packed.convolve(conv, input.x, input.dims, &prepared, &finish, &mut y);
     finish.output(y, &spreads)
@@ -92,7 +97,7 @@ pub fn forward(conv: &Conv, input: Input<'_>, weight: &[f32], bias: Option<&[f32
 
 /// The weight of a convolution, made ready for maps of one size.
 pub(crate) enum Packed {
-    Depthwise(Vec<f32>),
+    Depthwise(depthwise::Packed),
     Dense(dense::Packed),
     Winograd(winograd::Filters),
 }
@@ -117,10 +122,19 @@ impl Packed {
 
     pub(crate) fn new(conv: &Conv, dims: Dims, weight: &[f32]) -> Self {
         match Self::kind(conv, dims) {
-            Kind::Depthwise => Self::Depthwise(weight.to_vec()),
+            Kind::Depthwise => Self::Depthwise(depthwise::Packed::new(conv, dims, weight)),
             Kind::Winograd => Self::Winograd(winograd::Filters::new(conv, weight, false)),
             Kind::Dense if conv.groups == 1 => Self::Dense(dense::Packed::new(conv, weight)),
             Kind::Dense => Self::Dense(dense::Packed::new(&conv.ungrouped(), &conv.with_zeros(weight))),
+        }
+    }
+
+    /// In memory of its own, to be kept for long.
+    pub(crate) fn fitted(self) -> Self {
+        match self {
+            Self::Depthwise(packed) => Self::Depthwise(packed),
+            Self::Dense(packed) => Self::Dense(packed.fitted()),
+            Self::Winograd(filters) => Self::Winograd(filters.fitted()),
         }
     }
 
@@ -131,10 +145,10 @@ impl Packed {
         dims: Dims,
         prepared: &Prepared,
         finish: &Finish<'_>,
-        y: &mut [f32],
+        y: &mut Vec<f32>,
     ) -> Vec<Option<Spread>> {
         match self {
-            Self::Depthwise(weight) => depthwise::convolve(conv, x, dims, prepared, weight, finish, y),
+            Self::Depthwise(packed) => packed.convolve(x, dims, prepared, finish, y),
             Self::Dense(packed) => packed.convolve(conv, x, dims, prepared, finish, y),
             Self::Winograd(filters) => {
                 filters.convolve(x, dims, prepared, conv.padding, finish, (y, conv.output(dims)))

@@ -14,8 +14,9 @@ use crate::{
     conv::{Conv, Gradients, Wanted},
     gemm::{self, PANEL, Product, Target},
     map::{Dims, Input},
-    scratch, simd,
-    transform::{Output, Prepared, Spread, Sums},
+    scratch::{self, Scratch},
+    simd,
+    transform::{Output, Prepared, Spread, Sums, prelu},
 };
 
 /// Output pixels that one task takes, about.
@@ -88,17 +89,33 @@ pub(crate) trait Sink: Sync {
     fn rows<S: Simd>(&self, simd: S, offset: usize, rows: &mut [f32], sum: &mut Self::Sum);
 }
 
-/// Adds the bias and other maps, and measures the moments.
+/// Adds the bias, does prelu, adds other maps, and measures the moments.
 #[derive(Default)]
 pub(crate) struct Finish<'a> {
     pub(crate) channels: usize,
     pub(crate) bias: Option<&'a [f32]>,
+    /// The slopes of prelu.
+    pub(crate) slope: Option<&'a [f32]>,
     /// Maps of the size of the output.
     pub(crate) add: Option<&'a [f32]>,
     pub(crate) moments: bool,
 }
 
 impl Finish<'_> {
+    #[inline(always)]
+    fn prelu<S: Simd>(&self, simd: S, bias: Option<&[f32]>, slope: &[f32], rows: &mut [f32]) {
+        for start in (0..self.channels).step_by(S::F32_LANES) {
+            let range = start..(start + S::F32_LANES).min(self.channels);
+            let load = |vector: &[f32]| simd.partial_load_f32s(&vector[range.clone()]);
+            let (bias, slope) = (bias.map_or(simd.splat_f32s(0.0), load), load(slope));
+            for pixel in rows.chunks_exact_mut(self.channels) {
+                let y = &mut pixel[range.clone()];
+                let value = prelu(simd, simd.add_f32s(simd.partial_load_f32s(y), bias), slope);
+                simd.partial_store_f32s(y, value);
+            }
+        }
+    }
+
     pub(crate) fn output(&self, y: Vec<f32>, spreads: &[Option<Spread>]) -> Output {
         let moments = self
             .moments
@@ -116,10 +133,14 @@ impl Sink for Finish<'_> {
 
     #[inline(always)]
     fn rows<S: Simd>(&self, simd: S, offset: usize, rows: &mut [f32], sum: &mut Self::Sum) {
-        if let Some(bias) = self.bias {
-            for pixel in rows.chunks_exact_mut(self.channels) {
-                pixel.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
+        match (self.bias, self.slope) {
+            (None, None) => {}
+            (Some(bias), None) => {
+                for pixel in rows.chunks_exact_mut(self.channels) {
+                    pixel.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
+                }
             }
+            (bias, Some(slope)) => self.prelu(simd, bias, slope, rows),
         }
         if let Some(add) = self.add {
             rows.iter_mut().zip(&add[offset..]).for_each(|(y, add)| *y += add);
@@ -172,6 +193,12 @@ impl Packed {
         Self(Phase { taps, weights, grid: Grid { stride: conv.stride, spacing: 1, offset: [0; 2] } })
     }
 
+    /// In memory of its own.
+    pub(crate) fn fitted(self) -> Self {
+        let Phase { taps, weights, grid } = self.0;
+        Self(Phase { taps, weights: weights.fitted(), grid })
+    }
+
     /// The convolution of the transformed input, to `y`.
     pub(crate) fn convolve(
         &self,
@@ -180,7 +207,7 @@ impl Packed {
         dims: Dims,
         prepared: &Prepared,
         finish: &Finish<'_>,
-        y: &mut [f32],
+        y: &mut Vec<f32>,
     ) -> Vec<Option<Spread>> {
         let source = Source::new(x, dims, prepared, [conv.padding; 2]);
         run(&source, conv.output(dims), std::slice::from_ref(&self.0), finish, y)
@@ -207,20 +234,21 @@ struct Taps {
 impl Taps {
     /// The weights in panels: `[columns of the product / PANEL, row of taps, column of taps, channel, PANEL]`.
     /// The product has the outputs as columns, or with `transposed` the inputs.
-    fn pack(&self, conv: &Conv, weight: &[f32], transposed: bool) -> Vec<f32> {
+    fn pack(&self, conv: &Conv, weight: &[f32], transposed: bool) -> Scratch {
         let [kh, kw] = conv.kernel;
         let (summed, columns) = match transposed {
             false => (conv.inputs, conv.outputs),
             true => (conv.outputs, conv.inputs),
         };
         let panel = self.rows.len() * self.columns.len() * summed * PANEL;
-        let mut packed = vec![0.0; columns.div_ceil(PANEL) * panel];
+        let mut packed = scratch::take(columns.div_ceil(PANEL) * panel);
         packed.par_chunks_mut(panel.max(1)).enumerate().for_each(|(p, packed)| {
             let width = PANEL.min(columns - p * PANEL);
             let mut rows = packed.chunks_exact_mut(PANEL);
             for ky in &self.rows {
                 for kx in &self.columns {
                     for (k, row) in (0..summed).zip(&mut rows) {
+                        row[width..].fill(0.0);
                         for (j, to) in row[..width].iter_mut().enumerate() {
                             let (o, i) = match transposed {
                                 false => (p * PANEL + j, k),
@@ -239,46 +267,29 @@ impl Taps {
 /// One regular part of a convolution.
 struct Phase {
     taps: Taps,
-    weights: Vec<f32>,
+    weights: Scratch,
     grid: Grid,
 }
 
-/// Computes maps of shape `out` phase by phase, several rows at a time, to `y`, which keeps its numbers where a
-/// phase has no taps.
-fn run<K: Sink>(source: &Source<'_>, out: Dims, phases: &[Phase], sink: &K, y: &mut [f32]) -> Vec<K::Sum> {
+/// Computes maps of shape `out` phase by phase, several rows at a time, to `y`; zeros where a phase has no taps.
+fn run<K: Sink>(source: &Source<'_>, out: Dims, phases: &[Phase], sink: &K, y: &mut Vec<f32>) -> Vec<K::Sum> {
     // A single small map is work for several threads too.
     let rows = TASK.div_ceil(out.width.max(1)).min((out.batch * out.height).div_ceil(4)).max(1);
-    let length = (rows * out.row()).max(1);
     let pitch = source.pitch();
-    y.par_chunks_mut(length)
-        .enumerate()
-        .map(|(task, y)| {
-            let first = task * rows;
-            let parts: Vec<Part> = parts(first..first + y.len() / out.row(), out.height)
-                .map(|(image, rows)| Part { image, needed: needed(phases, &rows), rows })
-                .collect();
-            let inside =
-                |part: &Part| part.needed.start >= 0 && part.needed.end <= source.dims.height as isize;
-            let in_place =
-                source.prepared.is_identity() && source.left + source.right == 0 && parts.iter().all(inside);
-            let rows: usize = if in_place { 0 } else { parts.iter().map(|part| part.needed.len()).sum() };
-            let (offset, mut sum) = (task * length, sink.start());
-            scratch::with([rows * pitch], |[z]| {
-                simd::dispatch(Task {
-                    source,
-                    out,
-                    phases,
-                    parts: &parts,
-                    z,
-                    offset,
-                    y,
-                    sink,
-                    sum: &mut sum,
-                });
-            });
-            sum
-        })
-        .collect()
+    scratch::fill(y, scratch::pieces(out.elements(), rows * out.row()), |task, offset, y| {
+        let first = task * rows;
+        let parts: Vec<Part> = parts(first..first + y.len() / out.row(), out.height)
+            .map(|(image, rows)| Part { image, needed: needed(phases, &rows), rows })
+            .collect();
+        let inside = |part: &Part| part.needed.start >= 0 && part.needed.end <= source.dims.height as isize;
+        let in_place =
+            source.prepared.is_identity() && source.left + source.right == 0 && parts.iter().all(inside);
+        let rows: usize = if in_place { 0 } else { parts.iter().map(|part| part.needed.len()).sum() };
+        let (mut z, mut sum) = (scratch::take(rows * pitch), sink.start());
+        let (parts, z) = (&parts, &mut z);
+        simd::dispatch(Task { source, out, phases, parts, z, offset, y, sink, sum: &mut sum });
+        sum
+    })
 }
 
 struct Task<'a, K: Sink> {
@@ -492,7 +503,7 @@ fn input_gradient(
     let identity = Prepared::new(&crate::Transform::default(), conv.outputs);
     let source = Source::new(g, out, &identity, [left as usize, right as usize]);
     let sink = Back { prepared, x: input.x, channels: conv.inputs };
-    let mut gz = vec![0.0; input.dims.elements()];
+    let mut gz = Vec::new();
     let sums = run(&source, input.dims, &phases, &sink, &mut gz);
     sink.gradients(gz, &sums)
 }
@@ -510,8 +521,8 @@ fn weight_gradient(conv: &Conv, input: Input<'_>, prepared: &Prepared, g: &[f32]
     let per_row = conv.stride * pitch + panels * PANEL * out.width;
     let block = (GATHERED / per_row.max(1)).clamp(1, (out.batch * out.height).max(1));
     // [panel, row of the filter, column of the filter, input, PANEL]
-    let mut sums = vec![0.0f32; panels * kh * length * PANEL];
-    let (mut z, mut packed) = (Vec::new(), Vec::new());
+    let mut sums = scratch::take(panels * kh * length * PANEL);
+    sums.fill(0.0);
     for start in (0..out.batch * out.height).step_by(block) {
         let rows = start..(start + block).min(out.batch * out.height);
         let count = rows.len();
@@ -522,18 +533,19 @@ fn weight_gradient(conv: &Conv, input: Input<'_>, prepared: &Prepared, g: &[f32]
         let parts: Vec<_> = parts(rows.clone(), out.height).collect();
         let z_rows: Vec<_> =
             parts.iter().flat_map(|(image, rows)| needed(rows).map(|row| (*image, row))).collect();
-        z.resize(z_rows.len() * pitch, 0.0);
+        let mut z = scratch::take(z_rows.len() * pitch);
         z.par_chunks_mut(pitch).zip(&z_rows).for_each(|(z, (image, row))| {
             simd::dispatch(FillRow { source: &source, image: *image, row: *row, z });
         });
         let row_panel = out.width * PANEL;
-        packed.resize(panels * count * row_panel, 0.0);
+        let mut packed = scratch::take(panels * count * row_panel);
         packed.par_chunks_mut(row_panel).enumerate().for_each(|(i, packed)| {
             let (panel, row) = (i / count, rows.start + i % count);
             let g = &g[row * out.row()..][..out.row()];
             let columns = panel * PANEL..((panel + 1) * PANEL).min(out.channels);
             for (g, packed) in g.chunks_exact(out.channels).zip(packed.chunks_exact_mut(PANEL)) {
                 packed[..columns.len()].copy_from_slice(&g[columns.clone()]);
+                packed[columns.len()..].fill(0.0);
             }
         });
         sums.par_chunks_mut(length * PANEL).enumerate().for_each(|(i, sums)| {
@@ -555,8 +567,8 @@ fn weight_gradient(conv: &Conv, input: Input<'_>, prepared: &Prepared, g: &[f32]
     }
     // To [output, input, row of the filter, column of the filter].
     let area = kh * kw;
-    let mut gradient = vec![0.0f32; conv.weights()];
-    gradient.par_chunks_mut(conv.inputs * area).enumerate().for_each(|(o, gradient)| {
+    let mut gradient = Vec::new();
+    scratch::fill(&mut gradient, scratch::pieces(conv.weights(), conv.inputs * area), |o, _, gradient| {
         let sums = &sums[o / PANEL * kh * length * PANEL + o % PANEL..];
         for (i, taps) in gradient.chunks_exact_mut(area).enumerate() {
             for (tap, to) in taps.iter_mut().enumerate() {

@@ -25,8 +25,9 @@ use crate::{
     dense::{Finish, Sink},
     global,
     map::{Dims, Input},
+    scratch,
     simd::{self, fma},
-    transform::{CHUNK, Prepared, Spread, Sums, Transform},
+    transform::{CHUNK, Prepared, Spread, Sums, Transform, prelu},
 };
 
 /// Channels of a group, at most.
@@ -49,44 +50,55 @@ pub(crate) fn applies(conv: &Conv) -> bool {
     conv.inputs == conv.outputs && (1..=GROUP).contains(&(conv.inputs / conv.groups.max(1)))
 }
 
-/// The convolution of the transformed input, to `y`; with bias and moments as `finish` says.
-pub(crate) fn convolve(
-    conv: &Conv,
-    x: &[f32],
-    dims: Dims,
-    prepared: &Prepared,
-    weight: &[f32],
-    finish: &Finish<'_>,
-    y: &mut [f32],
-) -> Vec<Option<Spread>> {
-    let spreads = match global::applies(conv, dims) {
-        true => global::convolve(x, dims, prepared, weight, finish, y),
-        false => {
-            let (out, filter) = (conv.output(dims), Filter::new(conv, Pass::Forward));
-            let weights = filter.pack(weight);
-            let bias = padded(finish.bias.unwrap_or_default(), conv.outputs);
-            let operator = Forward { conv, x, dims, out, prepared, weights, filter, bias };
-            let rows = rows_of_task(out);
-            let tasks = y.par_chunks_mut((rows * out.row()).max(1)).enumerate().map(|(i, y)| {
-                let mut spread = finish.start();
-                simd::dispatch(ForwardTask {
-                    operator: &operator,
-                    first: i * rows,
-                    y,
-                    spread: spread.as_mut(),
-                });
-                spread
-            });
-            tasks.collect()
+/// The weight, ready for maps of one size.
+pub(crate) struct Packed {
+    /// None where the filter is as large as the map.
+    filter: Option<Filter>,
+    weights: Vec<f32>,
+}
+
+impl Packed {
+    pub(crate) fn new(conv: &Conv, dims: Dims, weight: &[f32]) -> Self {
+        if global::applies(conv, dims) {
+            return Self { filter: None, weights: global::packed(weight, dims) };
         }
-    };
-    if let Some(add) = finish.add {
-        let length = dims.channels.max(1) * CHUNK;
-        y.par_chunks_mut(length).zip(add.par_chunks(length)).for_each(|(y, add)| {
-            y.iter_mut().zip(add).for_each(|(y, add)| *y += add);
-        });
+        let filter = Filter::new(conv, Pass::Forward);
+        Self { weights: filter.pack(weight), filter: Some(filter) }
     }
-    spreads
+
+    /// The convolution of the transformed input, to `y`.
+    pub(crate) fn convolve(
+        &self,
+        x: &[f32],
+        dims: Dims,
+        prepared: &Prepared,
+        finish: &Finish<'_>,
+        y: &mut Vec<f32>,
+    ) -> Vec<Option<Spread>> {
+        let weights = &self.weights;
+        let spreads = match &self.filter {
+            None => global::convolve(x, dims, prepared, weights, finish, y),
+            Some(filter) => {
+                let out = filter.conv.output(dims);
+                let bias = padded(finish.bias.unwrap_or_default(), out.channels);
+                let slope = finish.slope.map(|slope| padded(slope, out.channels));
+                let operator = Forward { filter, x, dims, out, prepared, weights, bias, slope };
+                let rows = rows_of_task(out);
+                scratch::fill(y, scratch::pieces(out.elements(), rows * out.row()), |i, _, y| {
+                    let (operator, first, mut spread) = (&operator, i * rows, finish.start());
+                    simd::dispatch(ForwardTask { operator, first, y, spread: spread.as_mut() });
+                    spread
+                })
+            }
+        };
+        if let Some(add) = finish.add {
+            let length = dims.channels.max(1) * CHUNK;
+            y.par_chunks_mut(length).zip(add.par_chunks(length)).for_each(|(y, add)| {
+                y.iter_mut().zip(add).for_each(|(y, add)| *y += add);
+            });
+        }
+        spreads
+    }
 }
 
 /// As [`crate::conv::backward`].
@@ -123,17 +135,16 @@ fn gathered(conv: &Conv, input: Input<'_>, weight: &[f32], g: &[f32], wanted: Wa
         filter,
         g,
     };
-    let mut x = vec![0.0; dims.elements()];
+    let mut x = Vec::new();
     let rows = rows_of_task(dims);
-    let (sums, weights): (Vec<Sums>, Vec<Vec<f64>>) = x
-        .par_chunks_mut((rows * dims.row()).max(1))
-        .enumerate()
-        .map(|(i, gx)| {
+    let (sums, weights): (Vec<Sums>, Vec<Vec<f64>>) =
+        scratch::fill(&mut x, scratch::pieces(dims.elements(), rows * dims.row()), |i, _, gx| {
             let mut sums = Sums::new(conv.inputs);
             let task = BackwardTask { operator: &operator, first: i * rows, gx, sums: &mut sums };
             let weight = simd::dispatch(task);
             (sums, weight)
         })
+        .into_iter()
         .unzip();
     let mut gradients = Gradients::default();
     if wanted.weight {
@@ -238,17 +249,17 @@ struct Strip {
 
 /// The taps in the order in which they are used.
 #[derive(Debug)]
-struct Filter<'a> {
-    conv: &'a Conv,
+struct Filter {
+    conv: Conv,
     pass: Pass,
     strips: Vec<Strip>,
     taps: Vec<Tap>,
 }
 
-impl<'a> Filter<'a> {
-    fn new(conv: &'a Conv, pass: Pass) -> Self {
+impl Filter {
+    fn new(conv: &Conv, pass: Pass) -> Self {
         let [height, width] = conv.kernel;
-        let mut filter = Self { conv, pass, strips: Vec::new(), taps: Vec::new() };
+        let mut filter = Self { conv: *conv, pass, strips: Vec::new(), taps: Vec::new() };
         for turn in 0..conv.inputs / conv.groups {
             for row in 0..height {
                 for phase in 0..conv.stride.min(width) {
@@ -412,14 +423,14 @@ macro_rules! tiles {
 }
 
 struct Forward<'a> {
-    conv: &'a Conv,
+    filter: &'a Filter,
     x: &'a [f32],
     dims: Dims,
     out: Dims,
     prepared: &'a Prepared,
-    filter: Filter<'a>,
-    weights: Vec<f32>,
+    weights: &'a [f32],
     bias: Vec<f32>,
+    slope: Option<Vec<f32>>,
 }
 
 struct ForwardTask<'a> {
@@ -435,8 +446,8 @@ impl WithSimd for ForwardTask<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Forward { conv, x, dims, out, prepared, .. } = *self.operator;
-        let filter = &self.operator.filter;
+        let Forward { filter, x, dims, out, prepared, .. } = *self.operator;
+        let conv = &filter.conv;
         let pitch = pitch(conv.inputs);
         let vectors = pitch / S::F32_LANES;
         let mut ring = Ring::new(conv, conv.kernel[0], dims.width + 2 * conv.padding);
@@ -492,11 +503,12 @@ impl Forward<'_> {
         first: usize,
         y: &mut [f32],
     ) {
-        let (channels, lanes) = (self.conv.outputs, S::F32_LANES);
+        let (channels, lanes) = (self.out.channels, S::F32_LANES);
         let vectors = pitch(channels) / lanes;
-        let step = self.conv.stride * vectors;
-        let weights = S::as_simd_f32s(&self.weights).0;
+        let step = self.filter.conv.stride * vectors;
+        let weights = S::as_simd_f32s(self.weights).0;
         let bias = S::as_simd_f32s(&self.bias).0;
+        let slope = self.slope.as_ref().map(|slope| S::as_simd_f32s(slope).0);
         for vector in 0..channels.div_ceil(lanes) {
             let mut sums = [bias[vector]; N];
             for strip in active {
@@ -507,6 +519,9 @@ impl Forward<'_> {
                     2 => multiply::<S, N, 2>(simd, row, step, taps, vectors, &mut sums),
                     _ => multiply::<S, N, 3>(simd, row, step, taps, vectors, &mut sums),
                 }
+            }
+            if let Some(slope) = slope {
+                sums.iter_mut().for_each(|sum| *sum = prelu(simd, *sum, slope[vector]));
             }
             for (n, sum) in sums.into_iter().enumerate() {
                 store(simd, &mut y[(first + n) * channels..][..channels], vector, sum);
@@ -556,7 +571,7 @@ struct Backward<'a> {
     prepared: Prepared,
     /// What brings gradients into the ring.
     copy: Prepared,
-    filter: Filter<'a>,
+    filter: Filter,
     weights: Vec<f32>,
     g: &'a [f32],
 }

@@ -184,8 +184,17 @@ impl Block {
             for (j, sum) in sums.into_iter().enumerate() {
                 let part = (j * lanes).min(row.len())..((j + 1) * lanes).min(row.len());
                 let part = &mut row[part];
-                let sum = if to.add { simd.add_f32s(sum, simd.partial_load_f32s(part)) } else { sum };
-                simd.partial_store_f32s(part, sum);
+                // Whole vectors by themselves: the others go through a function for each length.
+                match part.len() == lanes {
+                    true => {
+                        let part = &mut S::as_mut_simd_f32s(part).0[0];
+                        *part = if to.add { simd.add_f32s(sum, *part) } else { sum };
+                    }
+                    false => {
+                        let sum = if to.add { simd.add_f32s(sum, simd.partial_load_f32s(part)) } else { sum };
+                        simd.partial_store_f32s(part, sum);
+                    }
+                }
             }
         }
     }

@@ -1,15 +1,15 @@
 //! Depthwise convolutions whose filter is as large as the map: one output for each image and channel.
 
 use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 
 use crate::{
     conv::{Conv, Gradients, Wanted},
     dense::{Finish, Sink},
     depthwise::{images_of_task, padded, pitch, store, sum_of_tasks},
     map::{Dims, Input},
+    scratch,
     simd::{self, fma},
-    transform::{Prepared, Spread, Sums},
+    transform::{Prepared, Spread, Sums, prelu},
 };
 
 /// Pixels that are transformed at a time.
@@ -23,26 +23,26 @@ pub(crate) fn applies(conv: &Conv, dims: Dims) -> bool {
         && conv.kernel == [dims.height, dims.width]
 }
 
-/// As [`crate::depthwise::convolve`], but for maps to add.
+/// The convolution of the transformed input with [`packed`] weights, to `y`; without the maps that `finish` adds.
 pub(crate) fn convolve(
     x: &[f32],
     dims: Dims,
     prepared: &Prepared,
-    weight: &[f32],
+    weights: &[f32],
     finish: &Finish<'_>,
-    y: &mut [f32],
+    y: &mut Vec<f32>,
 ) -> Vec<Option<Spread>> {
-    let (weights, bias) = (packed(weight, dims), padded(finish.bias.unwrap_or_default(), dims.channels));
+    let bias = padded(finish.bias.unwrap_or_default(), dims.channels);
+    let slope = finish.slope.map(|slope| padded(slope, dims.channels));
     let images = images_of_task(dims.batch);
-    x.par_chunks((images * dims.image()).max(1))
-        .zip(y.par_chunks_mut((images * dims.channels).max(1)))
-        .map(|(x, y)| {
-            let mut spread = finish.start();
-            let (weights, bias) = (&weights, &bias);
-            simd::dispatch(Forward { dims, x, prepared, weights, bias, y, spread: spread.as_mut() });
-            spread
-        })
-        .collect()
+    let lengths = scratch::pieces(dims.batch * dims.channels, images * dims.channels);
+    scratch::fill(y, lengths, |i, _, y| {
+        let x = &x[i * images * dims.image()..][..y.len() / dims.channels * dims.image()];
+        let mut spread = finish.start();
+        let (bias, slope) = (&bias, slope.as_deref());
+        simd::dispatch(Forward { dims, x, prepared, weights, bias, slope, y, spread: spread.as_mut() });
+        spread
+    })
 }
 
 /// As [`crate::conv::backward`], but for the bias.
@@ -56,25 +56,18 @@ pub(crate) fn backward(
     let dims = input.dims;
     let (prepared, weights) = (Prepared::new(&input.transform, dims.channels), packed(weight, dims));
     let images = images_of_task(dims.batch);
-    let mut gx = vec![0.0; dims.elements()];
-    let (sums, parts): (Vec<Sums>, Vec<Vec<f32>>) = gx
-        .par_chunks_mut((images * dims.image()).max(1))
-        .zip(input.x.par_chunks((images * dims.image()).max(1)))
-        .zip(g.par_chunks((images * dims.channels).max(1)))
-        .map(|((gx, x), g)| {
-            let mut sums = Sums::new(dims.channels);
-            let part = simd::dispatch(Backward {
-                dims,
-                x,
-                prepared: &prepared,
-                weights: &weights,
-                g,
-                gx,
-                sums: &mut sums,
-            });
-            (sums, part)
-        })
-        .unzip();
+    let mut gx = Vec::new();
+    let lengths = scratch::pieces(dims.elements(), images * dims.image());
+    let (sums, parts): (Vec<Sums>, Vec<Vec<f32>>) = scratch::fill(&mut gx, lengths, |i, offset, gx| {
+        let x = &input.x[offset..offset + gx.len()];
+        let g = &g[i * images * dims.channels..][..gx.len() / dims.image() * dims.channels];
+        let mut sums = Sums::new(dims.channels);
+        let (prepared, weights) = (&prepared, &weights);
+        let part = simd::dispatch(Backward { dims, x, prepared, weights, g, gx, sums: &mut sums });
+        (sums, part)
+    })
+    .into_iter()
+    .unzip();
     let mut gradients = Gradients::default();
     if wanted.weight {
         let packed = sum_of_tasks(&parts, weights.len());
@@ -90,7 +83,7 @@ pub(crate) fn backward(
 }
 
 /// From `[channels, pixels]` to `[pixels, pitch]`.
-fn packed(weight: &[f32], dims: Dims) -> Vec<f32> {
+pub(crate) fn packed(weight: &[f32], dims: Dims) -> Vec<f32> {
     let (pixels, pitch) = (dims.height * dims.width, pitch(dims.channels));
     let mut packed = vec![0.0; pixels * pitch];
     for (pixel, packed) in packed.chunks_exact_mut(pitch.max(1)).enumerate() {
@@ -115,6 +108,7 @@ struct Forward<'a> {
     prepared: &'a Prepared,
     weights: &'a [f32],
     bias: &'a [f32],
+    slope: Option<&'a [f32]>,
     y: &'a mut [f32],
     spread: Option<&'a mut Spread>,
 }
@@ -124,7 +118,7 @@ impl WithSimd for Forward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { dims, x, prepared, weights, bias, y, spread } = self;
+        let Self { dims, x, prepared, weights, bias, slope, y, spread } = self;
         let (channels, pitch) = (dims.channels, pitch(dims.channels));
         let vectors = pitch / S::F32_LANES;
         let (mut z, mut sums) = (vec![0.0; PIXELS * pitch], vec![0.0; pitch]);
@@ -140,6 +134,12 @@ impl WithSimd for Forward<'_> {
                         part = fma(simd, z[at], weights[at], part);
                     }
                     *sum = simd.add_f32s(*sum, part);
+                }
+            }
+            if let Some(slope) = slope {
+                let slopes = S::as_simd_f32s(slope).0;
+                for (sum, slope) in S::as_mut_simd_f32s(&mut sums).0.iter_mut().zip(slopes) {
+                    *sum = prelu(simd, *sum, *slope);
                 }
             }
             y.copy_from_slice(&sums[..channels]);

@@ -1,7 +1,10 @@
 //! Networks made ready for inference: normalisations are folded into the convolutions before them, weights are
 //! packed once, and the memory of maps is used again.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::{
+    fmt,
+    sync::{Mutex, OnceLock, PoisonError},
+};
 
 use crate::{
     conv::{Conv, Packed},
@@ -9,12 +12,32 @@ use crate::{
     linear::Linear,
     map::Dims,
     profile,
-    transform::{Norm, Prepared, Transform, transform_to},
+    transform::{Norm, Prepared, Transform, join_to},
 };
+
+/// Images that go through the network together, at most: their maps should stay in the cache that threads share.
+const TOGETHER: usize = 8;
 
 /// A map between two steps of a [`Network`] that is being built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Value(usize);
+
+/// A convolution and what follows it: the normalisation, then prelu, then the sum with another map.
+#[derive(Debug)]
+pub struct Layer<'a> {
+    /// The convolution.
+    pub conv: Conv,
+    /// Of shape `[outputs, inputs / groups, kernel height, kernel width]`.
+    pub weight: Vec<f32>,
+    /// Of shape `[outputs]`.
+    pub bias: Option<Vec<f32>>,
+    /// The normalisation, by statistics that do not change.
+    pub norm: Option<Norm<'a>>,
+    /// The slopes of prelu, of shape `[outputs]`.
+    pub slope: Option<Vec<f32>>,
+    /// What is added, of the shape of the output.
+    pub add: Option<Value>,
+}
 
 /// Builds a [`Network`] step by step.
 pub struct Builder {
@@ -34,23 +57,21 @@ pub struct Network {
     free: Mutex<Vec<Vec<f32>>>,
 }
 
+/// Makes the next value.
 struct Step {
     from: Value,
     prepared: Prepared,
-    work: Work,
-}
-
-enum Work {
-    /// The transform alone.
-    Transform,
-    Conv(Box<ConvStep>),
+    /// The convolution; without it, the transform is all.
+    conv: Option<ConvStep>,
+    add: Option<Value>,
 }
 
 struct ConvStep {
     conv: Conv,
+    /// Empty where one way to compute the convolution serves all batches.
     weight: Vec<f32>,
     bias: Vec<f32>,
-    add: Option<Value>,
+    slope: Option<Vec<f32>>,
     /// The weight, made ready for each [`Kind`](crate::conv::Kind) in use: a single image and a batch may
     /// differ.
     packed: [OnceLock<Packed>; 3],
@@ -67,31 +88,26 @@ impl Builder {
         self.values[value.0]
     }
 
-    /// The transform of a map.
-    pub fn transform(&mut self, from: Value, transform: Transform<'_>) -> Value {
+    /// A transformed map, and `add` added to that.
+    pub fn join(&mut self, (from, transform): (Value, Transform<'_>), add: Option<Value>) -> Value {
         let dims = self.dims(from);
-        if transform.is_identity() {
+        assert!(add.is_none_or(|add| self.dims(add) == dims));
+        if transform.is_identity() && add.is_none() {
             return from;
         }
         let prepared = Prepared::new(&transform, dims.channels);
-        self.push(Step { from, prepared, work: Work::Transform }, dims)
+        self.push(Step { from, prepared, conv: None, add }, dims)
     }
 
-    /// The convolution of a transformed map with the normalisation after it, and `add` added to that.
-    ///
-    /// `weight` and `bias` are those of [`crate::conv::forward`].
-    pub fn conv(
-        &mut self,
-        (from, transform): (Value, Transform<'_>),
-        conv: Conv,
-        (weight, bias): (&[f32], Option<&[f32]>),
-        norm: Option<Norm<'_>>,
-        add: Option<Value>,
-    ) -> Value {
+    /// `layer` on a transformed map.
+    pub fn conv(&mut self, (from, transform): (Value, Transform<'_>), layer: Layer<'_>) -> Value {
+        let Layer { conv, mut weight, bias, norm, slope, add } = layer;
         let dims = self.dims(from);
         let out = conv.output(dims);
-        assert!(weight.len() == conv.weights() && add.is_none_or(|add| self.dims(add) == out));
-        let (mut weight, mut bias) = (weight.to_vec(), bias.map_or(vec![0.0; conv.outputs], <[f32]>::to_vec));
+        let mut bias = bias.unwrap_or_else(|| vec![0.0; conv.outputs]);
+        assert!(dims.channels == conv.inputs && weight.len() == conv.weights());
+        assert!([&bias].into_iter().chain(&slope).all(|vector| vector.len() == conv.outputs));
+        assert!(add.is_none_or(|add| self.dims(add) == out));
         if let Some(norm) = norm {
             let length = weight.len() / conv.outputs;
             for (c, (weight, bias)) in weight.chunks_exact_mut(length).zip(&mut bias).enumerate() {
@@ -100,9 +116,15 @@ impl Builder {
                 *bias = (*bias - norm.mean[c]) * scale + norm.beta[c];
             }
         }
+        let packed: [OnceLock<Packed>; 3] = Default::default();
+        let kind = Packed::kind(&conv, dims);
+        if kind == Packed::kind(&conv, Dims { batch: TOGETHER, ..dims }) {
+            packed[kind as usize].get_or_init(|| Packed::new(&conv, dims, &weight).fitted());
+            weight = Vec::new();
+        }
         let prepared = Prepared::new(&transform, conv.inputs);
-        let work = Work::Conv(Box::new(ConvStep { conv, weight, bias, add, packed: Default::default() }));
-        self.push(Step { from, prepared, work }, out)
+        let conv = Some(ConvStep { conv, weight, bias, slope, packed });
+        self.push(Step { from, prepared, conv, add }, out)
     }
 
     fn push(&mut self, step: Step, dims: Dims) -> Value {
@@ -116,11 +138,8 @@ impl Builder {
         let Self { values, steps } = self;
         let mut last = vec![0; values.len()];
         for (i, step) in steps.iter().enumerate() {
-            last[step.from.0] = i;
-            if let Work::Conv(step) = &step.work
-                && let Some(add) = step.add
-            {
-                last[add.0] = i;
+            for value in [Some(step.from), step.add].into_iter().flatten() {
+                last[value.0] = i;
             }
         }
         Network { values, steps, last, output, free: Mutex::default() }
@@ -134,13 +153,34 @@ impl Network {
     /// - `images`: `[batch, height, width, channels]`
     /// - output: `[batch, outputs of the last layer]`
     pub fn run(&self, images: &[f32], batch: usize) -> Vec<f32> {
-        assert_eq!(images.len(), batch * self.values[0].elements());
+        let length = self.values[0].elements();
+        assert_eq!(images.len(), batch * length);
         let mut free = std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut output = Vec::with_capacity(batch * self.output.outputs());
+        // Of equal size as far as possible.
+        let parts = batch.div_ceil(TOGETHER).max(1);
+        let mut features = Vec::new();
+        for part in 0..parts {
+            let [start, end] = [part, part + 1].map(|part| part * batch / parts);
+            let map = self.features(&images[start * length..end * length], end - start, &mut free);
+            if parts == 1 {
+                features = map;
+            } else {
+                features.extend_from_slice(&map);
+                free.push(map);
+            }
+        }
+        output.extend(self.output.apply(&features, batch));
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner) = free;
+        output
+    }
+
+    /// The last map.
+    fn features(&self, images: &[f32], batch: usize, free: &mut Vec<Vec<f32>>) -> Vec<f32> {
         let mut maps: Vec<Vec<f32>> = vec![Vec::new(); self.values.len()];
+        let dims = |value: usize| Dims { batch, ..self.values[value] };
         for (i, step) in self.steps.iter().enumerate() {
-            let dims = |value: usize| Dims { batch, ..self.values[value] };
-            let mut y = free.pop().unwrap_or_default();
-            y.resize(dims(i + 1).elements(), 0.0);
+            let mut y = take(free, dims(i + 1).elements());
             let map = |value: Value| if value.0 == 0 { images } else { &maps[value.0] };
             step.run(map, dims(step.from.0), &mut y);
             maps[i + 1] = y;
@@ -150,32 +190,38 @@ impl Network {
                 }
             }
         }
-        let features = match self.steps.is_empty() {
-            true => images,
-            false => &maps[self.steps.len()],
-        };
-        let output = self.output.apply(features, batch);
-        free.extend(maps.into_iter().filter(|map| !map.is_empty()));
-        *self.free.lock().unwrap_or_else(PoisonError::into_inner) = free;
-        output
+        match maps.pop() {
+            Some(map) if !self.steps.is_empty() => map,
+            _ => images.to_vec(),
+        }
+    }
+}
+
+/// The smallest of `free` that has room for `length` numbers, or else the largest.
+fn take(free: &mut Vec<Vec<f32>>, length: usize) -> Vec<f32> {
+    let fitting = |map: &Vec<f32>| (map.capacity() < length, map.capacity().abs_diff(length));
+    let best = (0..free.len()).min_by_key(|i| fitting(&free[*i]));
+    best.map(|i| free.swap_remove(i)).unwrap_or_default()
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").field("values", &self.values).finish_non_exhaustive()
     }
 }
 
 impl Step {
-    fn run<'a>(&self, map: impl Fn(Value) -> &'a [f32], dims: Dims, y: &mut [f32]) {
-        let x = map(self.from);
-        match &self.work {
-            Work::Transform => transform_to(&self.prepared, x, dims, y),
-            Work::Conv(step) => {
-                let ConvStep { conv, weight, bias, add, packed } = &**step;
-                let _profile = profile::operator(|| profile::conv_forward(conv, dims));
-                let kind = Packed::kind(conv, dims);
-                let packed = packed[kind as usize].get_or_init(|| Packed::new(conv, dims, weight));
-                let finish =
-                    Finish { channels: conv.outputs, bias: Some(bias), add: add.map(map), moments: false };
-                packed.convolve(conv, x, dims, &self.prepared, &finish, y);
-            }
-        }
+    fn run<'a>(&self, map: impl Fn(Value) -> &'a [f32], dims: Dims, y: &mut Vec<f32>) {
+        let (x, add) = (map(self.from), self.add.map(&map));
+        let Some(ConvStep { conv, weight, bias, slope, packed }) = &self.conv else {
+            return join_to(&self.prepared, x, add, dims, y);
+        };
+        let _profile = profile::operator(|| profile::conv_forward(conv, dims));
+        let kind = Packed::kind(conv, dims);
+        let packed = packed[kind as usize].get_or_init(|| Packed::new(conv, dims, weight).fitted());
+        let (bias, slope) = (Some(bias.as_slice()), slope.as_deref());
+        let finish = Finish { channels: conv.outputs, bias, slope, add, moments: false };
+        packed.convolve(conv, x, dims, &self.prepared, &finish, y);
     }
 }
 
@@ -201,31 +247,46 @@ mod tests {
         let both = vectors.transform(true, true, false);
         let (features, outputs) = (6 * 5 * 20, 9);
         let matrix = noise(features * outputs, 9);
+        let plain = Transform::default();
         let linear = || Linear::new(features, noise(outputs, 10), |i, o| matrix[i * outputs + o]);
 
         let (mut net, images) = Builder::new(Dims { batch: 1, height, width, channels: 3 });
-        let x = net.conv((images, Transform::default()), first, (&w0, Some(&bias)), norm.norm, None);
-        let x = net.transform(x, slope);
-        let y = net.conv((x, norm), same, (&w1, None), norm.norm, None);
-        let x = net.conv((y, slope), same, (&w2, None), norm.norm, Some(x));
-        let x = net.conv((x, Transform::default()), depthwise, (&w3, None), norm.norm, None);
+        let layer = |conv, weight: &[f32]| Layer {
+            conv,
+            weight: weight.to_vec(),
+            bias: None,
+            norm: norm.norm,
+            slope: None,
+            add: None,
+        };
+        let slopes = slope.slope.map(<[f32]>::to_vec);
+        let x = net.conv((images, plain), Layer { bias: Some(bias.clone()), ..layer(first, &w0) });
+        let x = net.join((x, slope), None);
+        let y = net.conv((x, norm), Layer { slope: slopes.clone(), ..layer(same, &w1) });
+        let y = net.conv((y, plain), layer(same, &w2));
+        let x = net.join((y, both), Some(x));
+        let x = net.conv((x, plain), Layer { slope: slopes.clone(), add: Some(x), ..layer(same, &w1) });
+        let x = net.conv((x, plain), Layer { slope: slopes.clone(), ..layer(depthwise, &w3) });
         assert_eq!(net.dims(x), Dims { batch: 1, height: 6, width: 5, channels: 20 });
         let net = net.finish(linear());
 
-        for batch in [1, 5, 2] {
+        for batch in [1, 5, 19, 2] {
             let images = noise(batch * height * width * 3, batch as u64);
             let dims = |channels| Dims { batch, height, width, channels };
             let input = |x, channels, transform| Input { x, dims: dims(channels), transform };
             let forward =
                 |conv: &Conv, input, weight: &[f32], bias| conv::forward(conv, input, weight, bias, false).y;
-            let x = forward(&first, input(&images, 3, Transform::default()), &w0, Some(&bias));
+            let x = forward(&first, input(&images, 3, plain), &w0, Some(&bias));
             let x = crate::join(input(&x, 20, both), None, false).y;
             let y = forward(&same, input(&x, 20, norm), &w1, None);
             let y = forward(&same, input(&y, 20, both), &w2, None);
-            let x = crate::join(input(&y, 20, norm), Some(input(&x, 20, Transform::default())), false).y;
-            let y = forward(&depthwise, input(&x, 20, Transform::default()), &w3, None);
+            let y = crate::join(input(&y, 20, norm), None, false).y;
+            let x = crate::join(input(&y, 20, both), Some(input(&x, 20, plain)), false).y;
+            let y = forward(&same, input(&x, 20, plain), &w1, None);
+            let x = crate::join(input(&y, 20, both), Some(input(&x, 20, plain)), false).y;
+            let y = forward(&depthwise, input(&x, 20, plain), &w3, None);
             let half = Dims { batch, height: 6, width: 5, channels: 20 };
-            let y = crate::join(Input { x: &y, dims: half, transform: norm }, None, false).y;
+            let y = crate::join(Input { x: &y, dims: half, transform: both }, None, false).y;
             let error = error(&net.run(&images, batch), &linear().apply(&y, batch));
             assert!(error < 2e-5, "{error} off with {batch} images");
         }

@@ -9,6 +9,7 @@
 //! Results are the same whatever the number of threads, to the last bit; they differ in rounding between
 //! the instruction sets of [`simd::Isa`].
 
+pub mod affine;
 pub mod conv;
 mod dense;
 mod depthwise;
@@ -17,18 +18,22 @@ mod global;
 pub mod infer;
 pub mod linear;
 mod map;
+pub mod optimizer;
 pub mod peak;
 pub mod profile;
 #[cfg(test)]
 mod reference;
 mod scratch;
 pub mod simd;
+mod sum;
 mod transform;
 mod winograd;
 
 pub use map::{Dims, Input};
+pub use sum::add_to;
 pub use transform::{
     Moments, Norm, Output, Transform, TransformGradients, join, moments, transform_backward,
+    transform_backward_from,
 };
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::{
     gemm::{self, PANEL, Product, Target},
-    simd,
+    profile, simd,
 };
 
 /// A matrix made ready to be multiplied from the left by batches of vectors.
@@ -33,6 +33,11 @@ impl Linear {
         Self { packed, bias, inputs }
     }
 
+    /// Length of an output.
+    pub fn outputs(&self) -> usize {
+        self.bias.len()
+    }
+
     /// `x·W + b`.
     ///
     /// # Shapes
@@ -40,6 +45,7 @@ impl Linear {
     /// - output: `[batch, outputs]`
     pub fn apply(&self, x: &[f32], batch: usize) -> Vec<f32> {
         let outputs = self.bias.len();
+        let _profile = profile::operator(|| profile::linear([batch, self.inputs, outputs]));
         assert_eq!(x.len(), batch * self.inputs);
         let panels: Vec<Vec<f32>> = self
             .packed

@@ -187,6 +187,13 @@ pub(crate) fn conv_backward(conv: &Conv, input: Dims, wanted: Wanted) -> (String
     (name(conv, input, what), work)
 }
 
+/// The name and work of [`crate::linear::Linear::apply`].
+pub(crate) fn linear([batch, inputs, outputs]: [usize; 3]) -> (String, Work) {
+    let (weights, vectors) = (inputs * outputs, batch * (inputs + outputs));
+    let work = Work { operations: 2 * (batch * weights) as u64, bytes: 4 * (weights + vectors) as u64 };
+    (format!("linear {inputs}->{outputs}"), work)
+}
+
 /// The name and work of an operator that passes `maps` times over maps of shape `dims`.
 pub(crate) fn maps(operator: &str, dims: Dims, maps: usize) -> (String, Work) {
     let Dims { height, width, channels, .. } = dims;
@@ -268,5 +275,8 @@ mod tests {
         let (name, work) = conv_backward(&conv, dims, wanted);
         assert_eq!(name, "conv in 2 groups 3x3 s1 4->4 8x8 backward, weight");
         assert_eq!(work.operations, 2 * (2 * 64 * 72));
+        let (name, work) = linear([3, 100, 10]);
+        assert_eq!(name, "linear 100->10");
+        assert_eq!(work, Work { operations: 2 * 3 * 1000, bytes: 4 * (1000 + 330) });
     }
 }

@@ -102,7 +102,9 @@ pub(crate) fn transform_backward(input: Input<'_>, g: &[f64]) -> (Vec<f32>, Tran
     let mut g = g.to_vec();
     if let Some(slope) = input.transform.slope {
         gradients.slope = narrow(sums(&|i| if u[i] < 0.0 { g[i] * u[i] } else { 0.0 }));
-        (0..g.len()).filter(|i| u[*i] < 0.0).for_each(|i| g[i] *= f64::from(slope[i % channels]));
+        // At 0 the derivative is 1, and 0 for relu.
+        let below = |i: usize| u[i] < 0.0 || u[i] == 0.0 && slope[i % channels] == 0.0;
+        (0..g.len()).filter(|i| below(*i)).for_each(|i| g[i] *= f64::from(slope[i % channels]));
     }
     if let Some(norm) = input.transform.norm {
         let inverse = |c: usize| (f64::from(norm.variance[c]) + f64::from(norm.epsilon)).sqrt().recip();

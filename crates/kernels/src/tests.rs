@@ -152,3 +152,161 @@ fn winograd_convolutions_are_those_of_the_reference() {
         check_conv(conv, dims(map, inputs), 5e-5);
     }
 }
+
+/// Runs `f` on pools of one and of three threads, which must give the same.
+pub(crate) fn same_on_any_number_of_threads<T: PartialEq + Send>(f: impl Fn() -> T + Sync) {
+    let _held = ISA.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let on = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(&f);
+    assert!(on(1) == on(3), "the number of threads changes the result");
+}
+
+/// Dense and Winograd convolutions and one of stride 2, of some batches of maps.
+fn kinds() -> [(Conv, Dims); 3] {
+    let conv = Conv { inputs: 20, outputs: 36, kernel: [3, 3], stride: 1, padding: 1, groups: 1 };
+    let wide = dims([3, 17, 14], 20);
+    assert!(winograd::applies(&conv, wide));
+    [(Conv { padding: 0, kernel: [1, 1], ..conv }, wide), (Conv { stride: 2, ..conv }, wide), (conv, wide)]
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    for (conv, dims) in kinds() {
+        let (x, weight) = (noise(dims.elements(), 1), noise(conv.weights(), 2));
+        let g = noise(conv.output(dims).elements(), 3);
+        let vectors = Vectors::new(conv.inputs);
+        let input = Input { x: &x, dims, transform: vectors.transform(true, true, true) };
+        let wanted = Wanted { input: true, weight: true, bias: true };
+        same_on_any_number_of_threads(|| conv::forward(&conv, input, &weight, None, true));
+        same_on_any_number_of_threads(|| conv::backward(&conv, input, &weight, &g, wanted));
+        same_on_any_number_of_threads(|| join(input, Some(input), true));
+        same_on_any_number_of_threads(|| transform_backward(input, x.clone()));
+    }
+}
+
+#[test]
+fn nan_passes() {
+    for (conv, dims) in kinds() {
+        let mut x = noise(dims.elements(), 1);
+        // In the second image.
+        x[dims.image() + 3 * dims.row() + 25] = f32::NAN;
+        let weight = noise(conv.weights(), 2);
+        let out = conv.output(dims);
+        let vectors = Vectors::new(conv.inputs);
+        let input = Input { x: &x, dims, transform: vectors.transform(true, true, true) };
+        on_each_isa(|_| {
+            let found = conv::forward(&conv, input, &weight, None, true);
+            let images: Vec<bool> =
+                found.y.chunks_exact(out.image()).map(|y| y.iter().any(|y| y.is_nan())).collect();
+            assert_eq!(images, [false, true, false]);
+            assert!(found.moments.unwrap().mean.iter().all(|mean| mean.is_nan()));
+            let mut g = noise(out.elements(), 3);
+            g[out.image() + out.row()] = f32::NAN;
+            let wanted = Wanted { input: true, weight: true, bias: true };
+            let gradients = conv::backward(&conv, input, &weight, &g, wanted);
+            assert!(gradients.weight.iter().all(|g| g.is_finite() || g.is_nan()));
+            assert!(gradients.bias[0].is_nan() && gradients.bias[1].is_finite());
+            assert!(gradients.transform.beta.iter().all(|g| g.is_nan()));
+        });
+    }
+}
+
+#[test]
+fn joins_and_transforms_are_those_of_the_reference() {
+    for (map, channels) in [([2, 5, 3], 20), ([1, 1, 1], 1), ([3, 20, 20], 16), ([1, 7, 7], 37)] {
+        let dims = dims(map, channels);
+        let [x, other, g] = [1, 2, 3].map(|seed| noise(dims.elements(), seed));
+        let vectors = Vectors::new(channels);
+        for (norm, slope, of_batch) in [
+            (false, false, false),
+            (true, false, true),
+            (false, true, false),
+            (true, true, true),
+            (true, true, false),
+        ] {
+            let input = Input { x: &x, dims, transform: vectors.transform(norm, slope, of_batch) };
+            let second = Input { x: &other, dims, transform: vectors.transform(!norm, slope, of_batch) };
+            let z = |input: Input<'_>| reference::transformed(input.x, channels, &input.transform).1;
+            let sum: Vec<f64> = z(input).iter().zip(z(second)).map(|(a, b)| a + b).collect();
+            let moments = reference::moments(&sum, channels);
+            let sum: Vec<f32> = sum.into_iter().map(|x| x as f32).collect();
+            let alone: Vec<f32> = z(input).into_iter().map(|x| x as f32).collect();
+            let wide: Vec<f64> = g.iter().map(|g| f64::from(*g)).collect();
+            let (gx, gradients) = reference::transform_backward(input, &wide);
+            on_each_isa(|isa| {
+                let case = format!("{dims:?}, norm {norm}, slope {slope}, {}", isa.name());
+                let close = |found: &[f32], expected: &[f32]| {
+                    let error = error(found, expected);
+                    assert!(error <= 2e-5, "{error:.1e} off: {case}");
+                };
+                let found = join(input, Some(second), true);
+                close(&found.y, &sum);
+                let found = found.moments.unwrap();
+                close(&found.mean, &moments.mean);
+                close(&found.variance, &moments.variance);
+                assert_eq!(join(input, None, false).moments, None);
+                close(&join(input, None, false).y, &alone);
+                let (x, found) = transform_backward(input, g.clone());
+                assert!(
+                    transform_backward_from(input, &g) == (x.clone(), found.clone()),
+                    "another way: {case}"
+                );
+                close(&x, &gx);
+                close(&found.gamma, &gradients.gamma);
+                close(&found.beta, &gradients.beta);
+                close(&found.slope, &gradients.slope);
+            });
+        }
+    }
+}
+
+#[test]
+fn at_zero_prelu_has_the_derivative_1_and_relu_0() {
+    let (x, g) = ([0.0, -0.0, 0.0, -1.0, 2.0, -0.0], vec![5.0; 6]);
+    let input = Input {
+        x: &x,
+        dims: dims([1, 1, 3], 2),
+        transform: Transform { norm: None, slope: Some(&[0.0, 0.5]) },
+    };
+    on_each_isa(|_| assert_eq!(transform_backward(input, g.clone()).0, [0.0, 5.0, 0.0, 2.5, 5.0, 5.0]));
+}
+
+#[test]
+fn variances_do_not_cancel() {
+    // The mean is 10,000 times the deviation: its square in f32 has no digit left of the variance.
+    let dims = dims([2, 9, 11], 5);
+    let x: Vec<f32> = noise(dims.elements(), 1).into_iter().map(|x| 1e4 + x).collect();
+    let wide: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
+    let expected = reference::moments(&wide, 5);
+    on_each_isa(|_| {
+        let found = moments(&x, dims);
+        assert_eq!(found.mean, expected.mean);
+        assert!(error(&found.variance, &expected.variance) < 1e-5);
+    });
+}
+
+/// What Winograd's filtering costs in accuracy, beside the sums taken directly.
+#[test]
+fn winograd_rounds_a_few_times_more_than_direct_sums() {
+    let conv = Conv { inputs: 64, outputs: 32, kernel: [3, 3], stride: 1, padding: 1, groups: 1 };
+    let dims = dims([2, 16, 16], 64);
+    let (x, weight) = (noise(dims.elements(), 1), noise(conv.weights(), 2));
+    let g = noise(conv.output(dims).elements(), 3);
+    let input = Input { x: &x, dims, transform: Transform::default() };
+    let wanted = Wanted { input: true, weight: true, bias: false };
+    let expected = reference::forward(&conv, input, &weight, None, false);
+    let gradients = reference::backward(&conv, input, &weight, &g, wanted);
+    let errors = |y: &[f32], found: &conv::Gradients| {
+        [error(y, &expected.y), error(&found.x, &gradients.x), error(&found.weight, &gradients.weight)]
+    };
+    assert!(winograd::applies(&conv, dims));
+    let y = conv::forward(&conv, input, &weight, None, false).y;
+    let winograd = errors(&y, &conv::backward(&conv, input, &weight, &g, wanted));
+    let packed = dense::Packed::new(&conv, &weight);
+    let (mut y, finish) = (Vec::new(), dense::Finish { channels: 32, ..Default::default() });
+    packed.convolve(&conv, &x, dims, &transform::Prepared::new(&Transform::default(), 64), &finish, &mut y);
+    let direct = errors(&y, &dense::backward(&conv, input, &weight, &g, wanted));
+    println!("largest error beside the root mean square: Winograd {winograd:?}, direct {direct:?}");
+    for (winograd, direct) in winograd.into_iter().zip(direct) {
+        assert!(direct < 1e-5 && winograd < 1.5e-5, "{winograd:e} and {direct:e}");
+    }
+}

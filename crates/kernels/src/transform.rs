@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::{
     map::{Dims, Input},
-    profile,
+    profile, scratch,
     simd::{self, fma},
 };
 
@@ -170,6 +170,8 @@ impl Prepared {
     }
 
     /// From ∂L/∂z to ∂L/∂u of whole pixels, in place, and the sums over them.
+    ///
+    /// Where u = 0 the derivative is 1, and 0 for relu, as Burn has it.
     #[inline(always)]
     pub(crate) fn backward<S: Simd>(&self, simd: S, x: &[f32], g: &mut [f32], sums: &mut Sums) {
         let lanes = S::F32_LANES;
@@ -187,6 +189,9 @@ impl Prepared {
                 None => (one, zero, zero, zero),
             };
             let (mut beta, mut gamma, mut slopes) = (zero, zero, zero);
+            let threshold = self.slope.as_ref().map_or(zero, |slope| {
+                simd.select_f32s(simd.equal_f32s(load(slope), zero), simd.splat_f32s(f32::from_bits(1)), zero)
+            });
             let whole = range.len() == lanes;
             for (x, g) in x.chunks_exact(self.channels).zip(g.chunks_exact_mut(self.channels)) {
                 let (x, g) = (&x[range.clone()], &mut g[range.clone()]);
@@ -196,8 +201,8 @@ impl Prepared {
                 };
                 if let Some(slope) = &self.slope {
                     let u = fma(simd, x, scale, shift);
-                    // At 0 the gradient is the slope, as in PyTorch; NaN passes.
-                    let positive = simd.greater_than_f32s(u, zero);
+                    // NaN is not, and passes.
+                    let positive = simd.greater_than_or_equal_f32s(u, threshold);
                     let lower = simd.select_f32s(positive, zero, gradient);
                     slopes = fma(simd, lower, u, slopes);
                     let slope = match whole {
@@ -285,8 +290,9 @@ impl Prepared {
 /// number of threads.
 pub(crate) const CHUNK: usize = 256;
 
+/// `u` where it is positive, `slope·u` elsewhere.
 #[inline(always)]
-fn prelu<S: Simd>(simd: S, u: S::f32s, slope: S::f32s) -> S::f32s {
+pub(crate) fn prelu<S: Simd>(simd: S, u: S::f32s, slope: S::f32s) -> S::f32s {
     // Not a maximum, which would swallow NaN.
     let positive = simd.greater_than_f32s(u, simd.splat_f32s(0.0));
     simd.select_f32s(positive, u, simd.mul_f32s(u, slope))
@@ -430,35 +436,34 @@ pub fn join(input: Input<'_>, other: Option<Input<'_>>, moments: bool) -> Output
     assert!(other.is_none_or(|other| other.dims == dims && other.x.len() == dims.elements()));
     let first = Prepared::new(&input.transform, dims.channels);
     let second = other.map(|other| (other.x, Prepared::new(&other.transform, dims.channels)));
-    let mut y = vec![0.0; dims.elements()];
-    let chunk = dims.channels.max(1) * CHUNK;
-    let spreads: Vec<Option<Spread>> = y
-        .par_chunks_mut(chunk)
-        .enumerate()
-        .map(|(i, y)| {
-            let part = |x: &[f32]| i * chunk..(i * chunk + y.len()).min(x.len());
-            let mut spread = moments.then(|| Spread::new(dims.channels));
-            simd::dispatch(Join {
-                x: &input.x[part(input.x)],
-                first: &first,
-                other: second.as_ref().map(|(x, second)| (&x[part(x)], second)),
-                y,
-                spread: spread.as_mut(),
-            });
-            spread
-        })
-        .collect();
+    let mut y = Vec::new();
+    let lengths = scratch::pieces(dims.elements(), dims.channels * CHUNK);
+    let spreads = scratch::fill(&mut y, lengths, |_, offset, y| {
+        let part = offset..offset + y.len();
+        let mut spread = moments.then(|| Spread::new(dims.channels));
+        simd::dispatch(Join {
+            x: &input.x[part.clone()],
+            first: &first,
+            other: second.as_ref().map(|(x, second)| (&x[part], second)),
+            y,
+            spread: spread.as_mut(),
+        });
+        spread
+    });
     let moments =
         moments.then(|| spreads.iter().flatten().fold(Spread::new(dims.channels), Spread::merge).moments());
     Output { y, moments }
 }
 
-/// The transform of `x`, of shape `dims`, to `y`.
-pub(crate) fn transform_to(prepared: &Prepared, x: &[f32], dims: Dims, y: &mut [f32]) {
-    let _profile = profile::operator(|| profile::maps("join of 1", dims, 2));
-    let chunk = dims.channels.max(1) * CHUNK;
-    x.par_chunks(chunk).zip(y.par_chunks_mut(chunk)).for_each(|(x, y)| {
-        simd::dispatch(Join { x, first: prepared, other: None, y, spread: None });
+/// The transform of `x`, of shape `dims`, with `add` added to it, to `y`.
+pub(crate) fn join_to(prepared: &Prepared, x: &[f32], add: Option<&[f32]>, dims: Dims, y: &mut Vec<f32>) {
+    let operator = if add.is_some() { "join of 2" } else { "join of 1" };
+    let _profile = profile::operator(|| profile::maps(operator, dims, 2 + usize::from(add.is_some())));
+    let identity = Prepared::new(&Transform::default(), dims.channels);
+    scratch::fill(y, scratch::pieces(dims.elements(), dims.channels * CHUNK), |_, offset, y| {
+        let part = offset..offset + y.len();
+        let (x, other) = (&x[part.clone()], add.map(|add| (&add[part], &identity)));
+        simd::dispatch(Join { x, first: prepared, other, y, spread: None });
     });
 }
 
@@ -513,6 +518,26 @@ pub fn transform_backward(input: Input<'_>, mut g: Vec<f32>) -> (Vec<f32>, Trans
     let sums = sums.iter().fold(Sums::new(dims.channels), Sums::merge);
     prepared.finish(input.x, &mut g, &sums);
     (g, prepared.gradients(&sums))
+}
+
+/// [`transform_backward`] for a `g` that something else needs as it is.
+pub fn transform_backward_from(input: Input<'_>, g: &[f32]) -> (Vec<f32>, TransformGradients) {
+    let dims = input.dims;
+    let _profile = profile::operator(|| profile::maps("transform backward", dims, 4));
+    assert!(input.x.len() == dims.elements() && g.len() == dims.elements());
+    let prepared = Prepared::new(&input.transform, dims.channels);
+    let mut gx = Vec::new();
+    let lengths = scratch::pieces(dims.elements(), dims.channels * CHUNK);
+    let sums = scratch::fill(&mut gx, lengths, |_, offset, gx| {
+        let part = offset..offset + gx.len();
+        gx.copy_from_slice(&g[part.clone()]);
+        let mut sums = Sums::new(dims.channels);
+        simd::dispatch(Back(&prepared, &input.x[part], gx, &mut sums));
+        sums
+    });
+    let sums = sums.iter().fold(Sums::new(dims.channels), Sums::merge);
+    prepared.finish(input.x, &mut gx, &sums);
+    (gx, prepared.gradients(&sums))
 }
 
 struct Back<'a>(&'a Prepared, &'a [f32], &'a mut [f32], &'a mut Sums);

@@ -16,7 +16,7 @@ use crate::{
     dense::{AddProduct, Back, Sink, Source, bias_gradient},
     gemm::{self, PANEL, Product, Target},
     map::{Dims, Input},
-    scratch,
+    scratch::{self, Scratch},
     simd::{self, fma},
     transform::Prepared,
 };
@@ -79,8 +79,8 @@ pub(crate) fn backward(
             let filters = Filters::new(conv, weight, true);
             let identity = Prepared::new(&crate::Transform::default(), conv.outputs);
             let sink = Back { prepared: &prepared, x: input.x, channels: conv.inputs };
-            let mut gz = vec![0.0; input.dims.elements()];
-            let to = (gz.as_mut_slice(), input.dims);
+            let mut gz = Vec::new();
+            let to = (&mut gz, input.dims);
             let sums = filters.convolve(g, out, &identity, 2 - conv.padding, &sink, to);
             sink.gradients(gz, &sums)
         }
@@ -97,7 +97,7 @@ pub(crate) fn backward(
 
 /// G w Gᵀ in panels: `[point, columns / PANEL, summed channel, PANEL]`.
 pub(crate) struct Filters {
-    packed: Vec<f32>,
+    packed: Scratch,
     summed: usize,
     columns: usize,
 }
@@ -110,7 +110,7 @@ impl Filters {
             true => (conv.outputs, conv.inputs),
         };
         let panels = columns.div_ceil(PANEL);
-        let mut packed = vec![0.0; POINTS * panels * summed * PANEL];
+        let mut packed = scratch::take(POINTS * panels * summed * PANEL);
         let mut rows = by_point(&mut packed, summed * PANEL);
         rows.par_iter_mut().enumerate().for_each(|(p, points)| {
             let width = PANEL.min(columns - p * PANEL);
@@ -300,6 +300,11 @@ fn pitch(channels: usize) -> usize {
 }
 
 impl Filters {
+    /// In memory of its own.
+    pub(crate) fn fitted(self) -> Self {
+        Self { packed: self.packed.fitted(), ..self }
+    }
+
     /// The convolution of the transformed `x`, of shape `dims`, to `y`, of shape `out`.
     pub(crate) fn convolve<K: Sink>(
         &self,
@@ -308,7 +313,7 @@ impl Filters {
         prepared: &Prepared,
         padding: usize,
         sink: &K,
-        (y, out): (&mut [f32], Dims),
+        (y, out): (&mut Vec<f32>, Dims),
     ) -> Vec<K::Sum> {
         let tiles = Tiles::of(out);
         let source = source(x, dims, prepared, padding, tiles);
@@ -316,29 +321,33 @@ impl Filters {
         // An even number of tasks of equal size.
         let tasks = (total * tiles.columns).div_ceil(self.block()).next_multiple_of(2);
         let rows = total.div_ceil(tasks).max(1);
-        let mut left = y;
-        let mut blocks = Vec::new();
         let start = |row: usize| (row / tiles.rows * out.height + row % tiles.rows * 4) * out.row();
-        for first in (0..total).step_by(rows) {
+        let firsts = (0..total).step_by(rows);
+        let lengths = firsts.map(|first| start((first + rows).min(total)) - start(first));
+        scratch::fill(y, lengths, |task, offset, y| {
+            let (first, mut sum) = (task * rows, sink.start());
             let count = rows.min(total - first);
-            let (y, rest) = left.split_at_mut(start(first + count) - start(first));
-            left = rest;
-            blocks.push((first, count, y));
-        }
-        let tasks = blocks.into_par_iter().map(|(first, count, y)| {
-            let (mut sum, n) = (sink.start(), count * tiles.columns);
-            let lengths =
-                [6 * source.pitch(), POINTS * n * pitch(self.summed), POINTS * n * pitch(self.columns)];
-            scratch::with(lengths, |[z, points, products]| {
-                let (offset, source, sum) = (start(first), &source, &mut sum);
-                let filters = self;
-                let block =
-                    Block { source, filters, out, first, count, z, points, products, offset, y, sink, sum };
-                simd::dispatch(block);
+            let n = POINTS * count * tiles.columns;
+            let [mut z, mut points, mut products] =
+                [6 * source.pitch(), n * pitch(self.summed), n * pitch(self.columns)].map(scratch::take);
+            let (source, filters, sums) = (&source, self, &mut sum);
+            let (z, points, products) = (&mut z, &mut points, &mut products);
+            simd::dispatch(Block {
+                source,
+                filters,
+                out,
+                first,
+                count,
+                z,
+                points,
+                products,
+                offset,
+                y,
+                sink,
+                sum: sums,
             });
             sum
-        });
-        tasks.collect()
+        })
     }
 
     /// Tiles that one task takes, about: few enough that their points stay in a thread's own cache, and
@@ -478,20 +487,19 @@ fn weight_gradient(conv: &Conv, input: Input<'_>, prepared: &Prepared, g: &[f32]
     let per_row = POINTS * tiles.columns * (wide + narrow);
     let block = (GATHERED / per_row).clamp(1, total.max(1));
     // [point, panel, input, PANEL]
-    let mut sums = vec![0.0f32; POINTS * panels * conv.inputs * PANEL];
-    let (mut points, mut gradients) = (Vec::new(), Vec::new());
+    let mut sums = scratch::take(POINTS * panels * conv.inputs * PANEL);
+    sums.fill(0.0);
     for first in (0..total).step_by(block) {
         let count = block.min(total - first);
         let n = count * tiles.columns;
-        points.resize(POINTS * n * wide, 0.0f32);
-        gradients.resize(POINTS * n * narrow, 0.0f32);
+        let [mut points, mut gradients] = [wide, narrow].map(|pitch| scratch::take(POINTS * n * pitch));
         let rows = by_point(&mut points, tiles.columns * wide);
         let rows = rows.into_par_iter().zip(by_point(&mut gradients, tiles.columns * narrow));
         rows.enumerate().for_each(|(i, (points, gradients))| {
             let row = first + i;
-            scratch::with([6 * source.pitch(), POINTS * tiles.columns * wide.max(narrow)], |[z, room]| {
-                simd::dispatch(Gather { source: &source, tiles, row, z, room, g, out, points, gradients });
-            });
+            let [mut z, mut room] = [6 * source.pitch(), POINTS * tiles.columns * wide].map(scratch::take);
+            let (source, z, room) = (&source, &mut z, &mut room);
+            simd::dispatch(Gather { source, tiles, row, z, room, g, out, points, gradients });
         });
         let length = conv.inputs * PANEL;
         sums.par_chunks_mut(length).enumerate().for_each(|(i, sums)| {
@@ -502,8 +510,9 @@ fn weight_gradient(conv: &Conv, input: Input<'_>, prepared: &Prepared, g: &[f32]
             simd::dispatch(AddProduct { product: &product, a, b, c: sums, rows: conv.inputs });
         });
     }
-    let mut gradient = vec![0.0f32; conv.weights()];
-    gradient.par_chunks_mut(conv.inputs * 9 * PANEL).enumerate().for_each(|(panel, gradient)| {
+    let mut gradient = Vec::new();
+    let lengths = scratch::pieces(conv.weights(), conv.inputs * 9 * PANEL);
+    scratch::fill(&mut gradient, lengths, |panel, _, gradient| {
         simd::dispatch(FilterGradient { sums: &sums, panel, panels, inputs: conv.inputs, gradient });
     });
     gradient
