@@ -55,6 +55,11 @@ impl Act {
         Self { alpha, kind }
     }
 
+    /// Whether [`Act::slope`] gives one.
+    pub(crate) fn has_slope(&self) -> bool {
+        matches!(self.kind, Activation::PRelu | Activation::Relu | Activation::LeakyRelu)
+    }
+
     /// The slopes below zero, of shape `[channels]`, if that is all there is to the non-linearity.
     pub(crate) fn slope(&self, channels: usize, device: &Device) -> Option<Tensor<1>> {
         match (self.kind, &self.alpha) {

@@ -101,9 +101,10 @@ fn activate(act: &Act, state: State) -> State {
 
 fn add(block: &Residual, state: State, moments: bool) -> State {
     let inside = [&block.body, &block.shortcut].into_iter().any(|branch| begins_with_statistics(branch));
-    let state = state.done(inside);
-    let body = walk(&block.body, state.clone());
-    let shortcut = walk(&block.shortcut, state);
+    let State { map, moments: of_input } = state.done(inside);
+    let [body, shortcut] =
+        operators::fork(map.x).map(|x| State { map: Map::new(x), moments: of_input.clone() });
+    let (body, shortcut) = (walk(&block.body, body), walk(&block.shortcut, shortcut));
     let moments = moments && body.map.x.device().is_autodiff();
     State::new(operators::join(body.map, Some(shortcut.map), moments))
 }

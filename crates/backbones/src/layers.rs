@@ -8,6 +8,7 @@ use burn::{
     nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, PaddingConfig2d, conv::Conv2d},
     tensor::Tensor,
 };
+use facegrad_operators as operators;
 
 use crate::{
     activation::Act,
@@ -40,8 +41,8 @@ pub struct Residual {
 #[derive(Module, Debug)]
 pub struct Embed {
     dropout: Dropout,
-    linear: Linear,
-    norm: Option<BatchNorm>,
+    pub(crate) linear: Linear,
+    pub(crate) norm: Option<BatchNorm>,
 }
 
 /// The layers of `steps` with their initial weights.
@@ -84,7 +85,7 @@ fn norm(channels: usize, weights: &Weights) -> BatchNorm {
 /// - map: `[batch, channels, height, width]`
 /// - output: the same axes, in the sizes of the last layer
 pub(crate) fn run(layers: &[Layer], map: Tensor<4>) -> Tensor<4> {
-    if facegrad_operators::supports(&map) { fused::run(layers, map) } else { composed(layers, map) }
+    if operators::supports(&map) { fused::run(layers, map) } else { composed(layers, map) }
 }
 
 /// Runs `layers` one after the other, each by the operations of Burn.
@@ -119,7 +120,12 @@ impl Embed {
     /// - map: `[batch, channels, height, width]`
     /// - output: `[batch, embedding]`
     pub(crate) fn forward(&self, map: Tensor<4>) -> Tensor<2> {
-        let embedding = self.linear.forward(self.dropout.forward(map).flatten(1, 3));
+        let Linear { weight, bias } = &self.linear;
+        let vectors: Tensor<2> = self.dropout.forward(map).flatten(1, 3);
+        let embedding = match operators::supports(&vectors) {
+            true => operators::linear(vectors, weight.val(), bias.as_ref().map(|bias| bias.val())),
+            false => self.linear.forward(vectors),
+        };
         match &self.norm {
             Some(norm) => norm.forward(embedding),
             None => embedding,

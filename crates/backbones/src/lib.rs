@@ -9,6 +9,7 @@
 
 mod activation;
 mod fused;
+mod inference;
 mod initial;
 mod iresnet;
 mod layers;

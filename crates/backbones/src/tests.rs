@@ -1,5 +1,5 @@
 use burn::{
-    module::{ModuleVisitor, Param},
+    module::{ModuleMapper, ModuleVisitor, Param},
     tensor::TensorData,
 };
 use facegrad_random::{Purpose, Stream};
@@ -238,6 +238,9 @@ const SMALL: f32 = 0.05;
 /// The largest difference found was 1.2e-4.
 const ROUNDING: f32 = 3e-4;
 
+/// Of the largest number of the embeddings.
+const FOLDING: f32 = 1e-5;
+
 #[test]
 fn the_kernels_compute_what_the_layers_do_one_by_one() {
     let device = |backend| facegrad_devices::choose(backend, None).unwrap().device;
@@ -263,6 +266,84 @@ fn the_kernels_compute_what_the_layers_do_one_by_one() {
                 let far = far.fold(0.0, f32::max);
                 assert!(close, "{text:?} on {backend}, {name}: off by {far:e} of {largest:e}");
             }
+        }
+    }
+}
+
+/// Changes every parameter and running statistic a little; what is positive stays so.
+struct Vary(Stream);
+
+impl ModuleMapper for Vary {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let (shape, device) = (tensor.dims(), tensor.device());
+        let mut values = values(tensor);
+        values.iter_mut().for_each(|x| *x *= self.0.range(0.7, 1.3));
+        let scale = values.iter().fold(0.0f32, |most, x| most.max(x.abs())) * 0.02 + 0.01;
+        values.iter_mut().for_each(|x| *x += self.0.range(0.0, scale));
+        Param::from_mapped_value(id, Tensor::from_data(TensorData::new(values, shape), &device), mapper)
+    }
+}
+
+/// The network of `text` with numbers that no initialisation gives.
+fn varied(text: &str, input: [usize; 2]) -> Backbone {
+    let backbone = config(text).init(input, 0, &Device::flex()).unwrap();
+    backbone.map(&mut Vary(Stream::new(2, Purpose::Network, 0, 0)))
+}
+
+/// The embeddings of a network made ready for inference, and those of the layers one by one.
+fn both_ways(backbone: Backbone, images: Tensor<4>) -> [Vec<f32>; 2] {
+    let [batch, _, height, width] = images.dims();
+    let channels_last = values(images.clone().permute([0, 2, 3, 1]));
+    let expected = values(backbone.embed.forward(layers::composed(&backbone.layers, images)));
+    let network = backbone.into_inference([height, width]).unwrap();
+    [network.run(&channels_last, batch), expected]
+}
+
+#[test]
+fn a_network_made_ready_for_inference_embeds_like_its_layers() {
+    for (text, input) in [
+        ("kind = \"nano\"\nembedding = 16", [48, 32]),
+        ("kind = \"nano\"\nembedding = 16\nactivation = \"relu\"\nstem_stride = 1", [32, 32]),
+        ("kind = \"nano\"\nembedding = 16\nactivation = \"leaky_relu\"\ndropout = 0.5", [32, 48]),
+        ("kind = \"mobilefacenet\"\nembedding = 16", [32, 48]),
+        ("kind = \"mobilefacenet_mbf\"\nembedding = 16", [48, 32]),
+        ("kind = \"sfnet10\"\nembedding = 16", [32, 48]),
+        ("kind = \"iresnet18\"\nembedding = 16", [48, 64]),
+    ] {
+        let backbone = varied(text, input);
+        for batch in [1, 3, 9] {
+            let [found, expected] =
+                both_ways(backbone.clone(), images([batch, 3, input[0], input[1]], &Device::flex()));
+            let largest = expected.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+            let far: Vec<f32> = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).collect();
+            // Written so that NaN fails.
+            let close = far.iter().all(|far| *far <= FOLDING * largest);
+            let far = far.into_iter().fold(0.0, f32::max);
+            assert!(close, "{text:?}, {batch} images: off by {far:e} of {largest:e}");
+        }
+    }
+}
+
+#[test]
+fn a_network_is_made_ready_for_inference_where_the_kernels_have_all_of_it() {
+    for activation in Activation::ALL {
+        let config = config(&format!("kind = \"nano\"\nactivation = \"{activation}\""));
+        let backbone = config.init([32, 32], 0, &Device::flex().autodiff()).unwrap();
+        let has_slopes = matches!(activation, Activation::PRelu | Activation::Relu | Activation::LeakyRelu);
+        assert_eq!(backbone.into_inference([32, 32]).is_ok(), has_slopes, "{activation}");
+    }
+}
+
+#[test]
+fn nan_in_an_image_is_nan_in_its_embedding_alone() {
+    for text in ["kind = \"nano\"\nactivation = \"relu\"", "kind = \"mobilefacenet_mbf\""] {
+        let network = varied(text, [32, 32]).into_inference([32, 32]).unwrap();
+        let mut pixels = values(images([3, 32, 32, 3], &Device::flex()));
+        pixels[32 * 32 * 3 + 1000] = f32::NAN;
+        let embeddings = network.run(&pixels, 3);
+        for (image, embedding) in embeddings.chunks_exact(embeddings.len() / 3).enumerate() {
+            assert!(embedding.iter().all(|x| x.is_nan() == (image == 1)), "{text:?}: image {image}");
         }
     }
 }

@@ -117,6 +117,41 @@ impl<B: Host> Backward<B, 8> for JoinBackward {
     }
 }
 
+#[derive(Debug)]
+struct ForkBackward;
+
+impl<B: Host> Backward<B, 1> for ForkBackward {
+    /// Of no graph: where a gradient of this tensor is registered, the other branch was here before.
+    type State = Tracked<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let g = gradients.consume::<B>(&ops.node);
+        let ([Some(parent)], mark) = (ops.parents, ops.state) else { return };
+        let second = gradients.remove::<B>(&mark).is_some();
+        if !second {
+            gradients.register::<B>(mark.id(), mark.into_primitive());
+        }
+        // The gradient of a leaf stays registered when it is asked for.
+        let is_leaf = parent.order == 0;
+        let g = if second && !is_leaf { host::add::<B>(gradients.consume::<B>(&parent), g) } else { g };
+        gradients.register::<B>(parent.id, g);
+    }
+}
+
+#[derive(Debug)]
+struct LinearBackward;
+
+impl<B: Host> Backward<B, 3> for LinearBackward {
+    type State = (FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let g = gradients.consume::<B>(&ops.node);
+        let (x, weight) = ops.state;
+        let parents = ops.parents.map(|parent| parent.map(|parent| parent.id));
+        register::<B>(parents, host::linear_backward::<B>(x, weight, g).map(Some), gradients);
+    }
+}
+
 impl<B: Host, C: CheckpointStrategy> Operators for Autodiff<B, C> {
     fn conv(
         input: Operand<Self>,
@@ -174,5 +209,31 @@ impl<B: Host, C: CheckpointStrategy> Operators for Autodiff<B, C> {
 
     fn moments(x: FloatTensor<Self>) -> Pair<Self> {
         untracked(B::moments(x.into_primitive()))
+    }
+    fn fork(x: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let mark = nobody::<B>(&x);
+        let branch = || {
+            let primitive = x.primitive().clone();
+            match Backward::<B, 1>::prepare::<C>(ForkBackward, [x.node()]).compute_bound().stateful() {
+                OpsKind::Tracked(step) => step.finish(mark.clone(), primitive),
+                OpsKind::UnTracked(step) => step.finish(primitive),
+            }
+        };
+        (branch(), branch())
+    }
+
+    fn affine(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: Optional<Self>) -> FloatTensor<Self> {
+        let nobody = nobody::<B>(&x);
+        let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
+        let (x, weight) = (B::contiguous(x), B::contiguous(weight));
+        let (bias, bias_node) = bias.into_parts(&nobody);
+        let parents = [x_node, weight_node, bias_node];
+        match Backward::<B, 3>::prepare::<C>(LinearBackward, parents).compute_bound().stateful() {
+            OpsKind::Tracked(step) => {
+                let y = B::affine(x.clone(), weight.clone(), bias);
+                step.finish((x, weight), y)
+            }
+            OpsKind::UnTracked(step) => step.finish(B::affine(x, weight, bias)),
+        }
     }
 }

@@ -69,6 +69,14 @@ pub(crate) trait Operators: Backend {
     ) -> (FloatTensor<Self>, Option<Pair<Self>>);
 
     fn moments(x: FloatTensor<Self>) -> Pair<Self>;
+
+    fn fork(x: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    fn affine(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] bias: Optional<Self>,
+    ) -> FloatTensor<Self>;
 }
 
 impl Optional<Dispatch> {

@@ -6,6 +6,7 @@ use burn::{
 };
 use facegrad_kernels::{
     self as kernels, Dims, Input, Norm, Output, Transform,
+    affine::Affine,
     conv::{Conv, Wanted},
 };
 
@@ -19,8 +20,14 @@ pub(crate) trait Host: Backend {
     /// The elements of a contiguous tensor of f32.
     fn slice(tensor: &FloatTensor<Self>) -> &[f32];
 
+    /// The elements of a tensor of f32; the tensor as it is where that would take a copy.
+    fn try_into_vec(tensor: FloatTensor<Self>) -> Result<Vec<f32>, FloatTensor<Self>>;
+
     /// The elements of a tensor of f32; a copy only where another tensor shares them.
-    fn into_vec(tensor: FloatTensor<Self>) -> Vec<f32>;
+    fn into_vec(tensor: FloatTensor<Self>) -> Vec<f32> {
+        let moved = Self::try_into_vec(tensor).or_else(|tensor| Self::try_into_vec(Self::contiguous(tensor)));
+        moved.unwrap_or_else(|shared| Self::slice(&shared).to_vec())
+    }
 }
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
@@ -36,8 +43,13 @@ impl Host for burn::backend::Flex {
         tensor.as_slice().expect(NOT_F32)
     }
 
-    fn into_vec(tensor: FloatTensor<Self>) -> Vec<f32> {
-        tensor.into_data().try_into_vec().expect(NOT_F32)
+    fn try_into_vec(tensor: FloatTensor<Self>) -> Result<Vec<f32>, FloatTensor<Self>> {
+        let whole =
+            tensor.layout().contiguous_offsets() == Some((0, tensor.bytes().len() / size_of::<f32>()));
+        match tensor.is_unique() && whole {
+            true => Ok(tensor.into_data().try_into_vec().expect(NOT_F32)),
+            false => Err(tensor),
+        }
     }
 }
 
@@ -64,24 +76,27 @@ mod ndarray {
             }
         }
 
-        fn into_vec(tensor: FloatTensor<Self>) -> Vec<f32> {
-            let NdArrayTensor::F32(storage) = Self::contiguous(tensor) else { panic!("{NOT_F32}") };
-            match storage.into_shared().try_into_owned_nocopy() {
-                Ok(array) => {
-                    let length = array.len();
-                    let (mut elements, offset) = array.into_raw_vec_and_offset();
-                    // A view of a part of a buffer owns all of it.
-                    elements.truncate(offset.unwrap_or(0) + length);
-                    elements.drain(..offset.unwrap_or(0));
-                    elements
-                }
-                Err(array) => array.as_slice().expect(NOT_F32).to_vec(),
+        fn try_into_vec(tensor: FloatTensor<Self>) -> Result<Vec<f32>, FloatTensor<Self>> {
+            let NdArrayTensor::F32(storage) = tensor else { panic!("{NOT_F32}") };
+            if !storage.view().is_standard_layout() {
+                return Err(NdArrayTensor::F32(storage));
             }
+            let array = storage.into_shared().try_into_owned_nocopy().map_err(NdArrayTensor::from)?;
+            let length = array.len();
+            let (mut elements, offset) = array.into_raw_vec_and_offset();
+            // A view of a part of a buffer owns all of it.
+            elements.truncate(offset.unwrap_or(0) + length);
+            elements.drain(..offset.unwrap_or(0));
+            Ok(elements)
         }
     }
 }
 
-fn tensor<B: Host>(values: Vec<f32>, shape: impl Into<Shape>, device: &B::Device) -> FloatTensor<B> {
+pub(crate) fn tensor<B: Host>(
+    values: Vec<f32>,
+    shape: impl Into<Shape>,
+    device: &B::Device,
+) -> FloatTensor<B> {
     B::float_from_data(TensorData::new(values, shape.into()), device)
 }
 
@@ -176,6 +191,40 @@ impl<B: Host> Operators for B {
         let x = B::contiguous(x);
         pair::<B>(kernels::moments(B::slice(&x), dims::<B>(&x)), &x.device())
     }
+
+    fn fork(x: FloatTensor<B>) -> (FloatTensor<B>, FloatTensor<B>) {
+        (x.clone(), x)
+    }
+
+    fn affine(x: FloatTensor<B>, weight: FloatTensor<B>, bias: Optional<B>) -> FloatTensor<B> {
+        let (x, weight, bias) = (B::contiguous(x), B::contiguous(weight), bias.contiguous());
+        let affine = extent::<B>(&x, &weight);
+        let y = affine.forward(B::slice(&x), B::slice(&weight), bias.slice());
+        tensor::<B>(y, [affine.batch, affine.outputs], &x.device())
+    }
+}
+
+fn extent<B: Host>(x: &FloatTensor<B>, weight: &FloatTensor<B>) -> Affine {
+    let [batch, inputs] = x.shape().dims();
+    let [_, outputs] = weight.shape().dims();
+    Affine { batch, inputs, outputs }
+}
+
+/// The gradients of the input, the weight and the bias of a linear layer, from `g` = ∂L/∂y.
+pub(crate) fn linear_backward<B: Host>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    g: FloatTensor<B>,
+) -> [FloatTensor<B>; 3] {
+    let device = x.device();
+    let [x, weight, g] = [x, weight, g].map(B::contiguous);
+    let affine = extent::<B>(&x, &weight);
+    let found = affine.backward(B::slice(&x), B::slice(&weight), B::slice(&g));
+    [
+        tensor::<B>(found.x, [affine.batch, affine.inputs], &device),
+        tensor::<B>(found.weight, [affine.inputs, affine.outputs], &device),
+        vector::<B>(found.bias, &device),
+    ]
 }
 
 fn lift<B: Host>(output: Output, dims: Dims, device: &B::Device) -> (FloatTensor<B>, Option<Pair<B>>) {
@@ -206,13 +255,27 @@ pub(crate) fn conv_backward<B: Host>(
     (operand, [weight, wanted.bias.then(|| vector::<B>(found.bias, &device))])
 }
 
+/// The sum of two tensors of one shape, in the memory of one of them that nothing else shares.
+pub(crate) fn add<B: Host>(a: FloatTensor<B>, b: FloatTensor<B>) -> FloatTensor<B> {
+    let (shape, device) = (a.shape(), a.device());
+    let (mut sum, other) = match (B::try_into_vec(a), b) {
+        (Ok(a), b) => (a, b),
+        (Err(a), b) => (B::into_vec(b), a),
+    };
+    kernels::add_to(&mut sum, B::slice(&B::contiguous(other)));
+    tensor::<B>(sum, shape, &device)
+}
+
 /// The gradients of one map of a sum, from `g` = ∂L/∂y.
 pub(crate) fn transform_backward<B: Host>(input: &Operand<B>, g: FloatTensor<B>) -> OperandGradients<B> {
     let view = input.input();
     if view.transform.is_identity() {
         return [Some(g), None, None, None];
     }
-    let (x, transform) = kernels::transform_backward(view, B::into_vec(g));
+    let (x, transform) = match B::try_into_vec(g) {
+        Ok(g) => kernels::transform_backward(view, g),
+        Err(g) => kernels::transform_backward_from(view, B::slice(&B::contiguous(g))),
+    };
     operand_gradients::<B>(&view, x, transform, &input.x.device())
 }
 

@@ -13,6 +13,7 @@
 mod autodiff;
 mod extension;
 mod host;
+pub mod optimizer;
 #[cfg(test)]
 mod tests;
 
@@ -71,7 +72,7 @@ pub struct Stencil {
 }
 
 /// Whether the operations of this crate take `tensor`: it has to be of f32, on the flex or ndarray backend.
-pub fn supports(tensor: &Tensor<4>) -> bool {
+pub fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
     let on_host = match tensor.device().inner().as_dispatch() {
         #[cfg(feature = "flex")]
         burn::backend::DispatchDevice::Flex(_) => true,
@@ -148,6 +149,37 @@ pub fn join(map: Map, other: Option<Map>, moments: bool) -> (Tensor<4>, Option<M
 /// If [`supports`] is false.
 pub fn moments(x: Tensor<4>) -> Moments {
     Moments::from_dispatch(Dispatch::moments(x.into_dispatch()))
+}
+
+/// `x` twice, for two operations to read. Their gradients are added in one pass on all threads, while Burn adds
+/// those of a tensor that two operations read on one.
+///
+/// # Panics
+/// If [`supports`] is false.
+pub fn fork(x: Tensor<4>) -> [Tensor<4>; 2] {
+    let (first, second) = Dispatch::fork(x.into_dispatch());
+    [first, second].map(Tensor::from_dispatch)
+}
+
+/// x·W + b, for weights that are large beside the batch.
+///
+/// # Shapes
+/// - x: `[batch, inputs]`
+/// - weight: `[inputs, outputs]`
+/// - bias: `[outputs]`
+/// - output: `[batch, outputs]`
+///
+/// # Panics
+/// If the shapes do not fit together, or [`supports`] is false.
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let ([_, inputs], [rows, outputs]) = (x.dims(), weight.dims());
+    assert!(
+        inputs == rows && bias.as_ref().is_none_or(|bias| bias.dims() == [outputs]),
+        "a linear layer of weight {:?} does not fit vectors of length {inputs}",
+        weight.dims()
+    );
+    let y = Dispatch::affine(x.into_dispatch(), weight.into_dispatch(), Optional::of(bias));
+    Tensor::from_dispatch(y)
 }
 
 impl Map {

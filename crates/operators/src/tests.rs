@@ -343,6 +343,78 @@ fn checkpoints_change_nothing() {
 }
 
 #[test]
+fn the_gradients_of_a_fork_are_added() {
+    for device in devices() {
+        let training = device.autodiff();
+        let shape = [2, 3, 40, 71];
+        let weighted = |branch: Tensor<4>, number: u64| (branch * draw(number, shape, &training)).sum();
+        for is_leaf in [true, false] {
+            let x = leaf(draw(1, shape, &training));
+            let read = || if is_leaf { x.clone() } else { x.clone() * 2.0 };
+            let gradient = |loss: Tensor<1>| values(x.grad(&loss.backward()).unwrap());
+
+            let found = {
+                let [a, b] = fork(read());
+                assert_eq!(values(a.clone()), values(read()));
+                gradient(weighted(a, 2) + weighted(b, 3))
+            };
+            let y = read();
+            assert_eq!(found, gradient(weighted(y.clone(), 2) + weighted(y, 3)));
+
+            // One branch alone, a second time, and next to a third reader.
+            let [a, _] = fork(read());
+            assert_eq!(gradient(weighted(a, 2)), gradient(weighted(read(), 2)));
+            let [_, b] = fork(read());
+            assert_eq!(gradient(weighted(b, 2)), gradient(weighted(read(), 2)));
+            let y = read();
+            let [a, b] = fork(y.clone());
+            let found = gradient(weighted(a, 2) + weighted(y, 4) + weighted(b, 3));
+            let y = read();
+            let expected = gradient(weighted(y.clone(), 2) + weighted(y.clone(), 4) + weighted(y, 3));
+            assert!(found.iter().zip(&expected).all(|(found, expected)| (found - expected).abs() < 1e-5));
+        }
+        // Two losses of a leaf, one a branch.
+        let x = leaf(draw(1, shape, &training));
+        let [a, b] = fork(x.clone());
+        let [first, second] = [(a, 2), (b, 3)]
+            .map(|(branch, number)| values(x.grad(&weighted(branch, number).backward()).unwrap()));
+        assert_eq!(first, values(draw(2, shape, &training)));
+        assert_eq!(second, values(draw(3, shape, &training)));
+    }
+}
+
+#[test]
+fn linear_and_its_gradients_are_those_of_burn() {
+    for device in devices() {
+        let training = device.autodiff();
+        for (batch, inputs, outputs, bias) in [(3, 40, 7, true), (1, 5, 64, false)] {
+            let (x, weight) =
+                (leaf(draw(1, [batch, inputs], &training)), leaf(draw(2, [inputs, outputs], &training)));
+            let bias = bias.then(|| leaf(draw(3, [outputs], &training)));
+            let what = format!("{training:?}, {inputs} to {outputs}");
+            let product = x.clone().matmul(weight.clone());
+            let expected = match &bias {
+                Some(bias) => product + bias.clone().unsqueeze(),
+                None => product,
+            };
+            let found = linear(x.clone(), weight.clone(), bias.clone());
+            assert_close(&what, found.clone(), expected.clone());
+            let untracked =
+                linear(x.clone().inner(), weight.clone().inner(), bias.clone().map(Tensor::inner));
+            assert_close(&what, untracked, expected.clone().inner());
+
+            let backward = |y: Tensor<2>| (y * draw(9, [batch, outputs], &training)).sum().backward();
+            let (found, expected) = (backward(found), backward(expected));
+            compare(&format!("{what}: input"), &x, &found, &expected);
+            compare(&format!("{what}: weight"), &weight, &found, &expected);
+            if let Some(bias) = bias {
+                compare(&format!("{what}: bias"), &bias, &found, &expected);
+            }
+        }
+    }
+}
+
+#[test]
 fn nan_passes_through() {
     for device in devices() {
         let shape = [2, 3, 5, 4];
@@ -377,7 +449,7 @@ fn nan_passes_through() {
 fn other_numbers_than_f32_are_not_supported() {
     for device in devices() {
         let x = Tensor::<4>::zeros([1, 2, 3, 4], &device);
-        assert!(supports(&x) && supports(&Tensor::zeros([1, 2, 3, 4], &device.autodiff())));
+        assert!(supports(&x) && supports(&Tensor::<4>::zeros([1, 2, 3, 4], &device.autodiff())));
         assert!(!supports(&x.cast(DType::F64)));
     }
 }

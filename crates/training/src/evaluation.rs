@@ -240,7 +240,7 @@ impl EvaluationSet {
         let mut plain = Vec::with_capacity(images.len() * dim);
         let mut mirrored = Vec::new();
         let forward = |pixels: &[u8], count: usize, out: &mut Vec<f32>| {
-            let values = model.embed_and_read(pixels).map_err(EvaluationError::Backend)?;
+            let values = model.embed(pixels).map_err(EvaluationError::Backend)?;
             out.extend_from_slice(&values[..count * dim]);
             Ok::<_, EvaluationError>(())
         };

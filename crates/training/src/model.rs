@@ -2,17 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::{
-    module::Module,
-    tensor::{Device, Tensor},
-};
+use burn::{module::Module, tensor::Device};
 use facegrad_backbones::{Backbone, BackboneConfig, BackboneError};
+use facegrad_kernels::infer::Network;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     checkpoint::{self, CheckpointError},
     files,
-    recognizer::{from_safetensors, safetensors_metadata, to_input, to_safetensors},
+    recognizer::{from_safetensors, normalised, safetensors_metadata, to_input, to_safetensors},
     step::Phase,
 };
 
@@ -91,12 +89,22 @@ pub enum ModelError {
 /// A network that embeds images.
 #[derive(Debug)]
 pub struct EmbeddingModel {
-    backbone: Backbone,
+    computation: Computation,
+    embedding_size: usize,
     /// What the file says of itself.
     pub card: ModelCard,
     /// SHA-256 of the file, where there is one.
     pub sha256: Option<String>,
     device: Device,
+}
+
+/// The network, ready to embed.
+#[derive(Debug)]
+enum Computation {
+    /// Made ready for CPUs.
+    Kernels(Box<Network>),
+    /// Layer by layer on a device.
+    Layers(Box<Backbone>),
 }
 
 /// The network of `card` and its weights as the bytes of a model file.
@@ -112,12 +120,22 @@ impl EmbeddingModel {
     /// If the images are too small for it.
     pub fn untrained(card: ModelCard, seed: u64, device: &Device) -> Result<Self, BackboneError> {
         let backbone = card.backbone.init(card.preprocessing.size, seed, device)?;
-        Ok(Self { backbone, card, sha256: None, device: device.clone() })
+        Ok(Self::new(backbone, card, None, device))
     }
 
     /// The network as it is in training, ready to embed.
     pub fn from_backbone(backbone: &Backbone, card: ModelCard, device: &Device) -> Self {
-        Self { backbone: backbone.valid(), card, sha256: None, device: device.clone() }
+        Self::new(backbone.valid(), card, None, device)
+    }
+
+    /// `backbone` is without autodiff.
+    fn new(backbone: Backbone, card: ModelCard, sha256: Option<String>, device: &Device) -> Self {
+        let embedding_size = backbone.embedding_size();
+        let computation = match backbone.into_inference(card.preprocessing.size) {
+            Ok(network) => Computation::Kernels(Box::new(network)),
+            Err(backbone) => Computation::Layers(backbone),
+        };
+        Self { computation, embedding_size, card, sha256, device: device.clone() }
     }
 
     /// Loads a model file, a checkpoint folder, or the best checkpoint of a run folder.
@@ -153,7 +171,9 @@ impl EmbeddingModel {
         let fresh =
             card.backbone.init(size, 0, device).map_err(|e: BackboneError| unusable(&path, e.to_string()))?;
         let backbone = from_safetensors(fresh, &bytes).map_err(|reason| unusable(&path, reason))?;
-        Ok(Self { backbone, card, sha256: Some(files::sha256(&bytes)), device: device.clone() })
+        let sha256 = files::sha256(&bytes);
+        drop(bytes);
+        Ok(Self::new(backbone, card, Some(sha256), device))
     }
 
     /// Embeds a batch of RGB bytes.
@@ -161,26 +181,36 @@ impl EmbeddingModel {
     /// # Shapes
     /// - `pixels`: `[images, height, width, 3]`
     /// - output: `[images, embedding]`, not normalised
-    pub fn embed(&self, pixels: &[u8]) -> Tensor<2> {
-        self.backbone.forward(to_input(pixels, self.card.preprocessing.size, &self.device))
-    }
-
-    /// The numbers of [`embed`](Self::embed), read back from the device.
     ///
     /// # Errors
     /// What the backend says when it fails.
-    pub fn embed_and_read(&self, pixels: &[u8]) -> Result<Vec<f32>, String> {
-        let input = Phase::begin("input", &self.device);
-        let images = to_input(pixels, self.card.preprocessing.size, &self.device);
-        drop(input);
-        let _forward = Phase::begin("forward", &self.device);
-        let embeddings = self.backbone.forward(images);
-        embeddings.into_data().try_to_vec::<f32>().map_err(|error| format!("{error:?}"))
+    ///
+    /// # Panics
+    /// If the bytes are not a whole number of images.
+    pub fn embed(&self, pixels: &[u8]) -> Result<Vec<f32>, String> {
+        let [height, width] = self.card.preprocessing.size;
+        let phase = |name| Phase::begin(name, &self.device);
+        let input = phase("input");
+        match &self.computation {
+            Computation::Kernels(network) => {
+                let values = normalised(pixels);
+                drop(input);
+                let _forward = phase("forward");
+                Ok(network.run(&values, pixels.len() / (height * width * 3)))
+            }
+            Computation::Layers(backbone) => {
+                let images = to_input(pixels, [height, width], &self.device);
+                drop(input);
+                let _forward = phase("forward");
+                let embeddings = backbone.forward(images);
+                embeddings.into_data().try_to_vec::<f32>().map_err(|error| format!("{error:?}"))
+            }
+        }
     }
 
     /// Length of an embedding.
     pub fn embedding_size(&self) -> usize {
-        self.backbone.embedding_size()
+        self.embedding_size
     }
 }
 

@@ -8,13 +8,12 @@ use burn::{
         module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler},
     },
     module::{Module, ModuleVisitor, Param, ParamGroup},
-    optim::{
-        AdamWConfig, GradientsParams, LearningRate, ModuleOptimizer, OptimizerRecord, SgdConfig,
-        decay::WeightDecayConfig, momentum::MomentumConfig,
-    },
+    optim::{GradientsParams, LearningRate, ModuleOptimizer, OptimizerRecord},
     tensor::{Bytes, Tensor},
 };
 use facegrad_settings::{SettingsError, above, at_least, kinds, settings, within};
+
+use crate::update::{AdamW, GradientFactor, Sgd, SquaredNorm};
 
 settings! {
     /// Stochastic gradient descent with momentum.
@@ -92,39 +91,31 @@ impl OptimizerConfig {
         }
     }
 
-    /// Burn's optimizer with two groups: parameters that decay and those that do not.
-    pub fn init(&self) -> ModuleOptimizer {
-        match self {
+    /// The optimizer, with two groups: parameters that decay and those that do not.
+    pub fn init(&self) -> Optimizer {
+        let gradient_factor = GradientFactor::default();
+        let groups = match self {
             Self::Sgd(c) => {
-                let momentum = (c.momentum > 0.0).then(|| {
-                    MomentumConfig::new()
-                        .with_momentum(c.momentum)
-                        .with_dampening(0.0)
-                        .with_nesterov(c.nesterov)
-                });
-                let plain = SgdConfig::new().with_momentum(momentum);
-                let decaying =
-                    plain.clone().with_weight_decay(Some(WeightDecayConfig::new(c.weight_decay as f32)));
-                match c.decay_all {
-                    true => decaying.init(),
-                    false => decaying.init().with_group(undecayed(), plain.build(), None),
-                }
+                let with_decay = |weight_decay| Sgd {
+                    momentum: c.momentum,
+                    nesterov: c.nesterov,
+                    weight_decay,
+                    gradient_factor: gradient_factor.clone(),
+                };
+                groups(with_decay, c.weight_decay, c.decay_all)
             }
             Self::AdamW(c) => {
-                let with_decay = |decay: f64| {
-                    AdamWConfig::new()
-                        .with_beta_1(c.beta1 as f32)
-                        .with_beta_2(c.beta2 as f32)
-                        .with_epsilon(c.epsilon as f32)
-                        .with_weight_decay(decay as f32)
+                let with_decay = |weight_decay| AdamW {
+                    beta1: c.beta1,
+                    beta2: c.beta2,
+                    epsilon: c.epsilon,
+                    weight_decay,
+                    gradient_factor: gradient_factor.clone(),
                 };
-                let decaying = with_decay(c.weight_decay).init();
-                match c.decay_all {
-                    true => decaying,
-                    false => decaying.with_group(undecayed(), with_decay(0.0).build(), None),
-                }
+                groups(with_decay, c.weight_decay, c.decay_all)
             }
-        }
+        };
+        Optimizer { groups, gradient_factor }
     }
 
     /// Norm to which the gradients are cut.
@@ -161,18 +152,57 @@ fn group(pattern: &str) -> ParamGroup {
     ParamGroup::from_regex(pattern).expect("the pattern is a constant of this file")
 }
 
-/// Gives `optimizer` the state that [`ModuleOptimizer::to_record`] wrote.
-pub(crate) fn load(optimizer: ModuleOptimizer, bytes: &[u8]) -> Result<ModuleOptimizer, String> {
-    let bytes = Bytes::from_bytes_vec(bytes.to_vec());
-    // Burn reads the container with care and panics on contents that are none of an optimizer's.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let loaded = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        let record = OptimizerRecord::from_bytes(bytes).map_err(|error| format!("{error:?}"))?;
-        Ok(optimizer.load_record(record))
-    }));
-    std::panic::set_hook(hook);
-    loaded.unwrap_or_else(|_| Err("it holds no optimizer state".into()))
+fn groups<O: burn::optim::Optimizer>(
+    with_decay: impl Fn(f64) -> O,
+    weight_decay: f64,
+    decay_all: bool,
+) -> ModuleOptimizer {
+    let decaying = ModuleOptimizer::from(with_decay(weight_decay));
+    if decay_all { decaying } else { decaying.with_group(undecayed(), with_decay(0.0), None) }
+}
+
+/// An optimizer with its state.
+#[derive(Clone)]
+pub struct Optimizer {
+    groups: ModuleOptimizer,
+    /// Shared with the groups.
+    gradient_factor: GradientFactor,
+}
+
+impl Optimizer {
+    /// The module after one step, with gradients that are first multiplied by `gradient_factor`. Parameters
+    /// that no clone of `module` shares are changed where they are.
+    pub fn step<M: Module>(
+        &mut self,
+        rates: ModuleLearningRate,
+        module: M,
+        grads: GradientsParams,
+        gradient_factor: f64,
+    ) -> M {
+        self.gradient_factor.set(gradient_factor);
+        self.groups.step(rates, module, grads)
+    }
+
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let bytes = self.groups.to_record().into_bytes().map_err(|error| format!("{error:?}"))?;
+        Ok(bytes.to_vec())
+    }
+
+    /// Takes the state that [`Optimizer::to_bytes`] wrote.
+    pub(crate) fn load(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let bytes = Bytes::from_bytes_vec(bytes.to_vec());
+        let groups = self.groups.clone();
+        // Burn reads the container with care and panics on contents that are none of an optimizer's.
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        let loaded = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let record = OptimizerRecord::from_bytes(bytes).map_err(|error| format!("{error:?}"))?;
+            Ok(groups.load_record(record))
+        }));
+        std::panic::set_hook(hook);
+        self.groups = loaded.unwrap_or_else(|_| Err("it holds no optimizer state".to_owned()))?;
+        Ok(())
+    }
 }
 
 /// A learning rate computed elsewhere, as Burn's scheduler interface wants it.
@@ -191,34 +221,17 @@ impl LrScheduler for Now {
     fn load_record(&mut self, _record: LrSchedulerRecord) {}
 }
 
-/// The square of the norm over all gradients of `module`, `[1]`, still on the device.
-pub(crate) fn squared_norm<M: Module>(module: &M, grads: &GradientsParams) -> Option<Tensor<1>> {
-    struct Sum<'a>(&'a GradientsParams, Option<Tensor<1>>);
+/// The square of the norm over all gradients of `module`.
+pub(crate) fn squared_norm<M: Module>(module: &M, grads: &GradientsParams) -> SquaredNorm {
+    struct Sum<'a>(&'a GradientsParams, SquaredNorm);
     impl ModuleVisitor for Sum<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             if let Some(grad) = self.0.get::<D>(param.id) {
-                let square = grad.square().sum();
-                self.1 = Some(match self.1.take() {
-                    Some(sum) => sum + square,
-                    None => square,
-                });
+                self.1.add(grad);
             }
         }
     }
-    let mut sum = Sum(grads, None);
+    let mut sum = Sum(grads, SquaredNorm::default());
     module.visit(&mut sum);
     sum.1
-}
-
-/// Multiplies all gradients of `module` by `factor`.
-pub(crate) fn scale<M: Module>(module: &M, grads: &mut GradientsParams, factor: f64) {
-    struct Scale<'a>(&'a mut GradientsParams, f64);
-    impl ModuleVisitor for Scale<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(grad) = self.0.remove::<D>(param.id) {
-                self.0.register(param.id, grad * self.1);
-            }
-        }
-    }
-    module.visit(&mut Scale(grads, factor));
 }

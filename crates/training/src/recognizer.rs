@@ -20,6 +20,11 @@ pub struct Recognizer {
     pub head: Head,
 }
 
+/// The bytes of images as the values that networks take, (v − 127.5) / 127.5, in the same order.
+pub(crate) fn normalised(pixels: &[u8]) -> Vec<f32> {
+    pixels.iter().map(|value| (f32::from(*value) - 127.5) / 127.5).collect()
+}
+
 /// Images as the network takes them: RGB bytes `[images, height, width, 3]` to `[images, 3, height, width]`
 /// with values (v − 127.5) / 127.5.
 pub fn to_input(pixels: &[u8], [height, width]: [usize; 2], device: &Device) -> Tensor<4> {

@@ -1,7 +1,7 @@
 //! One optimizer step: what the training loop repeats, and what is measured when its speed is.
 
 use burn::{
-    optim::{GradientsParams, ModuleOptimizer},
+    optim::GradientsParams,
     tensor::{Device, Int, Tensor, TensorData},
 };
 use facegrad_kernels::profile;
@@ -11,14 +11,15 @@ use facegrad_random::{Purpose, Stream};
 use crate::{
     config::Experiment,
     error::TrainError,
-    optimizer,
+    optimizer::{self, Optimizer},
     recognizer::{Recognizer, to_input, with_stable_ids},
 };
 
 /// A model in training and the state of its optimizer.
 pub struct Learner {
-    pub(crate) model: Recognizer,
-    pub(crate) optimizer: ModuleOptimizer,
+    /// Away during the optimizer's step, so that nothing but the step holds the parameters.
+    model: Option<Recognizer>,
+    pub(crate) optimizer: Optimizer,
     /// With autodiff.
     device: Device,
 }
@@ -69,7 +70,15 @@ impl Learner {
         let backbone = experiment.backbone.init(experiment.data.size, seed, &device)?;
         let head = experiment.head.init(identities, backbone.embedding_size(), seed, &device)?;
         let model = with_stable_ids(Recognizer { backbone, head });
-        Ok(Self { model, optimizer: experiment.optimizer.init(), device })
+        Ok(Self { model: Some(model), optimizer: experiment.optimizer.init(), device })
+    }
+
+    pub(crate) fn model(&self) -> &Recognizer {
+        self.model.as_ref().expect(PRESENT)
+    }
+
+    pub(crate) fn model_mut(&mut self) -> &mut Recognizer {
+        self.model.as_mut().expect(PRESENT)
     }
 
     /// Takes the step after step `progress.step` on RGB bytes `[batch, height, width, 3]` with labels
@@ -95,43 +104,43 @@ impl Learner {
         drop(input);
 
         let forward = phase("forward");
-        let embeddings = self.model.backbone.forward(images);
+        let embeddings = self.model().backbone.forward(images);
         drop(forward);
 
         let head = phase("head and loss");
-        let output = self.model.head.forward(embeddings, labels.clone(), progress);
+        let output = self.model().head.forward(embeddings, labels.clone(), progress);
         let loss = experiment.criterion.loss(output.logits, labels);
         drop(head);
 
         let backward = phase("backward");
-        let mut grads = GradientsParams::from_grads(loss.backward(), &self.model);
+        let grads = GradientsParams::from_grads(loss.backward(), self.model());
         drop(backward);
 
         let _optimizer = phase("optimizer");
         // One read from the device a step: everything that is logged or checked.
-        let squared_norm = optimizer::squared_norm(&self.model, &grads);
-        let squared_norm = squared_norm.unwrap_or_else(|| Tensor::zeros([1], &device.clone().inner()));
+        let (on_host, on_device) = optimizer::squared_norm(self.model(), &grads).into_parts();
         let telemetry = output.telemetry;
-        let scalars =
-            Tensor::cat(vec![loss.inner(), squared_norm, telemetry.target_cosine, telemetry.feature_norm], 0);
+        let scalars = [loss.inner(), telemetry.target_cosine, telemetry.feature_norm];
+        let scalars = Tensor::cat(scalars.into_iter().chain(on_device).collect(), 0);
         let scalars = scalars.into_data().try_to_vec::<f32>();
         let scalars = scalars.map_err(|error| StepError::Backend(format!("{error:?}")))?;
-        let [loss, squared_norm, target_cosine, feature_norm] =
-            [0, 1, 2, 3].map(|i| scalars.get(i).copied().map_or(f64::NAN, f64::from));
+        let [loss, target_cosine, feature_norm] =
+            [0, 1, 2].map(|i| scalars.get(i).copied().map_or(f64::NAN, f64::from));
+        let squared_norm = on_host + scalars.get(3).copied().map_or(0.0, f64::from);
         let gradient_norm = squared_norm.sqrt();
         for (what, value) in [("loss", loss), ("gradient norm", gradient_norm)] {
             if !value.is_finite() {
                 return Err(StepError::NotFinite { what, value });
             }
         }
-        if let Some(limit) = experiment.optimizer.clip_norm()
-            && gradient_norm > limit
-        {
-            optimizer::scale(&self.model, &mut grads, limit / gradient_norm);
-        }
+        let factor = match experiment.optimizer.clip_norm() {
+            Some(limit) if gradient_norm > limit => limit / gradient_norm,
+            _ => 1.0,
+        };
         let (rates, learning_rate) =
             experiment.optimizer.learning_rate(experiment.schedule.factor(step, total));
-        self.model = self.optimizer.step(rates, self.model.clone(), grads);
+        let model = self.model.take().expect(PRESENT);
+        self.model = Some(self.optimizer.step(rates, model, grads, factor));
         Ok(Stepped {
             loss,
             learning_rate,
@@ -143,6 +152,8 @@ impl Learner {
         })
     }
 }
+
+const PRESENT: &str = "a step gives the model back";
 
 /// A part of the work, for the profile, until it is dropped.
 pub(crate) struct Phase<'a> {

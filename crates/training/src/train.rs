@@ -23,7 +23,6 @@ use crate::{
     files,
     log::{Log, StepLine},
     model::{self, EmbeddingModel, MODEL, ModelCard, Preprocessing},
-    optimizer,
     recognizer::{from_safetensors, to_safetensors},
     report,
     run_folder::{CONFIG, HEAD, OPTIMIZER, STATE, SavedRun, State, lock, new_folder, unwritable},
@@ -79,13 +78,13 @@ impl Trainer {
             false => Err(TrainError::OtherData { run: folder, theirs: data_then, ours: data_now.into() }),
         })?;
         let unusable = |file: &str, reason| TrainError::Unusable { path: loaded.path.join(file), reason };
-        let Learner { model, optimizer, .. } = &mut this.learner;
+        let model = this.learner.model_mut();
         model.backbone = from_safetensors(model.backbone.clone(), loaded.file(MODEL)?)
             .map_err(|reason| unusable(MODEL, reason))?;
         let head = from_safetensors(model.head.clone(), loaded.file(HEAD)?);
         model.head = head.map_err(|reason| unusable(HEAD, reason))?;
-        *optimizer = optimizer::load(optimizer.clone(), loaded.file(OPTIMIZER)?)
-            .map_err(|reason| unusable(OPTIMIZER, reason))?;
+        let loading = this.learner.optimizer.load(loaded.file(OPTIMIZER)?);
+        loading.map_err(|reason| unusable(OPTIMIZER, reason))?;
         this.saved = Some(loaded.step);
         // A kill between the best checkpoint and its pointer leaves the pointer behind.
         if let Some((_, step)) = this.state.best
@@ -248,7 +247,7 @@ impl Trainer {
     fn evaluate(&mut self, stop: &AtomicBool, show: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
         let step = self.state.step;
         let model =
-            EmbeddingModel::from_backbone(&self.learner.model.backbone, self.card(), &self.chosen.device);
+            EmbeddingModel::from_backbone(&self.learner.model().backbone, self.card(), &self.chosen.device);
         let mut all = Vec::new();
         for set in &self.evaluations {
             let mut progress = |done| {
@@ -308,17 +307,17 @@ impl Trainer {
         }
         let unusable =
             |file: &str, reason: String| TrainError::Unusable { path: self.folder.join(file), reason };
-        let optimizer = self.learner.optimizer.to_record().into_bytes();
-        let optimizer = optimizer.map_err(|e| unusable(OPTIMIZER, format!("{e:?}")))?;
+        let optimizer = self.learner.optimizer.to_bytes();
+        let optimizer = optimizer.map_err(|reason| unusable(OPTIMIZER, reason))?;
         let state = serde_json::to_vec_pretty(&self.state).map_err(|e| unusable(STATE, e.to_string()))?;
         let parts = [
             (
                 MODEL,
-                model::to_bytes(&self.learner.model.backbone, &self.card())
+                model::to_bytes(&self.learner.model().backbone, &self.card())
                     .map_err(|e| unusable(MODEL, e))?,
             ),
-            (HEAD, to_safetensors(&self.learner.model.head, "head").map_err(|e| unusable(HEAD, e))?),
-            (OPTIMIZER, optimizer.to_vec()),
+            (HEAD, to_safetensors(&self.learner.model().head, "head").map_err(|e| unusable(HEAD, e))?),
+            (OPTIMIZER, optimizer),
             (STATE, state),
         ];
         self.logged(|log| log.sync())?;
@@ -355,8 +354,11 @@ impl Trainer {
     fn write_report(&mut self, skipped: &[FaceError]) -> Result<(), TrainError> {
         if self.measured.is_empty() {
             // A run resumed at its end has nothing of its own to show yet.
-            let model =
-                EmbeddingModel::from_backbone(&self.learner.model.backbone, self.card(), &self.chosen.device);
+            let model = EmbeddingModel::from_backbone(
+                &self.learner.model().backbone,
+                self.card(),
+                &self.chosen.device,
+            );
             for set in &self.evaluations {
                 let batch = self.experiment.run.batch;
                 self.measured.push(set.measure(&model, batch, &self.chosen.description, &mut |_| true)?);

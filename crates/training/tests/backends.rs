@@ -118,7 +118,7 @@ impl Case {
             for (path, gradient) in gradients.found {
                 record(&format!("gradient of {path}"), gradient);
             }
-            model = optimizer.step(config.learning_rate(1.0).0, model, grads);
+            model = optimizer.step(config.learning_rate(1.0).0, model, grads, 1.0);
             for (path, after) in Weights::of(&model).0 {
                 // What changed: the weights themselves would hide it behind what they were before.
                 let change = after.iter().zip(&initial.0[&path]).map(|(a, b)| a - b).collect();
