@@ -132,6 +132,26 @@ fn operators_are_measured_beside_the_roofline() {
     }
 }
 
+#[test]
+fn operators_are_drawn_below_the_roofline() {
+    let place = Place::new();
+    let options = ["--seconds", "0.001", "--threads", "1", "--plot", "roofline.svg", "--json"];
+    let ended = place.facegrad(&[&["bench", "ops"], &TINY[..], &options].concat()).done();
+    let json: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let svg = place.text("roofline.svg");
+    assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{svg}");
+    assert!(svg.contains("nano, batch 4, 1 thread with"), "{svg}");
+    let operators = json["operators"].as_array().unwrap();
+    assert_eq!(svg.matches("<g class=\"operator\">").count(), operators.len());
+    for operator in operators {
+        let name = operator["name"].as_str().unwrap().replace("->", "-&gt;");
+        assert!(svg.contains(&format!("<title>{name}: ")), "{name} in {svg}");
+    }
+    // Nothing is left of the temporary file.
+    let files = std::fs::read_dir(place.path("")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(files.filter(|name| name != "tiny.toml").collect::<Vec<_>>(), ["roofline.svg"]);
+}
+
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 #[test]
 fn the_operators_are_those_that_training_uses() {
@@ -160,6 +180,8 @@ fn wrong_input_is_one_sentence() {
     for (arguments, sentence) in [
         ("train --backbone vgg", "--backbone is vgg, not one of nano, iresnet18, "),
         ("ops --backbone vgg", "--backbone is vgg, not one of nano, iresnet18, "),
+        ("ops --backbone nano --plot a.png", "--plot is a.png; the picture is an SVG, so a name in .svg"),
+        ("ops --backbone nano --plot no/a.svg", "--plot is no/a.svg, but there is no folder no"),
         ("infer --backbone nano --batch 0", "--batch must be at least 1"),
         ("train --backbone nano --batch 1", "--batch must be at least 2 to train"),
         ("train --backbone nano --classes 1", "--classes must be at least 2"),

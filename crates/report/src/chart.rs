@@ -99,6 +99,12 @@ pub(crate) enum Mark {
     Pale(RGBColor),
     Dashed(RGBColor),
     Filled(RGBColor),
+    /// The marker of a point, as its corners around the middle.
+    Marker {
+        colour: RGBColor,
+        corners: Vec<(i32, i32)>,
+        filled: bool,
+    },
 }
 
 /// Writes title and legend at the top of `area` and gives the rest of it.
@@ -127,6 +133,15 @@ pub(crate) fn heading<'a>(area: &Area<'a>, title: &str, legend: &[(Mark, String)
                 area.draw(&Rectangle::new(corners, colour.mix(0.3).filled()))?;
                 area.draw(&Rectangle::new(corners, colour.stroke_width(3)))?;
             }
+            Mark::Marker { colour, corners, filled } => {
+                let place = |(dx, dy): &(i32, i32)| (x + 33 + dx, middle + dy);
+                let mut corners: Vec<_> = corners.iter().map(place).collect();
+                if *filled {
+                    area.draw(&Polygon::new(corners.clone(), colour.mix(0.6).filled()))?;
+                }
+                corners.extend(corners.first().copied());
+                area.draw(&PathElement::new(corners, colour.stroke_width(3)))?;
+            }
         }
         let style = font(LEGEND_FONT).pos(Pos::new(HPos::Left, VPos::Center));
         area.draw(&Text::new(printable(name), (x + 82, middle), style))?;
@@ -134,6 +149,27 @@ pub(crate) fn heading<'a>(area: &Area<'a>, title: &str, legend: &[(Mark, String)
     }
     let used = if legend.is_empty() { MARGIN + FONT + 24 } else { y + FONT + 10 };
     Ok(area.split_vertically(used).1)
+}
+
+/// Writes a paragraph at the bottom of `area` and gives the rest of it.
+pub(crate) fn footnote<'a>(area: &Area<'a>, text: &str) -> Drawn<Area<'a>> {
+    const SIZE: i32 = 26;
+    // As with the legend, the width is a guess.
+    const CHARACTERS: usize = ((WIDTH as i32 - 2 * MARGIN - 24) * 100 / (SIZE * 53)) as usize;
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut().filter(|line| line.chars().count() + word.chars().count() < CHARACTERS) {
+            Some(line) => *line = format!("{line} {word}"),
+            None => lines.push(word.to_owned()),
+        }
+    }
+    let line = SIZE + 10;
+    let height = area.dim_in_pixel().1 as i32 - MARGIN / 2 - line * lines.len() as i32;
+    let (above, below) = area.split_vertically(height);
+    for (i, text) in lines.iter().enumerate() {
+        below.draw(&Text::new(printable(text), (MARGIN + 12, line * i as i32), font(SIZE)))?;
+    }
+    Ok(above)
 }
 
 /// The axes of a chart.

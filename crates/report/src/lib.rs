@@ -1,8 +1,8 @@
 //! Pictures and pages of what was measured.
 //!
 //! Everything here takes plain numbers and text, and gives SVG or HTML as text: [`loss_curve`],
-//! [`roc_curve`], [`score_histogram`] and, all together, [`run_report`]. How the numbers came about is the
-//! business of others.
+//! [`roc_curve`], [`score_histogram`] and, all together, [`run_report`]; and [`roofline`], of a machine. How the
+//! numbers came about is the business of others.
 //!
 //! The pictures have a white background, so that they read on any page; the HTML page repaints them where
 //! the reader prefers dark.
@@ -13,9 +13,11 @@ mod html;
 mod loss;
 mod page;
 mod roc;
+mod roofline;
 
 pub use chart::{DrawError, Series};
 pub use histogram::score_histogram;
 pub use loss::{LossCurve, loss_curve};
 pub use page::{DataHash, Evaluation, Rate, RunReport, SkippedImage, TarAtFar, run_report};
 pub use roc::{RocSeries, roc_curve};
+pub use roofline::{OperatorFamily, OperatorPoint, Roofline, roofline};

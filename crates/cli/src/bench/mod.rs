@@ -4,6 +4,7 @@ mod loader;
 mod network;
 mod operators;
 mod output;
+mod plot;
 
 use std::{
     path::PathBuf,
@@ -19,7 +20,7 @@ use crate::{DeviceArgs, failure::Failure};
 
 #[derive(clap::Subcommand)]
 #[command(
-    after_help = "Examples: facegrad bench train --backbone iresnet18 --batch 16 --profile\n          facegrad bench infer --backbone mobilefacenet --batch 32 --threads 2 --json\n          facegrad bench loader --images my-faces --backbone nano\n          facegrad bench ops --backbone iresnet18 --batch 16"
+    after_help = "Examples: facegrad bench train --backbone iresnet18 --batch 16 --profile\n          facegrad bench infer --backbone mobilefacenet --batch 32 --threads 2 --json\n          facegrad bench loader --images my-faces --backbone nano\n          facegrad bench ops --backbone iresnet18 --batch 16 --plot roofline.svg"
 )]
 pub enum Command {
     /// Steps of training on images in memory: forward, ArcFace, backward, optimizer.
@@ -123,6 +124,9 @@ pub struct Ops {
     /// Seconds for each operator.
     #[arg(long, default_value_t = 0.3)]
     seconds: f64,
+    /// Also draw the operators below the roofline of the machine, as SVG.
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }

@@ -91,7 +91,7 @@ pub fn infer(args: Infer) -> Result<(), Failure> {
     };
     let model = EmbeddingModel::untrained(card, 1, &chosen.device).map_err(Failure::input)?;
     let pixels = noise(batch, size);
-    let mut embed = || model.embed_and_read(&pixels).map(|_| ()).map_err(Failure::work);
+    let mut embed = || model.embed(&pixels).map(|_| ()).map_err(Failure::work);
     let seconds = measure(&until, &mut embed)?;
     let profile = args.profile.then(|| profiled(&mut embed)).transpose()?;
     let operations = forward_operations(&backbone, size);

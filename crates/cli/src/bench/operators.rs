@@ -12,6 +12,7 @@ use facegrad_kernels::{
     transform_backward,
 };
 use facegrad_random::{Purpose, Stream};
+use facegrad_report::OperatorPoint;
 use facegrad_verification::{Align, Table};
 use serde_json::{Value, json};
 
@@ -19,6 +20,7 @@ use super::{
     Ops, backbone, median,
     network::PEAK_TIME,
     output::{Facts, billions, percent, processor},
+    plot::{self, Family},
     seconds,
 };
 use crate::failure::Failure;
@@ -26,6 +28,7 @@ use crate::failure::Failure;
 pub fn run(args: Ops) -> Result<(), Failure> {
     let (size, time) = (args.common.apply()?, seconds(args.seconds)?);
     let backbone = backbone(&args.backbone, size)?;
+    args.plot.as_deref().map_or(Ok(()), plot::check)?;
     let operations = backbone.operations(size, args.common.batch).map_err(Failure::input)?;
     // As often as each occurs.
     let mut distinct: Vec<(Operation, usize)> = Vec::new();
@@ -41,12 +44,17 @@ pub fn run(args: Ops) -> Result<(), Failure> {
     };
     let mut timings: Vec<Timing> = Vec::new();
     for (operation, count) in distinct {
-        for (name, work, seconds) in time_passes(&operation, time) {
-            let total = seconds * count as f64;
+        let family = Family::of(&operation);
+        for Pass { name, is_backward, work, estimate, seconds } in time_passes(&operation, time) {
+            let (total, estimate) = (seconds * count as f64, estimate as f64 * count as f64);
             // One row for a shape, however its inputs are read.
             match timings.iter_mut().find(|timing| timing.name == name) {
-                Some(timing) => (timing.count, timing.total) = (timing.count + count, timing.total + total),
-                None => timings.push(Timing { name, count, work, total }),
+                Some(timing) => {
+                    timing.count += count;
+                    timing.total += total;
+                    timing.estimate += estimate;
+                }
+                None => timings.push(Timing { name, family, is_backward, count, work, total, estimate }),
             }
         }
     }
@@ -72,7 +80,17 @@ pub fn run(args: Ops) -> Result<(), Failure> {
         table.row(timing.cells(&roofline, step));
     }
     facts.table(table);
-    facts.print(args.common.json)
+    facts.print(args.common.json)?;
+    let Some(file) = &args.plot else { return Ok(()) };
+    let picture = facegrad_report::roofline(&facegrad_report::Roofline {
+        title: format!("{}, batch {}, {}", backbone.kind(), args.common.batch, processor()),
+        operations_per_second: roofline.operations,
+        bytes_per_second: roofline.bytes,
+        families: plot::families(timings.iter().map(|timing| (timing.family, timing.point()))),
+        notes: plot::notes(size),
+    });
+    let written = facegrad_training::replace_file(file, picture.map_err(Failure::work)?.as_bytes());
+    written.map_err(|error| Failure::work(format!("cannot write {}: {error}", file.display())))
 }
 
 /// What the machine can do in a second.
@@ -88,21 +106,45 @@ impl Roofline {
     }
 }
 
+/// A pass of an operation, once.
+struct Pass {
+    name: String,
+    is_backward: bool,
+    work: Work,
+    /// Floating-point operations, also where `work` tells none.
+    estimate: u64,
+    /// The median.
+    seconds: f64,
+}
+
 /// One pass of an operator.
 struct Timing {
     name: String,
+    family: Family,
+    is_backward: bool,
     /// Times in the network.
     count: usize,
     /// Of one of them.
     work: Work,
     /// Seconds of all of them.
     total: f64,
+    /// Floating-point operations of all of them, also where `work` tells none.
+    estimate: f64,
 }
 
 impl Timing {
     /// Seconds of one.
     fn seconds(&self) -> f64 {
         self.total / self.count as f64
+    }
+
+    fn point(&self) -> OperatorPoint {
+        OperatorPoint {
+            name: self.name.clone(),
+            is_backward: self.is_backward,
+            intensity: self.estimate / self.count as f64 / self.work.bytes as f64,
+            operations_per_second: self.estimate / self.total,
+        }
     }
 
     fn json(&self, roofline: &Roofline) -> Value {
@@ -165,8 +207,8 @@ impl Map {
     }
 }
 
-/// The name, the work and the median seconds of each pass of `operation`.
-fn time_passes(operation: &Operation, time: Duration) -> Vec<(String, Work, f64)> {
+/// The passes of `operation`, as long as `time` each.
+fn time_passes(operation: &Operation, time: Duration) -> Vec<Pass> {
     match *operation {
         Operation::Conv { conv, input, reading, bias, moments, input_gradient } => {
             let map = Map::new(input, reading, 0);
@@ -175,27 +217,32 @@ fn time_passes(operation: &Operation, time: Duration) -> Vec<(String, Work, f64)
             let g = numbers(conv.output(input).elements(), 3);
             let wanted = Wanted { input: input_gradient, weight: true, bias };
             vec![
-                timed(time, || {
+                timed(time, false, || {
                     conv::forward(&conv, map.input(), &weight, bias_values.as_deref(), moments);
                 }),
-                timed(time, || {
+                timed(time, true, || {
                     conv::backward(&conv, map.input(), &weight, &g, wanted);
                 }),
             ]
         }
-        Operation::Join { dims, body, shortcut, moments } => {
-            let body = Map::new(dims, body, 0);
-            let shortcut = shortcut.map(|reading| Map::new(dims, reading, 1));
+        Operation::Join { dims, body: body_reading, shortcut: shortcut_reading, moments } => {
+            let elements = dims.elements() as u64;
+            let body = Map::new(dims, body_reading, 0);
+            let shortcut = shortcut_reading.map(|reading| Map::new(dims, reading, 1));
             let g = numbers(dims.elements(), 3);
-            let mut passes = vec![timed(time, || {
+            let join = timed(time, false, || {
                 join(body.input(), shortcut.as_ref().map(Map::input), moments);
-            })];
+            });
+            let operations = plot::join_operations(body_reading, shortcut_reading, moments);
+            let mut passes = vec![Pass { estimate: elements * operations, ..join }];
             // The gradient of a branch that is read as it is, is that of the sum.
             let branches = [Some(&body), shortcut.as_ref()].into_iter().flatten();
             for branch in branches.filter(|branch| !branch.input().transform.is_identity()) {
-                passes.push(timed(time, || {
+                let backward = timed(time, true, || {
                     transform_backward(branch.input(), g.clone());
-                }));
+                });
+                let operations = plot::backward_operations(branch.reading);
+                passes.push(Pass { estimate: elements * operations, ..backward });
             }
             passes
         }
@@ -203,7 +250,7 @@ fn time_passes(operation: &Operation, time: Duration) -> Vec<(String, Work, f64)
 }
 
 /// Runs an operator for `time`, and at least three times after a warm-up; it describes itself.
-fn timed(time: Duration, mut run: impl FnMut()) -> (String, Work, f64) {
+fn timed(time: Duration, is_backward: bool, mut run: impl FnMut()) -> Pass {
     run();
     let (begin, mut times) = (Instant::now(), Vec::new());
     loop {
@@ -216,7 +263,8 @@ fn timed(time: Duration, mut run: impl FnMut()) -> (String, Work, f64) {
         };
         times.push(entry.time.as_secs_f64().max(1e-9));
         if times.len() >= 3 && begin.elapsed() >= time {
-            return (entry.operator, entry.work, median(&times));
+            let (name, work) = (entry.operator, entry.work);
+            return Pass { name, is_backward, work, estimate: work.operations, seconds: median(&times) };
         }
     }
 }
