@@ -22,7 +22,7 @@ use rayon::prelude::*;
 
 use crate::{
     conv::{Conv, Gradients, Wanted},
-    dense::{Finish, Sink},
+    dense::{Finish, Sink, bias_gradient},
     global,
     map::{Dims, Input},
     scratch,
@@ -116,7 +116,7 @@ pub(crate) fn backward(
         false => Gradients::default(),
     };
     if wanted.bias {
-        gradients.bias = column_sums(g, conv.outputs);
+        gradients.bias = bias_gradient(conv.outputs, g);
     }
     gradients
 }
@@ -199,21 +199,6 @@ pub(crate) fn sum_of_tasks<T: Copy + Into<f64> + Sync>(tasks: &[Vec<T>], length:
         total.iter_mut().zip(sum).for_each(|(total, sum)| *total = sum as f32);
     });
     total
-}
-
-/// The sums over all pixels.
-fn column_sums(g: &[f32], channels: usize) -> Vec<f32> {
-    let tasks: Vec<Vec<f64>> = g
-        .par_chunks(channels.max(1) * CHUNK)
-        .map(|g| {
-            let mut sum = vec![0.0; channels];
-            for g in g.chunks_exact(channels) {
-                sum.iter_mut().zip(g).for_each(|(sum, g)| *sum += f64::from(*g));
-            }
-            sum
-        })
-        .collect();
-    sum_of_tasks(&tasks, channels)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
