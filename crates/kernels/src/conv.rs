@@ -1,11 +1,13 @@
 //! Convolutions over channels-last maps, with what is done to their input.
 
+use rayon::prelude::*;
+
 use crate::{
     dense::{self, Finish},
     depthwise,
     map::{Dims, Input},
     profile,
-    transform::{Output, Prepared, Spread, TransformGradients},
+    transform::{CHUNK, Output, Prepared, Spread, TransformGradients},
     winograd,
 };
 
@@ -186,7 +188,7 @@ pub fn backward(conv: &Conv, input: Input<'_>, weight: &[f32], g: &[f32], wanted
     check(conv, input, weight, None);
     assert_eq!(g.len(), conv.output(input.dims).elements());
     let _profile = profile::operator(|| profile::conv_backward(conv, input.dims, wanted));
-    match Packed::kind(conv, input.dims) {
+    let mut gradients = match Packed::kind(conv, input.dims) {
         Kind::Depthwise => depthwise::backward(conv, input, weight, g, wanted),
         Kind::Winograd => winograd::backward(conv, input, weight, g, wanted),
         Kind::Dense if conv.groups == 1 => dense::backward(conv, input, weight, g, wanted),
@@ -194,7 +196,30 @@ pub fn backward(conv: &Conv, input: Input<'_>, weight: &[f32], g: &[f32], wanted
             let gradients = dense::backward(&conv.ungrouped(), input, &conv.with_zeros(weight), g, wanted);
             Gradients { weight: conv.without_zeros(gradients.weight), ..gradients }
         }
+    };
+    if wanted.bias {
+        gradients.bias = bias_gradient(conv.outputs, g);
     }
+    gradients
+}
+
+/// Σ g over pixels.
+fn bias_gradient(channels: usize, g: &[f32]) -> Vec<f32> {
+    let sums: Vec<Vec<f32>> = g
+        .par_chunks(channels * CHUNK)
+        .map(|g| {
+            let mut sums = vec![0.0f32; channels];
+            for pixel in g.chunks_exact(channels) {
+                sums.iter_mut().zip(pixel).for_each(|(sum, g)| *sum += g);
+            }
+            sums
+        })
+        .collect();
+    let mut total = vec![0.0f64; channels];
+    for sums in sums {
+        total.iter_mut().zip(sums).for_each(|(total, sum)| *total += f64::from(sum));
+    }
+    total.into_iter().map(|sum| sum as f32).collect()
 }
 
 fn check(conv: &Conv, input: Input<'_>, weight: &[f32], bias: Option<&[f32]>) {

@@ -159,10 +159,9 @@ pub(crate) struct Back<'a> {
 }
 
 impl Back<'_> {
-    pub(crate) fn gradients(&self, mut g: Vec<f32>, sums: &[Sums]) -> Gradients {
-        let sums = sums.iter().fold(Sums::new(self.channels), Sums::merge);
-        self.prepared.finish(self.x, &mut g, &sums);
-        Gradients { x: g, transform: self.prepared.gradients(&sums), ..Gradients::default() }
+    pub(crate) fn gradients(&self, g: Vec<f32>, sums: &[Sums]) -> Gradients {
+        let (x, transform) = self.prepared.conclude(self.x, g, sums);
+        Gradients { x, transform, ..Gradients::default() }
     }
 }
 
@@ -420,7 +419,7 @@ impl Part {
     }
 }
 
-/// See [`crate::conv::backward`].
+/// As [`crate::conv::backward`], but for the bias.
 pub(crate) fn backward(
     conv: &Conv,
     input: Input<'_>,
@@ -436,29 +435,7 @@ pub(crate) fn backward(
     if wanted.weight {
         gradients.weight = weight_gradient(conv, input, &prepared, g);
     }
-    if wanted.bias {
-        gradients.bias = bias_gradient(conv.outputs, g);
-    }
     gradients
-}
-
-/// Σ g over pixels.
-pub(crate) fn bias_gradient(channels: usize, g: &[f32]) -> Vec<f32> {
-    let sums: Vec<Vec<f32>> = g
-        .par_chunks(channels * crate::transform::CHUNK)
-        .map(|g| {
-            let mut sums = vec![0.0f32; channels];
-            for pixel in g.chunks_exact(channels) {
-                sums.iter_mut().zip(pixel).for_each(|(sum, g)| *sum += g);
-            }
-            sums
-        })
-        .collect();
-    let mut total = vec![0.0f64; channels];
-    for sums in sums {
-        total.iter_mut().zip(sums).for_each(|(total, sum)| *total += f64::from(sum));
-    }
-    total.into_iter().map(|sum| sum as f32).collect()
 }
 
 fn input_gradient(

@@ -22,7 +22,7 @@ use rayon::prelude::*;
 
 use crate::{
     conv::{Conv, Gradients, Wanted},
-    dense::{Finish, Sink, bias_gradient},
+    dense::{Finish, Sink},
     global,
     map::{Dims, Input},
     scratch,
@@ -101,7 +101,7 @@ impl Packed {
     }
 }
 
-/// As [`crate::conv::backward`].
+/// As [`crate::conv::backward`], but for the bias.
 pub(crate) fn backward(
     conv: &Conv,
     input: Input<'_>,
@@ -109,16 +109,11 @@ pub(crate) fn backward(
     g: &[f32],
     wanted: Wanted,
 ) -> Gradients {
-    let dims = input.dims;
-    let mut gradients = match wanted.input || wanted.weight {
-        true if global::applies(conv, dims) => global::backward(conv, input, weight, g, wanted),
+    match wanted.input || wanted.weight {
+        true if global::applies(conv, input.dims) => global::backward(conv, input, weight, g, wanted),
         true => gathered(conv, input, weight, g, wanted),
         false => Gradients::default(),
-    };
-    if wanted.bias {
-        gradients.bias = bias_gradient(conv.outputs, g);
     }
-    gradients
 }
 
 /// The gradients of input and weight.
@@ -152,10 +147,7 @@ fn gathered(conv: &Conv, input: Input<'_>, weight: &[f32], g: &[f32], wanted: Wa
         gradients.weight = operator.filter.unpack(&packed, weight.len());
     }
     if wanted.input {
-        let sums = sums.iter().fold(Sums::new(conv.inputs), Sums::merge);
-        operator.prepared.finish(input.x, &mut x, &sums);
-        gradients.transform = operator.prepared.gradients(&sums);
-        gradients.x = x;
+        (gradients.x, gradients.transform) = operator.prepared.conclude(input.x, x, &sums);
     }
     gradients
 }

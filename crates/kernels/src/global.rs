@@ -74,10 +74,7 @@ pub(crate) fn backward(
         gradients.weight = unpacked(&packed, dims, conv.weights());
     }
     if wanted.input {
-        let sums = sums.iter().fold(Sums::new(dims.channels), Sums::merge);
-        prepared.finish(input.x, &mut gx, &sums);
-        gradients.transform = prepared.gradients(&sums);
-        gradients.x = gx;
+        (gradients.x, gradients.transform) = prepared.conclude(input.x, gx, &sums);
     }
     gradients
 }

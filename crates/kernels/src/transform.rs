@@ -92,7 +92,7 @@ impl Sums {
         Self { beta: zeros.clone(), gamma: zeros.clone(), slope: zeros }
     }
 
-    pub(crate) fn merge(mut self, other: &Self) -> Self {
+    fn merge(mut self, other: &Self) -> Self {
         for (to, from) in
             [(&mut self.beta, &other.beta), (&mut self.gamma, &other.gamma), (&mut self.slope, &other.slope)]
         {
@@ -228,8 +228,20 @@ impl Prepared {
         }
     }
 
+    /// From ∂L/∂u of all maps to ∂L/∂x and the gradients of the parameters, with the sums of all tasks.
+    pub(crate) fn conclude(
+        &self,
+        x: &[f32],
+        mut g: Vec<f32>,
+        sums: &[Sums],
+    ) -> (Vec<f32>, TransformGradients) {
+        let sums = sums.iter().fold(Sums::new(self.channels), Sums::merge);
+        self.finish(x, &mut g, &sums);
+        (g, self.gradients(&sums))
+    }
+
     /// From ∂L/∂u to ∂L/∂x of all maps, in place, with the sums over all of them.
-    pub(crate) fn finish(&self, x: &[f32], g: &mut [f32], sums: &Sums) {
+    fn finish(&self, x: &[f32], g: &mut [f32], sums: &Sums) {
         let Some(norm) = &self.norm else { return };
         let count = (x.len() / self.channels.max(1)) as f64;
         // gx = scale·(gu − Σgu/n − x̂·Σ(gu·x̂)/n) = scale·gu + b·x + c.
@@ -273,7 +285,7 @@ impl Prepared {
     }
 
     /// The gradients of the parameters.
-    pub(crate) fn gradients(&self, sums: &Sums) -> TransformGradients {
+    fn gradients(&self, sums: &Sums) -> TransformGradients {
         let of = |sum: &[f64], wanted: bool| match wanted {
             true => sum.iter().map(|sum| *sum as f32).collect(),
             false => Vec::new(),
@@ -515,9 +527,7 @@ pub fn transform_backward(input: Input<'_>, mut g: Vec<f32>) -> (Vec<f32>, Trans
             sums
         })
         .collect();
-    let sums = sums.iter().fold(Sums::new(dims.channels), Sums::merge);
-    prepared.finish(input.x, &mut g, &sums);
-    (g, prepared.gradients(&sums))
+    prepared.conclude(input.x, g, &sums)
 }
 
 /// [`transform_backward`] for a `g` that something else needs as it is.
@@ -535,9 +545,7 @@ pub fn transform_backward_from(input: Input<'_>, g: &[f32]) -> (Vec<f32>, Transf
         simd::dispatch(Back(&prepared, &input.x[part], gx, &mut sums));
         sums
     });
-    let sums = sums.iter().fold(Sums::new(dims.channels), Sums::merge);
-    prepared.finish(input.x, &mut gx, &sums);
-    (gx, prepared.gradients(&sums))
+    prepared.conclude(input.x, gx, &sums)
 }
 
 struct Back<'a>(&'a Prepared, &'a [f32], &'a mut [f32], &'a mut Sums);

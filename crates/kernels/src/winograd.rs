@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use crate::{
     conv::{Conv, Gradients, Wanted},
-    dense::{AddProduct, Back, Sink, Source, bias_gradient},
+    dense::{AddProduct, Back, Sink, Source},
     gemm::{self, PANEL, Product, Target},
     map::{Dims, Input},
     scratch::{self, Scratch},
@@ -64,7 +64,7 @@ impl Tiles {
     }
 }
 
-/// See [`crate::conv::backward`].
+/// As [`crate::conv::backward`], but for the bias.
 pub(crate) fn backward(
     conv: &Conv,
     input: Input<'_>,
@@ -88,9 +88,6 @@ pub(crate) fn backward(
     };
     if wanted.weight {
         gradients.weight = weight_gradient(conv, input, &prepared, g);
-    }
-    if wanted.bias {
-        gradients.bias = bias_gradient(conv.outputs, g);
     }
     gradients
 }
