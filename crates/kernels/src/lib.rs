@@ -10,6 +10,7 @@
 //! the instruction sets of [`simd::Isa`].
 
 pub mod affine;
+pub mod classes;
 pub mod conv;
 mod dense;
 mod depthwise;
@@ -18,11 +19,13 @@ mod global;
 pub mod infer;
 pub mod linear;
 mod map;
+mod math;
 pub mod optimizer;
 pub mod peak;
 pub mod profile;
 #[cfg(test)]
 mod reference;
+pub mod rows;
 mod scratch;
 pub mod simd;
 mod sum;

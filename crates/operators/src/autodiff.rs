@@ -21,15 +21,15 @@ use crate::{
 };
 
 /// A tensor of Burn's graph, whatever its strategy for checkpoints.
-type Tracked<B> = FloatTensor<Autodiff<B>>;
+pub(crate) type Tracked<B> = FloatTensor<Autodiff<B>>;
 
 /// Burn's graph wants as many parents of every operation of a kind; this one stands for an absent one.
-fn nobody<B: Backend>(like: &Tracked<B>) -> Tracked<B> {
+pub(crate) fn nobody<B: Backend>(like: &Tracked<B>) -> Tracked<B> {
     <Tracked<B>>::new(B::float_zeros(Shape::new([1]), &like.device(), like.dtype().into()))
 }
 
 impl<B: Host, C: CheckpointStrategy> Optional<Autodiff<B, C>> {
-    fn into_parts(self, nobody: &Tracked<B>) -> (Optional<B>, NodeGuard) {
+    pub(crate) fn into_parts(self, nobody: &Tracked<B>) -> (Optional<B>, NodeGuard) {
         match self {
             Self::Given(tensor) => {
                 let (tensor, node) = tensor.into_parts();
@@ -63,7 +63,7 @@ fn untracked<B: Backend, C: CheckpointStrategy>(pair: Pair<B>) -> Pair<Autodiff<
     Pair { mean: <Tracked<B>>::new(pair.mean), variance: <Tracked<B>>::new(pair.variance) }
 }
 
-fn register<B: Backend>(
+pub(crate) fn register<B: Backend>(
     parents: impl IntoIterator<Item = Option<NodeId>>,
     found: impl IntoIterator<Item = Option<FloatTensor<B>>>,
     gradients: &mut Gradients,

@@ -100,7 +100,7 @@ pub(crate) fn tensor<B: Host>(
     B::float_from_data(TensorData::new(values, shape.into()), device)
 }
 
-fn vector<B: Host>(values: Vec<f32>, device: &B::Device) -> FloatTensor<B> {
+pub(crate) fn vector<B: Host>(values: Vec<f32>, device: &B::Device) -> FloatTensor<B> {
     let length = values.len();
     tensor::<B>(values, [length], device)
 }
@@ -119,14 +119,14 @@ fn dims<B: Host>(x: &FloatTensor<B>) -> Dims {
 }
 
 impl<B: Host> Optional<B> {
-    fn contiguous(self) -> Self {
+    pub(crate) fn contiguous(self) -> Self {
         match self {
             Self::Given(tensor) => Self::Given(B::contiguous(tensor)),
             Self::Absent => Self::Absent,
         }
     }
 
-    fn slice(&self) -> Option<&[f32]> {
+    pub(crate) fn slice(&self) -> Option<&[f32]> {
         match self {
             Self::Given(tensor) => Some(B::slice(tensor)),
             Self::Absent => None,

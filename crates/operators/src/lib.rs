@@ -11,6 +11,7 @@
 #![allow(deprecated)]
 
 mod autodiff;
+pub mod classes;
 mod extension;
 mod host;
 pub mod optimizer;

@@ -14,7 +14,7 @@ const TOLERANCE: f32 = 4.0 * 32.0 / 16_777_216.0;
 
 const EPSILON: f64 = 1e-5;
 
-fn devices() -> Vec<Device> {
+pub(crate) fn devices() -> Vec<Device> {
     vec![
         #[cfg(feature = "flex")]
         Device::flex(),
@@ -24,18 +24,18 @@ fn devices() -> Vec<Device> {
 }
 
 /// Draws of their own for each `number`.
-fn draw<const D: usize>(number: u64, shape: [usize; D], device: &Device) -> Tensor<D> {
+pub(crate) fn draw<const D: usize>(number: u64, shape: [usize; D], device: &Device) -> Tensor<D> {
     let mut stream = Stream::new(11, Purpose::Network, number, 0);
     let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.range(-1.0, 1.0)).collect();
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().unwrap()
 }
 
 #[track_caller]
-fn assert_close<const D: usize>(what: &str, found: Tensor<D>, expected: Tensor<D>) {
+pub(crate) fn assert_close<const D: usize>(what: &str, found: Tensor<D>, expected: Tensor<D>) {
     assert_eq!(found.dims(), expected.dims(), "{what}");
     let (found, expected) = (values(found), values(expected));
     let tolerance = TOLERANCE * expected.iter().fold(1.0f32, |most, x| most.max(x.abs()));
@@ -136,16 +136,16 @@ impl Leaves {
     }
 }
 
-fn leaf<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+pub(crate) fn leaf<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
     let device = tensor.device();
     Tensor::from_data(tensor.into_data(), &device).require_grad()
 }
 
-fn untracked<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+pub(crate) fn untracked<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
     Tensor::from_inner(tensor.inner())
 }
 
-fn compare<const D: usize>(what: &str, leaf: &Tensor<D>, found: &Gradients, expected: &Gradients) {
+pub(crate) fn compare<const D: usize>(what: &str, leaf: &Tensor<D>, found: &Gradients, expected: &Gradients) {
     assert_close(what, leaf.grad(found).unwrap(), leaf.grad(expected).unwrap());
 }
 
