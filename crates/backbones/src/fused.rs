@@ -89,6 +89,11 @@ fn normalise(norm: &BatchNorm, state: State) -> State {
 
 fn activate(act: &Act, state: State) -> State {
     let [_, _, _, channels] = state.map.x.dims();
+    if act.draws_slopes(&state.map.x.device()) {
+        // With the axes of the layers one by one, so that a seed of the device draws the same slopes.
+        let map = act.forward(state.done(false).map.x.permute([0, 3, 1, 2]));
+        return State::new((map.permute([0, 2, 3, 1]), None));
+    }
     match act.slope(channels, &state.map.x.device()) {
         Some(slope) => {
             let state = if state.map.slope.is_some() { state.done(false) } else { state };

@@ -163,8 +163,8 @@ impl BackboneConfig {
 
 /// A face embedding network.
 ///
-/// It trains, that is, drops out and normalises by the statistics of the batch, when the images are on an
-/// autodiff device; [`Module::valid`] gives the network to evaluate with. The draws of dropout come from the
+/// It trains, that is, drops out, draws the slopes of rrelu and normalises by the statistics of the batch, when the
+/// images are on an autodiff device; [`Module::valid`] gives the network to evaluate with. The draws come from the
 /// random state of the device: seed that at each step for a repeatable run.
 #[derive(Module, Debug)]
 pub struct Backbone {

@@ -1,3 +1,5 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use burn::{
     module::{ModuleMapper, ModuleVisitor, Param},
     tensor::TensorData,
@@ -23,6 +25,13 @@ fn images(shape: [usize; 4], device: &Device) -> Tensor<4> {
     let mut stream = Stream::new(1, Purpose::Network, 0, 0);
     let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.range(-1.0, 1.0)).collect();
     Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// Keeps other tests from drawing: the random state of a device belongs to the process.
+pub(crate) fn draws_alone() -> MutexGuard<'static, ()> {
+    static DRAWS: Mutex<()> = Mutex::new(());
+    // A test that failed has left nothing behind that matters.
+    DRAWS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -249,6 +258,7 @@ fn the_kernels_compute_what_the_layers_do_one_by_one() {
         ("kind = \"nano\"\nwidth = 0.25\nembedding = 16", 6),
         ("kind = \"nano\"\nwidth = 0.25\nembedding = 16\nactivation = \"leaky_relu\"\nstem_stride = 1", 3),
         ("kind = \"nano\"\nwidth = 0.25\nembedding = 16\nactivation = \"relu\"", 6),
+        ("kind = \"nano\"\nwidth = 0.25\nembedding = 16\nactivation = \"fast_sigmoid\"", 6),
         ("kind = \"mobilefacenet_mbf\"\nembedding = 16", 6),
         ("kind = \"sfnet10\"\nembedding = 16", 2),
         ("kind = \"iresnet18\"\nembedding = 16\nactivation = \"elu\"", 6),
@@ -265,6 +275,32 @@ fn the_kernels_compute_what_the_layers_do_one_by_one() {
                 let close = far.clone().all(|far| far <= ROUNDING * largest);
                 let far = far.fold(0.0, f32::max);
                 assert!(close, "{text:?} on {backend}, {name}: off by {far:e} of {largest:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_kernels_draw_the_slopes_of_rrelu_that_the_layers_one_by_one_do() {
+    let _alone = draws_alone();
+    for text in ["kind = \"nano\"\nwidth = 0.25\nembedding = 16", "kind = \"sfnet10\"\nembedding = 16"] {
+        let text = format!("{text}\nactivation = \"rrelu\"");
+        for backend in facegrad_devices::Backend::built_in() {
+            if backend == facegrad_devices::Backend::Wgpu {
+                continue;
+            }
+            let device = facegrad_devices::choose(backend, None).unwrap().device;
+            let seeded = |run| {
+                device.seed(8);
+                results(&text, 4, &device, run)
+            };
+            let (found, expected) = (seeded(layers::run), seeded(layers::composed));
+            assert_eq!(found.len(), expected.len());
+            for ((name, found), (_, expected)) in found.iter().zip(&expected) {
+                let largest = expected.iter().fold(SMALL, |most, x| most.max(x.abs()));
+                // Written so that NaN fails.
+                let close = found.iter().zip(expected).all(|(a, b)| (a - b).abs() <= ROUNDING * largest);
+                assert!(close, "{text:?} on {backend}: {name}");
             }
         }
     }
@@ -306,6 +342,7 @@ fn a_network_made_ready_for_inference_embeds_like_its_layers() {
         ("kind = \"nano\"\nembedding = 16", [48, 32]),
         ("kind = \"nano\"\nembedding = 16\nactivation = \"relu\"\nstem_stride = 1", [32, 32]),
         ("kind = \"nano\"\nembedding = 16\nactivation = \"leaky_relu\"\ndropout = 0.5", [32, 48]),
+        ("kind = \"nano\"\nembedding = 16\nactivation = \"rrelu\"", [32, 32]),
         ("kind = \"mobilefacenet\"\nembedding = 16", [32, 48]),
         ("kind = \"mobilefacenet_mbf\"\nembedding = 16", [48, 32]),
         ("kind = \"sfnet10\"\nembedding = 16", [32, 48]),
@@ -330,7 +367,7 @@ fn a_network_is_made_ready_for_inference_where_the_kernels_have_all_of_it() {
     for activation in Activation::ALL {
         let config = config(&format!("kind = \"nano\"\nactivation = \"{activation}\""));
         let backbone = config.init([32, 32], 0, &Device::flex().autodiff()).unwrap();
-        let has_slopes = matches!(activation, Activation::PRelu | Activation::Relu | Activation::LeakyRelu);
+        let has_slopes = matches!(activation.as_str(), "prelu" | "relu" | "leaky_relu" | "rrelu");
         assert_eq!(backbone.into_inference([32, 32]).is_ok(), has_slopes, "{activation}");
     }
 }
@@ -389,6 +426,7 @@ fn the_seed_decides_the_weights() {
 
 #[test]
 fn dropout_acts_in_training_only() {
+    let _alone = draws_alone();
     let device = Device::flex();
     let training = device.clone().autodiff();
     let with = |dropout: &str| {
