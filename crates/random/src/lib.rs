@@ -35,6 +35,10 @@ pub enum Purpose {
     Bootstrap = 9,
     /// Images and numbers to measure speed on.
     Benchmark = 10,
+    /// Margins that a loss draws.
+    Margin = 11,
+    /// The pairs and triplets that a loss draws from a batch.
+    Mining = 12,
 }
 
 /// A stream of random numbers.

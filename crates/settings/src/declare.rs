@@ -39,8 +39,7 @@ macro_rules! settings {
                 $(
                     if let Some(value) = table.get(stringify!($key)) {
                         let at = at.join(stringify!($key));
-                        this.$key = <$type as $crate::Setting>::read(value, &at)?;
-                        $( $crate::Setting::check(&this.$key, &$range, &at)?; )?
+                        this.$key = $crate::read_key!($type, value, &at $(, &$range)?)?;
                     }
                 )*
                 Ok(this)
@@ -74,6 +73,18 @@ macro_rules! settings {
         }
 
         $crate::serde_through_toml!($name);
+    };
+}
+
+/// Reads the value of a key, in its range if it has one.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! read_key {
+    ($type:ty, $value:expr, $at:expr) => {
+        <$type as $crate::Setting>::read($value, $at)
+    };
+    ($type:ty, $value:expr, $at:expr, $range:expr) => {
+        <$type as $crate::Setting>::read_within($value, $at, $range)
     };
 }
 

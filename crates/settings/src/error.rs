@@ -101,14 +101,23 @@ impl SettingsError {
     pub fn wrong_type(key: &KeyPath, found: &toml::Value, expected: impl Into<String>) -> Self {
         Self::WrongType { key: key.clone(), found: describe(found), expected: expected.into() }
     }
+
+    /// The same error about a type or a range, with other words for what the key takes.
+    pub(crate) fn expecting(self, what: String) -> Self {
+        match self {
+            Self::WrongType { key, found, .. } => Self::WrongType { key, found, expected: what },
+            Self::OutOfRange { key, found, .. } => Self::OutOfRange { key, found, range: what },
+            other => other,
+        }
+    }
 }
 
-/// A value as a person would name it: `the text "abc"`, `the number 3`.
+/// A value as a person would name it: `the text "abc"`, `3`.
 fn describe(value: &toml::Value) -> String {
     match value {
         toml::Value::String(s) => format!("the text \"{s}\""),
-        toml::Value::Integer(i) => format!("the whole number {i}"),
-        toml::Value::Float(f) => format!("the number {f}"),
+        toml::Value::Integer(i) => i.to_string(),
+        toml::Value::Float(f) => f.to_string(),
         toml::Value::Boolean(b) => format!("{b}"),
         toml::Value::Datetime(d) => format!("the date {d}"),
         toml::Value::Array(_) => "a list".into(),

@@ -116,7 +116,7 @@ fn apply(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Setting, kinds, settings, within};
+    use crate::{Setting, above, kinds, settings, within};
 
     settings! {
         /// No margin.
@@ -148,6 +148,10 @@ mod tests {
             head: Head = Head::Plain(Plain::default());
             /// Some numbers.
             sizes: Vec<usize> = vec![1, 2];
+            /// How often.
+            times: usize = 1, within(1, 4);
+            /// Two numbers.
+            pair: [usize; 2] = [2, 2], above(1);
             /// A name.
             name: Option<String> = None;
             /// A place.
@@ -200,19 +204,19 @@ mod tests {
             (
                 "[head]\nkind='margin'\nmargin='x'",
                 &[],
-                "head.margin is the text \"x\"; it must be a finite number",
+                "head.margin is the text \"x\"; it must be a finite number from 0 to 1",
             ),
             (
                 "[head]\nkind='margin'\nmargin=nan",
                 &[],
-                "head.margin is the number NaN; it must be a finite number",
+                "head.margin is NaN; it must be a finite number from 0 to 1",
             ),
             ("sizes=[1,-2]", &[], "sizes.1 is -2; it must be a whole number, 0 or more"),
-            (
-                "head=3",
-                &[],
-                "head is the whole number 3; it must be a table, written [head], with the key kind",
-            ),
+            ("times=1.5", &[], "times is 1.5; it must be a whole number from 1 to 4"),
+            ("times=-1", &[], "times is -1; it must be a whole number from 1 to 4"),
+            ("times=5", &[], "times is 5; it must be from 1 to 4"),
+            ("pair=[2,2.5]", &[], "pair.1 is 2.5; it must be a whole number, more than 1"),
+            ("head=3", &[], "head is 3; it must be a table, written [head], with the key kind"),
             ("nam='x'", &[], "nam is not a key of this section; did you mean name?"),
             ("", &["sizes.7.x=1"], "sizes.7 names no entry of the list; it has 0, counted from 0"),
         ] {

@@ -36,6 +36,12 @@ impl Range {
         let low_ok = if self.low_excluded { value > self.low } else { value >= self.low };
         value.is_finite() && low_ok && value <= self.high
     }
+
+    /// `what`, such as "a whole number", in this range.
+    pub fn of(&self, what: &str) -> String {
+        let comma = if self.low_excluded || self.high.is_infinite() { "," } else { "" };
+        format!("{what}{comma} {self}")
+    }
 }
 
 impl fmt::Display for Range {

@@ -49,6 +49,13 @@ pub trait Setting: Sized {
     /// Reads the value found at `at`.
     fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError>;
 
+    /// Reads a value that must lie in `range`, which an error about its type names as well.
+    fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
+        let this = Self::read(value, at)?;
+        this.check(range, at)?;
+        Ok(this)
+    }
+
     /// The value as it would be written; `None` for an absent optional value.
     fn write(&self) -> Option<Value>;
 
@@ -77,6 +84,12 @@ impl Setting for f64 {
         }
     }
 
+    fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
+        let this = Self::read(value, at).map_err(|error| error.expecting(range.of("a finite number")))?;
+        this.check(range, at)?;
+        Ok(this)
+    }
+
     fn write(&self) -> Option<Value> {
         Some(Value::Float(*self))
     }
@@ -103,6 +116,12 @@ macro_rules! whole_number {
                     found: i.to_string(),
                     range: "a whole number, 0 or more".into(),
                 })
+            }
+
+            fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
+                let this = Self::read(value, at).map_err(|error| error.expecting(range.of("a whole number")))?;
+                this.check(range, at)?;
+                Ok(this)
             }
 
             fn write(&self) -> Option<Value> {
@@ -189,6 +208,10 @@ impl<T: Setting> Setting for Option<T> {
         T::read(value, at).map(Some)
     }
 
+    fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
+        T::read_within(value, at, range).map(Some)
+    }
+
     fn write(&self) -> Option<Value> {
         self.as_ref().and_then(T::write)
     }
@@ -208,6 +231,13 @@ impl<T: Setting> Setting for Vec<T> {
             return Err(SettingsError::wrong_type(at, value, "a list"));
         };
         items.iter().enumerate().map(|(i, item)| T::read(item, &at.join(i))).collect()
+    }
+
+    fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
+        let Value::Array(items) = value else {
+            return Err(SettingsError::wrong_type(at, value, "a list"));
+        };
+        items.iter().enumerate().map(|(i, item)| T::read_within(item, &at.join(i), range)).collect()
     }
 
     fn write(&self) -> Option<Value> {
@@ -234,6 +264,15 @@ impl<T: Setting> Setting for [T; 2] {
         }
     }
 
+    fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
+        match value.as_array().map(Vec::as_slice) {
+            Some([a, b]) => {
+                Ok([T::read_within(a, &at.join(0), range)?, T::read_within(b, &at.join(1), range)?])
+            }
+            _ => Err(SettingsError::wrong_type(at, value, "a list of two values")),
+        }
+    }
+
     fn write(&self) -> Option<Value> {
         Some(Value::Array(self.iter().filter_map(T::write).collect()))
     }
@@ -246,7 +285,7 @@ impl<T: Setting> Setting for [T; 2] {
     }
 
     fn check(&self, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
-        self.iter().try_for_each(|item| item.check(range, at))
+        self.iter().enumerate().try_for_each(|(i, item)| item.check(range, &at.join(i)))
     }
 }
 
