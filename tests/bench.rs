@@ -200,3 +200,36 @@ fn wrong_input_is_one_sentence() {
         assert!(refused.starts_with(sentence), "{arguments:?}: {refused}");
     }
 }
+
+#[test]
+fn heads_are_measured_beside_softmax() {
+    let place = Place::new();
+    let options =
+        ["heads", "--heads", "cosface,subcenter_arcface", "--classes", "20,50", "--embedding", "16"];
+    let length = ["--batch", "4", "--rounds", "2", "--passes", "2"];
+    for form in [&[][..], &["--composed", "--criterion", "focal"]] {
+        let (json, text) = bench(&place, &[&options[..], &length, form].concat());
+        let heads = json["heads"].as_array().unwrap();
+        let names: Vec<_> = heads.iter().map(|head| (&head["head"], &head["classes"])).collect();
+        let expected = [20, 50]
+            .into_iter()
+            .flat_map(|classes| ["softmax", "cosface", "subcenter_arcface"].map(|head| (head, classes)));
+        assert!(names.iter().zip(expected).all(|(found, (head, k))| *found.0 == head && *found.1 == k));
+        assert_eq!(names.len(), 6, "{json:#}");
+        for head in heads {
+            assert_positive(head, &["ms", "to_softmax"]);
+            // Softmax is measured against itself.
+            assert!(head["head"] != "softmax" || head["to_softmax"] == 1.0, "{json:#}");
+        }
+        assert_eq!(json["composed"], !form.is_empty());
+        assert!(text.contains("subcenter_arcface") && text.contains("50 classes: ms"), "{text}");
+    }
+    for (wrong, sentence) in [
+        (["--heads", "cosfase"], "--heads has cosfase, not one of "),
+        (["--classes", "1"], "--classes has 1; it must be from 2 to 10000000"),
+        (["--rounds", "0"], "--embedding, --rounds and --passes must be at least 1"),
+    ] {
+        let said = place.facegrad(&[&["bench", "heads"], &wrong[..]].concat()).refused(2);
+        assert!(said.starts_with(sentence), "{said}");
+    }
+}

@@ -7,8 +7,16 @@ use std::fs;
 use serde_json::Value;
 use support::Place;
 
-const VERBS: [&[&str]; 7] =
-    [&["train"], &["eval"], &["data", "synth"], &["bench"], &["explain"], &["devices"], &["completions"]];
+const VERBS: [&[&str]; 8] = [
+    &["train"],
+    &["eval"],
+    &["data", "synth"],
+    &["bench"],
+    &["explain"],
+    &["plot", "logits"],
+    &["devices"],
+    &["completions"],
+];
 
 #[test]
 fn every_verb_has_help_with_an_example_that_names_it() {
@@ -130,8 +138,8 @@ fn explain_tells_what_the_config_reads() {
     let arcface = explain("arcface");
     for part in [
         "head.kind = \"arcface\"",
-        "formula  z_y = s cos(θ_y + m)",
-        "source   Deng et al.",
+        "formula   z_y = s cos(θ_y + m)",
+        "source    Deng et al.",
         "margin: ",
         "first loss with 1000 identities",
     ] {
@@ -185,4 +193,28 @@ fn synthetic_faces_are_written_once_and_again_as_they_were() {
     assert_eq!(said, "--identities is 0; it must be from 1 to 10000000");
     let ended = place.facegrad(&["data", "synth", "--format", "gif", "--out", "gif"]).code(2);
     assert!(ended.stderr.contains("expected one of png, jpeg"), "{ended}");
+}
+
+#[test]
+fn plot_logits_draws_the_heads_it_is_given() {
+    let place = Place::new();
+    let options = ["plot", "logits", "--heads", "arcface,cosface,softmax", "--set", "head.margin=0.3"];
+    let printed = place.facegrad(&options).done().stdout;
+    for part in ["<svg ", ">\narcface, margin=0.3\n<", ">\ncosface, margin=0.3\n<", ">\nsoftmax\n<"] {
+        assert!(printed.contains(part), "{part:?} in {printed}");
+    }
+    let said = place.facegrad(&[&options[..], &["--out", "logits.svg"]].concat()).done().stdout;
+    assert_eq!(said, "");
+    assert_eq!(fs::read_to_string(place.path("logits.svg")).unwrap().trim_end(), printed.trim_end());
+    for (options, sentence) in [
+        ("--heads arcfce", "--heads: there is no head called \"arcfce\"; did you mean arcface?"),
+        (
+            "--heads arcface --out a.png",
+            "--out is a.png; the picture is an SVG, so a name in .svg is expected",
+        ),
+        ("--heads arcface --out no/a.svg", "--out is no/a.svg, but there is no folder no"),
+    ] {
+        let options: Vec<&str> = ["plot", "logits"].into_iter().chain(options.split(' ')).collect();
+        assert_eq!(place.facegrad(&options).refused(2), sentence);
+    }
 }

@@ -4,8 +4,20 @@ mod support;
 
 use support::{Place, TINY};
 
+/// A sentence with the lists of names in it.
+fn whole(sentence: &str) -> String {
+    sentence
+        .replace("{heads}", &facegrad_losses::HeadConfig::kinds().join(", "))
+        .replace("{criteria}", &facegrad_losses::CriterionConfig::KINDS.join(", "))
+        .replace("{activations}", &activations().join(", "))
+}
+
+fn activations() -> Vec<&'static str> {
+    facegrad_backbones::Activation::ALL.iter().map(|kind| kind.as_str()).collect()
+}
+
 /// Values for `--set` on the tiny config, and the whole sentence after the name of the file.
-const OVERRIDES: [(&str, &str); 59] = [
+const OVERRIDES: &[(&str, &str)] = &[
     // Keys that are not there.
     ("head.margn=0.3", "head.margn is not a key of this section; did you mean head.margin?"),
     ("hed.kind=arcface", "hed is not a key of this section; did you mean head?"),
@@ -17,7 +29,7 @@ const OVERRIDES: [(&str, &str); 59] = [
     // Keys without effect.
     (
         "head.fallback=linear",
-        "head.fallback has no effect with head.kind = \"cosface\"; it belongs to arcface",
+        "head.fallback has no effect with head.kind = \"cosface\"; it belongs to arcface, combined_margin, elasticface, magface, subcenter_arcface",
     ),
     (
         "optimizer.beta1=0.9",
@@ -32,31 +44,31 @@ const OVERRIDES: [(&str, &str); 59] = [
         "evaluation.0.images has no effect with evaluation.0.kind = \"drawn_pairs\"; it belongs to pair_file",
     ),
     // Types.
-    ("run.batch=\"many\"", "run.batch is the text \"many\"; it must be a whole number"),
-    ("run.batch=2.5", "run.batch is the number 2.5; it must be a whole number"),
-    ("run.log_every=1979-05-27", "run.log_every is the date 1979-05-27; it must be a whole number"),
-    ("run.folder=3", "run.folder is the whole number 3; it must be a path in quotes"),
+    ("run.batch=\"many\"", "run.batch is the text \"many\"; it must be a whole number, 2 or more"),
+    ("run.batch=2.5", "run.batch is 2.5; it must be a whole number, 2 or more"),
+    (
+        "run.log_every=1979-05-27",
+        "run.log_every is the date 1979-05-27; it must be a whole number, 1 or more",
+    ),
+    ("run.folder=3", "run.folder is 3; it must be a path in quotes"),
     ("run.select_by=true", "run.select_by is true; it must be text in quotes"),
     ("run.seed.x=2", "run.seed is a table; it must be a whole number"),
-    ("run=3", "run is the whole number 3; it must be a table, written [run]"),
+    ("run=3", "run is 3; it must be a table, written [run]"),
     (
         "head=\"arcface\"",
         "head is the text \"arcface\"; it must be a table, written [head], with the key kind",
     ),
-    ("head.kind=3", "head.kind is the whole number 3; it must be one of arcface, cosface, softmax"),
+    ("head.kind=3", "head.kind is 3; it must be one of {heads}"),
     (
         "head.margin=wide",
-        "head.margin is the text \"wide\"; it must be a number, or a schedule such as { kind = \"linear\", from = 0.0, to = 0.5, until = 0.25 }",
+        "head.margin is the text \"wide\"; it must be a number from 0 to 1, or a schedule such as { kind = \"linear\", from = 0.0, to = 0.5, until = 0.25 }",
     ),
     ("optimizer.nesterov=yes", "optimizer.nesterov is the text \"yes\"; it must be true or false"),
-    ("data.size=64", "data.size is the whole number 64; it must be a list of two values"),
+    ("data.size=64", "data.size is 64; it must be a list of two values"),
     ("data.size=[64, 64, 3]", "data.size is a list; it must be a list of two values"),
-    ("data.size=[20, 20.5]", "data.size.1 is the number 20.5; it must be a whole number"),
-    ("evaluation=3", "evaluation is the whole number 3; it must be a list"),
-    (
-        "evaluation=[3]",
-        "evaluation.0 is the whole number 3; it must be a table, written [evaluation.0], with the key kind",
-    ),
+    ("data.size=[20, 20.5]", "data.size.1 is 20.5; it must be a whole number from 16 to 1024"),
+    ("evaluation=3", "evaluation is 3; it must be a list"),
+    ("evaluation=[3]", "evaluation.0 is 3; it must be a table, written [evaluation.0], with the key kind"),
     (
         "run.evaluate_every=2 days",
         "run.evaluate_every is the text \"2 days\"; it must be a whole number of steps, or epochs as in \"2 epochs\"",
@@ -64,10 +76,13 @@ const OVERRIDES: [(&str, &str); 59] = [
     // Numbers that are none, or out of range.
     ("run.checkpoint_every=0", "run.checkpoint_every is 0; it must be more than 0"),
     ("run.evaluate_every=-1 epochs", "run.evaluate_every is -1; it must be more than 0"),
-    ("head.margin=inf", "head.margin is the number inf; it must be a finite number"),
-    ("optimizer.learning_rate=nan", "optimizer.learning_rate is the number NaN; it must be a finite number"),
+    ("head.margin=inf", "head.margin is inf; it must be a finite number from 0 to 1"),
+    (
+        "optimizer.learning_rate=nan",
+        "optimizer.learning_rate is NaN; it must be a finite number, more than 0 and at most 100",
+    ),
     ("run.seed=-1", "run.seed is -1; it must be a whole number, 0 or more"),
-    ("run.batch=-5", "run.batch is -5; it must be a whole number, 0 or more"),
+    ("run.batch=-5", "run.batch is -5; it must be a whole number, 2 or more"),
     ("run.batch=1", "run.batch is 1; it must be 2 or more"),
     ("run.steps=0", "run.steps is 0; it must be 1 or more"),
     ("run.keep=0", "run.keep is 0; it must be 1 or more"),
@@ -78,29 +93,29 @@ const OVERRIDES: [(&str, &str); 59] = [
     ("optimizer.learning_rate=0", "optimizer.learning_rate is 0; it must be more than 0 and at most 100"),
     ("optimizer.clip_norm=-1", "optimizer.clip_norm is -1; it must be more than 0"),
     ("augmentation.flip=1.5", "augmentation.flip is 1.5; it must be from 0 to 1"),
-    ("data.size=[8, 8]", "data.size is 8; it must be from 16 to 1024"),
+    ("data.size=[8, 8]", "data.size.0 is 8; it must be from 16 to 1024"),
     ("data.loader.workers=100000000", "data.loader.workers is 100000000; it must be from 0 to 1024"),
     ("data.loader.max_bad_share=2", "data.loader.max_bad_share is 2; it must be from 0 to 1"),
     ("data.train.identities=0", "data.train.identities is 0; it must be from 1 to 10000000"),
     ("evaluation.0.folds=1", "evaluation.0.folds is 1; it must be from 2 to 1000"),
     // Words.
-    (
-        "head.kind=arcfaec",
-        "head.kind is \"arcfaec\"; it must be one of arcface, cosface, softmax; did you mean \"arcface\"?",
-    ),
+    ("head.kind=arcfaec", "head.kind is \"arcfaec\"; it must be one of {heads}; did you mean \"arcface\"?"),
     (
         "schedule.kind=linear",
         "schedule.kind is \"linear\"; it must be one of cosine, polynomial, step, constant",
     ),
-    ("criterion.kind=focal", "criterion.kind is \"focal\"; it must be one of cross_entropy"),
+    (
+        "criterion.kind=focus",
+        "criterion.kind is \"focus\"; it must be one of {criteria}; did you mean \"focal\"?",
+    ),
     (
         "backbone.activation=gelu",
-        "backbone.activation is \"gelu\"; it must be one of prelu, relu, relu6, leaky_relu, elu, selu, sigmoid, tanh; did you mean \"relu\"?",
+        "backbone.activation is \"gelu\"; it must be one of {activations}; did you mean \"relu\"?",
     ),
     ("evaluation.0.flip=both", "evaluation.0.flip is \"both\"; it must be one of none, add, concat"),
     // Kinds that are not given.
     ("schedule.warmup=0.1", "schedule.kind is missing; it is one of cosine, polynomial, step, constant"),
-    ("head.margin={from=0.0, to=0.1}", "head.margin.kind is missing; it is one of linear, cosine"),
+    ("head.margin={from=0.0, to=0.1}", "head.margin.kind is missing; it is one of linear, cosine, lambda"),
     (
         "data.train.kind=folder",
         "data.train.path is missing; it is the folder that holds one folder of images an identity",
@@ -118,6 +133,16 @@ const OVERRIDES: [(&str, &str); 59] = [
         "run.name=../elsewhere",
         "run.name is \"../elsewhere\"; it names a folder, so it must be letters, digits, '-', '_', '.' and spaces",
     ),
+    // Losses that do not go together with the rest.
+    (
+        "head.kind=triplet",
+        "head.kind is \"triplet\", which compares images of one person with others, and sampler.kind = \"random\" seldom puts two of one person into a batch; add [sampler] with kind = \"pk\" and images = 4",
+    ),
+    (
+        "head.kind=center",
+        "head.kind is \"center\", which only pulls embeddings together; write it as [[auxiliary]] kind = \"center\" beside a head with classes, such as softmax",
+    ),
+    ("head.scale=-5", "head.scale is -5; it must be more than 0 and at most 1000"),
     // Entries of lists.
     ("evaluation.1.folds=3", "evaluation.1 names no entry of the list; it has 1, counted from 0"),
     ("evaluation.folds=3", "evaluation is not a table; name an entry of it, as in name.0.key"),
@@ -127,12 +152,12 @@ const OVERRIDES: [(&str, &str); 59] = [
 fn each_wrong_value_has_its_sentence() {
     let place = Place::new();
     for (change, sentence) in OVERRIDES {
-        let ended = place.train(&[change]).code(2);
+        let ended = place.train(&[*change]).code(2);
         // A kind that is changed leaves keys out, which is said before.
         let notes = ended.stderr.lines().filter(|line| line.starts_with("note: ")).count();
         assert_eq!(notes + 1, ended.stderr.lines().count(), "{ended}");
         assert_eq!(ended.stdout, "", "{ended}");
-        assert_eq!(ended.sentence(), format!("tiny.toml: {sentence}"));
+        assert_eq!(ended.sentence(), format!("tiny.toml: {}", whole(sentence)));
     }
     // Two changes that only go wrong together.
     let pairs = [
@@ -162,10 +187,10 @@ fn each_wrong_value_has_its_sentence() {
 }
 
 /// Changes of the text of the tiny config, and the whole sentence.
-const TEXTS: [(&str, &str, &str); 12] = [
+const TEXTS: &[(&str, &str, &str)] = &[
     ("steps = 40", "", "run.epochs is missing; say how long to train with run.epochs or run.steps"),
     ("steps = 40", "steps = 40\nepochs = 2", "run.steps and run.epochs exclude each other; give one of them"),
-    ("kind = \"cosface\"", "", "head.kind is missing; it is one of arcface, cosface, softmax"),
+    ("kind = \"cosface\"", "", "head.kind is missing; it is one of {heads}"),
     (
         "kind = \"nano\"",
         "kind = \"nanno\"",
@@ -174,7 +199,7 @@ const TEXTS: [(&str, &str, &str); 12] = [
     (
         "margin = 0.1",
         "margin = \"0.1\"",
-        "head.margin is the text \"0.1\"; it must be a number, or a schedule such as { kind = \"linear\", from = 0.0, to = 0.5, until = 0.25 }",
+        "head.margin is the text \"0.1\"; it must be a number from 0 to 1, or a schedule such as { kind = \"linear\", from = 0.0, to = 0.5, until = 0.25 }",
     ),
     ("margin = 0.1", "margins = 0.1", "head.margins is not a key of this section; did you mean head.margin?"),
     (
@@ -182,9 +207,43 @@ const TEXTS: [(&str, &str, &str); 12] = [
         "[augmentations]",
         "augmentations is not a key of this section; did you mean augmentation?",
     ),
-    ("[augmentation]", "[augmentation.shift]", "augmentation.shift is a table; it must be a finite number"),
+    (
+        "[augmentation]",
+        "[augmentation.shift]",
+        "augmentation.shift is a table; it must be a finite number from 0 to 0.5",
+    ),
     ("[[evaluation]]", "[evaluation]", "evaluation is a table; it must be a list"),
-    ("name = \"unseen\"", "name = 1", "evaluation.0.name is the whole number 1; it must be text in quotes"),
+    (
+        "kind = \"cosface\"\nscale = 16.0\nmargin = 0.1",
+        "kind = \"a_softmax\"\nmargin = 1.5",
+        "head.margin is 1.5; it must be a whole number from 1 to 4",
+    ),
+    (
+        "kind = \"cosface\"\nscale = 16.0\nmargin = 0.1",
+        "kind = \"triplet\"\nmining = \"hardest\"",
+        "head.mining is \"hardest\"; it must be one of all, hard, semi_hard, distance_weighted; did you mean \"hard\"?",
+    ),
+    (
+        "kind = \"cosface\"\nscale = 16.0\nmargin = 0.1",
+        "kind = \"triplet\"\n[sampler]\nkind = \"pk\"\n[[auxiliary]]\nkind = \"center\"",
+        "auxiliary.0.kind is \"center\", which needs a head with classes, such as softmax or arcface; head.kind is \"triplet\"",
+    ),
+    (
+        "kind = \"cosface\"\nscale = 16.0\nmargin = 0.1",
+        "kind = \"supcon\"\n[sampler]\nkind = \"pk\"\n[criterion]\nkind = \"focal\"",
+        "criterion has no effect with head.kind = \"supcon\", which is a loss already; leave it out",
+    ),
+    (
+        "[augmentation]",
+        "[[auxiliary]]\nkind = \"contrastive\"\n[augmentation]",
+        "auxiliary.0.kind is \"contrastive\", which compares images of one person with others, and sampler.kind = \"random\" seldom puts two of one person into a batch; add [sampler] with kind = \"pk\" and images = 4",
+    ),
+    (
+        "[augmentation]",
+        "[[auxiliary]]\nkind = \"center\"\nweight = -1\n[augmentation]",
+        "auxiliary.0.weight is -1; it must be 0 or more",
+    ),
+    ("name = \"unseen\"", "name = 1", "evaluation.0.name is 1; it must be text in quotes"),
     (
         "folder = \"runs\"",
         "folder = \"${FACEGRAD_UNSET}/runs\"",
@@ -202,9 +261,9 @@ fn each_wrong_text_has_its_sentence() {
     let place = Place::new();
     for (from, to, sentence) in TEXTS {
         assert!(TINY.contains(from), "{from}");
-        place.write("wrong.toml", TINY.replacen(from, to, 1));
+        place.write("wrong.toml", TINY.replacen(*from, to, 1));
         let said = place.facegrad(&["train", "wrong.toml"]).refused(2);
-        assert_eq!(said, format!("wrong.toml: {sentence}"));
+        assert_eq!(said, format!("wrong.toml: {}", whole(sentence)));
     }
 }
 

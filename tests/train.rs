@@ -41,15 +41,19 @@ fn a_small_quickstart_learns_to_tell_strangers_apart() {
 
     // The last lines say the same.
     let lines: Vec<&str> = ended.stdout.lines().collect();
-    let starts =
-        ["backend  flex on ", "data     960 images of 120 synthetic identities", "model    nano at 32x32: "];
+    let starts = [
+        "backend  flex on ",
+        "data     960 images of 120 synthetic identities",
+        "sampler  random",
+        "model    nano at 32x32: ",
+    ];
     starts.iter().zip(&lines).for_each(|(start, line)| assert!(line.starts_with(start), "{ended}"));
-    assert_eq!(lines[3], format!("run      {run}, 180 steps, 30 an epoch"));
-    assert!(lines[4].starts_with("done: 180 steps in "), "{ended}");
-    let summary = lines[5].strip_prefix("unseen: accuracy ").unwrap();
+    assert_eq!(lines[4], format!("run      {run}, 180 steps, 30 an epoch"));
+    assert!(lines[5].starts_with("done: 180 steps in "), "{ended}");
+    let summary = lines[6].strip_prefix("unseen: accuracy ").unwrap();
     assert!(summary.starts_with(&format!("{:.2} % ± ", trained * 100.0)), "{ended}");
     assert!(summary.contains(&format!("; untrained {:.2} % ± ", untrained * 100.0)), "{ended}");
-    assert_eq!(lines[6..], [format!("report   {run}/report.html")]);
+    assert_eq!(lines[7..], [format!("report   {run}/report.html")]);
     // Not on a terminal there are lines, no bar that is painted over and over.
     assert!(!ended.stderr.contains(['\r', '\u{1b}']) && ended.stderr.lines().count() < 20, "{ended}");
     let first = ended.stderr.lines().find(|line| line.starts_with("step 1: loss ")).unwrap();
@@ -64,7 +68,7 @@ fn a_small_quickstart_learns_to_tell_strangers_apart() {
     let metrics = place.metrics(run);
     assert_eq!(
         metrics[0],
-        "step,epoch,loss,learning_rate,gradient_norm,target_cosine,feature_norm,margin,scale"
+        "step,epoch,loss,learning_rate,gradient_norm,feature_norm,hardest_cosine,margin,other_cosine,scale,target_cosine"
     );
     assert!(metrics.last().unwrap().starts_with("180,6,"), "{metrics:?}");
     let last = place.text(&format!("{run}/last"));
@@ -115,12 +119,12 @@ fn a_head_is_swapped_by_one_key() {
         let note = format!("note: head.{key} of tiny.toml is left out: head.kind=softmax does not have it\n");
         assert!(ended.stderr.contains(&note), "{ended}");
     }
-    assert!(ended.stdout.contains("softmax head"), "{ended}");
+    assert!(ended.stdout.contains("loss softmax"), "{ended}");
     assert!(place.text("runs/softmax/config.toml").contains("kind = \"softmax\""));
 
     // ArcFace has both keys, and keeps them.
     let ended = place.train(&["head.kind=arcface", "run.name=arcface"]).done();
-    assert!(ended.stdout.contains("arcface head") && !ended.stderr.contains("note:"), "{ended}");
+    assert!(ended.stdout.contains("loss arcface") && !ended.stderr.contains("note:"), "{ended}");
     let config = place.text("runs/arcface/config.toml");
     assert!(config.contains("margin = 0.1") && config.contains("scale = 16.0"), "{config}");
 

@@ -3,7 +3,10 @@
 use std::{fmt::Write, process::ExitCode};
 
 use facegrad_backbones::table;
-use facegrad_losses::{CriterionConfig, HeadConfig};
+use facegrad_losses::{
+    CriterionConfig, EmbeddingLossConfig, HeadConfig, RegularisationConfig,
+    functions::{FUNCTIONS, SYMBOLS},
+};
 use facegrad_settings::{Key, Kind, Schema, Setting, nearest};
 use facegrad_training::Experiment;
 use facegrad_verification::{Align, Table};
@@ -33,6 +36,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let text = match args.topic.as_deref() {
         None => sections(&root),
         Some("backbone") => backbones(&args)?,
+        Some("functions") => functions(),
         Some(topic) => explain(&root, topic, &args)?,
     };
     say!("{}", text.trim_end());
@@ -44,7 +48,9 @@ fn sections(root: &Schema) -> String {
     for key in keys(root) {
         table.row([format!("[{}]", key.name), first_line(&key.doc).to_owned()]);
     }
-    format!("A config file has these sections. `facegrad explain SECTION` tells the keys of one.\n\n{table}")
+    format!(
+        "A config file has these sections. `facegrad explain SECTION` tells the keys of one.\n\n{table}\n`facegrad explain functions` lists loss functions that are no part of a config.\n"
+    )
 }
 
 fn explain(root: &Schema, topic: &str, args: &Args) -> Result<String, Failure> {
@@ -65,8 +71,12 @@ fn explain(root: &Schema, topic: &str, args: &Args) -> Result<String, Failure> {
     }
     let mut found = Vec::new();
     find_kinds(root, "", &mut found);
-    // `head.margin`: a key of some kinds of a section.
     let (section_name, key_name) = topic.rsplit_once('.').unwrap_or(("", topic));
+    // `auxiliary.triplet`: a kind that several sections have.
+    if let Some((at, kind)) = found.iter().find(|(at, kind)| at == section_name && kind.name == key_name) {
+        return Ok(explain_kind(at, kind, args));
+    }
+    // `head.margin`: a key of some kinds of a section.
     let with_key: Vec<_> = found
         .iter()
         .filter(|(at, _)| at == section_name)
@@ -117,23 +127,42 @@ fn section(name: &str, schema: &Schema) -> String {
 
 fn explain_kind(at: &str, kind: &Kind, args: &Args) -> String {
     let mut text = format!("{at}.kind = \"{}\"\n{}\n", kind.name, kind.doc);
-    if at == "head"
+    if ["head", "auxiliary"].contains(&at)
         && let Some(head) = HeadConfig::of_kind(kind.name)
     {
-        let loss = head.expected_first_loss(args.classes.max(2), args.embedding.max(1));
         let _ = write!(
             text,
-            "\nformula  {}\nsource   {}\nfirst loss with {} identities and embeddings of {}: about {loss:.2} (random unit features, cross-entropy)\n",
+            "\nformula   {}\ngradient  {}\nsource    {}\n",
             head.formula(),
-            head.source(),
-            args.classes,
-            args.embedding
+            head.gradient(),
+            head.source()
         );
+        if let Some(loss) = head.expected_first_loss(args.classes.max(2), args.embedding.max(1)) {
+            let _ = writeln!(
+                text,
+                "first loss with {} identities and embeddings of {}: about {loss:.2} (random unit features{})",
+                args.classes,
+                args.embedding,
+                head.criterion().map(|c| format!(", {}", c.kind())).unwrap_or_default()
+            );
+        }
     }
     if at == "criterion"
         && let Some(criterion) = CriterionConfig::of_kind(kind.name)
     {
         let _ = write!(text, "\nformula  {}\nsource   {}\n", criterion.formula(), criterion.source());
+    }
+    if at == "regularisation"
+        && let Some(penalty) = RegularisationConfig::of_kind(kind.name)
+    {
+        let _ = write!(text, "\nformula  {}\nsource   {}\n", penalty.formula(), penalty.source());
+    }
+    if at == "head" && EmbeddingLossConfig::of_kind(kind.name).is_some() {
+        let _ = writeln!(
+            text,
+            "also      [[auxiliary]] kind = \"{0}\" beside another head, with a weight: facegrad explain auxiliary.{0}",
+            kind.name
+        );
     }
     if kind.keys.is_empty() { text } else { format!("{text}\n{}", key_lines(&kind.keys)) }
 }
@@ -167,7 +196,8 @@ fn key_lines(keys: &[Key]) -> String {
     for key in keys {
         let what = match &key.schema {
             Schema::Value(what) => what.clone(),
-            Schema::Section(_) | Schema::Kinds(_) => "a section of its own".into(),
+            Schema::Section(_) => "a section of its own, with the keys below".into(),
+            Schema::Kinds(_) => "a section of its own".into(),
             Schema::List(_) => "a list of sections".into(),
         };
         let is_value = matches!(key.schema, Schema::Value(_));
@@ -179,8 +209,26 @@ fn key_lines(keys: &[Key]) -> String {
         let range = key.range.as_ref().map(|range| format!(", {range}")).unwrap_or_default();
         let doc = key.doc.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         let _ = writeln!(text, "  {}: {what}{range}{default}\n      {doc}", key.name);
+        // Small sections, such as a schedule of λ, are part of their owner.
+        if let Schema::Section(keys) = &key.schema
+            && keys.iter().all(|key| matches!(key.schema, Schema::Value(_)))
+        {
+            for line in key_lines(keys).lines() {
+                let _ = writeln!(text, "    {line}");
+            }
+        }
     }
     text
+}
+
+fn functions() -> String {
+    let mut rows = Table::new(&[Align::Left]);
+    for function in FUNCTIONS {
+        rows.row([function.name.to_owned(), function.formula.to_owned(), function.doc.to_owned()]);
+    }
+    format!(
+        "Losses of regression and of classification by a margin, as functions of the crate facegrad-losses; {SYMBOLS}.\n\n{rows}"
+    )
 }
 
 fn backbones(args: &Args) -> Result<String, Failure> {

@@ -3,7 +3,7 @@
 use std::{fmt, process::ExitCode};
 
 use facegrad_faces::loader::LoaderError;
-use facegrad_training::{EvaluationError, TrainError};
+use facegrad_training::{EvaluationError, TrainError, compare::ComparisonError};
 
 /// What went wrong, and whose turn it is.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl fmt::Display for Failure {
 impl From<TrainError> for Failure {
     fn from(error: TrainError) -> Self {
         match error {
-            TrainError::Loader(LoaderError::TooFewImages { .. }) => Self::input(error),
+            TrainError::Loader(LoaderError::Sampler(_)) => Self::input(error),
             TrainError::Unwritable { .. } | TrainError::NotFinite { .. } | TrainError::Loader(_) => {
                 Self::work(error)
             }
@@ -53,6 +53,15 @@ impl From<TrainError> for Failure {
                 Self::work(error)
             }
             TrainError::Evaluation(error) => error.into(),
+            _ => Self::input(error),
+        }
+    }
+}
+
+impl From<ComparisonError> for Failure {
+    fn from(error: ComparisonError) -> Self {
+        match error {
+            ComparisonError::Unwritable { .. } => Self::work(error),
             _ => Self::input(error),
         }
     }

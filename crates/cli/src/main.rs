@@ -1,12 +1,14 @@
 //! The `facegrad` program: arguments, printing, exit codes. It knows nothing of tensors.
 
 mod bench;
+mod compare;
 mod data;
 mod devices;
 mod eval;
 mod explain;
 mod failure;
 mod memory;
+mod plot;
 mod progress;
 mod train;
 
@@ -31,6 +33,8 @@ struct Cli {
 enum Command {
     /// Train a model from a config file, or continue a run.
     Train(train::Args),
+    /// Train several configs with several seeds under one budget, and write one table and one picture.
+    Compare(compare::Args),
     /// Measure a model on pairs of images.
     Eval(eval::Args),
     /// Make and check data.
@@ -41,6 +45,9 @@ enum Command {
     Bench(bench::Command),
     /// Tell what a config section, head or backbone is: keys, defaults, ranges, formula, source.
     Explain(explain::Args),
+    /// Draw pictures for documents.
+    #[command(subcommand)]
+    Plot(plot::Command),
     /// List backends and graphics adapters, and which would be used.
     Devices(devices::Args),
     /// Print a completion script for a shell.
@@ -105,10 +112,12 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Train(args) => train::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Data(command) => data::run(command),
         Command::Bench(command) => bench::run(command),
         Command::Explain(args) => explain::run(args),
+        Command::Plot(command) => plot::run(command),
         Command::Devices(args) => devices::run(args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "facegrad", &mut std::io::stdout());

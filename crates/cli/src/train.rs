@@ -97,14 +97,15 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     tell(&outcome, args.json)
 }
 
-fn command_line() -> String {
+/// What was typed.
+pub fn command_line() -> String {
     let quote = |word: String| if word.contains(' ') { format!("'{word}'") } else { word };
     let rest = std::env::args().skip(1).map(quote);
     std::iter::once("facegrad".to_owned()).chain(rest).collect::<Vec<_>>().join(" ")
 }
 
 /// The first Ctrl-C asks the trainer to save and end, the second ends at once.
-fn stop_on_signal(stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+pub fn stop_on_signal(stop: &Arc<AtomicBool>) -> Result<(), Failure> {
     let stop = stop.clone();
     ctrlc::set_handler(move || {
         if stop.swap(true, Ordering::Relaxed) {
@@ -121,7 +122,7 @@ struct Screen {
     /// Standard output is for the JSON of the outcome.
     json: bool,
     progress: Option<Progress>,
-    expected_first_loss: f64,
+    expected_first_loss: Option<f64>,
     total: usize,
 }
 
@@ -143,6 +144,7 @@ impl Screen {
                 };
                 self.head(&format!("backend  {}", started.backend));
                 self.head(&format!("data     {}", started.data));
+                self.head(&format!("sampler  {}", started.sampler));
                 self.head(&format!("model    {}", started.model));
                 self.head(&format!(
                     "run      {}, {} steps, {} an epoch{continued}",
@@ -157,20 +159,23 @@ impl Screen {
             Event::Step(line) => {
                 let Some(progress) = &mut self.progress else { return };
                 if line.step == 1 {
-                    progress.line(&format!(
-                        "step 1: loss {:.3}; random features would give about {:.3}",
-                        line.loss, self.expected_first_loss
-                    ));
+                    let expected = self.expected_first_loss;
+                    let expected =
+                        expected.map(|loss| format!("; random features would give about {loss:.3}"));
+                    progress.line(&format!("step 1: loss {:.3}{}", line.loss, expected.unwrap_or_default()));
                 }
                 let wait = if line.waited > 0.05 {
                     format!(", {:.0} % of the time waiting for images", line.waited * 100.0)
                 } else {
                     String::new()
                 };
-                let message = format!(
-                    "loss {:.3}, target cosine {:.3}, {:.1} images/s{wait}",
-                    line.loss, line.target_cosine, line.images_per_second
-                );
+                let measures: String = line
+                    .measures
+                    .iter()
+                    .map(|(name, value)| format!(", {} {}", name.replace('_', " "), short(*value)))
+                    .collect();
+                let message =
+                    format!("loss {:.3}{measures}, {:.1} images/s{wait}", line.loss, line.images_per_second);
                 progress.set(line.step, &message);
             }
             Event::Evaluating(name, done, total) => {
@@ -204,6 +209,17 @@ impl Screen {
         if let Some(progress) = &self.progress {
             progress.finish();
         }
+    }
+}
+
+/// Three digits that count.
+fn short(value: f64) -> String {
+    match value.abs() {
+        1e4.. => format!("{value:.1e}"),
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        1.0.. => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Face data: where images come from, and how they reach the trainer.
 //!
 //! A [`FaceSource`] is a set of labelled face images; [`folder`] reads one from disk, [`synthetic`] draws one.
-//! The loader turns a source into batches of bytes in an order, and with an augmentation, that depend on
-//! (seed, epoch, index) only. Nothing here knows of tensors or models.
+//! The loader turns a source into batches of bytes, of images that a [`Sampler`] names and with an augmentation
+//! that depends on (seed, image, visit) only. Nothing here knows of tensors or models.
 
 mod augment;
 mod contact_sheet;
@@ -11,6 +11,7 @@ pub mod folder;
 pub mod loader;
 mod picture;
 mod resize;
+pub mod sampler;
 mod source;
 mod sources;
 pub mod synthetic;
@@ -22,6 +23,7 @@ pub use contact_sheet::{
 pub use folder::{FaceFolder, FolderConfig};
 pub use loader::{Batch, Loader, LoaderConfig, Plan, load_plain};
 pub use picture::Picture;
+pub use sampler::{Sampler, SamplerConfig, SamplerError, Visit};
 pub use source::{FaceError, FaceSource};
 pub use sources::{Opened, SourceConfig, SourceError};
 pub use synthetic::{SyntheticConfig, SyntheticFaces};

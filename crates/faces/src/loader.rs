@@ -1,8 +1,7 @@
 //! Batches for training, decoded ahead by worker threads.
 //!
-//! What is in a batch depends on the plan, the source and the augmentation only. Epoch `e` visits the images
-//! in the order that `Stream(seed, Order, e, 0)` shuffles them into, image `i` is changed by
-//! `Stream(seed, Augmentation, e, i)`, and the images that are left when no whole batch remains are dropped.
+//! What is in a batch depends on the plan, the source, the sampler and the augmentation only. The sampler says
+//! which images a step visits; visit `n` of image `i` is changed by `Stream(seed, Augmentation, n, i)`.
 //! So a run continues at any step without saved state, and the number of threads changes nothing.
 
 use std::{
@@ -19,7 +18,9 @@ use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{settings, within};
 use rayon::prelude::*;
 
-use crate::{AugmentationConfig, FaceError, FaceSource, Picture, plain};
+use crate::{
+    AugmentationConfig, FaceError, FaceSource, Picture, Sampler, SamplerConfig, SamplerError, Visit, plain,
+};
 
 /// How many images are tried in place of one that cannot be read, after those of its own identity.
 const MAX_STRANGERS: usize = 100;
@@ -76,22 +77,15 @@ pub struct Batch {
     pub position: usize,
 }
 
-/// Why there are no further batches.
+/// Why there are no batches, or no further ones.
 #[derive(Debug, thiserror::Error)]
 pub enum LoaderError {
     /// Batches or images of size zero.
     #[error("the batch size and the sides of the input must be at least 1")]
     EmptyBatch,
-    /// The source cannot fill one batch.
-    #[error(
-        "the data set has {images} images, too few for one batch of {batch}; choose a smaller batch size"
-    )]
-    TooFewImages {
-        /// Images in the source.
-        images: usize,
-        /// Images in a batch.
-        batch: usize,
-    },
+    /// The source cannot fill the batches that the sampler makes.
+    #[error(transparent)]
+    Sampler(#[from] SamplerError),
     /// More images are unreadable than `max_bad_share` allows.
     #[error(
         "{bad} of {images} images ({:.2} %) cannot be used, more than max_bad_share = {limit} allows; the first is {first}",
@@ -126,14 +120,12 @@ pub enum LoaderError {
 /// An iterator over the batches of a [`Plan`], in order; it ends after an error.
 ///
 /// An image that cannot be read is replaced by one of the same identity if there is one that can, else by
-/// any, drawn from `Stream(seed, Replacement, epoch, image)`; see [`Loader::skipped`]. Dropping the loader
-/// stops its threads.
+/// any, drawn from `Stream(seed, Replacement, visit, image)`; see [`Loader::skipped`]. So a sampler's promise of
+/// who is in a batch holds for images that can be read. Dropping the loader stops its threads.
 pub struct Loader {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     max_bad_share: f64,
-    /// Found before the first batch.
-    early_error: Option<LoaderError>,
     finished: bool,
     bad: HashSet<usize>,
     skipped: Vec<FaceError>,
@@ -162,14 +154,15 @@ struct State {
     pending: VecDeque<Pending>,
     /// The step to deliver next.
     front: usize,
-    /// The epoch whose order was computed last, and that order.
-    order: Option<(usize, Vec<usize>)>,
+    sampler: Box<dyn Sampler>,
     stop: bool,
 }
 
 /// A batch being filled.
 struct Pending {
     batch: Batch,
+    /// What the sampler asked for.
+    visits: Vec<Visit>,
     /// Images handed out to workers.
     issued: usize,
     /// Images still missing.
@@ -185,7 +178,7 @@ struct Pending {
 struct Job {
     step: usize,
     slot: usize,
-    index: usize,
+    visit: Visit,
 }
 
 /// An image that was prepared.
@@ -195,26 +188,29 @@ struct Prepared {
 }
 
 impl Loader {
-    /// Starts to load the batches of `plan`. What is wrong with the arguments is the iterator's first item.
+    /// Starts to load the batches of `plan`.
     pub fn start(
         source: Arc<dyn FaceSource>,
         plan: Plan,
+        sampler: &SamplerConfig,
         augmentation: AugmentationConfig,
         config: LoaderConfig,
-    ) -> Self {
-        let images = source.len();
-        let steps_per_epoch = plan.steps_per_epoch(images);
+    ) -> Result<Self, LoaderError> {
+        if plan.batch == 0 || plan.size.contains(&0) {
+            return Err(LoaderError::EmptyBatch);
+        }
+        let sampler = sampler.build(source.as_ref(), plan.seed, plan.batch)?;
         let shared = Arc::new(Shared {
+            steps_per_epoch: plan.steps_per_epoch(source.len()),
             source,
             plan,
             augmentation,
-            steps_per_epoch,
             queue: config.queue.max(1),
             by_label: OnceLock::new(),
             state: Mutex::new(State {
                 pending: VecDeque::new(),
                 front: plan.start_step,
-                order: None,
+                sampler,
                 stop: false,
             }),
             work: Condvar::new(),
@@ -224,20 +220,13 @@ impl Loader {
             shared,
             workers: Vec::new(),
             max_bad_share: config.max_bad_share,
-            early_error: None,
             finished: false,
             bad: HashSet::new(),
             skipped: Vec::new(),
             waited: Duration::ZERO,
         };
-        loader.early_error = if plan.batch == 0 || plan.size.contains(&0) {
-            Some(LoaderError::EmptyBatch)
-        } else if steps_per_epoch == 0 {
-            Some(LoaderError::TooFewImages { images, batch: plan.batch })
-        } else {
-            loader.spawn(config.workers).err().map(LoaderError::Threads)
-        };
-        loader
+        loader.spawn(config.workers).map_err(LoaderError::Threads)?;
+        Ok(loader)
     }
 
     fn spawn(&mut self, workers: usize) -> io::Result<()> {
@@ -294,10 +283,6 @@ impl Iterator for Loader {
     type Item = Result<Batch, LoaderError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(error) = self.early_error.take() {
-            self.finished = true;
-            return Some(Err(error));
-        }
         if self.finished {
             return None;
         }
@@ -358,7 +343,7 @@ impl Shared {
             let mut bad = Vec::new();
             let prepared = catch_unwind(AssertUnwindSafe(|| self.prepare(job, &mut bad)));
             let prepared = prepared.unwrap_or_else(|panic| {
-                let image = self.source.name(job.index);
+                let image = self.source.name(job.visit.index);
                 Err(LoaderError::Panicked { image, message: panic_message(panic.as_ref()) })
             });
             self.put(job, prepared, bad);
@@ -378,7 +363,7 @@ impl Shared {
                 Some(last) if last.issued < self.plan.batch => {
                     let slot = last.issued;
                     last.issued += 1;
-                    return Some(Job { step: last.batch.step, slot, index: last.batch.indices[slot] });
+                    return Some(Job { step: last.batch.step, slot, visit: last.visits[slot] });
                 }
                 _ if next_step >= self.plan.end_step => return None,
                 _ if ahead < self.queue => self.begin(&mut state, next_step),
@@ -389,59 +374,51 @@ impl Shared {
 
     /// Opens the batch of `step`, to be filled.
     fn begin(&self, state: &mut State, step: usize) {
-        let Plan { seed, batch, size: [height, width], .. } = self.plan;
-        let (epoch, position) = (step / self.steps_per_epoch, step % self.steps_per_epoch);
-        let order = match state.order.take() {
-            Some((of_epoch, order)) if of_epoch == epoch => order,
-            _ => epoch_order(seed, epoch, self.source.len()),
-        };
+        let Plan { batch, size: [height, width], .. } = self.plan;
+        let visits = state.sampler.batch(step);
         state.pending.push_back(Pending {
             batch: Batch {
                 pixels: vec![0; batch * height * width * 3],
                 labels: vec![0; batch],
-                indices: order[position * batch..][..batch].to_vec(),
+                indices: vec![0; batch],
                 step,
-                epoch,
-                position,
+                epoch: step / self.steps_per_epoch,
+                position: step % self.steps_per_epoch,
             },
+            visits,
             issued: 0,
             missing: batch,
             bad: Vec::new(),
             failure: None,
         });
-        state.order = Some((epoch, order));
     }
 
     /// Loads and changes one image, or the one that replaces it.
     fn prepare(&self, job: Job, bad: &mut Vec<(usize, usize, FaceError)>) -> Result<Prepared, LoaderError> {
         let Plan { seed, size, .. } = self.plan;
-        let epoch = (job.step / self.steps_per_epoch) as u64;
-        let (picture, index) = match self.source.load(job.index, size) {
-            Ok(picture) => (picture, job.index),
+        let Visit { index: wanted, number } = job.visit;
+        let (picture, index) = match self.source.load(wanted, size) {
+            Ok(picture) => (picture, wanted),
             Err(error) => {
-                bad.push((job.slot, job.index, error.clone()));
-                self.replace(job, epoch, bad).ok_or(LoaderError::NoReplacement(error))?
+                bad.push((job.slot, wanted, error.clone()));
+                self.replace(job, bad).ok_or(LoaderError::NoReplacement(error))?
             }
         };
-        let mut stream = Stream::new(seed, Purpose::Augmentation, epoch, job.index as u64);
+        let mut stream = Stream::new(seed, Purpose::Augmentation, number, wanted as u64);
         Ok(Prepared { picture: self.augmentation.apply(picture, size, &mut stream), index })
     }
 
     /// A readable image instead of that of `job`, and its index.
-    fn replace(
-        &self,
-        job: Job,
-        epoch: u64,
-        bad: &mut Vec<(usize, usize, FaceError)>,
-    ) -> Option<(Picture, usize)> {
+    fn replace(&self, job: Job, bad: &mut Vec<(usize, usize, FaceError)>) -> Option<(Picture, usize)> {
+        let Visit { index: wanted, number } = job.visit;
         let by_label = self.by_label.get_or_init(|| {
             let mut by_label = vec![Vec::new(); self.source.identities().len()];
             (0..self.source.len()).for_each(|index| by_label[self.source.label(index)].push(index));
             by_label
         });
-        let mut stream = Stream::new(self.plan.seed, Purpose::Replacement, epoch, job.index as u64);
-        let mut siblings = by_label[self.source.label(job.index)].clone();
-        siblings.retain(|&index| index != job.index);
+        let mut stream = Stream::new(self.plan.seed, Purpose::Replacement, number, wanted as u64);
+        let mut siblings = by_label[self.source.label(wanted)].clone();
+        siblings.retain(|&index| index != wanted);
         stream.shuffle(&mut siblings);
         let strangers = (0..MAX_STRANGERS).map(|_| stream.below(self.source.len()));
         siblings.into_iter().chain(strangers).find_map(|index| {
@@ -481,13 +458,6 @@ impl Shared {
             self.ready.notify_all();
         }
     }
-}
-
-/// The order in which epoch `epoch` visits `images` images.
-fn epoch_order(seed: u64, epoch: usize, images: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..images).collect();
-    Stream::new(seed, Purpose::Order, epoch as u64, 0).shuffle(&mut order);
-    order
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
@@ -572,7 +542,17 @@ mod tests {
     }
 
     fn start(source: Colours, plan: Plan, workers: usize) -> Loader {
-        Loader::start(Arc::new(source), plan, augmentation(), config(workers))
+        sampled(source, plan, &SamplerConfig::default(), workers)
+    }
+
+    fn sampled(source: Colours, plan: Plan, sampler: &SamplerConfig, workers: usize) -> Loader {
+        Loader::start(Arc::new(source), plan, sampler, augmentation(), config(workers)).unwrap()
+    }
+
+    /// The images of the first five steps of [`PLAN`] over 42 images.
+    fn first_epoch() -> Vec<usize> {
+        let mut sampler = SamplerConfig::default().build(&colours(14, &[]), PLAN.seed, PLAN.batch).unwrap();
+        (0..5).flat_map(|step| sampler.batch(step)).map(|visit| visit.index).collect()
     }
 
     fn batches(loader: &mut Loader) -> Vec<Batch> {
@@ -618,7 +598,11 @@ mod tests {
     fn a_batch_holds_its_images_in_their_order() {
         let off = AugmentationConfig { flip: 0.0, ..Default::default() };
         let source = Arc::new(colours(14, &[]));
-        let batch = Loader::start(source.clone(), PLAN, off, config(4)).next().unwrap().unwrap();
+        let batch = Loader::start(source.clone(), PLAN, &SamplerConfig::default(), off, config(4))
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap();
         let expected = load_plain(source.as_ref(), &batch.indices, [6, 6]);
         for (image, expected) in batch.pixels.chunks(6 * 6 * 3).zip(expected) {
             assert_eq!(image, expected.unwrap().pixels());
@@ -640,6 +624,33 @@ mod tests {
     }
 
     #[test]
+    fn batches_of_identities_resume_at_any_step_with_any_number_of_workers() {
+        let pk = SamplerConfig::of_kind("pk").unwrap();
+        let load = |start_step, workers| {
+            let plan = Plan { start_step, end_step: 20, ..PLAN };
+            batches(&mut sampled(colours(7, &[4]), plan, &pk, workers))
+        };
+        let all = load(0, 1);
+        for batch in &all {
+            // Two identities with three images each, of which one is there twice, changed in two ways.
+            let [first, second] = [0, 4].map(|at| batch.labels[at]);
+            assert_eq!(batch.labels, [[first; 4], [second; 4]].concat());
+            assert_ne!(first, second);
+            let pixels: BTreeSet<_> = batch.pixels.chunks(6 * 6 * 3).collect();
+            assert_eq!(pixels.len(), 8);
+            assert!(!batch.indices.contains(&4));
+        }
+        // An epoch is as long as ever: 21 images make 2 batches.
+        assert_eq!(
+            all.iter().map(|batch| batch.epoch).collect::<Vec<_>>(),
+            (0..20).map(|s| s / 2).collect::<Vec<_>>()
+        );
+        for (start_step, workers) in [(0, 8), (1, 2), (7, 1), (10, 3), (19, 2)] {
+            assert!(load(start_step, workers) == all[start_step..], "from {start_step}, {workers} workers");
+        }
+    }
+
+    #[test]
     fn the_augmentation_differs_from_epoch_to_epoch() {
         let plan = Plan { batch: 3, end_step: 2, ..PLAN };
         let loaded = batches(&mut start(colours(1, &[]), plan, 1));
@@ -655,8 +666,8 @@ mod tests {
         let mut loader = start(colours(14, &[4, 9]), PLAN, 2);
         let batches = batches(&mut loader);
         assert!(batches.iter().flat_map(|b| &b.indices).all(|i| ![4, 9].contains(i)));
-        let order = epoch_order(9, 0, 42);
-        for (place, wanted) in order.iter().enumerate().take(40).filter(|(_, i)| [4, 9].contains(*i)) {
+        let order = first_epoch();
+        for (place, wanted) in order.iter().enumerate().filter(|(_, i)| [4, 9].contains(*i)) {
             let batch = &batches[place / 8];
             assert_eq!(batch.labels[place % 8], wanted / 3);
             assert_eq!(batch.indices[place % 8] / 3, wanted / 3);
@@ -679,7 +690,14 @@ mod tests {
         let fails = |bad: &[usize], max_bad_share: f64| {
             let config = LoaderConfig { max_bad_share, ..config(3) };
             let plan = Plan { end_step: 15, ..PLAN };
-            let mut loader = Loader::start(Arc::new(colours(14, bad)), plan, augmentation(), config);
+            let mut loader = Loader::start(
+                Arc::new(colours(14, bad)),
+                plan,
+                &SamplerConfig::default(),
+                augmentation(),
+                config,
+            )
+            .unwrap();
             let error = loader.find_map(Result::err).map(|e| e.to_string());
             assert!(loader.next().is_none());
             error
@@ -704,7 +722,7 @@ mod tests {
         for workers in [1, 4] {
             let source = Colours { panics_on: Some(30), ..colours(14, &[]) };
             let mut loader = start(source, PLAN, workers);
-            let step = epoch_order(9, 0, 42).iter().position(|&i| i == 30).unwrap() / 8;
+            let step = first_epoch().iter().position(|&i| i == 30).unwrap() / 8;
             let before: Vec<_> = loader.by_ref().take(step).collect();
             assert!(before.iter().all(Result::is_ok));
             let error = loader.next().unwrap().unwrap_err().to_string();
@@ -718,7 +736,9 @@ mod tests {
     fn dropping_the_loader_stops_its_threads() {
         let source = Arc::new(Colours { delay: Duration::from_millis(5), ..colours(14, &[]) });
         let plan = Plan { end_step: 1_000_000, ..PLAN };
-        let mut loader = Loader::start(source.clone(), plan, augmentation(), config(4));
+        let mut loader =
+            Loader::start(source.clone(), plan, &SamplerConfig::default(), augmentation(), config(4))
+                .unwrap();
         assert_eq!(loader.waited(), Duration::ZERO);
         let begin = Instant::now();
         loader.next().unwrap().unwrap();
@@ -746,7 +766,10 @@ mod tests {
 
     #[test]
     fn impossible_plans_are_one_sentence() {
-        let first = |plan| start(colours(14, &[]), plan, 1).next().unwrap().unwrap_err().to_string();
+        let first = |plan| {
+            let (source, sampler) = (Arc::new(colours(14, &[])), SamplerConfig::default());
+            Loader::start(source, plan, &sampler, augmentation(), config(1)).err().unwrap().to_string()
+        };
         assert_eq!(
             first(Plan { batch: 43, ..PLAN }),
             "the data set has 42 images, too few for one batch of 43; choose a smaller batch size"
@@ -783,7 +806,9 @@ mod tests {
         let folder = FaceFolder::open(&folder).unwrap();
         assert_eq!(folder.summary().to_string(), "39 images of 10 identities; left out: 1 junk file");
         let plan = Plan { batch: 13, end_step: 6, ..PLAN };
-        let mut loader = Loader::start(Arc::new(folder), plan, augmentation(), config(2));
+        let mut loader =
+            Loader::start(Arc::new(folder), plan, &SamplerConfig::default(), augmentation(), config(2))
+                .unwrap();
         assert_eq!(batches(&mut loader).len(), 6);
         let mut skipped: Vec<_> = loader.skipped().iter().map(FaceError::to_string).collect();
         skipped.sort();

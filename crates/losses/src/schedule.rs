@@ -1,7 +1,9 @@
 //! Values that change over a run, such as a margin that warms up.
 
 use facegrad_settings::toml::Value;
-use facegrad_settings::{KeyPath, Range, Schema, Setting, SettingsError, above, kinds, settings};
+use facegrad_settings::{
+    KeyPath, Range, Schema, Setting, SettingsError, above, at_least, kinds, settings, within,
+};
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,9 +15,63 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Before the first step.
+    pub const START: Self = Self { step: 0, total: 1 };
+    /// After the last step of a long run.
+    pub const END: Self = Self { step: usize::MAX, total: 1 };
+
     /// The share of the run that is done, in [0, 1].
     pub fn share(self) -> f64 {
         if self.total == 0 { 1.0 } else { (self.step as f64 / self.total as f64).min(1.0) }
+    }
+}
+
+settings! {
+    /// λ = max(`minimum`, `base` (1 + `gamma` t)^−`power`) after t steps: what blends a margin in.
+    ///
+    /// λ depends on the step alone, which a checkpoint holds; so a resumed run goes on with the λ it had.
+    pub struct Annealing {
+        /// λ at step 0.
+        base: f64 = 1000.0, within(0.0, 1e9);
+        /// γ: how soon λ falls.
+        gamma: f64 = 0.12, at_least(0.0);
+        /// p: how fast λ falls.
+        power: f64 = 1.0, at_least(0.0);
+        /// The least λ. With 0 the margin is blended in completely in the end.
+        minimum: f64 = 5.0, within(0.0, 1e9);
+    }
+}
+
+impl Annealing {
+    /// λ at `progress`.
+    pub fn at(&self, progress: Progress) -> f64 {
+        (self.base * (1.0 + self.gamma * progress.step as f64).powf(-self.power)).max(self.minimum)
+    }
+}
+
+settings! {
+    /// A value that goes from `from` to `to` as the λ of A-Softmax falls with the step.
+    pub struct LambdaSchedule {
+        /// The value for an infinite λ.
+        from: f64 = 0.0;
+        /// The value for λ = 0.
+        to: f64 = 0.0;
+        /// λ at step 0.
+        base: f64 = 1000.0, within(0.0, 1e9);
+        /// γ: how soon λ falls.
+        gamma: f64 = 0.12, at_least(0.0);
+        /// p: how fast λ falls.
+        power: f64 = 1.0, at_least(0.0);
+        /// The least λ. Only with 0 is `to` reached in the end.
+        minimum: f64 = 5.0, within(0.0, 1e9);
+    }
+}
+
+impl LambdaSchedule {
+    fn at(&self, progress: Progress) -> f64 {
+        let &Self { from, to, base, gamma, power, minimum } = self;
+        let lambda = Annealing { base, gamma, power, minimum }.at(progress);
+        (lambda * from + to) / (1.0 + lambda)
     }
 }
 
@@ -38,12 +94,15 @@ kinds! {
         Linear(LinearSchedule) = "linear",
         /// Along half a cosine from `from` to `to`, reached at the share `until` of the run.
         Cosine(LinearSchedule) = "cosine",
+        /// (λ `from` + `to`) / (1 + λ) with λ = max(`minimum`, `base` (1 + `gamma` t)^−`power`) after t steps.
+        Lambda(LambdaSchedule) = "lambda",
     }
 }
 
 /// A number, or a number that changes over the run.
 ///
-/// In a config `margin = 0.5` or `margin = { kind = "linear", from = 0.0, to = 0.5, until = 0.25 }`.
+/// In a config `margin = 0.5`, `margin = { kind = "linear", from = 0.0, to = 0.5, until = 0.25 }`, or
+/// `margin = { kind = "lambda", from = 0.0, to = 0.5, minimum = 0.0 }`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Schedule {
     /// The same value throughout.
@@ -64,9 +123,13 @@ impl Schedule {
             Self::Changing(Change::Cosine(ends)) => {
                 between(ends, |t| 0.5 - 0.5 * (std::f64::consts::PI * t).cos())
             }
+            Self::Changing(Change::Lambda(schedule)) => schedule.at(progress),
         }
     }
 }
+
+/// For messages about a value that is neither.
+const OR_SCHEDULE: &str = ", or a schedule such as { kind = \"linear\", from = 0.0, to = 0.5, until = 0.25 }";
 
 impl From<f64> for Schedule {
     fn from(value: f64) -> Self {
@@ -79,11 +142,22 @@ impl Setting for Schedule {
         match value {
             Value::Table(_) => Change::read(value, at).map(Self::Changing),
             Value::Integer(_) | Value::Float(_) => f64::read(value, at).map(Self::Constant),
-            other => Err(SettingsError::wrong_type(
-                at,
-                other,
-                "a number, or a schedule such as { kind = \"linear\", from = 0.0, to = 0.5, until = 0.25 }",
-            )),
+            other => Err(SettingsError::wrong_type(at, other, format!("a number{OR_SCHEDULE}"))),
+        }
+    }
+
+    fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
+        match value {
+            Value::Table(_) => {
+                let this = Self::read(value, at)?;
+                this.check(range, at)?;
+                Ok(this)
+            }
+            Value::Integer(_) | Value::Float(_) => f64::read_within(value, at, range).map(Self::Constant),
+            other => {
+                let number = range.of("a number");
+                Err(SettingsError::wrong_type(at, other, format!("{number}{OR_SCHEDULE}")))
+            }
         }
     }
 
@@ -95,7 +169,7 @@ impl Setting for Schedule {
     }
 
     fn schema() -> Schema {
-        Schema::Value("number or schedule".into())
+        Schema::Value(format!("number or schedule ({})", Change::KINDS.join(", ")))
     }
 
     fn check(&self, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
@@ -105,6 +179,10 @@ impl Setting for Schedule {
                 ends.from.check(range, &at.join("from"))?;
                 ends.to.check(range, &at.join("to"))
             }
+            Self::Changing(Change::Lambda(schedule)) => {
+                schedule.from.check(range, &at.join("from"))?;
+                schedule.to.check(range, &at.join("to"))
+            }
         }
     }
 }
@@ -112,13 +190,10 @@ impl Setting for Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use facegrad_settings::within;
 
     fn read(text: &str) -> Result<Schedule, SettingsError> {
         let table: facegrad_settings::toml::Table = text.parse().unwrap();
-        let schedule = Schedule::read(&table["margin"], &"margin".into())?;
-        schedule.check(&within(0.0, 1.0), &"margin".into())?;
-        Ok(schedule)
+        Schedule::read_within(&table["margin"], &"margin".into(), &within(0.0, 1.0))
     }
 
     #[test]
@@ -131,16 +206,54 @@ mod tests {
     }
 
     #[test]
+    fn the_lambda_of_a_softmax_is_about_8_at_step_1000_and_5_from_about_1660() {
+        let at = |step| Annealing::default().at(Progress { step, total: 1 });
+        assert_eq!(at(0), 1000.0);
+        assert!((at(1000) - 1000.0 / 121.0).abs() < 1e-12, "{}", at(1000));
+        assert!(at(1658) > 5.0);
+        assert_eq!([at(1659), at(10_000), Annealing::default().at(Progress::END)], [5.0; 3]);
+        // A power other than 1, and no minimum.
+        let annealing = Annealing { base: 100.0, gamma: 0.5, power: 2.0, minimum: 0.0 };
+        assert!((annealing.at(Progress { step: 8, total: 1 }) - 4.0).abs() < 1e-12);
+        assert!(annealing.at(Progress::END) < 1e-9);
+    }
+
+    #[test]
+    fn a_lambda_schedule_is_the_mean_of_its_ends_with_weights_lambda_and_1() {
+        let schedule = read("margin = { kind = 'lambda', from = 0.2, to = 0.8 }").unwrap();
+        let at = |step| schedule.at(Progress { step, total: 1 });
+        assert!((at(0) - (1000.0 * 0.2 + 0.8) / 1001.0).abs() < 1e-12);
+        assert!((at(5000) - (5.0 * 0.2 + 0.8) / 6.0).abs() < 1e-12);
+        let whole = read("margin = { kind = 'lambda', from = 1, to = 0.5, minimum = 0 }").unwrap();
+        assert!((whole.at(Progress::END) - 0.5).abs() < 1e-9);
+        assert_eq!(Schedule::read(&schedule.write().unwrap(), &"".into()), Ok(schedule));
+    }
+
+    #[test]
     fn a_bad_schedule_names_its_key() {
         for (text, sentence) in [
-            ("margin = 'x'", "margin is the text \"x\"; it must be a number, or a schedule such as"),
+            (
+                "margin = 'x'",
+                "margin is the text \"x\"; it must be a number from 0 to 1, or a schedule such as",
+            ),
+            ("margin = nan", "margin is NaN; it must be a finite number from 0 to 1"),
             ("margin = 2", "margin is 2; it must be from 0 to 1"),
             ("margin = { kind = 'linear', to = 3 }", "margin.to is 3; it must be from 0 to 1"),
+            ("margin = { kind = 'lambda', from = -1 }", "margin.from is -1; it must be from 0 to 1"),
+            ("margin = { kind = 'lambda', to = 3 }", "margin.to is 3; it must be from 0 to 1"),
+            ("margin = { kind = 'lambda', gamma = -0.1 }", "margin.gamma is -0.1; it must be 0 or more"),
+            (
+                "margin = { kind = 'lambda', until = 0.5 }",
+                "margin.until has no effect with margin.kind = \"lambda\"; it belongs to linear, cosine",
+            ),
             (
                 "margin = { kind = 'linear', until = 0 }",
                 "margin.until is 0; it must be more than 0 and at most 1",
             ),
-            ("margin = { kind = 'step' }", "margin.kind is \"step\"; it must be one of linear, cosine"),
+            (
+                "margin = { kind = 'step' }",
+                "margin.kind is \"step\"; it must be one of linear, cosine, lambda",
+            ),
         ] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.starts_with(sentence), "{error}");

@@ -33,9 +33,9 @@ pub(crate) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Ran
 
 // The drawing library places everything on whole units, so a unit is half a pixel of the intended size.
 pub(crate) const WIDTH: u32 = 1200;
-const FONT: i32 = 34;
+pub(crate) const FONT: i32 = 34;
 const LEGEND_FONT: i32 = 31;
-const MARGIN: i32 = 28;
+pub(crate) const MARGIN: i32 = 28;
 const Y_LABELS: u32 = 150;
 const X_LABELS: u32 = 100;
 
@@ -98,6 +98,8 @@ pub(crate) enum Mark {
     Line(RGBColor),
     Pale(RGBColor),
     Dashed(RGBColor),
+    /// Dashes of a length with gaps of another.
+    Dashes(RGBColor, (i32, i32)),
     Filled(RGBColor),
     /// The marker of a point, as its corners around the middle.
     Marker {
@@ -127,6 +129,9 @@ pub(crate) fn heading<'a>(area: &Area<'a>, title: &str, legend: &[(Mark, String)
             Mark::Pale(colour) => area.draw(&PathElement::new(line, colour.mix(0.35).stroke_width(3)))?,
             Mark::Dashed(colour) => {
                 area.draw(&DashedPathElement::new(line, 12, 8, colour.stroke_width(4)))?;
+            }
+            Mark::Dashes(colour, (length, gap)) => {
+                area.draw(&DashedPathElement::new(line, *length, *gap, colour.stroke_width(5)))?;
             }
             Mark::Filled(colour) => {
                 let corners = [(x, middle - 13), (x + 66, middle + 13)];
@@ -214,17 +219,17 @@ pub(crate) fn chart<'a, 'b>(area: &'a Area<'b>, axes: &Axes) -> Drawn<Chart<'a, 
     Ok(chart)
 }
 
-fn font(size: i32) -> TextStyle<'static> {
+pub(crate) fn font(size: i32) -> TextStyle<'static> {
     // The size of the drawing library is larger by this factor than that of SVG.
     ("sans-serif", f64::from(size) * 1.24).into_font().color(&TEXT)
 }
 
-fn bold(size: i32) -> TextStyle<'static> {
+pub(crate) fn bold(size: i32) -> TextStyle<'static> {
     ("sans-serif", f64::from(size) * 1.24, FontStyle::Bold).into_font().color(&TEXT)
 }
 
 /// Text without the control characters that XML does not allow.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }
 

@@ -110,7 +110,7 @@ pub struct SkippedImage {
 }
 
 /// A space that keeps a number and its unit on one line.
-const NBSP: char = '\u{A0}';
+pub(crate) const NBSP: char = '\u{A0}';
 
 /// More skipped images than these are counted, not listed.
 const LISTED: usize = 200;
@@ -163,15 +163,20 @@ pub fn run_report(report: &RunReport) -> Result<String, DrawError> {
             Escaped(&report.config)
         ),
     );
-    Ok(format!(
+    Ok(document(&report.name, &body))
+}
+
+/// A whole page with this title; `body` is HTML.
+pub(crate) fn document(title: &str, body: &str) -> String {
+    format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <title>{}</title>\n<style>\n{}{}</style>\n</head>\n<body>\n{body}</body>\n</html>\n",
-        Escaped(&report.name),
+        Escaped(title),
         include_str!("page.css"),
         dark()
-    ))
+    )
 }
 
 fn evaluation_section(evaluation: &Evaluation) -> Result<String, DrawError> {
@@ -267,7 +272,7 @@ fn row(name: &str, value: impl Display) -> String {
     format!("<tr><th>{}</th><td>{value}</td></tr>\n", Escaped(name))
 }
 
-fn figure(svg: &str, description: &str) -> String {
+pub(crate) fn figure(svg: &str, description: &str) -> String {
     // Within HTML the picture needs no name space, but a name for those who cannot see it.
     let svg = svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
     let named = format!("<svg role=\"img\" aria-label=\"{}\" ", Escaped(description));
@@ -293,11 +298,11 @@ fn interval(rate: &Rate) -> String {
     format!("95{NBSP}%: {:.2} to {:.2}{NBSP}%", rate.interval.0 * 100.0, rate.interval.1 * 100.0)
 }
 
-fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.2}{NBSP}%", share * 100.0)
 }
 
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return String::new();
     }
@@ -314,7 +319,7 @@ fn join(parts: &[String], between: &str) -> String {
 }
 
 /// Writing to text cannot fail.
-fn push(text: &mut String, part: fmt::Arguments) {
+pub(crate) fn push(text: &mut String, part: fmt::Arguments) {
     let _ = text.write_fmt(part);
 }
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use facegrad_backbones::BackboneConfig;
-use facegrad_faces::{AugmentationConfig, LoaderConfig, SourceConfig};
-use facegrad_losses::{CriterionConfig, HeadConfig};
+use facegrad_faces::{AugmentationConfig, LoaderConfig, SamplerConfig, SourceConfig};
+use facegrad_losses::{AuxiliaryConfig, ClassHeadConfig, CriterionConfig, HeadConfig, RegularisationConfig};
 use facegrad_settings::{
     LeftOut, Override, Setting, SettingsError, above, apply_overrides, at_least, kinds, settings, toml,
 };
@@ -113,14 +113,20 @@ settings! {
         run: RunConfig = RunConfig::default();
         /// The training images and how they reach the network.
         data: DataConfig = DataConfig::default();
+        /// Which images make a batch.
+        sampler: SamplerConfig = SamplerConfig::default();
         /// How training images are changed.
         augmentation: AugmentationConfig = AugmentationConfig::default();
         /// The network.
         backbone: BackboneConfig = BackboneConfig::Nano(Default::default());
-        /// How embeddings become logits.
-        head: HeadConfig = HeadConfig::ArcFace(Default::default());
-        /// How logits become a loss.
-        criterion: CriterionConfig = CriterionConfig::default();
+        /// How embeddings become logits of the identities, or a loss.
+        head: HeadConfig = HeadConfig::Classes(ClassHeadConfig::ArcFace(Default::default()));
+        /// How logits become a loss; without it as in the paper of the head.
+        criterion: Option<CriterionConfig> = None;
+        /// Losses on the embeddings beside the head's.
+        auxiliary: Vec<AuxiliaryConfig> = Vec::new();
+        /// Penalties on the size of parameters.
+        regularisation: Vec<RegularisationConfig> = Vec::new();
         /// How gradients become steps.
         optimizer: OptimizerConfig = OptimizerConfig::default();
         /// How the learning rate changes over the run.
@@ -204,8 +210,9 @@ impl Experiment {
         }
         left_out.extend(apply_overrides(&mut table, overrides, &Self::schema())?);
         let config = toml::Value::Table(table);
-        let experiment = Self::read(&config, &"".into())?;
+        let mut experiment = Self::read(&config, &"".into())?;
         experiment.validate()?;
+        experiment.criterion = experiment.criterion.or_else(|| experiment.head.criterion());
         for (section, name, because) in experiment.idle_keys() {
             let key = format!("{section}.{name}");
             if config.get(section).is_none_or(|section| section.get(name).is_none()) {
@@ -243,6 +250,21 @@ impl Experiment {
         idle
     }
 
+    /// How logits become a loss, for heads that make logits.
+    pub(crate) fn criterion(&self) -> CriterionConfig {
+        self.criterion.clone().or_else(|| self.head.criterion()).unwrap_or_default()
+    }
+
+    /// The loss to expect of `identities` before the first step from random unit features, where there is a
+    /// formula for it: for the criterion of the head's paper and nothing beside it.
+    pub fn expected_first_loss(&self, identities: usize) -> Option<f64> {
+        let is_plain = self.auxiliary.is_empty()
+            && self.regularisation.is_empty()
+            && self.criterion.as_ref().is_none_or(|given| Some(given) == self.head.criterion().as_ref());
+        let embedding = self.backbone.embedding_size();
+        self.head.expected_first_loss(identities, embedding).filter(|_| is_plain)
+    }
+
     /// Optimizer steps of the run, for epochs of `steps_per_epoch` steps.
     pub fn total_steps(&self, steps_per_epoch: usize) -> usize {
         match (self.run.steps, self.run.epochs) {
@@ -250,6 +272,43 @@ impl Experiment {
             (None, Some(epochs)) => ((epochs * steps_per_epoch as f64).round() as usize).max(1),
             (None, None) => 0,
         }
+    }
+
+    /// Which losses go with which.
+    fn validate_losses(&self) -> Result<(), SettingsError> {
+        self.head.validate("head")?;
+        let head = self.head.kind();
+        let has_classes = matches!(self.head, HeadConfig::Classes(_));
+        if !has_classes && self.criterion.is_some() {
+            return Err(SettingsError::conflict(
+                "criterion",
+                format!("has no effect with head.kind = \"{head}\", which is a loss already; leave it out"),
+            ));
+        }
+        let needs_pairs = |needs: bool, section: &str, kind: &str| {
+            if !needs || self.sampler.makes_pairs() {
+                return Ok(());
+            }
+            let problem = format!(
+                "is \"{kind}\", which compares images of one person with others, and sampler.kind = \"{}\" seldom puts two of one person into a batch; add [sampler] with kind = \"pk\" and images = 4",
+                self.sampler.kind()
+            );
+            Err(SettingsError::conflict(format!("{section}.kind"), problem))
+        };
+        needs_pairs(self.head.needs_pairs(), "head", head)?;
+        for (i, auxiliary) in self.auxiliary.iter().enumerate() {
+            let section = format!("auxiliary.{i}");
+            auxiliary.validate(&section)?;
+            needs_pairs(auxiliary.needs_pairs(), &section, auxiliary.kind())?;
+            if auxiliary.needs_classes() && !has_classes {
+                let kind = auxiliary.kind();
+                let problem = format!(
+                    "is \"{kind}\", which needs a head with classes, such as softmax or arcface; head.kind is \"{head}\""
+                );
+                return Err(SettingsError::conflict(format!("{section}.kind"), problem));
+            }
+        }
+        Ok(())
     }
 
     /// What no single key can say.
@@ -280,6 +339,8 @@ impl Experiment {
             ));
         }
         self.data.train.validate(&"data.train".into())?;
+        self.sampler.validate(self.run.batch)?;
+        self.validate_losses()?;
         for (i, evaluation) in self.evaluation.iter().enumerate() {
             let at = |key: &str| format!("evaluation.{i}.{key}");
             let name = evaluation.name();

@@ -42,9 +42,12 @@ impl Dashboard {
             }
             Event::Step(line) => {
                 self.plot("Loss", line.loss, false, MetricsRendererTraining::update_train);
-                self.plot("Target cosine", line.target_cosine, true, MetricsRendererTraining::update_train);
                 self.plot("Gradient norm", line.gradient_norm, false, MetricsRendererTraining::update_train);
-                self.plot("Feature norm", line.feature_norm, false, MetricsRendererTraining::update_train);
+                for (name, value) in &line.measures {
+                    let higher_is_better = name == "target_cosine";
+                    let name = name.replace('_', " ");
+                    self.plot(&name, *value, higher_is_better, MetricsRendererTraining::update_train);
+                }
                 self.plot("Learning rate", line.learning_rate, false, MetricsRendererTraining::update_train);
                 self.plot(
                     "Images per second",

@@ -23,6 +23,14 @@ pub enum TrainError {
     /// The head.
     #[error(transparent)]
     Head(#[from] HeadError),
+    /// A pattern that picks nothing.
+    #[error("{key} matches no parameter of the model; their names go from {names}")]
+    NoSuchParameter {
+        /// The key of the config.
+        key: String,
+        /// The first and the last name.
+        names: String,
+    },
     /// An evaluation.
     #[error(transparent)]
     Evaluation(#[from] EvaluationError),

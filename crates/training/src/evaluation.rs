@@ -9,7 +9,7 @@ use facegrad_faces::{
     FaceError, FaceSource, Picture, SourceError, decode::read_picture, folder::EXTENSIONS, load_plain, plain,
 };
 use facegrad_verification::{
-    Flip, FlipError, PairList, PairsError, Provenance, ScoreError, Scores, Similarity, VerificationResult,
+    Flip, FlipError, PairList, PairsError, Provenance, ScoreError, Scores, VerificationResult,
 };
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -204,7 +204,8 @@ impl EvaluationSet {
                 done += images;
                 progress(done)
             })?;
-            Scores::cosine(&embeddings, self.flip.fused_dim(model.embedding_size()), &pairs.list)
+            let dim = self.flip.fused_dim(model.embedding_size());
+            Scores::of(model.card.scoring, &embeddings, dim, &pairs.list)
                 .map_err(|source| EvaluationError::Score { name: self.name.clone(), source })
         };
         let mut hash = Sha256::new();
@@ -220,7 +221,7 @@ impl EvaluationSet {
             backend: backend.into(),
             seed: self.seed,
             flip: self.flip,
-            score: Similarity::Cosine,
+            score: model.card.scoring,
         };
         let result = VerificationResult::measure(&scores, development.as_ref(), provenance);
         Ok(Measured { result, scores })

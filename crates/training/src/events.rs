@@ -39,6 +39,8 @@ pub struct Started {
     pub backend: String,
     /// The training data, in a line.
     pub data: String,
+    /// The sampler and what it makes of the data, in a few words.
+    pub sampler: String,
     /// The network, in a line.
     pub model: String,
     /// Number of identities, and so of classes.
@@ -49,8 +51,8 @@ pub struct Started {
     pub total: usize,
     /// Steps of an epoch.
     pub steps_per_epoch: usize,
-    /// The loss that random features would give.
-    pub expected_first_loss: f64,
+    /// The loss that random features would give, where there is a formula for it.
+    pub expected_first_loss: Option<f64>,
 }
 
 /// How a run ended.

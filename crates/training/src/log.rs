@@ -1,6 +1,7 @@
 //! What a run writes down as it goes: `log.jsonl`, one line an event, and `metrics.csv`, one line a step.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::files;
 
-const LOG: &str = "log.jsonl";
+pub(crate) const LOG: &str = "log.jsonl";
 const METRICS: &str = "metrics.csv";
 
 /// The measurements of one training step.
@@ -27,18 +28,33 @@ pub struct StepLine {
     pub learning_rate: f64,
     /// The norm over all gradients, before clipping.
     pub gradient_norm: f64,
-    /// Mean cosine between an embedding and the weight of its class.
-    pub target_cosine: f64,
-    /// Mean length of an embedding.
-    pub feature_norm: f64,
-    /// The margin of this step, for heads that have one.
-    pub margin: Option<f64>,
-    /// The scale of this step, for heads that have one.
-    pub scale: Option<f64>,
     /// Training speed since the line before, evaluations not counted.
     pub images_per_second: f64,
     /// Share of that time in which the trainer waited for images.
     pub waited: f64,
+    /// What the losses tell of themselves, by name, such as `target_cosine`; finite numbers only.
+    #[serde(flatten)]
+    pub measures: BTreeMap<String, f64>,
+}
+
+/// The columns of `metrics.csv` before and after the measures of the losses, which the first line of a run adds.
+const BEFORE: [&str; 5] = ["step", "epoch", "loss", "learning_rate", "gradient_norm"];
+const AFTER: [&str; 2] = ["images_per_second", "waited"];
+
+impl StepLine {
+    /// The number in a column of `metrics.csv`; empty where the step has none.
+    fn column(&self, name: &str) -> String {
+        match name {
+            "step" => self.step.to_string(),
+            "epoch" => self.epoch.to_string(),
+            "loss" => self.loss.to_string(),
+            "learning_rate" => self.learning_rate.to_string(),
+            "gradient_norm" => self.gradient_norm.to_string(),
+            "images_per_second" => self.images_per_second.to_string(),
+            "waited" => self.waited.to_string(),
+            name => self.measures.get(name).map(f64::to_string).unwrap_or_default(),
+        }
+    }
 }
 
 /// The log files of a run.
@@ -46,6 +62,8 @@ pub(crate) struct Log {
     path: PathBuf,
     log: File,
     metrics: File,
+    /// Of the metrics; empty before the first line.
+    columns: Vec<String>,
 }
 
 impl Log {
@@ -67,14 +85,10 @@ impl Log {
         };
         keep_lines(&run.join(METRICS), is_kept)?;
         let append = |name: &str| OpenOptions::new().create(true).append(true).open(run.join(name));
-        let mut this = Self { path: run.into(), log: append(LOG)?, metrics: append(METRICS)? };
-        if this.metrics.metadata()?.len() == 0 {
-            writeln!(
-                this.metrics,
-                "step,epoch,loss,learning_rate,gradient_norm,target_cosine,feature_norm,margin,scale,images_per_second,waited"
-            )?;
-        }
-        Ok(this)
+        let metrics = append(METRICS)?;
+        let header = BufReader::new(File::open(run.join(METRICS))?).lines().next().transpose()?;
+        let columns = header.map(|line| line.split(',').map(str::to_owned).collect()).unwrap_or_default();
+        Ok(Self { path: run.into(), log: append(LOG)?, metrics, columns })
     }
 
     /// One line of the log: `fields` with the name of the event in front.
@@ -90,22 +104,13 @@ impl Log {
     /// A training step, in both files.
     pub(crate) fn step(&mut self, line: &StepLine) -> io::Result<()> {
         self.event("step", serde_json::to_value(line)?)?;
-        let optional = |value: Option<f64>| value.map(|v| v.to_string()).unwrap_or_default();
-        let text = format!(
-            "{},{},{},{},{},{},{},{},{},{},{}\n",
-            line.step,
-            line.epoch,
-            line.loss,
-            line.learning_rate,
-            line.gradient_norm,
-            line.target_cosine,
-            line.feature_norm,
-            optional(line.margin),
-            optional(line.scale),
-            line.images_per_second,
-            line.waited
-        );
-        self.metrics.write_all(text.as_bytes())
+        if self.columns.is_empty() {
+            let measures = line.measures.keys().map(String::as_str);
+            self.columns = BEFORE.into_iter().chain(measures).chain(AFTER).map(str::to_owned).collect();
+            self.metrics.write_all(format!("{}\n", self.columns.join(",")).as_bytes())?;
+        }
+        let values: Vec<String> = self.columns.iter().map(|name| line.column(name)).collect();
+        self.metrics.write_all(format!("{}\n", values.join(",")).as_bytes())
     }
 
     /// Has the disk confirm what was written, before a checkpoint relies on it.
@@ -118,10 +123,12 @@ impl Log {
     pub(crate) fn steps(&self) -> io::Result<Vec<StepLine>> {
         let lines = BufReader::new(File::open(self.path.join(LOG))?).lines();
         let parse = |line: io::Result<String>| -> io::Result<Option<StepLine>> {
-            let value: Value = serde_json::from_str(&line?)?;
+            let mut value: Value = serde_json::from_str(&line?)?;
             if value["event"] != "step" {
                 return Ok(None);
             }
+            // What is left are numbers.
+            value.as_object_mut().map(|fields| fields.remove("event"));
             Ok(Some(serde_json::from_value(value)?))
         };
         lines.filter_map(|line| parse(line).transpose()).collect()
@@ -151,12 +158,9 @@ mod tests {
             loss: 1.5,
             learning_rate: 0.1,
             gradient_norm: 2.0,
-            target_cosine: 0.25,
-            feature_norm: 3.0,
-            margin: Some(0.5),
-            scale: None,
             images_per_second: 10.0,
             waited: 0.0,
+            measures: [("margin".to_owned(), 0.5), ("target_cosine".to_owned(), 0.25)].into(),
         }
     }
 
@@ -173,7 +177,7 @@ mod tests {
         let metrics = fs::read_to_string(run.path().join(METRICS)).unwrap();
         assert_eq!(metrics.lines().count(), 3);
         assert!(
-            metrics.starts_with("step,epoch,loss") && metrics.ends_with("2,0.5,1.5,0.1,2,0.25,3,0.5,,10,0\n")
+            metrics.starts_with("step,epoch,loss") && metrics.ends_with("2,0.5,1.5,0.1,2,0.5,0.25,10,0\n")
         );
     }
 }

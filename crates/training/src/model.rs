@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::{module::Module, tensor::Device};
 use facegrad_backbones::{Backbone, BackboneConfig, BackboneError};
 use facegrad_kernels::infer::Network;
+use facegrad_verification::Similarity;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -58,6 +59,9 @@ pub struct ModelCard {
     pub identities: usize,
     /// Optimizer steps of training.
     pub step: usize,
+    /// How its embeddings are compared, by the rule of the loss it was trained with.
+    #[serde(default)]
+    pub scoring: Similarity,
 }
 
 /// Why a model file cannot be used.

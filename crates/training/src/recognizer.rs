@@ -7,7 +7,7 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 use facegrad_backbones::Backbone;
-use facegrad_losses::Head;
+use facegrad_losses::{Auxiliary, Head, Progress, RegularisationConfig};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
 
@@ -16,8 +16,10 @@ use sha2::{Digest, Sha256};
 pub struct Recognizer {
     /// Images to embeddings.
     pub backbone: Backbone,
-    /// Embeddings to logits.
+    /// Embeddings to logits or a loss.
     pub head: Head,
+    /// Losses on the embeddings beside the head's.
+    pub auxiliary: Vec<Auxiliary>,
 }
 
 /// The bytes of images as the values that networks take, (v − 127.5) / 127.5, in the same order.
@@ -62,6 +64,62 @@ pub(crate) fn with_stable_ids<M: Module>(module: M) -> M {
         }
     }
     module.map(&mut Rename(Path::default()))
+}
+
+/// Weight and penalty of each trained parameter that `config` picks, all together `[1]`; `None` if it picks none.
+pub(crate) fn penalty<M: Module>(
+    module: &M,
+    config: &RegularisationConfig,
+    progress: Progress,
+) -> Option<Tensor<1>> {
+    struct Sum<'a>(Path, &'a RegularisationConfig, Progress, Option<Tensor<1>>);
+    impl ModuleVisitor for Sum<'_> {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.0.0.push(name.into());
+        }
+
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.0.0.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if !param.is_require_grad() {
+                return;
+            }
+            if let Some(penalty) = self.1.penalty(&self.0.name(), param.val(), self.2) {
+                self.3 = Some(match self.3.take() {
+                    Some(sum) => sum + penalty,
+                    None => penalty,
+                });
+            }
+        }
+    }
+    let mut sum = Sum(Path::default(), config, progress, None);
+    module.visit(&mut sum);
+    sum.3
+}
+
+/// The names of the trained parameters.
+pub(crate) fn parameter_names<M: Module>(module: &M) -> Vec<String> {
+    struct Names(Path, Vec<String>);
+    impl ModuleVisitor for Names {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.0.0.push(name.into());
+        }
+
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.0.0.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if param.is_require_grad() {
+                self.1.push(self.0.name());
+            }
+        }
+    }
+    let mut names = Names(Path::default(), Vec::new());
+    module.visit(&mut names);
+    names.1
 }
 
 /// Where a traversal is, such as `backbone.layers.0.conv.weight`.

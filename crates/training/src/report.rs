@@ -70,7 +70,7 @@ fn loss(summary: &Summary<'_>) -> LossCurve {
         title: summary.experiment.run.name.clone(),
         x_label: "step".into(),
         loss: summary.steps.iter().map(|line| (line.step as f64, line.loss)).collect(),
-        expected_first_loss: Some(summary.started.expected_first_loss),
+        expected_first_loss: summary.started.expected_first_loss,
         accuracy: accuracy.collect(),
     }
 }

@@ -1,6 +1,7 @@
 //! The folder of a run: what is in it, whose it is, and how to go on from it.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -18,6 +19,8 @@ use crate::{
 };
 
 pub(crate) const HEAD: &str = "head.safetensors";
+/// Only where there are auxiliary losses.
+pub(crate) const AUXILIARY: &str = "auxiliary.safetensors";
 pub(crate) const OPTIMIZER: &str = "optimizer.bpk";
 pub(crate) const STATE: &str = "state.json";
 pub(crate) const CONFIG: &str = "config.toml";
@@ -38,6 +41,9 @@ pub(crate) struct State {
     pub(crate) evaluations: Vec<EvaluationRecord>,
     /// Accuracy and step of the best checkpoint.
     pub(crate) best: Option<(f64, usize)>,
+    /// What the losses told of themselves in the last line of the log, such as A-Softmax's λ.
+    #[serde(default)]
+    pub(crate) measures: BTreeMap<String, f64>,
 }
 
 impl State {
@@ -99,14 +105,19 @@ pub(crate) fn unwritable(path: &Path, source: io::Error) -> TrainError {
     TrainError::Unwritable { path: path.into(), source, kept: "nothing was trained".into() }
 }
 
+/// `<run.folder>/<run.name>`, with `-<number>` from the second on.
+pub(crate) fn folder_name(run: &RunConfig, number: usize) -> PathBuf {
+    let name = &run.name;
+    run.folder.join(if number == 1 { name.clone() } else { format!("{name}-{number}") })
+}
+
 /// Creates `<run.folder>/<run.name>`, or the first of `-2`, `-3`, … that is free.
 pub(crate) fn new_folder(run: &RunConfig) -> Result<PathBuf, TrainError> {
     let parent = &run.folder;
     fs::create_dir_all(parent).map_err(|source| unwritable(parent, source))?;
     let mut number = 1;
     loop {
-        let name = &run.name;
-        let folder = parent.join(if number == 1 { name.clone() } else { format!("{name}-{number}") });
+        let folder = folder_name(run, number);
         match fs::create_dir(&folder) {
             Ok(()) => return Ok(folder),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,

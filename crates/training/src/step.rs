@@ -1,18 +1,22 @@
 //! One optimizer step: what the training loop repeats, and what is measured when its speed is.
 
+use std::collections::BTreeMap;
+
 use burn::{
     optim::GradientsParams,
-    tensor::{Device, Int, Tensor, TensorData},
+    tensor::{Device, Tensor},
 };
 use facegrad_kernels::profile;
-use facegrad_losses::Progress;
+use facegrad_losses::{
+    Auxiliary, AuxiliaryOutput, Batch, HeadError, Labels, Output, Progress, Reading, Telemetry,
+};
 use facegrad_random::{Purpose, Stream};
 
 use crate::{
     config::Experiment,
     error::TrainError,
     optimizer::{self, Optimizer},
-    recognizer::{Recognizer, to_input, with_stable_ids},
+    recognizer::{Recognizer, parameter_names, penalty, to_input, with_stable_ids},
 };
 
 /// A model in training and the state of its optimizer.
@@ -33,14 +37,8 @@ pub struct Stepped {
     pub learning_rate: f64,
     /// The norm over all gradients, before it was cut.
     pub gradient_norm: f64,
-    /// Mean cosine between embeddings and the weights of their classes.
-    pub target_cosine: f64,
-    /// Mean length of the embeddings.
-    pub feature_norm: f64,
-    /// The margin of this step, for heads that have one.
-    pub margin: Option<f64>,
-    /// The scale of this step, for heads that have one.
-    pub scale: Option<f64>,
+    /// What the losses tell of themselves, by name; only what costs little if nobody watches.
+    pub measures: BTreeMap<String, f64>,
 }
 
 /// Why a step was not taken; the weights are what they were.
@@ -54,6 +52,9 @@ pub enum StepError {
         /// Its value.
         value: f64,
     },
+    /// A label that is no class.
+    #[error(transparent)]
+    Head(#[from] HeadError),
     /// The device failed.
     #[error("the backend could not compute the step: {0}")]
     Backend(String),
@@ -68,8 +69,22 @@ impl Learner {
     pub fn new(experiment: &Experiment, identities: usize, device: &Device) -> Result<Self, TrainError> {
         let (seed, device) = (experiment.run.seed, device.clone().autodiff());
         let backbone = experiment.backbone.init(experiment.data.size, seed, &device)?;
-        let head = experiment.head.init(identities, backbone.embedding_size(), seed, &device)?;
-        let model = with_stable_ids(Recognizer { backbone, head });
+        let embedding = backbone.embedding_size();
+        let head = experiment.head.init(identities, embedding, seed, &device)?;
+        let auxiliary = experiment.auxiliary.iter();
+        let auxiliary = auxiliary.map(|loss| loss.init(identities, embedding, seed, &device)).collect();
+        let model = with_stable_ids(Recognizer { backbone, head, auxiliary });
+        for (i, config) in experiment.regularisation.iter().enumerate() {
+            let names = parameter_names(&model);
+            if !names.iter().any(|name| config.applies_to(name)) {
+                let (first, last) = (names.first(), names.last());
+                let example = |name: Option<&String>| name.cloned().unwrap_or_default();
+                return Err(TrainError::NoSuchParameter {
+                    key: format!("regularisation.{i}.parameters"),
+                    names: format!("{} to {}", example(first), example(last)),
+                });
+            }
+        }
         Ok(Self { model: Some(model), optimizer: experiment.optimizer.init(), device })
     }
 
@@ -82,11 +97,15 @@ impl Learner {
     }
 
     /// Takes the step after step `progress.step` on RGB bytes `[batch, height, width, 3]` with labels
-    /// `[batch]`.
+    /// `[batch]`; losses leave measures out that cost time unless the step is `watched`.
+    ///
+    /// # Errors
+    /// If the loss or its gradient is not finite, a label is no class, or the device fails.
     pub fn step(
         &mut self,
         experiment: &Experiment,
         progress: Progress,
+        watched: bool,
         pixels: &[u8],
         labels: &[usize],
     ) -> Result<Stepped, StepError> {
@@ -98,9 +117,7 @@ impl Learner {
         // Dropout draws from the device's generator: seeded by the step, it needs no saved state.
         device.seed(Stream::new(experiment.run.seed, Purpose::Network, 0, step as u64).bits64());
         let images = to_input(pixels, experiment.data.size, &device);
-        let labels: Vec<i32> = labels.iter().map(|label| *label as i32).collect();
-        let batch = labels.len();
-        let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [batch]), &device);
+        let labels = Labels::new(labels, &device);
         drop(input);
 
         let forward = phase("forward");
@@ -108,8 +125,10 @@ impl Learner {
         drop(forward);
 
         let head = phase("head and loss");
-        let output = self.model().head.forward(embeddings, labels.clone(), progress);
-        let loss = experiment.criterion.loss(output.logits, labels);
+        let batch = Batch { embeddings, labels, progress, watched };
+        let Objective { loss, telemetry, memory } = self.objective(experiment, &batch)?;
+        let Batch { embeddings, labels, .. } = batch;
+        let embeddings = embeddings.inner();
         drop(head);
 
         let backward = phase("backward");
@@ -117,17 +136,15 @@ impl Learner {
         drop(backward);
 
         let _optimizer = phase("optimizer");
-        // One read from the device a step: everything that is logged or checked.
         let (on_host, on_device) = optimizer::squared_norm(self.model(), &grads).into_parts();
-        let telemetry = output.telemetry;
-        let scalars = [loss.inner(), telemetry.target_cosine, telemetry.feature_norm];
-        let scalars = Tensor::cat(scalars.into_iter().chain(on_device).collect(), 0);
-        let scalars = scalars.into_data().try_to_vec::<f32>();
-        let scalars = scalars.map_err(|error| StepError::Backend(format!("{error:?}")))?;
-        let [loss, target_cosine, feature_norm] =
-            [0, 1, 2].map(|i| scalars.get(i).copied().map_or(f64::NAN, f64::from));
-        let squared_norm = on_host + scalars.get(3).copied().map_or(0.0, f64::from);
-        let gradient_norm = squared_norm.sqrt();
+        let (checked, measures) = read([loss.inner()].into_iter().chain(on_device).collect(), telemetry)?;
+        let loss = checked[0];
+        let gradient_norm = (on_host + checked[1..].iter().sum::<f64>()).sqrt();
+        if !loss.is_finite()
+            && let Some(value) = not_finite(&embeddings)
+        {
+            return Err(StepError::NotFinite { what: "embedding", value });
+        }
         for (what, value) in [("loss", loss), ("gradient norm", gradient_norm)] {
             if !value.is_finite() {
                 return Err(StepError::NotFinite { what, value });
@@ -140,17 +157,90 @@ impl Learner {
         let (rates, learning_rate) =
             experiment.optimizer.learning_rate(experiment.schedule.factor(step, total));
         let model = self.model.take().expect(PRESENT);
-        self.model = Some(self.optimizer.step(rates, model, grads, factor));
-        Ok(Stepped {
-            loss,
-            learning_rate,
-            gradient_norm,
-            target_cosine,
-            feature_norm,
-            margin: telemetry.margin,
-            scale: telemetry.scale,
-        })
+        let mut model = self.optimizer.step(rates, model, grads, factor);
+        if let Some(memory) = memory {
+            model.head = model.head.remember(memory);
+        }
+        let after_step = |loss: Auxiliary| loss.after_step(embeddings.clone(), &labels);
+        model.auxiliary = model.auxiliary.into_iter().map(after_step).collect();
+        self.model = Some(model);
+        Ok(Stepped { loss, learning_rate, gradient_norm, measures })
     }
+
+    /// The loss of a batch, all parts together.
+    fn objective(&self, experiment: &Experiment, batch: &Batch) -> Result<Objective, HeadError> {
+        let model = self.model();
+        let (mut loss, mut telemetry, memory) = match model.head.forward(batch)? {
+            Output::Logits(output) => {
+                let loss = experiment.criterion().loss(&output.logits);
+                match output.penalty {
+                    Some(penalty) => {
+                        let telemetry = output.telemetry.mean("penalty", penalty.clone());
+                        (loss + penalty, telemetry, output.memory)
+                    }
+                    None => (loss, output.telemetry, output.memory),
+                }
+            }
+            Output::Loss(output) => (output.loss, output.telemetry, None),
+        };
+        if !(model.auxiliary.is_empty() && experiment.regularisation.is_empty()) {
+            telemetry = telemetry.mean("head_loss", loss.clone());
+        }
+        for (config, auxiliary) in experiment.auxiliary.iter().zip(&model.auxiliary) {
+            let AuxiliaryOutput { output, weight } = auxiliary.forward(batch)?;
+            let mut own = Telemetry::default().mean("loss", output.loss.clone()).known("weight", weight);
+            own.extend(output.telemetry);
+            telemetry.extend(own.named(config.kind()));
+            loss = loss + output.loss * weight;
+        }
+        for config in &experiment.regularisation {
+            if let Some(penalty) = penalty(model, config, batch.progress) {
+                telemetry.extend(Telemetry::default().mean("penalty", penalty.clone()).named(config.kind()));
+                loss = loss + penalty;
+            }
+        }
+        Ok(Objective { loss, telemetry, memory })
+    }
+}
+
+/// What a step is `checked` by and its measures, in one transfer from the device.
+fn read(
+    checked: Vec<Tensor<1>>,
+    telemetry: Telemetry,
+) -> Result<(Vec<f64>, BTreeMap<String, f64>), StepError> {
+    let (count, mut scalars) = (checked.len(), checked);
+    let (mut measures, mut names) = (BTreeMap::new(), Vec::new());
+    for (name, reading) in telemetry.into_readings() {
+        match reading {
+            Reading::Known(value) => {
+                measures.insert(name, value);
+            }
+            Reading::OnDevice(value) => {
+                names.push(name);
+                scalars.push(value);
+            }
+        }
+    }
+    let scalars = Tensor::cat(scalars, 0).into_data().try_to_vec::<f32>();
+    let scalars = scalars.map_err(|error| StepError::Backend(format!("{error:?}")))?;
+    let mut checked: Vec<f64> = scalars.into_iter().map(f64::from).collect();
+    measures.extend(names.into_iter().zip(checked.drain(count..)));
+    Ok((checked, measures))
+}
+
+/// The first number of `embeddings` that is NaN or infinite.
+fn not_finite(embeddings: &Tensor<2>) -> Option<f64> {
+    let values = embeddings.clone().into_data().try_to_vec::<f32>().ok()?;
+    values.into_iter().map(f64::from).find(|value| !value.is_finite())
+}
+
+/// What a batch is minimised by.
+struct Objective {
+    /// `[1]`.
+    loss: Tensor<1>,
+    telemetry: Telemetry,
+    /// For the head, after the step.
+    memory: Option<Tensor<1>>,
 }
 
 const PRESENT: &str = "a step gives the model back";

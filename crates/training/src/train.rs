@@ -1,6 +1,7 @@
 //! The training loop.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io,
     path::PathBuf,
@@ -10,7 +11,8 @@ use std::{
 use facegrad_backbones::Cost;
 use facegrad_devices::Chosen;
 use facegrad_faces::{Batch, FaceError, Loader, Opened, Plan, loader::LoaderError};
-use facegrad_losses::Progress;
+use facegrad_losses::{Progress, Scoring};
+use facegrad_verification::Similarity;
 use serde_json::json;
 
 use crate::{
@@ -23,9 +25,9 @@ use crate::{
     files,
     log::{Log, StepLine},
     model::{self, EmbeddingModel, MODEL, ModelCard, Preprocessing},
-    recognizer::{from_safetensors, to_safetensors},
+    recognizer::{Recognizer, from_safetensors, to_safetensors},
     report,
-    run_folder::{CONFIG, HEAD, OPTIMIZER, STATE, SavedRun, State, lock, new_folder, unwritable},
+    run_folder::{AUXILIARY, CONFIG, HEAD, OPTIMIZER, STATE, SavedRun, State, lock, new_folder, unwritable},
     step::{Learner, StepError},
     window::Window,
 };
@@ -38,6 +40,8 @@ pub struct Trainer {
     /// Held as long as the trainer lives.
     _lock: File,
     data: Opened,
+    /// Which sampler makes the batches.
+    sampler: String,
     evaluations: Vec<EvaluationSet>,
     learner: Learner,
     state: State,
@@ -83,6 +87,10 @@ impl Trainer {
             .map_err(|reason| unusable(MODEL, reason))?;
         let head = from_safetensors(model.head.clone(), loaded.file(HEAD)?);
         model.head = head.map_err(|reason| unusable(HEAD, reason))?;
+        if !model.auxiliary.is_empty() {
+            let auxiliary = from_safetensors(model.auxiliary.clone(), loaded.file(AUXILIARY)?);
+            model.auxiliary = auxiliary.map_err(|reason| unusable(AUXILIARY, reason))?;
+        }
         let loading = this.learner.optimizer.load(loaded.file(OPTIMIZER)?);
         loading.map_err(|reason| unusable(OPTIMIZER, reason))?;
         this.saved = Some(loaded.step);
@@ -105,10 +113,9 @@ impl Trainer {
         let data = experiment.data.train.open()?;
         state.data_sha256 = data.source.fingerprint();
         let plan = plan(&experiment, 0, 0);
+        let sampler = experiment.sampler.build(data.source.as_ref(), plan.seed, plan.batch);
+        let sampler = sampler.map_err(LoaderError::from)?.describe();
         let steps_per_epoch = plan.steps_per_epoch(data.source.len());
-        if steps_per_epoch == 0 {
-            return Err(LoaderError::TooFewImages { images: data.source.len(), batch: plan.batch }.into());
-        }
         let total = experiment.total_steps(steps_per_epoch);
         let learner = Learner::new(&experiment, data.source.identities().len(), &chosen.device)?;
         let evaluations = experiment.evaluation.iter().map(EvaluationSet::open).collect::<Result<_, _>>()?;
@@ -120,6 +127,7 @@ impl Trainer {
             folder,
             _lock: lock,
             data,
+            sampler,
             evaluations,
             learner,
             state,
@@ -143,7 +151,8 @@ impl Trainer {
         let plan = plan(&self.experiment, self.state.step, self.total);
         let (augmentation, config) =
             (self.experiment.augmentation.clone(), self.experiment.data.loader.clone());
-        let mut loader = Loader::start(self.data.source.clone(), plan, augmentation, config);
+        let mut loader =
+            Loader::start(self.data.source.clone(), plan, &self.experiment.sampler, augmentation, config)?;
         let mut reported_skips = 0;
         let mut window = Window::start(&loader);
         while self.state.step < self.total && !stop.load(Ordering::Relaxed) {
@@ -151,7 +160,8 @@ impl Trainer {
                 Some(batch) => batch?,
                 None => break,
             };
-            let mut line = self.step(&batch)?;
+            let is_logged = self.is_logged(self.state.step + 1);
+            let mut line = self.step(&batch, is_logged)?;
             let step = self.state.step;
             for skipped in &loader.skipped()[reported_skips..] {
                 reported_skips += 1;
@@ -164,7 +174,7 @@ impl Trainer {
                 })?;
             }
             window.images += batch.labels.len();
-            if step == 1 || step.is_multiple_of(self.experiment.run.log_every) || step == self.total {
+            if is_logged {
                 (line.images_per_second, line.waited) = window.close(&loader, &mut self.state.seconds);
                 show(Event::Step(&line));
                 self.logged(|log| log.step(&line))?;
@@ -187,12 +197,18 @@ impl Trainer {
         self.finish(skipped)
     }
 
+    /// Whether a line of the log is due after `step`.
+    fn is_logged(&self, step: usize) -> bool {
+        step == 1 || step.is_multiple_of(self.experiment.run.log_every) || step == self.total
+    }
+
     /// One optimizer step.
-    fn step(&mut self, batch: &Batch) -> Result<StepLine, TrainError> {
+    fn step(&mut self, batch: &Batch, is_logged: bool) -> Result<StepLine, TrainError> {
         let progress = Progress { step: self.state.step, total: self.total };
-        let stepped = self.learner.step(&self.experiment, progress, &batch.pixels, &batch.labels);
+        let stepped = self.learner.step(&self.experiment, progress, is_logged, &batch.pixels, &batch.labels);
         let stepped = stepped.map_err(|error| match error {
             StepError::NotFinite { what, value } => self.not_finite(batch, what, value),
+            StepError::Head(error) => error.into(),
             StepError::Backend(reason) => TrainError::Unusable {
                 path: self.chosen.description.clone().into(),
                 reason: format!("the backend could not compute step {}: {reason}", self.state.step + 1),
@@ -200,18 +216,21 @@ impl Trainer {
         })?;
         self.state.step += 1;
         self.state.first_loss.get_or_insert(stepped.loss);
+        // JSON has no word for what is not finite, and a measure is not what a run must stop for.
+        let measures: BTreeMap<_, _> =
+            stepped.measures.into_iter().filter(|(_, value)| value.is_finite()).collect();
+        if is_logged {
+            self.state.measures = measures.clone();
+        }
         Ok(StepLine {
             step: self.state.step,
             epoch: self.state.step as f64 / self.steps_per_epoch as f64,
             loss: stepped.loss,
             learning_rate: stepped.learning_rate,
             gradient_norm: stepped.gradient_norm,
-            target_cosine: stepped.target_cosine,
-            feature_norm: stepped.feature_norm,
-            margin: stepped.margin,
-            scale: stepped.scale,
             images_per_second: 0.0,
             waited: 0.0,
+            measures,
         })
     }
 
@@ -310,16 +329,14 @@ impl Trainer {
         let optimizer = self.learner.optimizer.to_bytes();
         let optimizer = optimizer.map_err(|reason| unusable(OPTIMIZER, reason))?;
         let state = serde_json::to_vec_pretty(&self.state).map_err(|e| unusable(STATE, e.to_string()))?;
-        let parts = [
-            (
-                MODEL,
-                model::to_bytes(&self.learner.model().backbone, &self.card())
-                    .map_err(|e| unusable(MODEL, e))?,
-            ),
-            (HEAD, to_safetensors(&self.learner.model().head, "head").map_err(|e| unusable(HEAD, e))?),
-            (OPTIMIZER, optimizer),
-            (STATE, state),
-        ];
+        let Recognizer { backbone, head, auxiliary } = self.learner.model();
+        let model = model::to_bytes(backbone, &self.card()).map_err(|e| unusable(MODEL, e))?;
+        let head = to_safetensors(head, "head").map_err(|e| unusable(HEAD, e))?;
+        let mut parts = vec![(MODEL, model), (HEAD, head), (OPTIMIZER, optimizer), (STATE, state)];
+        if !auxiliary.is_empty() {
+            let auxiliary = to_safetensors(auxiliary, "auxiliary").map_err(|e| unusable(AUXILIARY, e))?;
+            parts.push((AUXILIARY, auxiliary));
+        }
         self.logged(|log| log.sync())?;
         checkpoint::save(&self.folder, step, &parts)?;
         self.saved = Some(step);
@@ -400,6 +417,10 @@ impl Trainer {
             trained_on: self.state.data_sha256.clone(),
             identities: self.data.source.identities().len(),
             step: self.state.step,
+            scoring: match self.experiment.head.scoring() {
+                Scoring::Cosine => Similarity::Cosine,
+                Scoring::Euclidean => Similarity::Euclidean,
+            },
         }
     }
 
@@ -417,20 +438,19 @@ impl Trainer {
             folder: self.folder.clone(),
             backend: self.chosen.description.clone(),
             data: self.data.summary.clone(),
+            sampler: self.sampler.clone(),
             model: format!(
-                "{} at {height}x{width}: {:.2} M parameters, {:.1} M multiply-adds an image; {} head",
+                "{} at {height}x{width}: {:.2} M parameters, {:.1} M multiply-adds an image; loss {}",
                 experiment.backbone.kind(),
                 cost.parameters as f64 / 1e6,
                 cost.multiply_adds as f64 / 1e6,
-                experiment.head.kind()
+                experiment.loss_in_words()
             ),
             identities,
             step: self.state.step,
             total: self.total,
             steps_per_epoch: self.steps_per_epoch,
-            expected_first_loss: experiment
-                .head
-                .expected_first_loss(identities, experiment.backbone.embedding_size()),
+            expected_first_loss: experiment.expected_first_loss(identities),
         }
     }
 }
@@ -438,7 +458,7 @@ impl Trainer {
 fn start_event(started: &Started) -> serde_json::Value {
     json!({
         "step": started.step, "total": started.total, "steps_per_epoch": started.steps_per_epoch,
-        "backend": started.backend, "data": started.data, "model": started.model,
+        "backend": started.backend, "data": started.data, "sampler": started.sampler, "model": started.model,
         "identities": started.identities, "expected_first_loss": started.expected_first_loss,
         "facegrad": env!("CARGO_PKG_VERSION"),
     })

@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     optim::GradientsParams,
-    tensor::{Device, Int, Tensor, TensorData},
+    tensor::{Device, Tensor, TensorData},
 };
 use facegrad_backbones::BackboneConfig;
 use facegrad_devices::{Backend, choose, for_tests};
-use facegrad_losses::{CriterionConfig, HeadConfig, Progress};
+use facegrad_losses::{Batch, CriterionConfig, HeadConfig, Labels, Output, Progress, Reading};
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{Setting, toml};
 use facegrad_training::{OptimizerConfig, Recognizer};
@@ -87,31 +87,38 @@ impl Case {
         let backbone = config.init(self.size, 7, &autodiff).unwrap();
         let head =
             read::<HeadConfig>(self.head).init(CLASSES, config.embedding_size(), 7, &autodiff).unwrap();
-        let mut model = Recognizer { backbone, head };
+        let mut model = Recognizer { backbone, head, auxiliary: Vec::new() };
         let mut nudge = nudge.map(|number| Stream::new(3, Purpose::Network, number, 0));
         model = model.map(&mut Nudge(&mut nudge));
         let initial = Weights::of(&model);
 
         let images = self.images(&mut nudge, &autodiff);
         // The last class has no image.
-        let labels: Vec<i32> = (0..self.batch).map(|i| (i % (CLASSES - 1)) as i32).collect();
-        let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [self.batch]), &autodiff);
+        let labels: Vec<usize> = (0..self.batch).map(|i| i % (CLASSES - 1)).collect();
+        let labels = Labels::new(&labels, &autodiff);
         let config: OptimizerConfig = read(self.optimizer);
         let mut optimizer = config.init();
         let mut results = Results::new();
         for step in 1..=STEPS {
             let embeddings = model.backbone.forward(images.clone());
             let progress = Progress { step, total: STEPS };
-            let output = model.head.forward(embeddings.clone(), labels.clone(), progress);
-            let loss = CriterionConfig::default().loss(output.logits, labels.clone());
+            let batch =
+                Batch { embeddings: embeddings.clone(), labels: labels.clone(), progress, watched: true };
+            let Output::Logits(output) = model.head.forward(&batch).unwrap() else {
+                panic!("{} has no classes", self.head)
+            };
+            let loss = CriterionConfig::default().loss(&output.logits);
             let mut record = |name: &str, values: Vec<f32>| {
                 let rounding = MARGIN * UNIT * largest(&values);
                 results.insert(format!("step {step}: {name}"), (values, rounding));
             };
             record("embeddings", numbers(embeddings));
             record("loss", numbers(loss.clone()));
-            record("target cosine", numbers(output.telemetry.target_cosine));
-            record("feature norm", numbers(output.telemetry.feature_norm));
+            for (name, reading) in output.telemetry.into_readings() {
+                if let Reading::OnDevice(value) = reading {
+                    record(&name, numbers(value));
+                }
+            }
             let grads = GradientsParams::from_grads(loss.backward(), &model);
             let mut gradients = Gradients { grads: &grads, path: Vec::new(), found: Vec::new() };
             model.visit(&mut gradients);
@@ -369,7 +376,11 @@ fn tolerances_are_narrow_and_a_wrong_number_is_noticed() {
     let wrong = |case: Case| expected.differences(&case.run(&flex, None).1);
     assert_eq!(wrong(NANO), Vec::<String>::new());
     let one_in_two_hundred = wrong(Case { optimizer: "kind = \"sgd\"\nlearning_rate = 1.005e-3", ..NANO });
-    assert!(one_in_two_hundred.iter().any(|what| what.starts_with("step 1: change of head.Softmax.weight")));
+    assert!(
+        one_in_two_hundred
+            .iter()
+            .any(|what| what.starts_with("step 1: change of head.Classes.Softmax.weight"))
+    );
     assert!(one_in_two_hundred.iter().all(|what| !what.starts_with("step 1: gradient")));
     let blank = wrong(Case { images: Images::FirstBlank, ..NANO });
     assert!(blank.iter().any(|what| what.starts_with("step 1: gradient of backbone.layers.0.Conv.weight")));

@@ -34,9 +34,84 @@ pub fn wilson(successes: usize, trials: usize) -> Interval {
     Interval { low, high }
 }
 
+/// Half the width of the 95 % interval of the mean of independent, normally distributed `values`, by Student's
+/// t; nothing for fewer than two.
+///
+/// Source: "Student", "The probable error of a mean", 1908.
+pub fn student_half_width(values: &[f64]) -> Option<f64> {
+    let n = values.len() as f64;
+    if values.len() < 2 {
+        return None;
+    }
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    Some(student_t(values.len() - 1) * (variance / n).sqrt())
+}
+
+/// Half the width of the 95 % interval around a mean with this standard error, from many trials.
+pub fn normal_half_width(standard_error: f64) -> f64 {
+    Z * standard_error
+}
+
+/// The 97.5 % point of Student's t distribution with `freedom` degrees of freedom, at least 1.
+fn student_t(freedom: usize) -> f64 {
+    let (mut low, mut high) = (0.0, std::f64::consts::FRAC_PI_2);
+    // Each halving adds a bit of the angle.
+    for _ in 0..f64::MANTISSA_DIGITS {
+        let middle = (low + high) / 2.0;
+        *(if student_central(middle, freedom) < 0.95 { &mut low } else { &mut high }) = middle;
+    }
+    (freedom as f64).sqrt() * ((low + high) / 2.0).tan()
+}
+
+/// The probability of |t| < sqrt(freedom) tan(angle), a finite sum.
+///
+/// Source: Abramowitz & Stegun, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4.
+fn student_central(angle: f64, freedom: usize) -> f64 {
+    let (sin, cos) = angle.sin_cos();
+    let is_odd = freedom % 2 == 1;
+    let mut term = if is_odd { cos } else { 1.0 };
+    let mut sum = 0.0;
+    for power in (usize::from(is_odd)..=freedom.saturating_sub(2)).step_by(2) {
+        sum += term;
+        term *= cos * cos * (power + 1) as f64 / (power + 2) as f64;
+    }
+    if is_odd { (angle + sin * sum) * std::f64::consts::FRAC_2_PI } else { sin * sum }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn points_of_student_s_t_as_tables_have_them() {
+        for (freedom, point) in [
+            (1, 12.706_205),
+            (2, 4.302_653),
+            (3, 3.182_446),
+            (4, 2.776_445),
+            (5, 2.570_582),
+            (9, 2.262_157),
+            (10, 2.228_139),
+            (30, 2.042_272),
+            (100, 1.983_972),
+            (101, 1.983_731),
+            (1000, 1.962_339),
+        ] {
+            assert!((student_t(freedom) - point).abs() < 1e-6, "{freedom}: {}", student_t(freedom));
+        }
+        // Many degrees of freedom are the normal distribution, to first order 1 / freedom.
+        assert!((student_t(1_000_000) - Z).abs() < 3e-6);
+    }
+
+    #[test]
+    fn the_interval_of_a_mean() {
+        // Deviation 1 over 3 values: 4.302653 / sqrt(3).
+        assert!((student_half_width(&[1.0, 2.0, 3.0]).unwrap() - 2.484_138).abs() < 1e-6);
+        assert_eq!(student_half_width(&[0.7, 0.7]), Some(0.0));
+        assert_eq!((student_half_width(&[0.7]), student_half_width(&[])), (None, None));
+        assert!((normal_half_width(0.01) - 0.0196).abs() < 1e-6);
+    }
 
     #[test]
     fn wilson_solves_its_equation() {

@@ -24,7 +24,7 @@ pub use flip::{Flip, FlipError};
 pub use folds::{
     Accuracy, FoldAccuracy, Threshold, ThresholdFrom, best_threshold, k_fold, same_pairs, transfer,
 };
-pub use interval::{Interval, wilson};
+pub use interval::{Interval, normal_half_width, student_half_width, wilson};
 pub use pairs::{Pair, PairList, PairsError};
 pub use result::{Provenance, VerificationResult};
 pub use roc::{OperatingPoint, Roc, RocPoint, TarAtFar};

@@ -12,6 +12,16 @@ choice! {
     pub enum Similarity {
         /// The cosine of the angle between them, from −1 to 1.
         Cosine = "cosine",
+        /// Minus the distance between them, 0 at most.
+        Euclidean = "euclidean",
+    }
+}
+
+// The choice! macro takes no attributes on a variant.
+#[allow(clippy::derivable_impls)]
+impl Default for Similarity {
+    fn default() -> Self {
+        Self::Cosine
     }
 }
 
@@ -75,14 +85,15 @@ impl Scores {
         }
     }
 
-    /// The cosine of the two embeddings of each pair, computed in f64.
+    /// How alike the two embeddings of each pair are, computed in f64.
     ///
     /// # Shapes
-    /// - `embeddings`: `[list.images(), dim]`, row by row, of any length but zero
+    /// - `embeddings`: `[list.images(), dim]`, row by row; of any length but zero for the cosine
     ///
     /// # Errors
-    /// If the slice is not of this shape, or an embedding is zero or not finite.
-    pub fn cosine<I: fmt::Display>(
+    /// If the slice is not of this shape, or an embedding is not finite, or zero where the cosine is asked for.
+    pub fn of<I: fmt::Display>(
+        similarity: Similarity,
         embeddings: &[f32],
         dim: usize,
         list: &PairList<I>,
@@ -95,14 +106,17 @@ impl Scores {
         let mut lengths = Vec::with_capacity(images.len());
         for (image, embedding) in images.iter().zip(embeddings.chunks(dim)) {
             let length = dot(embedding, embedding).sqrt();
-            if !length.is_finite() || length == 0.0 {
+            if !length.is_finite() || (length == 0.0 && similarity == Similarity::Cosine) {
                 let problem = if length == 0.0 { "zero" } else { "not finite" };
                 return Err(ScoreError::Embedding { image: image.to_string(), problem });
             }
             lengths.push(length);
         }
         let row = |image: usize| &embeddings[image * dim..(image + 1) * dim];
-        let score = |a, b| (dot(row(a), row(b)) / (lengths[a] * lengths[b])).clamp(-1.0, 1.0);
+        let score = |a, b| match similarity {
+            Similarity::Cosine => (dot(row(a), row(b)) / (lengths[a] * lengths[b])).clamp(-1.0, 1.0),
+            Similarity::Euclidean => -distance(row(a), row(b)),
+        };
         let scored = list.pairs().iter().map(|pair| ScoredPair {
             score: score(pair.a, pair.b),
             same: pair.same,
@@ -138,6 +152,11 @@ impl Scores {
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    let squares = a.iter().zip(b).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2));
+    squares.sum::<f64>().sqrt()
 }
 
 /// Why a list of pairs does not support a number.
@@ -196,15 +215,25 @@ mod tests {
     #[test]
     fn cosines() {
         // Images a1, a2, b1; cos 45 degrees and cos 180 degrees, whatever the lengths.
-        let scores = Scores::cosine(&[3.0, 0.0, 1e-30, 1e-30, -1e30, 0.0], 2, &list()).unwrap();
+        let scores =
+            Scores::of(Similarity::Cosine, &[3.0, 0.0, 1e-30, 1e-30, -1e30, 0.0], 2, &list()).unwrap();
         assert!((scores.genuine()[0] - 0.5_f64.sqrt()).abs() < 1e-15);
         assert_eq!(scores.impostor(), [-1.0]);
         assert_eq!(scores.pairs()[1], ScoredPair { score: -1.0, same: false, fold: 0 });
     }
 
     #[test]
+    fn a_distance_is_a_score_of_which_nearer_is_larger() {
+        let scores = Scores::of(Similarity::Euclidean, &[3.0, 0.0, 0.0, 4.0, 0.0, 0.0], 2, &list()).unwrap();
+        assert_eq!((scores.genuine(), scores.impostor()), (vec![-5.0], vec![-3.0]));
+        assert!(Scores::of(Similarity::Euclidean, &[f32::NAN; 6], 2, &list()).is_err());
+    }
+
+    #[test]
     fn an_embedding_without_direction_names_its_image() {
-        let error = |embeddings: &[f32]| Scores::cosine(embeddings, 2, &list()).unwrap_err().to_string();
+        let error = |embeddings: &[f32]| {
+            Scores::of(Similarity::Cosine, embeddings, 2, &list()).unwrap_err().to_string()
+        };
         assert_eq!(
             error(&[1.0, 0.0, 0.0, 0.0, 1.0, 1.0]),
             "the embedding of a/a_0002 is zero, so it has no direction to compare; the model is broken or diverged"
@@ -212,7 +241,7 @@ mod tests {
         assert!(error(&[1.0, 0.0, 1.0, f32::NAN, 1.0, 1.0]).contains("a/a_0002 is not finite"));
         assert!(error(&[1.0, f32::INFINITY, 1.0, 0.0, 1.0, 1.0]).contains("a/a_0001 is not finite"));
         assert_eq!(error(&[1.0; 5]), "5 numbers are not the embeddings of 3 images with 2 numbers each");
-        assert!(Scores::cosine(&[], 0, &list()).is_err());
+        assert!(Scores::of(Similarity::Cosine, &[], 0, &list()).is_err());
     }
 
     #[test]

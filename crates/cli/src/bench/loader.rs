@@ -7,8 +7,8 @@ use std::{
 };
 
 use facegrad_faces::{
-    AugmentationConfig, Batch, FaceSource, FolderConfig, ImageFormat, LoaderConfig, Plan, SourceConfig,
-    SyntheticConfig, write_folder,
+    AugmentationConfig, Batch, FaceSource, FolderConfig, ImageFormat, LoaderConfig, Plan, SamplerConfig,
+    SourceConfig, SyntheticConfig, loader::LoaderError, write_folder,
 };
 
 use super::{
@@ -88,7 +88,7 @@ fn alone(
     size: [usize; 2],
     round: Duration,
 ) -> Result<(Vec<f64>, usize), Failure> {
-    let mut loader = load(source, batch, size);
+    let mut loader = load(source, batch, size)?;
     next(&mut loader)?;
     let (mut speeds, mut batches) = (Vec::new(), 0);
     for _ in 0..ROUNDS {
@@ -114,15 +114,23 @@ fn write_faces(folder: &Path, batch: usize, [height, width]: [usize; 2]) -> Resu
     written.map(|_| ()).map_err(Failure::work)
 }
 
-fn load(source: &Arc<dyn FaceSource>, batch: usize, size: [usize; 2]) -> facegrad_faces::Loader {
+fn load(
+    source: &Arc<dyn FaceSource>,
+    batch: usize,
+    size: [usize; 2],
+) -> Result<facegrad_faces::Loader, Failure> {
     let plan = Plan { seed: 1, batch, size, start_step: 0, end_step: usize::MAX };
     let config = LoaderConfig { workers: rayon::current_num_threads(), ..LoaderConfig::default() };
-    facegrad_faces::Loader::start(source.clone(), plan, AugmentationConfig::default(), config)
+    let (sampler, augmentation) = (SamplerConfig::default(), AugmentationConfig::default());
+    facegrad_faces::Loader::start(source.clone(), plan, &sampler, augmentation, config).map_err(failed)
 }
 
 fn next(loader: &mut facegrad_faces::Loader) -> Result<Batch, Failure> {
-    let batch = loader.next().ok_or_else(|| Failure::work("the loader ended before its plan"))?;
-    batch.map_err(|error| Failure::from(facegrad_training::TrainError::from(error)))
+    loader.next().ok_or_else(|| Failure::work("the loader ended before its plan"))?.map_err(failed)
+}
+
+fn failed(error: LoaderError) -> Failure {
+    facegrad_training::TrainError::from(error).into()
 }
 
 /// Images a second in training from memory and from a loader that alone gives `alone`, in turns.
@@ -134,7 +142,7 @@ fn train(
     alone: f64,
     round: Duration,
 ) -> Result<Vec<[f64; 2]>, Failure> {
-    let mut loader = load(source, batch, size);
+    let mut loader = load(source, batch, size)?;
     let kept = next(&mut loader)?;
     let queue = LoaderConfig::default().queue;
     let mut rounds = Vec::new();

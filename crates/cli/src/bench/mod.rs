@@ -1,5 +1,6 @@
 //! `facegrad bench`: how fast this machine trains, embeds and loads, and where the time goes.
 
+mod heads;
 mod loader;
 mod network;
 mod operators;
@@ -20,7 +21,7 @@ use crate::{DeviceArgs, failure::Failure};
 
 #[derive(clap::Subcommand)]
 #[command(
-    after_help = "Examples: facegrad bench train --backbone iresnet18 --batch 16 --profile\n          facegrad bench infer --backbone mobilefacenet --batch 32 --threads 2 --json\n          facegrad bench loader --images my-faces --backbone nano\n          facegrad bench ops --backbone iresnet18 --batch 16 --plot roofline.svg"
+    after_help = "Examples: facegrad bench train --backbone iresnet18 --batch 16 --profile\n          facegrad bench infer --backbone mobilefacenet --batch 32 --threads 2 --json\n          facegrad bench loader --images my-faces --backbone nano\n          facegrad bench ops --backbone iresnet18 --batch 16 --plot roofline.svg\n          facegrad bench heads --batch 128 --classes 1000,10000 --heads arcface,cosface"
 )]
 pub enum Command {
     /// Steps of training on images in memory: forward, ArcFace, backward, optimizer.
@@ -29,6 +30,8 @@ pub enum Command {
     Infer(Infer),
     /// Images decoded, augmented and put into batches; with --backbone also what training loses by it.
     Loader(Loader),
+    /// Each head alone, forward and backward, beside plain softmax: time and peak memory over the number of classes.
+    Heads(Heads),
     /// Each operator of a backbone alone, forward and backward, beside what the machine could do.
     Ops(Ops),
 }
@@ -131,11 +134,44 @@ pub struct Ops {
     common: Common,
 }
 
+#[derive(clap::Args)]
+pub struct Heads {
+    /// The heads, such as arcface,a_softmax; without it every one with class weights.
+    #[arg(long, value_delimiter = ',')]
+    heads: Vec<String>,
+    /// Numbers of classes.
+    #[arg(long, value_delimiter = ',', default_values_t = [1000, 10_000, 100_000])]
+    classes: Vec<usize>,
+    /// Length of an embedding.
+    #[arg(long, default_value_t = 512)]
+    embedding: usize,
+    /// The criterion, such as focal; without it that of each head's paper.
+    #[arg(long)]
+    criterion: Option<String>,
+    /// Forward and backward passes of each measurement, after one to warm up.
+    #[arg(long, default_value_t = 5)]
+    passes: usize,
+    /// Times that every head is measured, in turns.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Make the losses of Burn's operations, in place of facegrad's own.
+    #[arg(long)]
+    composed: bool,
+    /// Measure one head in this process.
+    #[arg(long, hide = true)]
+    alone: bool,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
 pub fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Train(args) => network::train(args),
         Command::Infer(args) => network::infer(args),
         Command::Loader(args) => loader::run(args),
+        Command::Heads(args) => heads::run(args),
         Command::Ops(args) => operators::run(args),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -45,7 +45,7 @@ impl Training {
     pub fn step(&mut self, pixels: &[u8], labels: &[usize]) -> Result<f64, Failure> {
         let progress = Progress { step: self.step, total: 1_000_000 };
         self.step += 1;
-        let stepped = self.learner.step(&self.experiment, progress, pixels, labels);
+        let stepped = self.learner.step(&self.experiment, progress, false, pixels, labels);
         stepped.map(|stepped| stepped.loss).map_err(Failure::work)
     }
 }
@@ -88,6 +88,7 @@ pub fn infer(args: Infer) -> Result<(), Failure> {
         trained_on: String::new(),
         identities: 0,
         step: 0,
+        scoring: Default::default(),
     };
     let model = EmbeddingModel::untrained(card, 1, &chosen.device).map_err(Failure::input)?;
     let pixels = noise(batch, size);

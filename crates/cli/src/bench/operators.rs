@@ -23,12 +23,15 @@ use super::{
     plot::{self, Family},
     seconds,
 };
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    plot::{check_file, write_file},
+};
 
 pub fn run(args: Ops) -> Result<(), Failure> {
     let (size, time) = (args.common.apply()?, seconds(args.seconds)?);
     let backbone = backbone(&args.backbone, size)?;
-    args.plot.as_deref().map_or(Ok(()), plot::check)?;
+    args.plot.as_deref().map_or(Ok(()), |file| check_file("--plot", file))?;
     let operations = backbone.operations(size, args.common.batch).map_err(Failure::input)?;
     // As often as each occurs.
     let mut distinct: Vec<(Operation, usize)> = Vec::new();
@@ -89,8 +92,7 @@ pub fn run(args: Ops) -> Result<(), Failure> {
         families: plot::families(timings.iter().map(|timing| (timing.family, timing.point()))),
         notes: plot::notes(size),
     });
-    let written = facegrad_training::replace_file(file, picture.map_err(Failure::work)?.as_bytes());
-    written.map_err(|error| Failure::work(format!("cannot write {}: {error}", file.display())))
+    write_file(file, &picture.map_err(Failure::work)?)
 }
 
 /// What the machine can do in a second.

@@ -98,8 +98,17 @@ pub fn percent(share: f64) -> String {
 
 /// The most memory this process has held so far, in bytes, where the system tells.
 pub fn peak_memory() -> Option<u64> {
+    of_status("VmHWM:")
+}
+
+/// The memory this process holds, in bytes, where the system tells.
+pub fn memory() -> Option<u64> {
+    of_status("VmRSS:")
+}
+
+fn of_status(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }

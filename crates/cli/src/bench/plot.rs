@@ -1,11 +1,7 @@
 //! `facegrad bench ops --plot`: the operators in a picture of the roofline.
 
-use std::path::Path;
-
 use facegrad_backbones::{Operation, Reading};
 use facegrad_report::{OperatorFamily, OperatorPoint};
-
-use crate::failure::Failure;
 
 /// Operators that are computed alike and share a marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,26 +77,6 @@ pub fn backward_operations(Reading { norm, act }: Reading) -> u64 {
     // The product with the slope, the gradient of the slope, and what the slope depends on the sign of.
     let act_operations = if act { 1 + 2 + 2 * u64::from(norm) } else { 0 };
     norm_operations + act_operations
-}
-
-/// Refuses a file that cannot become the picture, before time is spent on measuring.
-pub fn check(file: &Path) -> Result<(), Failure> {
-    let shown = file.display();
-    if file.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("svg")) {
-        return Err(Failure::input(format!(
-            "--plot is {shown}; the picture is an SVG, so a name in .svg is expected"
-        )));
-    }
-    if file.is_dir() {
-        return Err(Failure::input(format!("--plot is {shown}, which is a folder")));
-    }
-    match file.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
-        Some(folder) => {
-            let folder = folder.display();
-            Err(Failure::input(format!("--plot is {shown}, but there is no folder {folder}")))
-        }
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Cross-entropy of the softmax.
 
-use burn::tensor::{Int, Tensor, activation::log_softmax};
+use burn::tensor::Tensor;
 use facegrad_settings::{settings, within};
 
 use super::CriterionKind;
+use crate::{Logits, Reduction};
 
 settings! {
     /// Cross-entropy of the softmax.
@@ -17,28 +18,33 @@ impl CriterionKind for CrossEntropyConfig {
     const FORMULA: &'static str = "−(1 − ε) log p_y − (ε / K) Σ_j log p_j,  p = softmax(z)";
     const SOURCE: &'static str = "label smoothing: Szegedy et al., CVPR 2016, section 7";
 
-    fn loss(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
-        // Log-sum-exp inside: finite for any finite logits.
-        let log_p = log_softmax(logits, 1);
-        let target = log_p.clone().gather(1, labels.unsqueeze_dim(1)).mean().neg();
+    fn loss(&self, logits: &Logits) -> Tensor<1> {
+        // −log p_j is ln Σ_k e^{z_k} − z_j: finite for any finite logits.
+        let partition = logits.reduce(Reduction::LogSumExp);
+        let target = (partition.clone() - logits.target()).mean();
         if self.label_smoothing == 0.0 {
             return target;
         }
-        // The mean over [batch, classes] is (1/B) Σ_i (1/K) Σ_j.
-        target * (1.0 - self.label_smoothing) - log_p.mean() * self.label_smoothing
+        let all = (partition - logits.reduce(Reduction::Sum) / logits.classes() as f64).mean();
+        target * (1.0 - self.label_smoothing) + all * self.label_smoothing
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        CriterionConfig,
+        criteria::of_rows,
+        reference::{check_criterion, log_sum_exp},
+    };
     use burn::tensor::Device;
 
     fn loss(config: &CrossEntropyConfig, rows: &[[f32; 3]]) -> f32 {
         let device = Device::flex();
-        let data: Vec<f32> = rows.iter().flatten().copied().collect();
-        let logits = Tensor::from_data(burn::tensor::TensorData::new(data, [rows.len(), 3]), &device);
-        config.loss(logits, Tensor::zeros([rows.len()], &device)).into_scalar()
+        let logits =
+            Tensor::from_data(burn::tensor::TensorData::new(rows.concat(), [rows.len(), 3]), &device);
+        config.loss(&of_rows(logits, &vec![0; rows.len()])).into_scalar()
     }
 
     #[test]
@@ -47,8 +53,24 @@ mod tests {
         // ln(1 + e⁻³ + e⁻⁵) and ln(1 + 2 e⁻¹).
         assert!((loss(&plain, &[[10.0, 7.0, 5.0]]) - 0.054_985_2).abs() < 1e-6);
         assert!((loss(&plain, &[[10.0, 9.0, 9.0]]) - 0.551_444_7).abs() < 1e-6);
-        // The exact value is 4.1e-9; f32 cannot tell it from 0, and must not make it infinite or negative.
-        assert!((0.0..1e-6).contains(&loss(&plain, &[[10.0, -10.0, -10.0]])));
+        // ln(1 + 2 e⁻²⁰) is 4e-9, which takes f64, or ln_1p: in f32 1 + 2 e⁻²⁰ is 1. So the loss is 0, and neither
+        // infinite nor negative; its gradient, p − 1, is 0 likewise.
+        let x = 2.0 * f64::exp(-20.0);
+        assert!((x.ln_1p() - 4.122_307e-9).abs() < 1e-14 && ((1.0 + x).ln() - 4.122e-9).abs() < 1e-12);
+        assert_eq!(((1.0 + x as f32).ln(), loss(&plain, &[[10.0, -10.0, -10.0]])), (0.0, 0.0));
+    }
+
+    #[test]
+    fn value_and_gradient_match_the_reference() {
+        for label_smoothing in [0.0, 0.2] {
+            let criterion = CriterionConfig::CrossEntropy(CrossEntropyConfig { label_smoothing });
+            let name = format!("cross-entropy smoothed by {label_smoothing}");
+            check_criterion(&name, &criterion, |row, y| {
+                let partition = log_sum_exp(row);
+                let mean = row.iter().sum::<f64>() / row.len() as f64;
+                partition - (1.0 - label_smoothing) * row[y] - label_smoothing * mean
+            });
+        }
     }
 
     #[test]

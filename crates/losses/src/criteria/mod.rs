@@ -1,7 +1,11 @@
 //! Criteria: a loss from logits.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
 use facegrad_settings::kinds;
+
+use crate::Logits;
+
+pub use multiclass_hinge::Form;
 
 /// What every criterion's config provides.
 pub trait CriterionKind {
@@ -13,8 +17,8 @@ pub trait CriterionKind {
     /// The mean loss of a batch.
     ///
     /// # Shapes
-    /// - `logits`: `[batch, classes]`, `labels`: `[batch]`, output: `[1]`
-    fn loss(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1>;
+    /// - `logits`: `[batch, classes]`, output: `[1]`
+    fn loss(&self, logits: &Logits) -> Tensor<1>;
 }
 
 /// The registry: one line a criterion.
@@ -30,9 +34,9 @@ macro_rules! criteria {
         }
 
         impl CriterionConfig {
-            /// The mean loss `[1]` of logits `[batch, classes]` with labels `[batch]`.
-            pub fn loss(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
-                match self { $( Self::$variant(c) => c.loss(logits, labels), )* }
+            /// The mean loss `[1]` of logits `[batch, classes]`.
+            pub fn loss(&self, logits: &Logits) -> Tensor<1> {
+                match self { $( Self::$variant(c) => c.loss(logits), )* }
             }
 
             /// The loss of one sample, as text.
@@ -51,10 +55,25 @@ macro_rules! criteria {
 criteria! {
     /// Cross-entropy of the softmax, with label smoothing.
     CrossEntropy: cross_entropy::CrossEntropyConfig = "cross_entropy";
+    /// One binary logistic regression a class.
+    BinaryLogistic: binary_logistic::BinaryLogisticConfig = "binary_logistic";
+    /// Cross-entropy in which well-classified samples count less.
+    Focal: focal::FocalConfig = "focal";
+    /// How far other classes come within a margin of the target: the multiclass support vector machine.
+    MulticlassHinge: multiclass_hinge::MulticlassHingeConfig = "multiclass_hinge";
 }
 
 impl Default for CriterionConfig {
     fn default() -> Self {
         Self::CrossEntropy(CrossEntropyConfig::default())
     }
+}
+
+/// Logits that are written out, for the tests of criteria.
+#[cfg(test)]
+pub(crate) fn of_rows(rows: Tensor<2>, classes: &[usize]) -> Logits {
+    use crate::{Labels, Rule, classes::pick};
+    let labels = Labels::new(classes, &rows.device());
+    let target = pick(&rows, &labels);
+    Logits::new(rows, target, labels, Rule::Scaled { scale: 1.0 })
 }

@@ -1,13 +1,18 @@
 //! ArcFace: a margin on the target's angle.
 
+use std::f64::consts::PI;
+
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Int, Tensor},
+    tensor::{Device, Tensor},
 };
 use facegrad_settings::{above, choice, settings, within};
 
-use super::{HeadKind, HeadModule, HeadOutput, Telemetry};
-use crate::{Progress, Schedule};
+use super::{Cosines, HeadKind, HeadModule, HeadOutput, angular::AngularMargins};
+use crate::{
+    Batch, Curve, Logits, Progress, Rule, Schedule,
+    telemetry::{MARGIN, SCALE},
+};
 
 choice! {
     /// What the target logit is past θ = π − m, where cos(θ + m) would rise again.
@@ -54,15 +59,26 @@ pub struct ArcFace {
     config: ArcFaceConfig,
 }
 
-/// Inside the root of sin θ = √((1 − c)(1 + c) + ε): the value at θ = 0 is off by √ε sin m = 5e-6, and the
-/// slope sin(θ+m)/sin θ, infinite there, stays below 1e5.
-const EPSILON: f64 = 1e-10;
+impl Fallback {
+    /// What the margin takes off the mean of cos θ_y for random directions, which are at right angles but for a
+    /// variance of 1/d. An easy margin is that of half of them, whose mean cosine is √(2/πd).
+    pub(super) fn expected_shift(self, margin: f64, embedding: usize) -> f64 {
+        match self {
+            Self::EasyMargin => {
+                let mean = (2.0 / (PI * embedding as f64)).sqrt();
+                0.5 * (margin.sin() + mean * (1.0 - margin.cos()))
+            }
+            Self::Linear | Self::None => margin.sin(),
+        }
+    }
+}
 
 impl HeadKind for ArcFaceConfig {
     type Head = ArcFace;
 
     const FORMULA: &'static str = "z_y = s cos(θ_y + m);  z_j = s cos θ_j;  past θ_y = π − m: see fallback";
     const SOURCE: &'static str = "Deng et al., ArcFace, CVPR 2019, eq. 3";
+    const GRADIENT: &'static str = "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y, or s with gradient = \"detached\"; to embeddings and weights through unit vectors, so along the sphere only";
 
     fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> ArcFace {
         ArcFace {
@@ -71,42 +87,50 @@ impl HeadKind for ArcFaceConfig {
         }
     }
 
-    fn expected_first_loss(&self, classes: usize, embedding: usize) -> f64 {
-        let start = Progress { step: 0, total: 1 };
-        let (scale, margin) = (self.scale.at(start), self.margin.at(start));
-        super::expected_cosine_loss(classes, embedding, scale) + scale * margin.sin()
+    fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
+        let (scale, margin) = (self.scale.at(Progress::START), self.margin.at(Progress::START));
+        let shift = self.fallback.expected_shift(margin, embedding);
+        Some(super::expected_cosine_loss(classes, embedding, scale) + scale * shift)
+    }
+
+    fn curve(&self) -> Curve {
+        let (margin, fallback) = (self.margin.at(Progress::END), self.fallback);
+        Curve::new(
+            move |theta| match fallback {
+                Fallback::Linear if theta >= PI - margin => theta.cos() - margin * margin.sin(),
+                Fallback::EasyMargin if theta >= PI / 2.0 => theta.cos(),
+                _ => (theta + margin).cos(),
+            },
+            f64::cos,
+        )
     }
 }
 
 impl HeadModule for ArcFace {
-    fn forward(&self, embeddings: Tensor<2>, labels: Tensor<1, Int>, progress: Progress) -> HeadOutput {
-        let (scale, margin) = (self.config.scale.at(progress), self.config.margin.at(progress));
-        let with_margin = |cosine| with_angular_margin(cosine, margin, self.config.fallback, self.config.gradient);
-        let (logits, target_cosine, feature_norm) =
-            super::cosine_logits(embeddings, self.weight.val(), labels, scale, with_margin);
-        let telemetry = Telemetry { target_cosine, feature_norm, margin: Some(margin), scale: Some(scale) };
-        HeadOutput { logits, telemetry }
+    fn forward(&self, batch: &Batch) -> HeadOutput {
+        let (scale, margin) = (self.config.scale.at(batch.progress), self.config.margin.at(batch.progress));
+        let cosines = Cosines::of(batch, self.weight.val());
+        let target =
+            with_angular_margin(cosines.target.clone(), margin, self.config.fallback, self.config.gradient);
+        let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
+        let logits = Logits::new(cosines.all, target * scale, batch.labels.clone(), Rule::Scaled { scale });
+        HeadOutput::new(logits, telemetry)
+    }
+
+    fn classes(&self) -> usize {
+        self.weight.dims()[0]
     }
 }
 
-/// cos(θ + m) from cos θ by the addition theorem, with the fallback past its range. Shapes `[batch, 1]`.
-fn with_angular_margin(cosine: Tensor<2>, margin: f64, fallback: Fallback, gradient: Gradient) -> Tensor<2> {
-    // Rounding can push a cosine past 1, where the root below would be NaN.
-    let c = cosine.clone().clamp(-1.0, 1.0);
-    // (1 − c)(1 + c) keeps the digits near c = 1 that 1 − c² loses.
-    let sine = ((c.clone().neg() + 1.0) * (c.clone() + 1.0) + EPSILON).sqrt();
-    let shifted = c.clone() * margin.cos() - sine * margin.sin();
-    let target = match fallback {
-        Fallback::None => shifted,
-        Fallback::Linear => {
-            let past = c.clone().lower_equal_elem(-margin.cos());
-            shifted.mask_where(past, c - margin * margin.sin())
-        }
-        Fallback::EasyMargin => {
-            let obtuse = c.clone().lower_equal_elem(0.0);
-            shifted.mask_where(obtuse, c)
-        }
-    };
+/// cos(θ + m) from cos θ by the addition theorem, with the fallback past its range. Shapes `[batch]`.
+pub(super) fn with_angular_margin(
+    cosine: Tensor<1>,
+    margin: f64,
+    fallback: Fallback,
+    gradient: Gradient,
+) -> Tensor<1> {
+    let margins = vec![margin; cosine.dims()[0]];
+    let target = AngularMargins::constant(&margins, &cosine.device()).add_to(cosine.clone(), fallback);
     match gradient {
         Gradient::Exact => target,
         Gradient::Detached => cosine.clone() + (target - cosine).detach(),
@@ -115,34 +139,29 @@ fn with_angular_margin(cosine: Tensor<2>, margin: f64, fallback: Fallback, gradi
 
 #[cfg(test)]
 mod tests {
-    use super::super::reference::{Case, check_head, check_head_of_many_classes, check_kink};
     use super::*;
-    use std::f64::consts::PI;
+    use crate::reference::{
+        Case, angular_target as target, check_bad_keys, check_first_loss, check_head,
+        check_head_of_many_classes, check_kink,
+    };
 
     fn head(config: &ArcFaceConfig) -> impl Fn(Tensor<2>) -> ArcFace + '_ {
         move |weight| ArcFace { weight: Param::from_tensor(weight), config: config.clone() }
     }
 
-    /// The formula with arccos and cos, in f64.
-    fn target(cosine: f64, m: f64, fallback: Fallback) -> f64 {
-        let theta = cosine.clamp(-1.0, 1.0).acos();
-        match fallback {
-            Fallback::Linear if theta >= PI - m => cosine - m * m.sin(),
-            Fallback::EasyMargin if cosine <= 0.0 => cosine,
-            _ => (theta + m).cos(),
-        }
-    }
-
     #[test]
     fn value_and_gradient_match_the_reference() {
-        for fallback in Fallback::ALL.iter().copied() {
-            for (s, m) in [(64.0, 0.5), (30.0, 0.1), (8.0, 1.2)] {
-                let config = ArcFaceConfig { scale: s.into(), margin: m.into(), fallback, ..Default::default() };
-                for case in Case::all() {
-                    check_head("arcface", &case, head(&config), |x, w, labels| {
-                        Case::cosine_logits(x, w, labels, s, |c| target(c, m, fallback))
-                    });
-                }
+        for (s, m, fallback) in [
+            (64.0, 0.5, Fallback::Linear),
+            (8.0, 1.2, Fallback::Linear),
+            (30.0, 0.1, Fallback::EasyMargin),
+            (8.0, 1.2, Fallback::None),
+        ] {
+            let config = ArcFaceConfig { scale: s.into(), margin: m.into(), fallback, ..Default::default() };
+            for case in Case::all() {
+                check_head("arcface", &case, head(&config), |x, w, labels| {
+                    Case::cosine_logits(x, w, labels, s, |c| target(c, m, fallback))
+                });
             }
         }
     }
@@ -151,7 +170,8 @@ mod tests {
     fn angles_at_and_beside_the_kinks_give_the_formula_and_finite_gradients() {
         for fallback in Fallback::ALL.iter().copied() {
             let m = 0.5;
-            let config = ArcFaceConfig { scale: 16.0.into(), margin: m.into(), fallback, ..Default::default() };
+            let config =
+                ArcFaceConfig { scale: 16.0.into(), margin: m.into(), fallback, ..Default::default() };
             for theta in [0.0, 1e-3, PI / 2.0, PI - m, PI - m - 1e-3, PI - m + 1e-3, PI] {
                 let case = Case::at_angle(theta);
                 check_kink("arcface", &case, head(&config), 16.0, |c| target(c, m, fallback));
@@ -172,7 +192,8 @@ mod tests {
         let m = 0.5;
         let config = ArcFaceConfig { scale: 16.0.into(), gradient: Gradient::Detached, ..Default::default() };
         for case in Case::all() {
-            let shift: Vec<f64> = case.target_cosines().iter().map(|c| target(*c, m, Fallback::Linear) - c).collect();
+            let shift: Vec<f64> =
+                case.target_cosines().iter().map(|c| target(*c, m, Fallback::Linear) - c).collect();
             // A shift per sample, constant in the derivative: the reference for both value and gradient.
             check_head("arcface detached", &case, head(&config), |x, w, labels| {
                 let mut logits = Case::cosine_logits(x, w, labels, 16.0, |c| c);
@@ -186,17 +207,24 @@ mod tests {
 
     #[test]
     fn the_expected_first_loss_is_what_random_features_give() {
-        use burn::tensor::Distribution;
-        let device = Device::flex();
-        device.seed(3);
-        let (classes, embedding, batch) = (1000, 128, 256);
-        let config = ArcFaceConfig { scale: 16.0.into(), ..Default::default() };
-        let head = config.init(classes, embedding, 5, &device);
-        let x = Tensor::<2>::random([batch, embedding], Distribution::Normal(0.0, 1.0), &device);
-        let labels = Tensor::<1, Int>::arange(0..batch as i64, &device);
-        let output = head.forward(x, labels.clone(), Progress { step: 0, total: 1 });
-        let loss = crate::CriterionConfig::default().loss(output.logits, labels).into_scalar::<f32>();
-        let expected = config.expected_first_loss(classes, embedding);
-        assert!((f64::from(loss) - expected).abs() < 0.05 * expected, "{loss} against {expected}");
+        for fallback in Fallback::ALL.iter().copied() {
+            check_first_loss(
+                &ArcFaceConfig { scale: 16.0.into(), fallback, ..Default::default() },
+                1000,
+                128,
+            );
+        }
+    }
+
+    #[test]
+    fn a_bad_key_is_named_with_its_value_and_range() {
+        check_bad_keys::<ArcFaceConfig>(&[
+            ("scale = -1", "head.scale is -1; it must be more than 0 and at most 1000"),
+            ("margin = 28.6", "head.margin is 28.6; it must be from 0 to 1.5"),
+            (
+                "gradient = 'approximate'",
+                "head.gradient is \"approximate\"; it must be one of exact, detached",
+            ),
+        ]);
     }
 }

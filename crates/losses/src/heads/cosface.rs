@@ -2,12 +2,15 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Int, Tensor},
+    tensor::{Device, Tensor},
 };
 use facegrad_settings::{above, settings, within};
 
-use super::{HeadKind, HeadModule, HeadOutput, Telemetry};
-use crate::{Progress, Schedule};
+use super::{Cosines, HeadKind, HeadModule, HeadOutput};
+use crate::{
+    Batch, Curve, Logits, Progress, Rule, Schedule,
+    telemetry::{MARGIN, SCALE},
+};
 
 settings! {
     /// Large margin cosine loss: a constant taken off the target's cosine.
@@ -34,7 +37,9 @@ impl HeadKind for CosFaceConfig {
     type Head = CosFace;
 
     const FORMULA: &'static str = "z_y = s (cos θ_y − m);  z_j = s cos θ_j";
-    const SOURCE: &'static str = "Wang et al., CosFace, CVPR 2018, eq. 4; Wang et al., Additive Margin Softmax, 2018";
+    const SOURCE: &'static str =
+        "Wang et al., CosFace, CVPR 2018, eq. 4; Wang et al., Additive Margin Softmax, 2018";
+    const GRADIENT: &'static str = "∂z_y/∂cos θ_y = s, as without the margin; to embeddings and weights through unit vectors, so along the sphere only";
 
     fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> CosFace {
         CosFace {
@@ -44,51 +49,81 @@ impl HeadKind for CosFaceConfig {
         }
     }
 
-    fn expected_first_loss(&self, classes: usize, embedding: usize) -> f64 {
-        let start = Progress { step: 0, total: 1 };
-        let (scale, margin) = (self.scale.at(start), self.margin.at(start));
-        super::expected_cosine_loss(classes, embedding, scale) + scale * margin
+    fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
+        let (scale, margin) = (self.scale.at(Progress::START), self.margin.at(Progress::START));
+        Some(super::expected_cosine_loss(classes, embedding, scale) + scale * margin)
+    }
+
+    fn curve(&self) -> Curve {
+        let margin = self.margin.at(Progress::END);
+        Curve::new(move |theta| theta.cos() - margin, f64::cos)
     }
 }
 
 impl HeadModule for CosFace {
-    fn forward(&self, embeddings: Tensor<2>, labels: Tensor<1, Int>, progress: Progress) -> HeadOutput {
-        let (scale, margin) = (self.scale.at(progress), self.margin.at(progress));
-        let (logits, target_cosine, feature_norm) =
-            super::cosine_logits(embeddings, self.weight.val(), labels, scale, |cosine| cosine - margin);
-        let telemetry = Telemetry { target_cosine, feature_norm, margin: Some(margin), scale: Some(scale) };
-        HeadOutput { logits, telemetry }
+    fn forward(&self, batch: &Batch) -> HeadOutput {
+        let (scale, margin) = (self.scale.at(batch.progress), self.margin.at(batch.progress));
+        let cosines = Cosines::of(batch, self.weight.val());
+        let target = (cosines.target.clone() - margin) * scale;
+        let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
+        let logits = Logits::new(cosines.all, target, batch.labels.clone(), Rule::Scaled { scale });
+        HeadOutput::new(logits, telemetry)
+    }
+
+    fn classes(&self) -> usize {
+        self.weight.dims()[0]
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::reference::{Case, check_head, check_head_of_many_classes};
     use super::*;
+    use crate::reference::{Case, check_bad_keys, check_first_loss, check_head, check_head_of_many_classes};
+    use std::f64::consts::PI;
 
-    #[test]
-    fn a_hundred_thousand_classes_match_the_reference() {
-        let (scale, margin) = (64.0, 0.35);
-        let head =
-            |weight| CosFace { weight: Param::from_tensor(weight), scale: scale.into(), margin: margin.into() };
-        check_head_of_many_classes("cosface", &Case::many_classes(), head, |x, w, labels| {
+    fn check(case: &Case, scale: f64, margin: f64) {
+        check_head("cosface", case, head(scale, margin), |x, w, labels| {
             Case::cosine_logits(x, w, labels, scale, |c| c - margin)
         });
     }
 
+    fn head(scale: f64, margin: f64) -> impl Fn(Tensor<2>) -> CosFace {
+        move |weight| CosFace {
+            weight: Param::from_tensor(weight),
+            scale: scale.into(),
+            margin: margin.into(),
+        }
+    }
+
     #[test]
     fn value_and_gradient_match_the_reference() {
-        for (scale, margin) in [(64.0, 0.35), (30.0, 0.0), (4.0, 1.0)] {
-            for case in Case::all() {
-                let head = |weight| CosFace {
-                    weight: Param::from_tensor(weight),
-                    scale: scale.into(),
-                    margin: margin.into(),
-                };
-                check_head("cosface", &case, head, |x, w, labels| {
-                    Case::cosine_logits(x, w, labels, scale, |c| c - margin)
-                });
-            }
+        for case in Case::all() {
+            check(&case, 64.0, 0.35);
+            check(&case, 4.0, 1.0);
         }
+        // Nothing is singular at any angle.
+        for theta in [0.0, 1e-3, PI / 2.0, PI] {
+            check(&Case::smooth_at_angle(theta), 16.0, 0.35);
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_classes_match_the_reference() {
+        check_head_of_many_classes("cosface", &Case::many_classes(), head(64.0, 0.35), |x, w, labels| {
+            Case::cosine_logits(x, w, labels, 64.0, |c| c - 0.35)
+        });
+    }
+
+    #[test]
+    fn the_expected_first_loss_is_what_random_features_give() {
+        check_first_loss(&CosFaceConfig { scale: 16.0.into(), ..Default::default() }, 1000, 128);
+    }
+
+    #[test]
+    fn a_bad_key_is_named_with_its_value_and_range() {
+        check_bad_keys::<CosFaceConfig>(&[
+            ("scale = -1", "head.scale is -1; it must be more than 0 and at most 1000"),
+            ("margin = 1.5", "head.margin is 1.5; it must be from 0 to 1"),
+        ]);
     }
 }

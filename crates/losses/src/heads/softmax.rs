@@ -2,12 +2,18 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Int, Tensor},
+    tensor::{Device, Tensor},
 };
 use facegrad_settings::settings;
 
-use super::{HeadKind, HeadModule, HeadOutput, Telemetry};
-use crate::{Progress, l2_normalise};
+use super::{
+    HeadKind, HeadModule, HeadOutput,
+    classes::{other_cosines, pick, pick_rows, products},
+};
+use crate::{
+    Batch, Curve, Logits, Rule, l2_normalise,
+    telemetry::{FEATURE_NORM, TARGET_COSINE, Telemetry},
+};
 
 settings! {
     /// Plain multinomial logistic regression: the baseline every margin is compared with.
@@ -30,7 +36,9 @@ impl HeadKind for SoftmaxConfig {
     type Head = Softmax;
 
     const FORMULA: &'static str = "z_y = W_y·x + b_y;  z_j = W_j·x + b_j";
-    const SOURCE: &'static str = "multinomial logistic regression; the baseline of Wen et al., ECCV 2016, eq. 1";
+    const SOURCE: &'static str =
+        "multinomial logistic regression; the baseline of Wen et al., ECCV 2016, eq. 1";
+    const GRADIENT: &'static str = "to embeddings, weights and biases, along their length as well";
 
     fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> Softmax {
         let std = 1.0 / (embedding as f32).sqrt();
@@ -41,43 +49,57 @@ impl HeadKind for SoftmaxConfig {
     }
 
     /// Logits of unit features have variance 1/d under the initial weights; longer features add to it.
-    fn expected_first_loss(&self, classes: usize, embedding: usize) -> f64 {
-        super::expected_cosine_loss(classes, embedding, 1.0)
+    fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
+        Some(super::expected_cosine_loss(classes, embedding, 1.0))
+    }
+
+    /// For embeddings and weights of one length, without a bias.
+    fn curve(&self) -> Curve {
+        Curve::new(f64::cos, f64::cos)
     }
 }
 
 impl HeadModule for Softmax {
-    fn forward(&self, embeddings: Tensor<2>, labels: Tensor<1, Int>, _progress: Progress) -> HeadOutput {
-        let weight = self.weight.val();
-        let logits = embeddings.clone().matmul(weight.clone().transpose());
-        let logits = match &self.bias {
-            Some(bias) => logits + bias.val().unsqueeze(),
-            None => logits,
-        };
-        let (unit, norm) = l2_normalise(embeddings.inner());
-        let (unit_weight, _) = l2_normalise(weight.inner().select(0, labels.inner()));
-        let telemetry = Telemetry {
-            target_cosine: (unit * unit_weight).sum_dim(1).mean(),
-            feature_norm: norm.mean(),
-            margin: None,
-            scale: None,
-        };
-        HeadOutput { logits, telemetry }
+    fn forward(&self, batch: &Batch) -> HeadOutput {
+        let bias = self.bias.as_ref().map(|bias| bias.val());
+        let products = products(batch.embeddings.clone(), self.weight.val(), bias, false);
+        let target = pick(&products, &batch.labels);
+        let telemetry = telemetry(batch, self.weight.val());
+        let logits = Logits::new(products, target, batch.labels.clone(), Rule::Scaled { scale: 1.0 });
+        HeadOutput::new(logits, telemetry)
     }
+
+    fn classes(&self) -> usize {
+        self.weight.dims()[0]
+    }
+}
+
+/// The cosines and the length of the embeddings, for class weights `[classes, embedding]` that the head does
+/// not normalise. Those with the other classes cost as much as the head, so they are left out unwatched.
+pub(super) fn telemetry(batch: &Batch, weight: Tensor<2>) -> Telemetry {
+    let (unit, norm) = l2_normalise(batch.embeddings.clone().inner());
+    let (unit_weight, _) = l2_normalise(pick_rows(weight.clone().inner(), &batch.labels));
+    let target = (unit.clone() * unit_weight).sum_dim(1);
+    let mut telemetry = Telemetry::default().mean(TARGET_COSINE, target);
+    if batch.watched {
+        telemetry = other_cosines(telemetry, batch, &products(unit, weight.inner(), None, true), None);
+    }
+    telemetry.mean(FEATURE_NORM, norm)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::reference::{Case, check_head, check_head_of_many_classes};
     use super::*;
+    use crate::reference::{Case, check_first_loss, check_head, check_head_of_many_classes};
+    use std::f64::consts::PI;
 
     #[test]
     fn value_and_gradient_match_the_reference() {
-        for case in Case::all() {
+        // Nothing is singular at any angle.
+        let angles = [0.0, 1e-3, PI / 2.0, PI].map(Case::smooth_at_angle);
+        for case in Case::all().into_iter().chain(angles) {
             let head = |weight: Tensor<2>| Softmax { weight: Param::from_tensor(weight), bias: None };
-            check_head("softmax", &case, head, |x, w, labels| {
-                Case::dot_logits(x, w, labels)
-            });
+            check_head("softmax", &case, head, Case::dot_logits);
         }
     }
 
@@ -88,12 +110,19 @@ mod tests {
     }
 
     #[test]
+    fn the_expected_first_loss_is_what_random_features_give() {
+        check_first_loss(&SoftmaxConfig::default(), 1000, 128);
+    }
+
+    #[test]
     fn the_bias_is_added_to_its_class() {
         let device = Device::flex();
         let head = SoftmaxConfig::default().init(3, 2, 1, &device);
-        let head = Softmax { bias: Some(Param::from_tensor(Tensor::from_floats([1.0, 2.0, 3.0], &device))), ..head };
-        let labels = Tensor::<1, Int>::from_ints([0], &device);
-        let output = head.forward(Tensor::zeros([1, 2], &device), labels, Progress { step: 0, total: 1 });
-        assert_eq!(output.logits.into_data().try_to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0]);
+        let head =
+            Softmax { bias: Some(Param::from_tensor(Tensor::from_floats([1.0, 2.0, 3.0], &device))), ..head };
+        let (embeddings, labels) = (Tensor::zeros([1, 2], &device), crate::Labels::new(&[0], &device));
+        let batch = Batch { embeddings, labels, progress: crate::Progress::START, watched: false };
+        let output = head.forward(&batch);
+        assert_eq!(output.logits.written().into_data().try_to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0]);
     }
 }

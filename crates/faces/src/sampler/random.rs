@@ -1,0 +1,90 @@
+//! Epochs in random order.
+
+use facegrad_random::{Purpose, Stream};
+use facegrad_settings::{SettingsError, settings};
+
+use super::{Sampler, SamplerError, SamplerKind, Visit};
+use crate::FaceSource;
+
+settings! {
+    /// Every image once an epoch; those that are left when no whole batch remains are dropped.
+    pub struct RandomConfig {}
+}
+
+impl SamplerKind for RandomConfig {
+    const PAIRS: bool = false;
+
+    fn validate(&self, _batch: usize) -> Result<(), SettingsError> {
+        Ok(())
+    }
+
+    fn build(
+        &self,
+        source: &dyn FaceSource,
+        seed: u64,
+        batch: usize,
+    ) -> Result<Box<dyn Sampler>, SamplerError> {
+        Ok(Box::new(Random { seed, batch, images: source.len(), order: None }))
+    }
+}
+
+/// Epoch `e` visits the images in the order that `Stream(seed, Order, e, 0)` shuffles them into.
+struct Random {
+    seed: u64,
+    batch: usize,
+    images: usize,
+    /// The epoch whose order was computed last, and that order.
+    order: Option<(usize, Vec<usize>)>,
+}
+
+impl Sampler for Random {
+    fn batch(&mut self, step: usize) -> Vec<Visit> {
+        let steps_per_epoch = self.images / self.batch;
+        let (epoch, position) = (step / steps_per_epoch, step % steps_per_epoch);
+        let (_, order) = match self.order.take() {
+            Some((of_epoch, order)) if of_epoch == epoch => self.order.insert((epoch, order)),
+            _ => self.order.insert((epoch, epoch_order(self.seed, epoch, self.images))),
+        };
+        let images = &order[position * self.batch..][..self.batch];
+        images.iter().map(|&index| Visit { index, number: epoch as u64 }).collect()
+    }
+
+    fn describe(&self) -> String {
+        "random".into()
+    }
+}
+
+/// The order in which epoch `epoch` visits `images` images.
+fn epoch_order(seed: u64, epoch: usize, images: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..images).collect();
+    Stream::new(seed, Purpose::Order, epoch as u64, 0).shuffle(&mut order);
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::labels, *};
+
+    /// Runs that were begun before there were samplers go on in the order they had.
+    #[test]
+    fn the_order_of_a_seed_never_changes() {
+        let mut sampler = RandomConfig::default().build(&labels(&[3; 14]), 9, 8).unwrap();
+        let mut indices = |step| sampler.batch(step).iter().map(|visit| visit.index).collect::<Vec<_>>();
+        assert_eq!(indices(0), [10, 6, 31, 20, 30, 39, 4, 11]);
+        assert_eq!(indices(4), [2, 19, 41, 28, 1, 40, 38, 26]);
+        assert_eq!(indices(5), [9, 32, 4, 1, 38, 28, 34, 40]);
+    }
+
+    #[test]
+    fn an_epoch_has_every_image_at_most_once_and_drops_the_rest() {
+        let mut sampler = RandomConfig::default().build(&labels(&[4, 17, 1, 20]), 2, 8).unwrap();
+        for epoch in 0..4 {
+            let mut visits: Vec<_> =
+                (epoch * 5..epoch * 5 + 5).flat_map(|step| sampler.batch(step)).collect();
+            assert!(visits.iter().all(|visit| visit.number == epoch as u64));
+            visits.sort_unstable();
+            visits.dedup();
+            assert_eq!(visits.len(), 40);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Losses beside the head's, each with a weight: `[[auxiliary]]`.
+
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
+use facegrad_settings::{
+    Key, KeyPath, Schema, Setting, SettingsError, at_least, serde_through_toml, toml::Value,
+};
+
+use crate::{
+    Batch, HeadError, Labels, Schedule,
+    embedding::{EmbeddingLoss, EmbeddingLossConfig, LossOutput},
+};
+
+/// A loss on the embeddings that is added to the head's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuxiliaryConfig {
+    /// What it is multiplied by.
+    pub weight: Schedule,
+    /// The loss.
+    pub loss: EmbeddingLossConfig,
+}
+
+/// A loss beside the head's.
+#[derive(Module, Debug)]
+pub struct Auxiliary {
+    /// The loss.
+    pub loss: EmbeddingLoss,
+    #[module(skip)]
+    weight: Schedule,
+}
+
+/// What an auxiliary loss adds.
+#[derive(Debug, Clone)]
+pub struct AuxiliaryOutput {
+    /// The loss before its weight.
+    pub output: LossOutput,
+    /// Its weight in this step.
+    pub weight: f64,
+}
+
+impl AuxiliaryConfig {
+    /// The value of the `kind` key.
+    pub fn kind(&self) -> &'static str {
+        self.loss.kind()
+    }
+
+    /// Builds the loss for `classes` identities and embeddings of size `embedding`.
+    pub fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> Auxiliary {
+        Auxiliary { loss: self.loss.init(classes, embedding, seed, device), weight: self.weight.clone() }
+    }
+
+    /// Whether the loss compares the images of a batch, so that several must show the same person.
+    pub fn needs_pairs(&self) -> bool {
+        self.loss.as_kind().needs_pairs()
+    }
+
+    /// Whether the loss is of no use beside a head without classes.
+    pub fn needs_classes(&self) -> bool {
+        self.loss.as_kind().needs_classes()
+    }
+
+    /// What no single key can say; `section` is where the keys are.
+    ///
+    /// # Errors
+    /// Names the key to change.
+    pub fn validate(&self, section: &str) -> Result<(), SettingsError> {
+        self.loss.as_kind().validate(section)
+    }
+}
+
+impl Auxiliary {
+    /// The loss of a batch and its weight.
+    ///
+    /// # Errors
+    /// If a label is none of the classes that the loss has state for.
+    pub fn forward(&self, batch: &Batch) -> Result<AuxiliaryOutput, HeadError> {
+        Ok(AuxiliaryOutput { output: self.loss.forward(batch)?, weight: self.weight.at(batch.progress) })
+    }
+
+    /// The loss after a step that was taken with these embeddings, `[batch, embedding]` without a graph.
+    pub fn after_step(self, embeddings: Tensor<2>, labels: &Labels) -> Self {
+        Self { loss: self.loss.after_step(embeddings, labels), ..self }
+    }
+}
+
+const WEIGHT: &str = "weight";
+
+fn key(default: f64) -> Key {
+    Key {
+        name: WEIGHT,
+        doc: "What the loss is multiplied by before it is added to the head's.".into(),
+        schema: Schedule::schema(),
+        default: default.to_string(),
+        range: Some(at_least(0.0).to_string()),
+    }
+}
+
+impl Setting for AuxiliaryConfig {
+    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
+        let mut rest = value.clone();
+        let weight = rest.as_table_mut().and_then(|table| table.remove(WEIGHT));
+        let loss = EmbeddingLossConfig::read(&rest, at)?;
+        let weight = match weight {
+            Some(weight) => {
+                let at = at.join(WEIGHT);
+                let weight = Schedule::read(&weight, &at)?;
+                weight.check(&at_least(0.0), &at)?;
+                weight
+            }
+            None => loss.as_kind().weight().into(),
+        };
+        Ok(Self { weight, loss })
+    }
+
+    fn write(&self) -> Option<Value> {
+        let mut value = self.loss.write()?;
+        value.as_table_mut()?.insert(WEIGHT.into(), self.weight.write()?);
+        Some(value)
+    }
+
+    fn schema() -> Schema {
+        let Schema::Kinds(mut kinds) = EmbeddingLossConfig::schema() else {
+            unreachable!("declared as kinds")
+        };
+        for kind in &mut kinds {
+            let default = EmbeddingLossConfig::of_kind(kind.name).map_or(1.0, |loss| loss.as_kind().weight());
+            kind.keys.insert(0, key(default));
+        }
+        Schema::Kinds(kinds)
+    }
+}
+
+serde_through_toml!(AuxiliaryConfig);

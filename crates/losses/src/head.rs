@@ -1,0 +1,267 @@
+//! What `[head]` may be: a head with class weights, or a loss on the embeddings alone.
+
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
+use facegrad_settings::{
+    KeyPath, Schema, Setting, SettingsError, serde_through_toml, split_kind, toml::Value,
+};
+
+use crate::{
+    Batch, CriterionConfig,
+    embedding::{EmbeddingLoss, EmbeddingLossConfig, LossOutput},
+    heads::{ClassHead, ClassHeadConfig, HeadOutput},
+};
+
+/// How embeddings become a loss: `[head]`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HeadConfig {
+    /// Through class weights, logits and a criterion.
+    Classes(ClassHeadConfig),
+    /// From the embeddings and their labels alone.
+    Embedding(EmbeddingLossConfig),
+}
+
+/// A head of any kind.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)]
+pub enum Head {
+    /// With class weights.
+    Classes(ClassHead),
+    /// Without.
+    Embedding(EmbeddingLoss),
+}
+
+/// What a head makes of a batch.
+#[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)]
+pub enum Output {
+    /// Logits, for a criterion.
+    Logits(HeadOutput),
+    /// A loss.
+    Loss(LossOutput),
+}
+
+/// How two embeddings are compared, so that evaluation matches training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scoring {
+    /// The cosine of the angle between them.
+    Cosine,
+    /// The distance between them.
+    Euclidean,
+}
+
+/// Logits over the angle between embedding and class weight, divided by the scale: f(θ) in radians.
+pub struct Curve {
+    /// Of the target class.
+    pub target: Box<dyn Fn(f64) -> f64>,
+    /// Of another class.
+    pub other: Box<dyn Fn(f64) -> f64>,
+}
+
+impl Curve {
+    /// From two functions of the angle.
+    pub fn new(target: impl Fn(f64) -> f64 + 'static, other: impl Fn(f64) -> f64 + 'static) -> Self {
+        Self { target: Box::new(target), other: Box::new(other) }
+    }
+}
+
+/// A head that cannot be built, or cannot take a batch.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum HeadError {
+    /// A single class cannot be told from anything.
+    #[error("a classification head needs at least 2 identities, and the training data has {classes}")]
+    TooFewClasses {
+        /// The number of classes.
+        classes: usize,
+    },
+    /// A label that is no class.
+    #[error("sample {sample} of the batch has label {label}; with {classes} classes labels are from 0 to {}", classes - 1)]
+    Label {
+        /// Which sample, from 0.
+        sample: usize,
+        /// Its label.
+        label: usize,
+        /// The number of classes.
+        classes: usize,
+    },
+}
+
+impl HeadConfig {
+    /// Every kind, those with class weights first.
+    pub fn kinds() -> Vec<&'static str> {
+        ClassHeadConfig::KINDS.iter().chain(EmbeddingLossConfig::KINDS).copied().collect()
+    }
+
+    /// The head called `kind`, with every other key at its default.
+    pub fn of_kind(kind: &str) -> Option<Self> {
+        let classes = ClassHeadConfig::of_kind(kind).map(Self::Classes);
+        classes.or_else(|| EmbeddingLossConfig::of_kind(kind).map(Self::Embedding))
+    }
+
+    /// The value of the `kind` key.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Classes(head) => head.kind(),
+            Self::Embedding(loss) => loss.kind(),
+        }
+    }
+
+    /// Builds the head for `classes` identities and embeddings of size `embedding`.
+    ///
+    /// # Errors
+    /// If there are fewer than two classes.
+    pub fn init(
+        &self,
+        classes: usize,
+        embedding: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Head, HeadError> {
+        if classes < 2 {
+            return Err(HeadError::TooFewClasses { classes });
+        }
+        Ok(match self {
+            Self::Classes(head) => Head::Classes(head.init(classes, embedding, seed, device)),
+            Self::Embedding(loss) => Head::Embedding(loss.init(classes, embedding, seed, device)),
+        })
+    }
+
+    /// The loss to expect before the first step from random unit features, where there is a formula for it.
+    pub fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
+        match self {
+            Self::Classes(head) => head.as_kind().expected_first_loss(classes, embedding),
+            Self::Embedding(loss) => loss.as_kind().expected_first_loss(classes, embedding),
+        }
+    }
+
+    /// The loss or its logits, as text.
+    pub fn formula(&self) -> &'static str {
+        match self {
+            Self::Classes(head) => head.as_kind().formula(),
+            Self::Embedding(loss) => loss.as_kind().formula(),
+        }
+    }
+
+    /// Paper and equation.
+    pub fn source(&self) -> &'static str {
+        match self {
+            Self::Classes(head) => head.as_kind().source(),
+            Self::Embedding(loss) => loss.as_kind().source(),
+        }
+    }
+
+    /// Where the gradient goes.
+    pub fn gradient(&self) -> &'static str {
+        match self {
+            Self::Classes(head) => head.as_kind().gradient(),
+            Self::Embedding(loss) => loss.as_kind().gradient(),
+        }
+    }
+
+    /// The logits over the angle; `None` without class weights.
+    pub fn curve(&self) -> Option<Curve> {
+        match self {
+            Self::Classes(head) => Some(head.as_kind().curve()),
+            Self::Embedding(_) => None,
+        }
+    }
+
+    /// The criterion of the paper; `None` for a head that is a loss itself.
+    pub fn criterion(&self) -> Option<CriterionConfig> {
+        match self {
+            Self::Classes(head) => Some(head.as_kind().criterion()),
+            Self::Embedding(_) => None,
+        }
+    }
+
+    /// How embeddings that were trained with this head are compared.
+    pub fn scoring(&self) -> Scoring {
+        match self {
+            Self::Classes(head) => head.as_kind().scoring(),
+            Self::Embedding(loss) => loss.as_kind().scoring(),
+        }
+    }
+
+    /// Whether the loss compares the images of a batch, so that several must show the same person.
+    pub fn needs_pairs(&self) -> bool {
+        match self {
+            Self::Classes(_) => false,
+            Self::Embedding(loss) => loss.as_kind().needs_pairs(),
+        }
+    }
+
+    /// What no single key can say; `section` is where the keys are.
+    ///
+    /// # Errors
+    /// Names the key to change.
+    pub fn validate(&self, section: &str) -> Result<(), SettingsError> {
+        match self {
+            Self::Classes(head) => head.as_kind().validate(section),
+            Self::Embedding(loss) if loss.as_kind().needs_classes() => Err(SettingsError::conflict(
+                format!("{section}.kind"),
+                format!(
+                    "is \"{0}\", which only pulls embeddings together; write it as [[auxiliary]] kind = \"{0}\" beside a head with classes, such as softmax",
+                    loss.kind()
+                ),
+            )),
+            Self::Embedding(loss) => loss.as_kind().validate(section),
+        }
+    }
+}
+
+impl Head {
+    /// Logits or a loss for a batch.
+    ///
+    /// # Errors
+    /// If a label is no class of the head.
+    pub fn forward(&self, batch: &Batch) -> Result<Output, HeadError> {
+        Ok(match self {
+            Self::Classes(head) => {
+                batch.labels.check(head.classes())?;
+                Output::Logits(head.forward(batch))
+            }
+            Self::Embedding(loss) => Output::Loss(loss.forward(batch)?),
+        })
+    }
+
+    /// The head after a step was taken from an output with this memory.
+    pub fn remember(self, memory: Tensor<1>) -> Self {
+        match self {
+            Self::Classes(head) => Self::Classes(head.remember(memory)),
+            Self::Embedding(_) => self,
+        }
+    }
+}
+
+impl Setting for HeadConfig {
+    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
+        let Schema::Kinds(kinds) = Self::schema() else { unreachable!("made of kinds") };
+        // Of all kinds, so that an error names them all.
+        let (kind, _) = split_kind(value, at, &kinds)?;
+        match ClassHeadConfig::KINDS.contains(&kind) {
+            true => ClassHeadConfig::read(value, at).map(Self::Classes),
+            false => EmbeddingLossConfig::read(value, at).map(Self::Embedding),
+        }
+    }
+
+    fn write(&self) -> Option<Value> {
+        match self {
+            Self::Classes(head) => head.write(),
+            Self::Embedding(loss) => loss.write(),
+        }
+    }
+
+    fn schema() -> Schema {
+        let (Schema::Kinds(mut kinds), Schema::Kinds(losses)) =
+            (ClassHeadConfig::schema(), EmbeddingLossConfig::schema())
+        else {
+            unreachable!("declared as kinds")
+        };
+        kinds.extend(losses);
+        Schema::Kinds(kinds)
+    }
+}
+
+serde_through_toml!(HeadConfig);

@@ -1,0 +1,299 @@
+//! SphereFace2: one binary classifier a class instead of a softmax over all of them.
+
+use burn::{
+    module::{Module, Param},
+    tensor::{Device, Tensor},
+};
+use facegrad_settings::{above, settings, within};
+
+use super::{Cosines, HeadKind, HeadModule, HeadOutput};
+use crate::{
+    Batch, CriterionConfig, Curve, Logits, Progress, Rule, Schedule,
+    criteria::BinaryLogisticConfig,
+    logits::sharpened,
+    telemetry::{BIAS, MARGIN, SCALE},
+};
+
+settings! {
+    /// Binary classification of each class, with an additive margin on the cosine (SphereFace2-C).
+    pub struct SphereFace2Config {
+        /// Scale r of the cosines.
+        scale: Schedule = Schedule::Constant(40.0), above(0.0).up_to(500.0);
+        /// Margin m: taken off the target's sharpened cosine and added to the others'.
+        margin: Schedule = Schedule::Constant(0.4), within(0.0, 1.0);
+        /// Power t that sharpens cosines, g(c) = 2 ((c + 1)/2)^t − 1.
+        sharpness: f64 = 3.0, within(1.0, 20.0);
+        /// Share λ of the target's class in the loss, where there is no [criterion].
+        balance: f64 = 0.7, above(0.0).up_to(0.999);
+        /// What the loss is multiplied by beside 1/r, where there is no [criterion]. The paper has 1; the
+        /// authors' code 50, for its learning rates.
+        loss_weight: f64 = 50.0, above(0.0);
+    }
+}
+
+/// z_y = r (g(cos θ_y) − m) + b, z_j = r (g(cos θ_j) + m) + b.
+///
+/// The gradient is that of the formula, as in the authors' first release; their later one differentiates as if
+/// g(c) ± m were c plus a constant.
+#[derive(Module, Debug)]
+pub struct SphereFace2 {
+    /// Class weights, `[classes, embedding]`, normalised in the forward pass.
+    pub weight: Param<Tensor<2>>,
+    /// The bias of every class, `[1]`.
+    pub bias: Param<Tensor<1>>,
+    #[module(skip)]
+    config: SphereFace2Config,
+}
+
+impl HeadKind for SphereFace2Config {
+    type Head = SphereFace2;
+
+    const FORMULA: &'static str = "z_y = r (g(cos θ_y) − m) + b;  z_j = r (g(cos θ_j) + m) + b;  g(c) = 2 ((c + 1)/2)^t − 1, b learned\n\
+         under w/r [λ ln(1 + e^{−z_y}) + (1 − λ) Σ_{j≠y} ln(1 + e^{z_j})], the mean over the batch";
+    const SOURCE: &'static str = "Wen et al., SphereFace2, ICLR 2022, variant C (margin on the cosine); w and the start of b as in the authors' OpenSphere";
+    const GRADIENT: &'static str = "∂z/∂cos θ = r t ((cos θ + 1)/2)^(t−1) of target and others; to embeddings and weights along the sphere only, and to b";
+
+    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> SphereFace2 {
+        let bias = Tensor::from_floats([self.initial_bias(classes) as f32], device);
+        SphereFace2 {
+            weight: Param::from_tensor(super::normal_weights(classes, embedding, 0.01, seed, device)),
+            bias: Param::from_tensor(bias),
+            config: self.clone(),
+        }
+    }
+
+    /// The mean over random cosines, which are normal with variance 1/d; by sums, as ln(1 + e^z) has no closed
+    /// mean.
+    fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
+        let (scale, margin) = (self.scale.at(Progress::START), self.margin.at(Progress::START));
+        let bias = self.initial_bias(classes);
+        let (mut target, mut other, mut total) = (0.0, 0.0, 0.0);
+        for step in -160..=160 {
+            let deviations = f64::from(step) / 20.0;
+            let density = (-0.5 * deviations * deviations).exp();
+            let g = self.sharpen((deviations / (embedding as f64).sqrt()).clamp(-1.0, 1.0));
+            target += density * softplus(-(scale * (g - margin) + bias));
+            other += density * softplus(scale * (g + margin) + bias);
+            total += density;
+        }
+        let others = (classes - 1) as f64;
+        let weight = self.loss_weight / self.scale.at(Progress::END);
+        Some(weight * (self.balance * target + (1.0 - self.balance) * others * other) / total)
+    }
+
+    /// Without the bias.
+    fn curve(&self) -> Curve {
+        let margin = self.margin.at(Progress::END);
+        let (target, other) = (self.clone(), self.clone());
+        Curve::new(
+            move |theta| target.sharpen(theta.cos()) - margin,
+            move |theta| other.sharpen(theta.cos()) + margin,
+        )
+    }
+
+    fn criterion(&self) -> CriterionConfig {
+        CriterionConfig::BinaryLogistic(BinaryLogisticConfig {
+            balance: self.balance,
+            weight: self.loss_weight / self.scale.at(Progress::END),
+        })
+    }
+}
+
+impl SphereFace2Config {
+    /// g(c).
+    fn sharpen(&self, cosine: f64) -> f64 {
+        2.0 * ((cosine + 1.0) / 2.0).powf(self.sharpness) - 1.0
+    }
+
+    /// The bias at which the loss is smallest when all cosines are 0:
+    /// λ (1 − σ(r (g(0) − m) + b)) = (1 − λ) (K − 1) σ(r (g(0) + m) + b).
+    ///
+    /// OpenSphere solves the same equation as a quadratic in e^b; with ζ = λ/((1 − λ)(K − 1)) its root is
+    /// written with sinh here, because the quadratic's cancels for few classes, where ζ > 1.
+    fn initial_bias(&self, classes: usize) -> f64 {
+        let (scale, margin) = (self.scale.at(Progress::START), self.margin.at(Progress::START));
+        let half = 0.5 * (self.balance / ((1.0 - self.balance) * (classes - 1) as f64)).ln();
+        half + ((scale * margin).exp() * half.sinh()).asinh() - scale * self.sharpen(0.0)
+    }
+}
+
+/// ln(1 + e^z).
+fn softplus(z: f64) -> f64 {
+    z.max(0.0) + (-z.abs()).exp().ln_1p()
+}
+
+impl HeadModule for SphereFace2 {
+    fn forward(&self, batch: &Batch) -> HeadOutput {
+        let (scale, margin) = (self.config.scale.at(batch.progress), self.config.margin.at(batch.progress));
+        let power = self.config.sharpness;
+        let cosines = Cosines::of(batch, self.weight.val());
+        let bias = self.bias.val().expand([cosines.target.dims()[0]]);
+        let target = (sharpened(cosines.target.clone(), power) - margin) * scale + bias.clone();
+        let telemetry =
+            cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale).mean(BIAS, self.bias.val());
+        let rule = Rule::Sharpened { scale, power, shift: scale * margin };
+        let logits = Logits::new(cosines.all, target, batch.labels.clone(), rule).with_offset(bias);
+        HeadOutput::new(logits, telemetry)
+    }
+
+    fn classes(&self) -> usize {
+        self.weight.dims()[0]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::f64::consts::PI;
+
+    use super::*;
+    use crate::reference::{
+        Case, Rows, check_bad_keys, check_first_loss, check_head, check_head_of_many_classes, check_loss,
+        cosine, for_each_form,
+    };
+
+    const BIAS_OF_TESTS: f64 = -7.5;
+
+    fn head(config: &SphereFace2Config) -> impl Fn(Tensor<2>) -> SphereFace2 + '_ {
+        move |weight| SphereFace2 {
+            bias: Param::from_tensor(Tensor::from_floats([BIAS_OF_TESTS as f32], &weight.device())),
+            weight: Param::from_tensor(weight),
+            config: config.clone(),
+        }
+    }
+
+    fn logits(x: &Rows, w: &Rows, labels: &[usize], [r, m, t, b]: [f64; 4]) -> Rows {
+        let logit = |i: usize, j: usize| {
+            let c = cosine(&x[i], &w[j]).clamp(-1.0, 1.0);
+            let g = 2.0 * (0.5 * c + 0.5).powf(t) - 1.0;
+            r * if labels[i] == j { g - m } else { g + m } + b
+        };
+        (0..x.len()).map(|i| (0..w.len()).map(|j| logit(i, j)).collect()).collect()
+    }
+
+    /// w/r of the paper's loss, in plain loops.
+    fn paper(z: &Rows, labels: &[usize], balance: f64, weight: f64) -> f64 {
+        let mut loss = 0.0;
+        for (z, y) in z.iter().zip(labels) {
+            for (j, z) in z.iter().enumerate() {
+                let (share, signed) = if j == *y { (balance, -z) } else { (1.0 - balance, *z) };
+                loss += share * (signed.max(0.0) + (1.0 + (-signed.abs()).exp()).ln());
+            }
+        }
+        weight * loss / labels.len() as f64
+    }
+
+    fn config(r: f64, m: f64, t: f64) -> SphereFace2Config {
+        SphereFace2Config { scale: r.into(), margin: m.into(), sharpness: t, ..Default::default() }
+    }
+
+    const SETTINGS: [[f64; 3]; 3] = [[40.0, 0.4, 3.0], [10.0, 0.0, 1.0], [16.0, 0.2, 2.5]];
+
+    #[test]
+    fn value_and_gradient_of_its_own_criterion_match_the_reference() {
+        for [r, m, t] in SETTINGS {
+            let config = config(r, m, t);
+            for case in Case::all() {
+                check_loss(
+                    "sphereface2",
+                    &case,
+                    |batch, w| config.criterion().loss(&head(&config)(w).forward(batch).logits),
+                    |x, w, labels| {
+                        paper(&logits(x, w, labels, [r, m, t, BIAS_OF_TESTS]), labels, 0.7, 50.0 / r)
+                    },
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn value_and_gradient_under_cross_entropy_match_the_reference() {
+        let [r, m, t] = SETTINGS[0];
+        for case in Case::all() {
+            check_head("sphereface2", &case, head(&config(r, m, t)), |x, w, labels| {
+                logits(x, w, labels, [r, m, t, BIAS_OF_TESTS])
+            });
+        }
+    }
+
+    /// g is smooth, but the angle is not at 0 and π: there the value keeps the tolerance of `check_loss`, and
+    /// the gradients are finite. Whole powers only: WGSL allows a logarithm, hence any other power, an error of
+    /// 2⁻²¹ near 1, and at θ = 0 the loss is e^{−z_y}, which turns the error of the logit into its own.
+    #[test]
+    fn angles_from_0_to_pi_give_the_formula_and_finite_gradients() {
+        for [r, m, t] in [[40.0, 0.4, 3.0], [10.0, 0.0, 1.0], [16.0, 0.2, 2.0]] {
+            let config = config(r, m, t);
+            for theta in [0.0, 1e-3, PI / 2.0, PI - m, PI - m - 1e-3, PI - m + 1e-3, PI] {
+                check_loss(
+                    "sphereface2",
+                    &Case::at_angle(theta),
+                    |batch, w| config.criterion().loss(&head(&config)(w).forward(batch).logits),
+                    |x, w, labels| {
+                        paper(&logits(x, w, labels, [r, m, t, BIAS_OF_TESTS]), labels, 0.7, 50.0 / r)
+                    },
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_classes_match_the_reference() {
+        let case = Case::many_classes();
+        let config = SphereFace2Config::default();
+        check_head_of_many_classes("sphereface2", &case, head(&config), |x, w, labels| {
+            logits(x, w, labels, [40.0, 0.4, 3.0, BIAS_OF_TESTS])
+        });
+    }
+
+    #[test]
+    fn the_gradient_of_the_bias_is_that_of_the_formula() {
+        let case = Case::random("bias", 5, 7, 6, 1.0);
+        let (config, step) = (SphereFace2Config::default(), 1e-5);
+        let at = |bias| {
+            paper(&logits(&case.x, &case.w, &case.labels, [40.0, 0.4, 3.0, bias]), &case.labels, 0.7, 1.25)
+        };
+        let expected = (at(BIAS_OF_TESTS + step) - at(BIAS_OF_TESTS - step)) / (2.0 * step);
+        for_each_form("sphereface2", |device, what| {
+            let device = device.clone().autodiff();
+            let head = head(&config)(case.weights_on(&device));
+            let output = head.forward(&case.batch_on(&device));
+            let grads = config.criterion().loss(&output.logits).backward();
+            let found = f64::from(head.bias.val().grad(&grads).expect("a gradient").into_scalar::<f32>());
+            assert!((found - expected).abs() < 1e-4 * expected.abs(), "{what}: {found} against {expected}");
+        });
+    }
+
+    #[test]
+    fn the_bias_begins_where_orthogonal_embeddings_cost_least() {
+        for classes in [2, 3, 4, 100, 10_572, 10_000_000] {
+            for config in [SphereFace2Config::default(), config(500.0, 1.0, 3.0), config(1.0, 0.0, 1.0)] {
+                let (r, m) = (config.scale.at(Progress::START), config.margin.at(Progress::START));
+                let (bias, g) = (config.initial_bias(classes), config.sharpen(0.0));
+                // The two sides of its equation, as logarithms: ln(1 − σ(z)) = −softplus(z).
+                let target = 0.7f64.ln() - softplus(r * (g - m) + bias);
+                let others = (0.3 * (classes - 1) as f64).ln() - softplus(-(r * (g + m) + bias));
+                assert!((target - others).abs() < 1e-9, "{classes} classes: {target} and {others}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_bias_of_ten_thousand_classes_is_the_quadratic_root_of_open_sphere() {
+        // ζ = 0.7/(0.3 · 10571), a_y = 40 (2/8 − 1 − 0.4), a_i = 40 (2/8 − 1 + 0.4).
+        let (zeta, a_y, a_i) = (0.7f64 / (0.3 * 10_571.0), -46.0f64, -14.0f64);
+        let root = ((1.0 - zeta).powi(2) + 4.0 * zeta * (a_y - a_i).exp()).sqrt();
+        let expected = (2.0 * zeta).ln() - a_i - (1.0 - zeta + root).ln();
+        assert!((SphereFace2Config::default().initial_bias(10_572) - expected).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_expected_first_loss_is_what_random_features_give() {
+        let config = SphereFace2Config::default();
+        check_first_loss(&config, 1000, 128);
+    }
+
+    #[test]
+    fn a_power_below_one_is_named_with_its_range() {
+        let errors = [("sharpness = 0.5", "head.sharpness is 0.5; it must be from 1 to 20")];
+        check_bad_keys::<SphereFace2Config>(&errors);
+    }
+}

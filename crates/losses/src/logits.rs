@@ -1,0 +1,137 @@
+//! Logits as heads leave them: a rule on the products with the class weights, and the target's beside it.
+//!
+//! The margin of a head changes one logit of a row, and most criteria reduce a row to one number. So logits
+//! are not written out: a criterion asks for a [`Reduction`] of each row. On CPU backends that is one pass
+//! over the products with a backward pass of its own; elsewhere, or inside [`composed`], it is made of Burn's
+//! operations.
+
+use std::cell::Cell;
+
+use burn::tensor::{IndexingUpdateOp, Tensor, activation};
+use facegrad_operators::classes as operators;
+pub use facegrad_operators::classes::{Reduction, Rule};
+
+use crate::Labels;
+
+/// The logits of a batch.
+#[derive(Debug, Clone)]
+pub struct Logits {
+    products: Tensor<2>,
+    target: Tensor<1>,
+    offset: Option<Tensor<1>>,
+    labels: Labels,
+    rule: Rule,
+}
+
+impl Logits {
+    /// z_y = `target`; z_j = `rule`(p_j) for the other classes.
+    ///
+    /// # Shapes
+    /// - `products`: `[batch, classes]`; what is at the target there has no effect
+    /// - `target`: `[batch]`
+    pub fn new(products: Tensor<2>, target: Tensor<1>, labels: Labels, rule: Rule) -> Self {
+        Self { products, target, offset: None, labels, rule }
+    }
+
+    /// The same with `offset`, `[batch]`, added to the logits of the other classes.
+    pub fn with_offset(self, offset: Tensor<1>) -> Self {
+        Self { offset: Some(offset), ..self }
+    }
+
+    /// z_y, `[batch]`.
+    pub fn target(&self) -> Tensor<1> {
+        self.target.clone()
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.products.dims()[1]
+    }
+
+    /// One number a row, `[batch]`.
+    pub fn reduce(&self, reduction: Reduction) -> Tensor<1> {
+        if has_operators(&self.products) {
+            let Self { products, target, offset, labels, rule } = self.clone();
+            return operators::reduce(products, target, offset, labels.classes(), rule, reduction);
+        }
+        let of_row = |z: Tensor<2>| z.squeeze_dim::<1>(1);
+        match reduction {
+            Reduction::LogSumExp => {
+                let z = self.written();
+                // The maximum is a constant of the derivative: it cancels.
+                let max = z.clone().inner().max_dim(1);
+                let max = if z.is_autodiff() { Tensor::from_inner(max) } else { max };
+                of_row((z - max.clone()).exp().sum_dim(1).log() + max)
+            }
+            Reduction::Sum => of_row(self.written().sum_dim(1)),
+            Reduction::HingeSum { delta } => of_row(self.violations(delta).sum_dim(1)),
+            Reduction::HingeMax { delta } => of_row(self.violations(delta).max_dim(1)),
+            Reduction::Softplus => {
+                // ln(1 + e^z) is 0 at the target, whatever its logit.
+                let z = self.written_with(self.target.clone().inner().full_like(-1e4));
+                of_row(activation::softplus(z, 1.0).sum_dim(1))
+            }
+        }
+    }
+
+    /// max(0, z_j − z_y + Δ), 0 for the target itself.
+    fn violations(&self, delta: f64) -> Tensor<2> {
+        // Below any other logit: a target that is lowered by Δ + 1 rounds back to z_y where that is large.
+        let z = self.written_with(self.target.full_like(-1e38));
+        activation::relu(z - self.target.clone().unsqueeze_dim::<2>(1) + delta)
+    }
+
+    /// Every logit, `[batch, classes]`.
+    pub fn written(&self) -> Tensor<2> {
+        self.written_with(self.target.clone())
+    }
+
+    fn written_with(&self, target: Tensor<1>) -> Tensor<2> {
+        let p = self.products.clone();
+        let z = match &self.rule {
+            Rule::Scaled { scale } => p * *scale,
+            Rule::Hard { scale, threshold, polynomial: [a, b, c] } => {
+                let hard = p.clone().greater(threshold.clone().unsqueeze_dim(1));
+                let harder = p.clone().square() * *a + p.clone() * *b + *c;
+                p.mask_where(hard, harder) * *scale
+            }
+            Rule::Circle { scale, margin, detached } => {
+                let weight = activation::relu(p.clone() + *margin);
+                let weight = if *detached { weight.detach() } else { weight };
+                weight * (p - *margin) * *scale
+            }
+            Rule::Sharpened { scale, power, shift } => sharpened(p, *power) * *scale + *shift,
+        };
+        let z = match &self.offset {
+            Some(offset) => z + offset.clone().unsqueeze_dim(1),
+            None => z,
+        };
+        z.scatter(1, self.labels.column(), target.unsqueeze_dim(1), IndexingUpdateOp::Assign)
+    }
+}
+
+/// SphereFace2's g(p) = 2 ((p + 1)/2)^t − 1 of cosines p, clamped to their range.
+pub(crate) fn sharpened<const D: usize>(p: Tensor<D>, power: f64) -> Tensor<D> {
+    ((p.clamp(-1.0, 1.0) + 1.0) * 0.5).powf_scalar(power) * 2.0 - 1.0
+}
+
+thread_local! {
+    static COMPOSED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the losses of this thread have an operator of their own for `tensor`.
+pub(crate) fn has_operators<const D: usize>(tensor: &Tensor<D>) -> bool {
+    !COMPOSED.get() && facegrad_operators::supports(tensor)
+}
+
+/// Runs `work` with every loss of this thread made of Burn's operations, to compare and to measure.
+pub fn composed<T>(work: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            COMPOSED.set(self.0);
+        }
+    }
+    let _restore = Restore(COMPOSED.replace(true));
+    work()
+}

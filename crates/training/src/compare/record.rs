@@ -1,0 +1,236 @@
+//! What a run folder tells of its run.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+};
+
+use facegrad_verification::VerificationResult;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    checkpoint,
+    config::Experiment,
+    log::LOG,
+    run_folder::{STATE, State},
+};
+
+/// A run of a comparison.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunRecord {
+    /// The name of its config.
+    pub config: String,
+    /// Its seed.
+    pub seed: u64,
+    /// Its folder, once there is one.
+    pub folder: Option<PathBuf>,
+    /// How it stands.
+    #[serde(flatten)]
+    pub state: RunState,
+}
+
+/// How a run stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum RunState {
+    /// Not done yet; a folder with a checkpoint is gone on with.
+    Waiting {
+        /// Optimizer steps done.
+        step: usize,
+    },
+    /// Trained to the end and evaluated.
+    Finished(Box<Finished>),
+    /// The loss or a gradient became NaN or infinite. The same config and seed would do so again, so it is
+    /// not tried again.
+    Diverged {
+        /// The step, counted from 1.
+        step: usize,
+        /// What became what.
+        reason: String,
+    },
+    /// Something else went wrong; it is tried again when the comparison is.
+    Failed {
+        /// Optimizer steps that are saved.
+        step: usize,
+        /// The error.
+        reason: String,
+    },
+}
+
+/// What a finished run measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finished {
+    /// The evaluation after the last step.
+    pub result: VerificationResult,
+    /// The accuracy of the untrained network, from 0 to 1.
+    pub untrained: Option<f64>,
+    /// The loss of the first step.
+    pub first_loss: Option<f64>,
+    /// The loss that random features would give.
+    pub expected_first_loss: Option<f64>,
+    /// The mean loss over the last tenth of the logged steps.
+    pub last_loss: Option<f64>,
+    /// Seconds spent in training steps.
+    pub seconds: f64,
+    /// Training images in each of these seconds.
+    pub images_per_second: f64,
+    /// What computed, one entry for each backend that it went on with.
+    pub backends: BTreeSet<String>,
+    /// The SHA-256 of the training data.
+    pub data_sha256: String,
+}
+
+/// What a log says. It is read by key, so that logs with more in them, or less, are understood.
+#[derive(Default)]
+struct Told {
+    backends: BTreeSet<String>,
+    expected_first_loss: Option<f64>,
+    losses: Vec<(u64, f64)>,
+    untrained: Option<f64>,
+    result: Option<VerificationResult>,
+    seconds: Option<f64>,
+    not_finite: Option<(u64, String)>,
+}
+
+/// How the run in `folder` stands, by its log.
+pub(super) fn read(folder: &Path, evaluation: &str, experiment: &Experiment, steps: usize) -> RunState {
+    let told = Told::by(folder, evaluation, steps as u64);
+    if let Some((step, reason)) = told.not_finite {
+        return RunState::Diverged { step: step as usize, reason };
+    }
+    let state = last_state(folder).unwrap_or_default();
+    let (Some(result), Some(seconds)) = (told.result, told.seconds) else {
+        return RunState::Waiting { step: state.step };
+    };
+    let images = (steps * experiment.run.batch) as f64;
+    RunState::Finished(Box::new(Finished {
+        result,
+        untrained: told.untrained,
+        first_loss: told.losses.iter().find(|(step, _)| *step == 1).map(|(_, loss)| *loss),
+        expected_first_loss: told.expected_first_loss,
+        last_loss: last_tenth(&told.losses),
+        seconds,
+        images_per_second: images / seconds.max(1e-9),
+        backends: told.backends,
+        data_sha256: state.data_sha256,
+    }))
+}
+
+/// The mean over the last tenth of the logged losses, and at least one.
+fn last_tenth(losses: &[(u64, f64)]) -> Option<f64> {
+    let count = (losses.len() as f64 / 10.0).round().max(1.0) as usize;
+    let last = &losses[losses.len().checked_sub(count)?..];
+    Some(last.iter().map(|(_, loss)| loss).sum::<f64>() / count as f64)
+}
+
+/// The state in the last checkpoint; nothing if there is none.
+fn last_state(folder: &Path) -> Option<State> {
+    let last = checkpoint::locate(folder, "last").ok()?;
+    serde_json::from_slice(&fs::read(last.join(STATE)).ok()?).ok()
+}
+
+impl Told {
+    /// What the log of the run in `folder` tells of a run of `steps` steps; lines that are cut off or of other
+    /// kinds are passed over.
+    fn by(folder: &Path, evaluation: &str, steps: u64) -> Self {
+        let mut told = Self::default();
+        let Ok(log) = File::open(folder.join(LOG)) else { return told };
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
+            let step = event["step"].as_u64().unwrap_or(0);
+            match event["event"].as_str().unwrap_or_default() {
+                "start" => {
+                    told.backends.extend(event["backend"].as_str().map(str::to_owned));
+                    told.expected_first_loss = event["expected_first_loss"].as_f64();
+                    // Whatever ended before, it has gone on.
+                    told.not_finite = None;
+                }
+                "step" => told.losses.extend(event["loss"].as_f64().map(|loss| (step, loss))),
+                "evaluation" if event["name"] == evaluation && step == 0 => {
+                    told.untrained = event["result"]["accuracy"]["mean"].as_f64();
+                }
+                "evaluation" if event["name"] == evaluation && step == steps => {
+                    told.result = serde_json::from_value(event["result"].clone()).ok();
+                }
+                "not_finite" => {
+                    let text = |key: &str| event[key].as_str().unwrap_or("?").to_owned();
+                    told.not_finite = Some((step, format!("the {} is {}", text("what"), text("value"))));
+                }
+                "end" if step == steps && event["interrupted"] == false => {
+                    told.seconds = event["seconds"].as_f64();
+                }
+                _ => {}
+            }
+        }
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_tenth_is_at_least_one_line() {
+        let losses = |n: u64| (1..=n).map(|i| (i, i as f64)).collect::<Vec<_>>();
+        assert_eq!(last_tenth(&losses(0)), None);
+        assert_eq!(last_tenth(&losses(4)), Some(4.0));
+        assert_eq!(last_tenth(&losses(20)), Some(19.5));
+        assert_eq!(last_tenth(&losses(31)), Some(30.0));
+    }
+
+    #[test]
+    fn a_run_stands_where_its_log_says() {
+        let (experiment, _) =
+            Experiment::resolve("[run]\nsteps = 2\nbatch = 8".parse().unwrap(), &[]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = String::new();
+        let mut state = |line: &str| {
+            log.push_str(line);
+            log.push('\n');
+            fs::write(folder.path().join(LOG), &log).unwrap();
+            read(folder.path(), "a", &experiment, 2)
+        };
+        let waiting = RunState::Waiting { step: 0 };
+        assert_eq!(
+            state(r#"{"event":"start","step":0,"backend":"flex","expected_first_loss":3.5}"#),
+            waiting
+        );
+        assert_eq!(state(r#"{"event":"step","step":1,"loss":4.0,"more":null}"#), waiting);
+        assert_eq!(
+            state(r#"{"event":"not_finite","step":2,"what":"loss","value":"NaN"}"#),
+            RunState::Diverged { step: 2, reason: "the loss is NaN".into() }
+        );
+        // Gone on with, perhaps by a better program.
+        assert_eq!(
+            state(r#"{"event":"start","step":0,"backend":"flex","expected_first_loss":3.5}"#),
+            waiting
+        );
+        assert_eq!(state(r#"{"event":"step","step":2,"loss":3.0}"#), waiting);
+        let result =
+            r#"{"protocol":"p","pairs_sha256":"","images_sha256":"","model_sha256":null,"backend":"flex",
+            "seed":1,"flip":"add","score":"cosine","genuine":0,"impostor":0,"accuracy":null,
+            "accuracy_unmeasurable":null,"auc":0.75,"eer":null,"tar_at_far":[],"roc_unmeasurable":null}"#
+                .replace('\n', "");
+        assert_eq!(
+            state(&format!(r#"{{"event":"evaluation","step":2,"name":"b","result":{result}}}"#)),
+            waiting
+        );
+        assert_eq!(
+            state(&format!(r#"{{"event":"evaluation","step":2,"name":"a","result":{result}}}"#)),
+            waiting
+        );
+        assert_eq!(state(r#"{"event":"end","step":1,"interrupted":true,"seconds":1.0}"#), waiting);
+        let RunState::Finished(run) = state(r#"{"event":"end","step":2,"interrupted":false,"seconds":4.0}"#)
+        else {
+            panic!("it is finished");
+        };
+        assert_eq!((run.first_loss, run.last_loss), (Some(4.0), Some(3.0)));
+        assert_eq!((run.expected_first_loss, run.result.auc), (Some(3.5), Some(0.75)));
+        assert_eq!((run.images_per_second, run.seconds), (4.0, 4.0));
+        assert_eq!(run.backends.len(), 1);
+    }
+}

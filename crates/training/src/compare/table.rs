@@ -1,0 +1,297 @@
+//! The table of a comparison, its page and its other files.
+
+use std::collections::BTreeSet;
+
+use facegrad_report::{
+    AccuracyMark, ComparisonReport, ComparisonRow, comparison_markdown, comparison_page, comparison_picture,
+};
+use facegrad_verification::{normal_half_width, student_half_width};
+use serde::Serialize;
+
+use super::{Comparison, ComparisonError, Entry, Finished, RunRecord, RunState};
+use crate::{Experiment, files};
+
+/// What a comparison found so far: `compare.json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ComparisonTable {
+    /// Optimizer steps of each run.
+    pub steps: usize,
+    /// The seeds.
+    pub seeds: Vec<u64>,
+    /// The evaluation that is compared.
+    pub evaluation: String,
+    /// Its protocol, once there is a result.
+    pub protocol: Option<String>,
+    /// What computed.
+    pub backends: BTreeSet<String>,
+    /// Runs that are over.
+    pub runs_over: usize,
+    /// All runs.
+    pub runs: usize,
+    /// What differs between the configs beside the loss, a clause each; empty for a fair comparison.
+    pub differences: Vec<String>,
+    /// One row a config, the best accuracy first and those without one last.
+    pub rows: Vec<Row>,
+    /// The version of the program.
+    pub facegrad: &'static str,
+    /// The command line.
+    pub command: String,
+}
+
+/// A config: means over those of its runs that finished.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// The name of the config file, without extension.
+    pub config: String,
+    /// The loss in a few words.
+    pub loss: String,
+    /// The accuracy.
+    pub accuracy: Option<MeanAccuracy>,
+    /// The accuracy of the untrained networks, from 0 to 1.
+    pub untrained: Option<f64>,
+    /// The area under the ROC.
+    pub auc: Option<f64>,
+    /// The equal error rate, from 0 to 1.
+    pub eer: Option<f64>,
+    /// The true-accept rate at each false-accept rate that the pairs support: (FAR, TAR).
+    pub tar_at_far: Vec<(f64, f64)>,
+    /// The loss of the first step.
+    pub first_loss: Option<f64>,
+    /// The loss that random features would give.
+    pub expected_first_loss: Option<f64>,
+    /// The mean loss over the last tenth of the logged steps.
+    pub last_loss: Option<f64>,
+    /// Training images a second.
+    pub images_per_second: Option<f64>,
+    /// Seconds that a run spent in training steps.
+    pub seconds: Option<f64>,
+    /// Every run.
+    pub runs: Vec<RunRecord>,
+}
+
+/// The accuracy of a config.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MeanAccuracy {
+    /// The mean over the runs, from 0 to 1.
+    pub mean: f64,
+    /// Half the width of the 95 % interval around it.
+    pub half_width: f64,
+    /// What the interval is over.
+    pub over: IntervalOver,
+    /// The accuracy of each run.
+    pub of_runs: Vec<f64>,
+}
+
+/// What an interval is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntervalOver {
+    /// Student's t over the runs: how much another seed may change the accuracy.
+    Seeds,
+    /// 1.96 times the standard error of the only run over its folds: how much other pairs may change it.
+    Folds,
+}
+
+impl Experiment {
+    /// The loss in a few words: the head, the criterion where it is not that of the head's paper, and what is
+    /// beside them.
+    pub fn loss_in_words(&self) -> String {
+        let mut words = self.head.kind().to_owned();
+        if let Some(criterion) = &self.criterion
+            && self.head.criterion().as_ref() != Some(criterion)
+        {
+            words = format!("{words}, {}", criterion.kind());
+        }
+        let beside = self.auxiliary.iter().map(|auxiliary| auxiliary.kind());
+        let beside = beside.chain(self.regularisation.iter().map(|penalty| penalty.kind()));
+        beside.fold(words, |words, kind| format!("{words} + {kind}"))
+    }
+}
+
+impl Comparison {
+    /// The table of `records`, which stand in the order of [`Comparison::order`].
+    pub(super) fn tabulate(&self, records: &[RunRecord]) -> ComparisonTable {
+        let of = |entry: &Entry| records.iter().filter(|run| run.config == entry.name).cloned().collect();
+        let mut rows: Vec<Row> = self.entries.iter().map(|entry| Row::new(entry, of(entry))).collect();
+        let rank = |row: &Row| row.accuracy.as_ref().map_or(f64::NEG_INFINITY, |accuracy| accuracy.mean);
+        // Stable, so that equals stay in the order of the command line.
+        rows.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
+        let finished = || records.iter().filter_map(finished);
+        let backends: BTreeSet<String> = finished().flat_map(|run| run.backends.iter().cloned()).collect();
+        let data: BTreeSet<&str> = finished().map(|run| run.data_sha256.as_str()).collect();
+        let mut differences = self.differences();
+        if backends.len() > 1 {
+            let backends: Vec<&str> = backends.iter().map(String::as_str).collect();
+            differences.push(format!("the runs were computed by {}", backends.join(" and by ")));
+        }
+        if data.len() > 1 && !differences.iter().any(|clause| clause.starts_with("data.train")) {
+            differences.push("the training images were not the same in all runs".into());
+        }
+        ComparisonTable {
+            steps: self.plan.steps,
+            seeds: self.plan.seeds.clone(),
+            evaluation: self.evaluation.clone(),
+            protocol: finished().next().map(|run| run.result.provenance.protocol.clone()),
+            backends,
+            runs_over: records.iter().filter(|run| !matches!(run.state, RunState::Waiting { .. })).count(),
+            runs: records.len(),
+            differences,
+            rows,
+            facegrad: env!("CARGO_PKG_VERSION"),
+            command: self.plan.command.clone(),
+        }
+    }
+
+    /// Writes `compare.html`, `compare.md`, `compare.svg` and `compare.json`.
+    pub(super) fn write(&self, table: &ComparisonTable) -> Result<(), ComparisonError> {
+        let report = table.report();
+        let texts = [
+            ("compare.html", comparison_page(&report).map_err(std::io::Error::other)),
+            ("compare.svg", comparison_picture(&report).map_err(std::io::Error::other)),
+            ("compare.md", Ok(comparison_markdown(&report))),
+            ("compare.json", serde_json::to_string_pretty(table).map_err(Into::into)),
+        ];
+        for (name, text) in texts {
+            let path = self.plan.folder.join(name);
+            text.and_then(|text| files::replace(&path, text.as_bytes()))
+                .map_err(|source| ComparisonError::Unwritable { path, source })?;
+        }
+        Ok(())
+    }
+}
+
+impl Row {
+    fn new(entry: &Entry, runs: Vec<RunRecord>) -> Self {
+        let finished: Vec<&Finished> = runs.iter().filter_map(finished).collect();
+        let over = |value: &dyn Fn(&Finished) -> Option<f64>| {
+            mean(&finished.iter().filter_map(|run| value(run)).collect::<Vec<_>>())
+        };
+        let mut tar_at_far = Vec::new();
+        for at in finished.iter().flat_map(|run| &run.result.tar_at_far) {
+            if tar_at_far.iter().all(|(far, _)| *far != at.target) {
+                let tar = |run: &Finished| {
+                    let same = run.result.tar_at_far.iter().find(|other| other.target == at.target)?;
+                    Some(same.measured?.tar)
+                };
+                tar_at_far.extend(over(&tar).map(|tar| (at.target, tar)));
+            }
+        }
+        Self {
+            config: entry.name.clone(),
+            loss: entry.experiment.loss_in_words(),
+            accuracy: accuracy(&finished),
+            untrained: over(&|run| run.untrained),
+            auc: over(&|run| run.result.auc),
+            eer: over(&|run| run.result.eer),
+            tar_at_far,
+            first_loss: over(&|run| run.first_loss),
+            expected_first_loss: over(&|run| run.expected_first_loss),
+            last_loss: over(&|run| run.last_loss),
+            images_per_second: over(&|run| Some(run.images_per_second)),
+            seconds: over(&|run| Some(run.seconds)),
+            runs,
+        }
+    }
+
+    /// What is to be known beside the numbers: runs that diverged, failed or wait.
+    fn remarks(&self) -> Vec<String> {
+        let several = self.runs.len() > 1;
+        let remark = |run: &RunRecord| {
+            let who = if several { format!("seed {}: ", run.seed) } else { String::new() };
+            match &run.state {
+                RunState::Finished(_) => None,
+                RunState::Waiting { step: 0 } => Some(format!("{who}not trained yet")),
+                RunState::Waiting { step } => Some(format!("{who}stopped after step {step}")),
+                RunState::Diverged { step, reason } => {
+                    Some(format!("{who}diverged at step {step}, {reason}"))
+                }
+                RunState::Failed { step: 0, reason } => Some(format!("{who}failed: {reason}")),
+                RunState::Failed { step, reason } => Some(format!("{who}failed after step {step}: {reason}")),
+            }
+        };
+        self.runs.iter().filter_map(remark).collect()
+    }
+}
+
+fn finished(run: &RunRecord) -> Option<&Finished> {
+    match &run.state {
+        RunState::Finished(finished) => Some(finished),
+        _ => None,
+    }
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+fn accuracy(finished: &[&Finished]) -> Option<MeanAccuracy> {
+    let measured: Vec<_> = finished.iter().filter_map(|run| run.result.accuracy.as_ref()).collect();
+    let of_runs: Vec<f64> = measured.iter().map(|accuracy| accuracy.mean).collect();
+    let (half_width, over) = match student_half_width(&of_runs) {
+        Some(half_width) => (half_width, IntervalOver::Seeds),
+        None => (normal_half_width(measured.first()?.standard_error), IntervalOver::Folds),
+    };
+    Some(MeanAccuracy { mean: mean(&of_runs)?, half_width, over, of_runs })
+}
+
+impl ComparisonTable {
+    /// The table as columns of text: a line of headings, and a line for each row.
+    pub fn cells(&self) -> Vec<Vec<String>> {
+        self.report().cells()
+    }
+
+    /// Runs that neither finished nor diverged, but failed.
+    pub fn failures(&self) -> usize {
+        let runs = self.rows.iter().flat_map(|row| &row.runs);
+        runs.filter(|run| matches!(run.state, RunState::Failed { .. })).count()
+    }
+
+    /// What the report room draws.
+    fn report(&self) -> ComparisonReport {
+        let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
+        let mut facts = vec![
+            format!("{} steps a run", self.steps),
+            format!("seed{} {}", if seeds.len() == 1 { "" } else { "s" }, seeds.join(", ")),
+        ];
+        facts.push(match &self.protocol {
+            Some(protocol) if protocol.starts_with(&self.evaluation) => protocol.clone(),
+            Some(protocol) => format!("{}: {protocol}", self.evaluation),
+            None => self.evaluation.clone(),
+        });
+        facts.extend(self.backends.iter().cloned());
+        if self.runs_over < self.runs {
+            facts.push(format!("{} of {} runs so far", self.runs_over, self.runs));
+        }
+        let untrained: Vec<f64> = self.rows.iter().filter_map(|row| row.untrained).collect();
+        let row = |row: &Row| ComparisonRow {
+            name: row.config.clone(),
+            loss: row.loss.clone(),
+            accuracy: row.accuracy.as_ref().map(|accuracy| AccuracyMark {
+                mean: accuracy.mean,
+                half_width: accuracy.half_width,
+                over: match accuracy.over {
+                    IntervalOver::Seeds => format!("{} seeds", accuracy.of_runs.len()),
+                    IntervalOver::Folds => "folds".into(),
+                },
+                of_runs: accuracy.of_runs.clone(),
+            }),
+            auc: row.auc,
+            eer: row.eer,
+            tar_at_far: row.tar_at_far.clone(),
+            first_loss: row.first_loss,
+            expected_first_loss: row.expected_first_loss,
+            last_loss: row.last_loss,
+            images_per_second: row.images_per_second,
+            seconds: row.seconds,
+            remarks: row.remarks(),
+        };
+        ComparisonReport {
+            title: format!("{} configs compared", self.rows.len()),
+            facts,
+            unequal: self.differences.clone(),
+            untrained: mean(&untrained),
+            rows: self.rows.iter().map(row).collect(),
+            command: self.command.clone(),
+        }
+    }
+}
