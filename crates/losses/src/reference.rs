@@ -241,9 +241,7 @@ pub fn first_loss<K: HeadKind>(config: &K, classes: usize, embedding: usize) -> 
     let labels = Labels::new(&(0..batch).map(|i| i % classes).collect::<Vec<_>>(), &device);
     let head = config.init(classes, embedding, 5, &device);
     let output = head.forward(&Batch { embeddings, labels, progress: Progress::START, watched: false });
-    let loss = config.criterion().loss(&output.logits);
-    let penalty = output.penalty.map_or(0.0, |penalty| penalty.into_scalar::<f32>());
-    f64::from(loss.into_scalar::<f32>() + penalty)
+    f64::from(output.loss(&config.criterion()).into_scalar::<f32>())
 }
 
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -379,12 +377,9 @@ fn on_host(device: &Device) -> bool {
 fn of_head<H: HeadModule>(head: &impl Fn(Tensor<2>) -> H) -> impl Fn(&Batch, Tensor<2>) -> Tensor<1> {
     move |batch, w| {
         let output = head(w).forward(batch);
+        let loss = output.loss(&CriterionConfig::default());
         check_telemetry(output.telemetry);
-        let loss = CriterionConfig::default().loss(&output.logits);
-        match output.penalty {
-            Some(penalty) => loss + penalty,
-            None => loss,
-        }
+        loss
     }
 }
 

@@ -41,11 +41,7 @@ fn loss(head: &Head, criterion: &CriterionConfig, batch: &Batch) -> Tensor<1> {
     let Output::Logits(output) = head.forward(batch).expect("labels of the head") else {
         unreachable!("a head with classes")
     };
-    let loss = criterion.loss(&output.logits);
-    match output.penalty {
-        Some(penalty) => loss + penalty,
-        None => loss,
-    }
+    output.loss(criterion)
 }
 
 /// What is known of the gradient of each parameter that an optimizer would change.

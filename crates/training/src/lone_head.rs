@@ -58,10 +58,7 @@ impl LoneHead {
         let labels = self.labels.clone();
         let batch = Batch { embeddings: embeddings.clone(), labels, progress, watched: false };
         let loss = match self.head.forward(&batch)? {
-            Output::Logits(output) => {
-                let loss = self.criterion.loss(&output.logits);
-                output.penalty.into_iter().fold(loss, |loss, penalty| loss + penalty)
-            }
+            Output::Logits(output) => output.loss(&self.criterion),
             Output::Loss(output) => output.loss,
         };
         drop(batch);

@@ -74,8 +74,8 @@ impl Learner {
         let auxiliary = experiment.auxiliary.iter();
         let auxiliary = auxiliary.map(|loss| loss.init(identities, embedding, seed, &device)).collect();
         let model = with_stable_ids(Recognizer { backbone, head, auxiliary });
+        let names = parameter_names(&model);
         for (i, config) in experiment.regularisation.iter().enumerate() {
-            let names = parameter_names(&model);
             if !names.iter().any(|name| config.applies_to(name)) {
                 let (first, last) = (names.first(), names.last());
                 let example = |name: Option<&String>| name.cloned().unwrap_or_default();
@@ -172,14 +172,12 @@ impl Learner {
         let model = self.model();
         let (mut loss, mut telemetry, memory) = match model.head.forward(batch)? {
             Output::Logits(output) => {
-                let loss = experiment.criterion().loss(&output.logits);
-                match output.penalty {
-                    Some(penalty) => {
-                        let telemetry = output.telemetry.mean("penalty", penalty.clone());
-                        (loss + penalty, telemetry, output.memory)
-                    }
-                    None => (loss, output.telemetry, output.memory),
-                }
+                let loss = output.loss(&experiment.criterion());
+                let telemetry = match output.penalty {
+                    Some(penalty) => output.telemetry.mean("penalty", penalty),
+                    None => output.telemetry,
+                };
+                (loss, telemetry, output.memory)
             }
             Output::Loss(output) => (output.loss, output.telemetry, None),
         };

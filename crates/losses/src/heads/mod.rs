@@ -38,6 +38,15 @@ impl HeadOutput {
     pub fn new(logits: Logits, telemetry: Telemetry) -> Self {
         Self { logits, penalty: None, telemetry, memory: None }
     }
+
+    /// The loss `[1]`: what `criterion` makes of the logits, and the penalty.
+    pub fn loss(&self, criterion: &CriterionConfig) -> Tensor<1> {
+        let loss = criterion.loss(&self.logits);
+        match &self.penalty {
+            Some(penalty) => loss + penalty.clone(),
+            None => loss,
+        }
+    }
 }
 
 /// What every head's config provides.
