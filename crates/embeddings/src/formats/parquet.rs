@@ -1,0 +1,369 @@
+//! `.parquet`: columns `name`, `identity` and `embedding`, a list of floats in the standard three levels.
+//!
+//! The column `identity` is there only if identities are. The origin and the length of an embedding, which a
+//! file without rows would lose, are in the key-value metadata. Source: apache/parquet-format, LogicalTypes.md,
+//! "Lists".
+
+use std::{
+    fs::File,
+    io,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+};
+
+use parquet::{
+    basic::{Compression, Encoding, LogicalType, Repetition, Type as Physical},
+    column::{
+        page::{Page, PageMetadata, PageReader},
+        reader::ColumnReaderImpl,
+    },
+    data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FloatType},
+    errors::{ParquetError, Result as ParquetResult},
+    file::{
+        metadata::{KeyValue, ParquetMetaData},
+        properties::{EnabledStatistics, WriterProperties},
+        reader::{FileReader, SerializedFileReader},
+        writer::SerializedFileWriter,
+    },
+    schema::types::{ColumnPath, Type},
+};
+
+use super::Format;
+use crate::{
+    Origin,
+    error::Problem,
+    limits::{Names, check_loaded, check_shape},
+    stored::{Opened, Rows, Set},
+};
+
+const ORIGIN: &str = "facegrad.origin";
+const DIM: &str = "facegrad.dim";
+
+/// Rows of a group: this many bytes of embeddings, which is what a reader has in memory at a time.
+const GROUP_BYTES: usize = 16 << 20;
+
+/// Rows that are read at a time.
+const READ_ROWS: usize = 256;
+
+/// Columns.
+pub(crate) struct Parquet;
+
+impl From<ParquetError> for Problem {
+    fn from(error: ParquetError) -> Self {
+        Self::Io(io::Error::other(error))
+    }
+}
+
+impl Format for Parquet {
+    fn extension(&self) -> &'static str {
+        "parquet"
+    }
+
+    fn write(&self, set: &mut Set<'_>, file: &mut File) -> Result<(), Problem> {
+        let mut metadata = vec![KeyValue::new(DIM.into(), set.dim.to_string())];
+        if let Some(origin) = set.origin {
+            metadata.push(KeyValue::new(ORIGIN.into(), origin.to_json()?));
+        }
+        let numbers = ColumnPath::from(vec!["embedding".into(), "list".into(), "element".into()]);
+        let properties = WriterProperties::builder()
+            .set_created_by(concat!("facegrad ", env!("CARGO_PKG_VERSION")).into())
+            .set_key_value_metadata(Some(metadata))
+            .set_compression(Compression::SNAPPY)
+            // Embeddings are noise to a compressor, and no two of their numbers are the same.
+            .set_column_compression(numbers.clone(), Compression::UNCOMPRESSED)
+            .set_column_dictionary_enabled(numbers.clone(), false)
+            .set_column_encoding(numbers.clone(), Encoding::PLAIN)
+            .set_column_statistics_enabled(numbers, EnabledStatistics::None)
+            .build();
+        let schema = Arc::new(schema(set.identities.is_some())?);
+        let mut out = SerializedFileWriter::new(file, schema, Arc::new(properties))?;
+
+        let (names, identities, dim) = (set.names, set.identities, set.dim);
+        let group = (GROUP_BYTES / (dim * 4)).max(1);
+        let mut numbers = Vec::with_capacity(group.min(names.len()) * dim);
+        // The first number of a list starts a row, the others repeat at level 1; none is absent.
+        let new_row = |i: usize| i16::from(!i.is_multiple_of(dim));
+        let repetition: Vec<i16> = (0..group.min(names.len()) * dim).map(new_row).collect();
+        let definition = vec![1; repetition.len()];
+        set.for_each_batch(|rows, bytes| {
+            let mut bytes = bytes.chunks(dim * 4);
+            for row in rows {
+                let row_bytes = bytes.next().unwrap_or_default().as_chunks().0;
+                numbers.extend(row_bytes.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+                let in_group = numbers.len() / dim;
+                if in_group < group && row + 1 < names.len() {
+                    continue;
+                }
+                let rows = row + 1 - in_group..row + 1;
+                let mut columns = out.next_row_group()?;
+                for texts in [Some(names), identities].into_iter().flatten() {
+                    let texts: Vec<ByteArray> =
+                        texts[rows.clone()].iter().map(|text| text.as_str().into()).collect();
+                    if let Some(mut column) = columns.next_column()? {
+                        column.typed::<ByteArrayType>().write_batch(&texts, None, None)?;
+                        column.close()?;
+                    }
+                }
+                if let Some(mut column) = columns.next_column()? {
+                    let (definition, repetition) =
+                        (&definition[..numbers.len()], &repetition[..numbers.len()]);
+                    column.typed::<FloatType>().write_batch(&numbers, Some(definition), Some(repetition))?;
+                    column.close()?;
+                }
+                columns.close()?;
+                numbers.clear();
+            }
+            Ok(())
+        })?;
+        out.close()?;
+        Ok(())
+    }
+
+    fn open(&self, file: File) -> Result<Opened, Problem> {
+        // The library asserts some of what a damaged file may violate; the file is dropped with whatever is half read.
+        let opened = panic::catch_unwind(AssertUnwindSafe(|| open(file)));
+        opened.unwrap_or_else(|_| {
+            Err(Problem::content("it is damaged in a way that its decoder does not expect"))
+        })
+    }
+}
+
+fn open(file: File) -> Result<Opened, Problem> {
+    let length = file.metadata()?.len();
+    let reader = SerializedFileReader::new(file)?;
+    let metadata = reader.metadata();
+    check_places(metadata, length)?;
+    let columns = Columns::find(metadata)?;
+    let pairs = metadata.file_metadata().key_value_metadata();
+    let value = |key| pairs?.iter().find(|pair| pair.key == key)?.value.as_deref();
+    let origin = value(ORIGIN).map(Origin::parse).transpose()?;
+    let (rows, dim) = shape(metadata, &columns, value(DIM))?;
+    check_loaded(rows, dim)?;
+
+    let (mut names, mut identities) = (Names::default(), Names::default());
+    let mut numbers = Vec::new();
+    for (group, about) in metadata.row_groups().iter().enumerate() {
+        let (group, rows) = (reader.get_row_group(group)?, about.num_rows() as usize);
+        let pages = |column| -> ParquetResult<Box<dyn PageReader>> {
+            let left = about.column(column).num_values();
+            Ok(Box::new(BoundedPages { inner: group.get_column_page_reader(column)?, left }))
+        };
+        let descriptor = |column| metadata.file_metadata().schema_descr().column(column);
+        let texts = |column, texts: &mut Names| {
+            read_texts(ColumnReaderImpl::new(descriptor(column), pages(column)?), rows, texts)
+        };
+        texts(columns.name, &mut names)?;
+        if let Some(column) = columns.identity {
+            texts(column, &mut identities)?;
+        }
+        let (column, pages) = (descriptor(columns.embedding), pages(columns.embedding)?);
+        if column.physical_type() == Physical::FLOAT {
+            let reader = ColumnReaderImpl::<FloatType>::new(column, pages);
+            read_numbers(reader, rows, dim, |row| numbers.extend_from_slice(row))?;
+        } else {
+            let reader = ColumnReaderImpl::<DoubleType>::new(column, pages);
+            read_numbers(reader, rows, dim, |row| numbers.extend(row.iter().map(|x| *x as f32)))?;
+        }
+    }
+    let identities = columns.identity.map(|_| identities.into_vec());
+    Ok(Opened { dim, names: names.into_vec(), identities, origin, rows: Rows::Loaded(numbers) })
+}
+
+/// Whether all columns are within the file.
+fn check_places(metadata: &ParquetMetaData, length: u64) -> Result<(), Problem> {
+    for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+        let end = start.checked_add(column.compressed_size());
+        let within = |end: i64| u64::try_from(end).is_ok_and(|end| end <= length);
+        if start < 0 || column.compressed_size() < 0 || !end.is_some_and(within) {
+            return Err(Problem::content("a column is not within the file, which may be truncated"));
+        }
+    }
+    Ok(())
+}
+
+fn schema(with_identities: bool) -> ParquetResult<Type> {
+    let text = |name| {
+        Type::primitive_type_builder(name, Physical::BYTE_ARRAY)
+            .with_repetition(Repetition::REQUIRED)
+            .with_logical_type(Some(LogicalType::String))
+            .build()
+            .map(Arc::new)
+    };
+    let group = |name, repetition, logical, field| {
+        Type::group_type_builder(name)
+            .with_repetition(repetition)
+            .with_logical_type(logical)
+            .with_fields(vec![Arc::new(field)])
+            .build()
+    };
+    let element = Type::primitive_type_builder("element", Physical::FLOAT);
+    let element = element.with_repetition(Repetition::REQUIRED).build()?;
+    let list = group("list", Repetition::REPEATED, None, element)?;
+    let list = group("embedding", Repetition::REQUIRED, Some(LogicalType::List), list)?;
+    let mut fields = vec![text("name")?];
+    if with_identities {
+        fields.push(text("identity")?);
+    }
+    fields.push(Arc::new(list));
+    Type::group_type_builder("embeddings").with_fields(fields).build()
+}
+
+/// Where in the file the columns are.
+struct Columns {
+    name: usize,
+    identity: Option<usize>,
+    embedding: usize,
+}
+
+impl Columns {
+    fn find(metadata: &ParquetMetaData) -> Result<Self, Problem> {
+        let all = metadata.file_metadata().schema_descr().columns();
+        let (mut name, mut identity, mut embedding) = (None, None, None);
+        for (i, column) in all.iter().enumerate() {
+            let root = column.path().parts().first().map(String::as_str);
+            let (kind, lists, levels) =
+                (column.physical_type(), column.max_rep_level(), column.max_def_level());
+            match (root, kind) {
+                (Some("name"), Physical::BYTE_ARRAY) if lists == 0 && levels <= 1 => name = Some(i),
+                (Some("identity"), Physical::BYTE_ARRAY) if lists == 0 && levels <= 1 => identity = Some(i),
+                (Some("embedding"), Physical::FLOAT | Physical::DOUBLE) if lists == 1 => embedding = Some(i),
+                _ => {}
+            }
+        }
+        let missing =
+            || Problem::content("it needs the columns name (text) and embedding (list of float or double)");
+        Ok(Self { name: name.ok_or_else(missing)?, identity, embedding: embedding.ok_or_else(missing)? })
+    }
+}
+
+/// Rows of the file and numbers of a row, from what the groups claim; reading checks it.
+fn shape(
+    metadata: &ParquetMetaData,
+    columns: &Columns,
+    dim: Option<&str>,
+) -> Result<(usize, usize), Problem> {
+    let mut dim = match dim {
+        Some(dim) => Some(
+            dim.parse::<u64>().map_err(|_| Problem::Content(format!("{DIM} is {dim:?}, not a number")))?,
+        ),
+        None => None,
+    };
+    let mut all = 0_u64;
+    for group in metadata.row_groups() {
+        let negative = |_| Problem::content("a row group has a negative size");
+        let rows = u64::try_from(group.num_rows()).map_err(negative)?;
+        let numbers = u64::try_from(group.column(columns.embedding).num_values()).map_err(negative)?;
+        if rows == 0 {
+            continue;
+        }
+        let here = *dim.get_or_insert(numbers / rows);
+        if rows.checked_mul(here) != Some(numbers) {
+            return Err(Problem::Content(format!(
+                "a row group has {numbers} numbers in {rows} rows; every row has to have {here}"
+            )));
+        }
+        all = all.saturating_add(rows);
+    }
+    let dim = dim.ok_or_else(|| Problem::content("it has no rows, and no length of them"))?;
+    let usize_of = |number| usize::try_from(number).unwrap_or(usize::MAX);
+    check_shape(usize_of(all), usize_of(dim))?;
+    Ok((usize_of(all), usize_of(dim)))
+}
+
+/// Reads a column of text without gaps.
+fn read_texts(
+    mut column: ColumnReaderImpl<ByteArrayType>,
+    rows: usize,
+    texts: &mut Names,
+) -> Result<(), Problem> {
+    let (mut levels, mut values) = (Vec::new(), Vec::new());
+    let mut left = rows;
+    while left > 0 {
+        levels.clear();
+        values.clear();
+        let (read, found, _) =
+            column.read_records(left.min(READ_ROWS), Some(&mut levels), None, &mut values)?;
+        if read == 0 || found < read {
+            let row = rows - left;
+            return Err(Problem::Content(format!(
+                "a name or identity is missing behind row {row} of a group"
+            )));
+        }
+        for value in &values {
+            texts.push(value.as_utf8()?.into())?;
+        }
+        left = left.saturating_sub(read);
+    }
+    Ok(())
+}
+
+/// Reads a column of lists that all have `dim` numbers, in blocks of whole rows.
+fn read_numbers<T: DataType>(
+    mut column: ColumnReaderImpl<T>,
+    rows: usize,
+    dim: usize,
+    mut take: impl FnMut(&[T::T]),
+) -> Result<(), Problem> {
+    let (mut definition, mut repetition, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    let mut left = rows;
+    while left > 0 {
+        definition.clear();
+        repetition.clear();
+        values.clear();
+        let (read, found, _) = column.read_records(
+            left.min(READ_ROWS),
+            Some(&mut definition),
+            Some(&mut repetition),
+            &mut values,
+        )?;
+        let starts = |(i, level): (usize, &i16)| (*level == 0) == i.is_multiple_of(dim);
+        if read == 0
+            || found != read * dim
+            || repetition.len() != found
+            || !repetition.iter().enumerate().all(starts)
+        {
+            return Err(Problem::Content(format!(
+                "embeddings are of different length, or numbers are missing; every row has to have {dim}"
+            )));
+        }
+        take(&values);
+        left -= read;
+    }
+    Ok(())
+}
+
+/// Pages that together hold no more values than their column claims, so that a page cannot claim any number.
+struct BoundedPages {
+    inner: Box<dyn PageReader>,
+    left: i64,
+}
+
+impl PageReader for BoundedPages {
+    fn get_next_page(&mut self) -> ParquetResult<Option<Page>> {
+        let page = self.inner.get_next_page()?;
+        if let Some(page @ (Page::DataPage { .. } | Page::DataPageV2 { .. })) = &page {
+            self.left -= i64::from(page.num_values());
+            if self.left < 0 {
+                return Err(ParquetError::General("its pages hold more values than its columns".into()));
+            }
+        }
+        Ok(page)
+    }
+
+    fn peek_next_page(&mut self) -> ParquetResult<Option<PageMetadata>> {
+        self.inner.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> ParquetResult<()> {
+        self.inner.skip_next_page()
+    }
+}
+
+impl Iterator for BoundedPages {
+    type Item = ParquetResult<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}

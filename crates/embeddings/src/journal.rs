@@ -1,0 +1,398 @@
+//! Embeddings of a long job, so that it can be killed and continued.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use facegrad_files::{folder_of, hexadecimal, sync_folder};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    EmbeddingError, Origin,
+    error::{Problem, one_line},
+    file::check_labels,
+    formats,
+    limits::{MAX_ORIGIN_BYTES, check_shape},
+    writer::{Target, rows_to_bytes},
+};
+
+const HEADER: &str = "header.json";
+const ROWS: &str = "rows.f32";
+
+/// How much work a failing power supply may cost.
+const SYNC_EVERY: Duration = Duration::from_secs(3);
+
+/// What a job is: only the same job may be continued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalHeader {
+    /// How many numbers an embedding has.
+    pub dim: usize,
+    /// How many embeddings there will be.
+    pub total: usize,
+    /// SHA-256 of the names and identities in their order, in hexadecimal.
+    pub list_sha256: String,
+    /// Where the embeddings come from.
+    pub origin: Option<Origin>,
+    /// Images embedded at a time, which the last digits of embeddings may depend on.
+    #[serde(default)]
+    pub batch: Option<usize>,
+}
+
+impl JournalHeader {
+    /// The job of embedding what `names` says, embeddings of `dim` numbers.
+    ///
+    /// # Errors
+    /// If names or identities cannot be written: found out before the work is done.
+    pub fn new(
+        target: impl AsRef<Path>,
+        dim: usize,
+        origin: Option<&Origin>,
+        names: &[String],
+        identities: Option<&[String]>,
+    ) -> Result<Self, EmbeddingError> {
+        let check = || {
+            check_shape(names.len(), dim)?;
+            check_labels(names, identities)
+        };
+        check().map_err(|problem: Problem| problem.writing(target.as_ref(), names))?;
+        let list_sha256 = list_sha256(names, identities);
+        Ok(Self { dim, total: names.len(), list_sha256, origin: origin.cloned(), batch: None })
+    }
+
+    /// In which way `self`, found on the disk, is another job than `wanted`.
+    fn difference(&self, wanted: &Self) -> Option<String> {
+        let text = |text: Option<&String>| text.map_or("none".into(), |text| format!("{text:?}"));
+        let of = |header: &Self| {
+            let origin = header.origin.as_ref();
+            [
+                ("the model (SHA-256)", text(origin.and_then(|origin| origin.model_sha256.as_ref()))),
+                ("the list of images (SHA-256)", header.list_sha256.clone()),
+                ("the number of images", header.total.to_string()),
+                ("the length of embeddings", header.dim.to_string()),
+                ("the batch size", header.batch.map_or("none".into(), |batch| batch.to_string())),
+                ("flip fusion", origin.map_or("none".into(), |origin| origin.flip.to_string())),
+                ("scoring", origin.map_or("none".into(), |origin| origin.scoring.to_string())),
+                ("preprocessing", text(origin.and_then(|origin| origin.preprocessing.as_ref()))),
+                ("the pixels (SHA-256)", text(origin.and_then(|origin| origin.pixels_sha256.as_ref()))),
+                ("the backend", text(origin.map(|origin| &origin.backend))),
+                ("the version of facegrad", text(origin.map(|origin| &origin.facegrad))),
+                ("the whole origin", format!("{origin:?}")),
+            ]
+        };
+        of(self).into_iter().zip(of(wanted)).find(|(found, wanted)| found != wanted).map(
+            |((what, found), (_, wanted))| format!("another value of {what}: {found} instead of {wanted}"),
+        )
+    }
+}
+
+/// SHA-256 of names and identities in their order, in hexadecimal.
+fn list_sha256(names: &[String], identities: Option<&[String]>) -> String {
+    let mut hash = Sha256::new();
+    for labels in [Some(names), identities].into_iter().flatten() {
+        hash.update((labels.len() as u64).to_le_bytes());
+        for label in labels {
+            hash.update((label.len() as u64).to_le_bytes());
+            hash.update(label);
+        }
+    }
+    hexadecimal(&hash.finalize())
+}
+
+/// The rows of an unfinished file of embeddings, in a folder `<file>.part` beside it.
+///
+/// Rows are appended as they are computed. After a kill at any instant [`open_or_create`](Self::open_or_create)
+/// tells how many are there, and the job goes on behind them; [`finish`](Self::finish) writes the file itself.
+#[derive(Debug)]
+pub struct Journal {
+    target: PathBuf,
+    folder: PathBuf,
+    header: JournalHeader,
+    /// Locked while the journal is open.
+    rows: File,
+    done: usize,
+    synced: Instant,
+}
+
+impl Journal {
+    /// The folder of the unfinished file `target`.
+    pub fn folder(target: impl AsRef<Path>) -> PathBuf {
+        let mut folder = target.as_ref().as_os_str().to_owned();
+        folder.push(".part");
+        folder.into()
+    }
+
+    /// Continues the job `header` that is to write `target`, or starts it. Also returns how many rows are done.
+    ///
+    /// A row that was cut off in the middle counts as not done, and so do zeros at the end: what a file system
+    /// may leave of rows that had not reached the disk when the power failed.
+    ///
+    /// # Errors
+    /// If the job in the folder is another one or being continued by another process, the folder is damaged, or
+    /// nothing can be written there.
+    pub fn open_or_create(
+        target: impl AsRef<Path>,
+        header: JournalHeader,
+    ) -> Result<(Self, usize), EmbeddingError> {
+        let target = target.as_ref();
+        formats::of(target)?;
+        let folder = Self::folder(target);
+        if !folder.exists() {
+            create(&folder, &header).map_err(|problem| problem.writing(&folder, &[]))?;
+        }
+        let damaged = |problem: String| EmbeddingError::DamagedJournal { folder: folder.clone(), problem };
+        let found = read_header(&folder).map_err(|problem| damaged(format!("is damaged: {problem}")))?;
+        if let Some(difference) = found.difference(&header) {
+            return Err(EmbeddingError::OtherJob { folder, difference });
+        }
+        let io = |source| EmbeddingError::Io { doing: "continue", path: folder.clone(), source };
+        let mut rows = OpenOptions::new().read(true).write(true).open(folder.join(ROWS)).map_err(io)?;
+        match rows.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(EmbeddingError::Busy { folder }),
+            Err(TryLockError::Error(source)) => return Err(io(source)),
+        }
+        let row = header.dim as u64 * 4;
+        let length = rows.metadata().map_err(io)?.len();
+        if length.div_ceil(row) > header.total as u64 {
+            let total = header.total;
+            return Err(damaged(format!("is damaged: it holds more than the {total} rows of the job")));
+        }
+        let mut done = length / row;
+        let mut bytes = vec![0; row as usize];
+        while done > 0 {
+            rows.seek(SeekFrom::Start((done - 1) * row))
+                .and_then(|_| rows.read_exact(&mut bytes))
+                .map_err(io)?;
+            if bytes.iter().any(|byte| *byte != 0) {
+                break;
+            }
+            done -= 1;
+        }
+        rows.set_len(done * row).and_then(|()| rows.seek(SeekFrom::End(0))).map_err(io)?;
+        let (target, done) = (target.into(), done as usize);
+        Ok((Self { target, folder, header, rows, done, synced: Instant::now() }, done))
+    }
+
+    /// How many rows are done.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    /// Adds the next embeddings, `[batch, dim]` row by row; they reach the disk within seconds.
+    ///
+    /// # Errors
+    /// If these are not whole rows, more than the job has, or not finite; or if the disk is full.
+    pub fn append(&mut self, rows: &[f32]) -> Result<(), EmbeddingError> {
+        let JournalHeader { dim, total, .. } = self.header;
+        let batch = rows.len() / dim;
+        if !rows.len().is_multiple_of(dim) || batch > total - self.done {
+            let (numbers, left) = (rows.len(), total - self.done);
+            let text =
+                format!("{numbers} numbers are not embeddings of {dim} each, of which {left} are left to do");
+            return Err(Problem::Content(text).writing(&self.target, &[]));
+        }
+        if let Some(at) = rows.iter().position(|number| !number.is_finite()) {
+            let (path, name) = (self.target.clone(), format!("row {}", self.done + at / dim));
+            return Err(EmbeddingError::NotFinite { path, name });
+        }
+        let io = |source| EmbeddingError::Io { doing: "write", path: self.folder.clone(), source };
+        let start = (self.done * dim) as u64 * 4;
+        // What an append that failed has left is written over.
+        self.rows.seek(SeekFrom::Start(start)).map_err(io)?;
+        rows_to_bytes(rows, |bytes| self.rows.write_all(bytes)).map_err(io)?;
+        self.done += batch;
+        if self.synced.elapsed() > SYNC_EVERY { self.sync() } else { Ok(()) }
+    }
+
+    /// Has the disk confirm all rows appended so far.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn sync(&mut self) -> Result<(), EmbeddingError> {
+        self.synced = Instant::now();
+        let synced = self.rows.sync_data();
+        synced.map_err(|source| EmbeddingError::Io { doing: "write", path: self.folder.clone(), source })
+    }
+
+    /// Writes the file of embeddings and removes the folder.
+    ///
+    /// # Errors
+    /// If rows are missing, names or identities are not those of the job, or the disk is full; the folder remains.
+    pub fn finish(mut self, names: &[String], identities: Option<&[String]>) -> Result<(), EmbeddingError> {
+        let JournalHeader { dim, total, list_sha256: wanted, origin, .. } = &self.header;
+        let problem = |text: String| Problem::Content(text).writing(&self.target, &[]);
+        if self.done < *total {
+            return Err(problem(format!("{} of {total} embeddings are done", self.done)));
+        }
+        if names.len() != *total || list_sha256(names, identities) != *wanted {
+            return Err(problem("the names and identities are not those the job was started with".into()));
+        }
+        let io = |source| EmbeddingError::Io { doing: "finish", path: self.folder.clone(), source };
+        self.rows.rewind().map_err(io)?;
+        let mut rows = BufReader::with_capacity(1 << 20, &self.rows);
+        Target::create(&self.target)?.finish(*dim, names, identities, origin.as_ref(), &mut rows)?;
+        // The header last: without the rows the folder is a job that was just begun, without the header a riddle.
+        let remove = || {
+            fs::remove_file(self.folder.join(ROWS))?;
+            fs::remove_file(self.folder.join(HEADER))?;
+            fs::remove_dir(&self.folder)
+        };
+        remove().map_err(io)
+    }
+}
+
+/// Makes the folder of a job that has not begun, complete or not at all.
+fn create(folder: &Path, header: &JournalHeader) -> Result<(), Problem> {
+    let json = serde_json::to_vec_pretty(header).map_err(|error| Problem::content(error.to_string()))?;
+    if let Some(origin) = &header.origin {
+        origin.to_json()?;
+    }
+    let temporary = tempfile::Builder::new().prefix(".writing-").tempdir_in(folder_of(folder))?;
+    #[cfg(unix)]
+    fs::set_permissions(temporary.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    for (name, bytes) in [(HEADER, json.as_slice()), (ROWS, &[])] {
+        let mut file = File::create(temporary.path().join(name))?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+    }
+    sync_folder(temporary.path())?;
+    fs::rename(temporary.path(), folder)?;
+    // It has another name now, under which it stays.
+    let _ = temporary.keep();
+    Ok(sync_folder(folder_of(folder))?)
+}
+
+fn read_header(folder: &Path) -> Result<JournalHeader, String> {
+    let mut json = String::new();
+    // As much as an origin may take when it is written with indents, and more.
+    let most = 4 * MAX_ORIGIN_BYTES as u64;
+    let read = File::open(folder.join(HEADER)).and_then(|file| file.take(most).read_to_string(&mut json));
+    read.map_err(|error: io::Error| format!("{HEADER} cannot be read, {error}"))?;
+    serde_json::from_str(&json)
+        .map_err(|error| one_line(&format!("{HEADER} is not that of a journal, {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EmbeddingFile, origin};
+
+    fn names(count: usize) -> Vec<String> {
+        (0..count).map(|i| format!("{i}.jpg")).collect()
+    }
+
+    fn header(dim: usize, count: usize) -> JournalHeader {
+        JournalHeader::new("x.npz", dim, Some(&origin::example()), &names(count), None).unwrap()
+    }
+
+    fn row(i: usize) -> [f32; 3] {
+        [i as f32 + 1.0, -0.25, i as f32 / 3.0]
+    }
+
+    #[test]
+    fn a_journal_torn_at_every_byte_continues_to_the_same_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole: Vec<u8> = (0..4).flat_map(row).flat_map(f32::to_le_bytes).collect();
+        for length in 0..=whole.len() {
+            let target = folder.path().join(format!("{length}.safetensors"));
+            drop(Journal::open_or_create(&target, header(3, 4)).unwrap());
+            fs::write(Journal::folder(&target).join(ROWS), &whole[..length]).unwrap();
+            let (mut journal, done) = Journal::open_or_create(&target, header(3, 4)).unwrap();
+            assert_eq!((done, journal.done()), (length / 12, length / 12));
+            for i in done..4 {
+                journal.append(&row(i)).unwrap();
+            }
+            assert!(!target.exists());
+            journal.finish(&names(4), None).unwrap();
+            assert!(!Journal::folder(&target).exists());
+            let file = EmbeddingFile::open(&target).unwrap();
+            assert_eq!(file.all().unwrap(), (0..4).flat_map(row).collect::<Vec<_>>());
+            assert_eq!((file.names(), file.origin()), (names(4).as_slice(), Some(&origin::example())));
+        }
+        // Nothing but the finished files is left.
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), whole.len() + 1);
+    }
+
+    #[test]
+    fn rows_that_never_reached_the_disk_are_done_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("e.npz");
+        let (mut journal, _) = Journal::open_or_create(&target, header(3, 5)).unwrap();
+        journal.append(&[row(0), row(1)].concat()).unwrap();
+        drop(journal);
+        let rows = OpenOptions::new().write(true).open(Journal::folder(&target).join(ROWS)).unwrap();
+        rows.set_len(4 * 12 + 5).unwrap();
+        assert_eq!(Journal::open_or_create(&target, header(3, 5)).unwrap().1, 2);
+        rows.set_len(5 * 12 + 1).unwrap();
+        let error = Journal::open_or_create(&target, header(3, 5)).unwrap_err().to_string();
+        assert!(error.contains("more than the 5 rows") && error.contains("to start over"), "{error}");
+    }
+
+    #[test]
+    fn another_job_is_not_continued() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("e.npz");
+        let (mut journal, _) = Journal::open_or_create(&target, header(3, 4)).unwrap();
+        let busy = Journal::open_or_create(&target, header(3, 4)).unwrap_err().to_string();
+        assert!(busy.contains("another process"), "{busy}");
+        journal.append(&row(0)).unwrap();
+        drop(journal);
+        let refused = |header| Journal::open_or_create(&target, header).unwrap_err().to_string();
+        let with = |change: fn(&mut Origin)| {
+            let mut origin = origin::example();
+            change(&mut origin);
+            JournalHeader { origin: Some(origin), ..header(3, 4) }
+        };
+        let model = refused(with(|origin| origin.model_sha256 = Some("cd".repeat(32))));
+        assert!(
+            model.contains(
+                "e.npz.part is an unfinished job with another value of the model (SHA-256): \"abab"
+            ) && model.contains("instead of \"cdcd")
+                && model.contains("delete the folder to start over"),
+            "{model}"
+        );
+        assert!(
+            refused(with(|origin| origin.flip = facegrad_verification::Flip::Concat))
+                .contains("add instead of concat")
+        );
+        assert!(refused(with(|origin| origin.normalised = true)).contains("the whole origin"));
+        assert!(
+            refused(JournalHeader { batch: Some(64), ..header(3, 4) })
+                .contains("the batch size: none instead of 64")
+        );
+        assert!(refused(JournalHeader { origin: None, ..header(3, 4) }).contains("instead of none"));
+        assert!(refused(header(2, 4)).contains("length of embeddings: 3 instead of 2"));
+        assert!(refused(header(3, 5)).contains("the list of images"));
+        for damage in ["", "{", "{}"] {
+            fs::write(Journal::folder(&target).join(HEADER), damage).unwrap();
+            let error = refused(header(3, 4));
+            assert!(error.contains("header.json") && error.contains("to start over"), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_a_complete_job_of_the_same_list_is_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("e.npz");
+        let open = || Journal::open_or_create(&target, header(3, 2)).unwrap().0;
+        let mut journal = open();
+        assert!(journal.append(&[1.0; 4]).is_err() && journal.append(&[1.0; 9]).is_err());
+        let error = journal.append(&[1.0, 1.0, 1.0, f32::NAN, 1.0, 1.0]).unwrap_err().to_string();
+        assert!(error.contains("row 1"), "{error}");
+        journal.append(&row(0)).unwrap();
+        let error = journal.finish(&names(2), None).unwrap_err().to_string();
+        assert!(error.contains("1 of 2 embeddings are done"), "{error}");
+        let mut journal = open();
+        journal.append(&row(1)).unwrap();
+        assert!(journal.finish(&names(2), Some(&names(2))).is_err());
+        let journal = open();
+        assert_eq!(journal.done(), 2);
+        journal.finish(&names(2), None).unwrap();
+        assert!(JournalHeader::new(&target, 3, None, &["a".into(), "a".into()], None).is_err());
+        assert!(JournalHeader::new(&target, 0, None, &names(2), None).is_err());
+    }
+}
