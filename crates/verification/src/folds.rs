@@ -5,7 +5,12 @@ use std::{cmp::Ordering, collections::BTreeSet};
 use facegrad_settings::choice;
 use serde::{Deserialize, Serialize};
 
-use crate::{Interval, ScoredPair, Scores, Unmeasurable, roc::sweep, wilson};
+use crate::{
+    Interval, ScoredPair, Scores, Unmeasurable,
+    interval::mean_and_deviation,
+    roc::{descending, sweep_sorted},
+    wilson,
+};
 
 choice! {
     /// On which pairs the threshold of an accuracy was chosen.
@@ -74,10 +79,15 @@ pub struct FoldAccuracy {
 /// # Errors
 /// If the pairs are not of both classes: a threshold beyond all scores would then be perfect and useless.
 pub fn best_threshold(pairs: &[ScoredPair]) -> Result<Threshold, Unmeasurable> {
-    if let Some(reason) = Unmeasurable::of(pairs) {
+    best_of_descending(&descending(pairs))
+}
+
+/// [`best_threshold`] for pairs from the highest score to the lowest.
+fn best_of_descending(sorted: &[ScoredPair]) -> Result<Threshold, Unmeasurable> {
+    if let Some(reason) = Unmeasurable::of(sorted) {
         return Err(reason);
     }
-    let points = sweep(pairs);
+    let points = sweep_sorted(sorted);
     let reject_all = points[0];
     let accept_all = points[points.len() - 1];
     let impostors = accept_all.false_accepts;
@@ -108,22 +118,42 @@ pub fn best_threshold(pairs: &[ScoredPair]) -> Result<Threshold, Unmeasurable> {
 /// # Errors
 /// If there is a single fold, or the pairs outside some fold are not of both classes.
 pub fn k_fold(scores: &Scores) -> Result<Accuracy, Unmeasurable> {
-    let folds: BTreeSet<usize> = scores.pairs().iter().map(|pair| pair.fold).collect();
+    let folds = fold_numbers(scores)?;
+    // Sorted once: what is left after a fold is taken out is still in order.
+    let sorted = descending(scores.pairs());
+    let folds: Result<Vec<_>, _> = folds.into_iter().map(|fold| leave_out(fold, &sorted)).collect();
+    Ok(Accuracy::new(folds?, ThresholdFrom::OtherFolds))
+}
+
+/// [`k_fold`] where leaving out a fold changes the scores: `scores_without(fold)` are those of all pairs when
+/// `fold` is left out, and both its threshold and its decisions are taken from them.
+///
+/// # Errors
+/// As for [`k_fold`], and what `scores_without` returns.
+pub(crate) fn k_fold_rescored<E: From<Unmeasurable>>(
+    folds: BTreeSet<usize>,
+    scores_without: impl Fn(usize) -> Result<Scores, E>,
+) -> Result<Accuracy, E> {
+    let folds: Result<Vec<_>, E> = folds
+        .into_iter()
+        .map(|fold| Ok(leave_out(fold, &descending(scores_without(fold)?.pairs()))?))
+        .collect();
+    Ok(Accuracy::new(folds?, ThresholdFrom::OtherFolds))
+}
+
+/// The folds, of which there are at least two, of pairs of both classes.
+fn fold_numbers(scores: &Scores) -> Result<BTreeSet<usize>, Unmeasurable> {
     if let Some(reason) = scores.unmeasurable() {
         return Err(reason);
     }
-    if folds.len() < 2 {
-        return Err(Unmeasurable::OneFold);
-    }
-    let folds: Result<Vec<_>, _> = folds
-        .into_iter()
-        .map(|fold| {
-            let (inside, others): (Vec<_>, Vec<_>) =
-                scores.pairs().iter().copied().partition(|pair| pair.fold == fold);
-            Ok(FoldAccuracy::new(fold, &inside, best_threshold(&others)?.value))
-        })
-        .collect();
-    Ok(Accuracy::new(folds?, ThresholdFrom::OtherFolds))
+    let folds: BTreeSet<usize> = scores.pairs().iter().map(|pair| pair.fold).collect();
+    if folds.len() < 2 { Err(Unmeasurable::OneFold) } else { Ok(folds) }
+}
+
+/// The decisions in `fold` at the threshold that is best on the others.
+fn leave_out(fold: usize, sorted: &[ScoredPair]) -> Result<FoldAccuracy, Unmeasurable> {
+    let (inside, others): (Vec<_>, Vec<_>) = sorted.iter().copied().partition(|pair| pair.fold == fold);
+    Ok(FoldAccuracy::new(fold, &inside, best_of_descending(&others)?.value))
 }
 
 /// The accuracy on `test` at the threshold that is best on `development` (LFW View 1).
@@ -167,14 +197,11 @@ impl Accuracy {
         let n = folds.len() as f64;
         let pairs: usize = folds.iter().map(|fold| fold.pairs).sum();
         let correct: usize = folds.iter().map(FoldAccuracy::correct).sum();
-        let mean = folds.iter().map(|fold| fold.accuracy).sum::<f64>() / n;
-        let standard_deviation = (folds.len() > 1).then(|| {
-            let squares: f64 = folds.iter().map(|fold| (fold.accuracy - mean).powi(2)).sum();
-            (squares / (n - 1.0)).sqrt()
-        });
-        let standard_error = match standard_deviation {
-            Some(deviation) => deviation / n.sqrt(),
-            None => (mean * (1.0 - mean) / pairs as f64).sqrt(),
+        let accuracies: Vec<f64> = folds.iter().map(|fold| fold.accuracy).collect();
+        let (mean, standard_deviation, standard_error) = match mean_and_deviation(&accuracies) {
+            Some((mean, deviation)) => (mean, Some(deviation), deviation / n.sqrt()),
+            // Of a single fold the pairs are what varies.
+            None => (accuracies[0], None, (accuracies[0] * (1.0 - accuracies[0]) / pairs as f64).sqrt()),
         };
         Self {
             mean,

@@ -2,22 +2,49 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A 95 % confidence interval of a share.
+/// A 95 % confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// Lower end, from 0 to 1.
+    /// Lower end; of a share at least 0.
     pub low: f64,
-    /// Upper end, from 0 to 1.
+    /// Upper end; of a share at most 1.
     pub high: f64,
 }
+
+impl Interval {
+    /// Whether `value` lies in the interval, its ends included.
+    pub fn contains(&self, value: f64) -> bool {
+        self.low <= value && value <= self.high
+    }
+
+    /// From the 2.5 % to the 97.5 % point of resampled `values`, straight lines between neighbours (type 7 of
+    /// Hyndman and Fan 1996); nothing for fewer than 40, of which the tails would hold less than one.
+    ///
+    /// Source: the percentile interval of Efron, "Bootstrap methods: another look at the jackknife", 1979.
+    pub(crate) fn of_resamples(mut values: Vec<f64>) -> Option<Self> {
+        if values.len() < FEWEST_ROUNDS {
+            return None;
+        }
+        values.sort_by(f64::total_cmp);
+        let point = |share: f64| {
+            let position = share * (values.len() - 1) as f64;
+            let (below, above) = (values[position.floor() as usize], values[position.ceil() as usize]);
+            below + position.fract() * (above - below)
+        };
+        Some(Self { low: point(0.025), high: point(0.975) })
+    }
+}
+
+/// The fewest resamples that give a 95 % interval.
+pub(crate) const FEWEST_ROUNDS: usize = 40;
 
 /// The 97.5 % point of the standard normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
 /// The 95 % interval of Wilson for `successes` out of `trials`; all of 0 to 1 without trials.
 ///
-/// It takes the trials as independent. Pairs that share images or people are not quite, so the true interval
-/// of a verification result is somewhat wider.
+/// It takes the trials as independent. Pairs that share images or people are not, so the true interval of a
+/// verification result is wider ([`Bootstrap`](crate::Bootstrap)).
 ///
 /// Source: Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
 pub fn wilson(successes: usize, trials: usize) -> Interval {
@@ -39,13 +66,19 @@ pub fn wilson(successes: usize, trials: usize) -> Interval {
 ///
 /// Source: "Student", "The probable error of a mean", 1908.
 pub fn student_half_width(values: &[f64]) -> Option<f64> {
+    let (_, deviation) = mean_and_deviation(values)?;
+    Some(student_t(values.len() - 1) * deviation / (values.len() as f64).sqrt())
+}
+
+/// The mean of `values` and their standard deviation, with divisor n − 1; nothing for fewer than two.
+pub(crate) fn mean_and_deviation(values: &[f64]) -> Option<(f64, f64)> {
     let n = values.len() as f64;
     if values.len() < 2 {
         return None;
     }
     let mean = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    Some(student_t(values.len() - 1) * (variance / n).sqrt())
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    Some((mean, (squares / (n - 1.0)).sqrt()))
 }
 
 /// Half the width of the 95 % interval around a mean with this standard error, from many trials.
@@ -63,6 +96,127 @@ fn student_t(freedom: usize) -> f64 {
     }
     (freedom as f64).sqrt() * ((low + high) / 2.0).tan()
 }
+
+/// The probability that the absolute value of Student's t with `freedom` degrees of freedom, at least 1, is
+/// that of `t` or larger; exact to 1e-13, so that smaller ones come out as about zero.
+pub(crate) fn student_two_sided(t: f64, freedom: usize) -> f64 {
+    let angle = (t.abs() / (freedom as f64).sqrt()).atan();
+    (1.0 - student_central(angle, freedom)).clamp(0.0, 1.0)
+}
+
+/// The probability that a fair coin falls at least as unevenly as `heads` to `tails`: twice the smaller tail of
+/// the binomial distribution, summed term by term. In O(`heads` + `tails`).
+pub(crate) fn binomial_two_sided(heads: usize, tails: usize) -> f64 {
+    let (fewer, n) = (heads.min(tails), heads + tails);
+    // In units of the largest term, that of the middle.
+    let (mut term, mut half, mut tail) = (1.0, 0.0, 0.0);
+    for i in (0..=n / 2).rev() {
+        half += term;
+        tail += if i <= fewer { term } else { 0.0 };
+        term *= i as f64 / (n - i + 1) as f64;
+    }
+    let all = if n.is_multiple_of(2) { 2.0 * half - 1.0 } else { 2.0 * half };
+    (2.0 * tail / all).min(1.0)
+}
+
+/// The point of the standard normal distribution below which the share `p` lies, to about 16 digits: the scale
+/// of both axes of a DET plot. Infinite for 0 and 1, and not a number outside.
+///
+/// Source: Wichura, "Algorithm AS 241: the percentage points of the normal distribution", 1988 (PPND16).
+pub fn probit(p: f64) -> f64 {
+    let q = p - 0.5;
+    if q.abs() <= 0.425 {
+        return q * ratio(&MIDDLE, 0.180_625 - q * q);
+    }
+    let tail = p.min(1.0 - p);
+    if tail == 0.0 {
+        return f64::INFINITY.copysign(q);
+    }
+    let r = (-tail.ln()).sqrt();
+    let size = if r <= 5.0 { ratio(&TAIL, r - 1.6) } else { ratio(&FAR_TAIL, r - 5.0) };
+    size.copysign(q)
+}
+
+/// Coefficients of a polynomial above and one below the line of a fraction, the constant term first.
+type Fraction = [[f64; 8]; 2];
+
+fn ratio(of: &Fraction, x: f64) -> f64 {
+    let [above, below] = of.map(|terms| terms.iter().rfold(0.0, |sum, term| sum * x + term));
+    above / below
+}
+
+// As published, in more digits than f64 has.
+#[allow(clippy::excessive_precision)]
+const MIDDLE: Fraction = [
+    [
+        3.387_132_872_796_366_608_0e0,
+        1.331_416_678_917_843_774_5e2,
+        1.971_590_950_306_551_442_7e3,
+        1.373_169_376_550_946_112_5e4,
+        4.592_195_393_154_987_145_7e4,
+        6.726_577_092_700_870_085_3e4,
+        3.343_057_558_358_812_810_5e4,
+        2.509_080_928_730_122_672_7e3,
+    ],
+    [
+        1.0,
+        4.231_333_070_160_091_125_2e1,
+        6.871_870_074_920_579_083_0e2,
+        5.394_196_021_424_751_107_7e3,
+        2.121_379_430_158_659_586_7e4,
+        3.930_789_580_009_271_061_0e4,
+        2.872_908_573_572_194_267_4e4,
+        5.226_495_278_852_854_561_0e3,
+    ],
+];
+
+#[allow(clippy::excessive_precision)]
+const TAIL: Fraction = [
+    [
+        1.423_437_110_749_683_577_34e0,
+        4.630_337_846_156_545_295_90e0,
+        5.769_497_221_460_691_405_50e0,
+        3.647_848_324_763_204_605_04e0,
+        1.270_458_252_452_368_382_58e0,
+        2.417_807_251_774_506_117_70e-1,
+        2.272_384_498_926_918_458_33e-2,
+        7.745_450_142_783_414_076_40e-4,
+    ],
+    [
+        1.0,
+        2.053_191_626_637_758_821_87e0,
+        1.676_384_830_183_803_849_40e0,
+        6.897_673_349_851_000_045_50e-1,
+        1.481_039_764_274_800_745_90e-1,
+        1.519_866_656_361_645_719_66e-2,
+        5.475_938_084_995_344_946_00e-4,
+        1.050_750_071_644_416_843_24e-9,
+    ],
+];
+
+#[allow(clippy::excessive_precision)]
+const FAR_TAIL: Fraction = [
+    [
+        6.657_904_643_501_103_777_20e0,
+        5.463_784_911_164_114_369_90e0,
+        1.784_826_539_917_291_335_80e0,
+        2.965_605_718_285_048_912_30e-1,
+        2.653_218_952_657_612_309_30e-2,
+        1.242_660_947_388_078_438_60e-3,
+        2.711_555_568_743_487_578_15e-5,
+        2.010_334_399_292_288_132_65e-7,
+    ],
+    [
+        1.0,
+        5.998_322_065_558_879_376_90e-1,
+        1.369_298_809_227_358_053_10e-1,
+        1.487_536_129_085_061_485_25e-2,
+        7.868_691_311_456_132_591_00e-4,
+        1.846_318_317_510_054_681_80e-5,
+        1.421_511_758_316_445_888_70e-7,
+        2.044_263_103_389_939_785_64e-15,
+    ],
+];
 
 /// The probability of |t| < sqrt(freedom) tan(angle), a finite sum.
 ///
@@ -82,6 +236,57 @@ fn student_central(angle: f64, freedom: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Tuples of numbers that scipy computed (reference/paired.py).
+    fn reference(key: &str) -> Vec<Vec<f64>> {
+        let mut all: serde_json::Value =
+            serde_json::from_str(include_str!("../reference/paired.json")).unwrap();
+        serde_json::from_value(all[key].take()).unwrap()
+    }
+
+    #[test]
+    fn the_probit_is_that_of_scipy() {
+        for row in reference("probit") {
+            let [p, point] = row[..] else { panic!("{row:?}") };
+            assert!((probit(p) - point).abs() <= 1e-14 * point.abs(), "{p}: {} and {point}", probit(p));
+            // 1 − p has lost digits where p is small.
+            if p > 0.01 {
+                assert!((probit(1.0 - p) + point).abs() < 1e-13);
+            }
+        }
+        assert_eq!((probit(0.0), probit(1.0)), (f64::NEG_INFINITY, f64::INFINITY));
+        assert!((probit(0.975) - Z).abs() < 1e-15);
+        assert!(probit(1.5).is_nan() && probit(-0.5).is_nan() && probit(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn probabilities_are_those_of_scipy() {
+        for row in reference("student_p") {
+            let [t, freedom, p] = row[..] else { panic!("{row:?}") };
+            assert!((student_two_sided(t, freedom as usize) - p).abs() < 1e-13, "{row:?}");
+        }
+        for row in reference("mcnemar") {
+            let [heads, tails, p] = row[..] else { panic!("{row:?}") };
+            let found = binomial_two_sided(heads as usize, tails as usize);
+            assert!((found - p).abs() < 1e-9 * p, "{row:?}: {found}");
+            assert_eq!(found, binomial_two_sided(tails as usize, heads as usize));
+        }
+        // Twice two to the power of −5,000, smaller than any number.
+        assert_eq!(binomial_two_sided(0, 5000), 0.0);
+        assert_eq!(binomial_two_sided(0, 1), 1.0);
+    }
+
+    #[test]
+    fn the_interval_of_resamples() {
+        // 0 to 200 in any order: the points are 5 and 195; of 41 values from 0 to 40, 1 and 39.
+        let shuffled = |n: u32| (0..n).map(|i| f64::from(i * 7 % n)).collect();
+        let interval = Interval::of_resamples(shuffled(201)).unwrap();
+        assert!((interval.low - 5.0).abs() < 1e-12 && (interval.high - 195.0).abs() < 1e-12);
+        let between = Interval::of_resamples((0..100).map(f64::from).collect()).unwrap();
+        assert!((between.low - 2.475).abs() < 1e-12 && (between.high - 96.525).abs() < 1e-12);
+        assert_eq!(Interval::of_resamples(shuffled(39)), None);
+        assert!(between.contains(50.0) && !between.contains(1.0) && !between.contains(97.0));
+    }
 
     #[test]
     fn points_of_student_s_t_as_tables_have_them() {

@@ -1,32 +1,93 @@
-//! Verification: are two images of the same person? Protocols and metrics over pairs of images.
+//! Are two images of the same person, and whose face is this? Protocols and metrics over embeddings of images.
 //!
-//! A [`PairList`] says which pairs to compare, from a protocol file or drawn from a labelled set. Embeddings
-//! of its images give [`Scores`], one similarity for each pair. From these come the accuracy at a threshold
-//! chosen elsewhere ([`Accuracy`]), the receiver operating characteristic ([`Roc`]) and, all together with
-//! every switch that changes the numbers, a [`VerificationResult`].
+//! What comes in are lists and embeddings, row by row in the order of a list; what comes out are results with every
+//! switch that changes their numbers. Models and images are not known here.
+//!
+//! # The terms
 //!
 //! A pair is *genuine* if both images show the same person and *impostor* otherwise; it is *accepted* if its
 //! score is at least the threshold. TAR, the true-accept rate, is the share of genuine pairs accepted; FAR,
-//! the false-accept rate, the share of impostor pairs accepted.
+//! the false-accept rate, the share of impostor pairs accepted. A *probe* is searched for in a *gallery* and *mated*
+//! if its person is there; FPIR and FNIR are the error rates of such a search, over probes without and with a mate.
 //!
-//! What a list of pairs cannot support is not reported: it is absent, with the reason ([`Unmeasurable`]).
+//! # What is where
+//!
+//! | step | here |
+//! |---|---|
+//! | which pairs to compare | [`PairList`], from the files in [`pairs`] or drawn from a labelled set |
+//! | which images are known and which are searched for | [`IdentityList`], [`BlufrLists`], the lists in [`ijb`] |
+//! | an image and its mirror image to one embedding | [`Flip`] |
+//! | a mean that is subtracted | [`Centring`] |
+//! | one score for each pair of a list | [`Scores`], by a [`Similarity`] |
+//! | the cosines of all pairs of a set, counted | [`ScoreCounts`] of [`Labelled`] [`UnitEmbeddings`] |
+//! | every probe against a gallery | [`Search`] |
+//! | accuracy at a threshold chosen elsewhere | [`Accuracy`], by [`k_fold`] or [`transfer`] |
+//! | error rates at every threshold | [`Roc`]; of counted scores [`GridRoc`] |
+//! | intervals | by pairs [`wilson`], by people [`Bootstrap`], over folds [`student_half_width`] |
+//! | two models on the same pairs: more than noise? | [`compare`] |
+//! | insightface's own numbers, for published tables | [`insightface`], and in [`ijb`] |
+//!
+//! Each protocol ends in a result that can be written as JSON and as text:
+//!
+//! | protocol | result |
+//! |---|---|
+//! | a list of pairs: LFW, CFP, and such | [`VerificationResult`] |
+//! | all pairs of a labelled set | [`AllPairsResult`] |
+//! | gallery and probes, closed and open set | [`IdentificationResult`] |
+//! | BLUFR, both of these on LFW, ten times | [`BlufrResult`] |
+//! | IJB-B and IJB-C, pairs of templates and galleries of them | [`ijb::IjbResult`] |
+//!
+//! What the data cannot support is not reported: it is absent, with the reason ([`Unmeasurable`]) or with how much it
+//! would take. What several files of this crate use and nobody else does is in `list_file` (reading lists), `product`
+//! (matrix products), `table` and `text` (how results are written).
 
+pub mod ijb;
+pub mod insightface;
+pub mod pairs;
+
+mod all_pairs;
+mod bootstrap;
+mod centring;
 mod flip;
 mod folds;
+mod identification;
 mod interval;
-pub mod pairs;
+mod list_file;
+mod paired;
+mod product;
+#[cfg(test)]
+mod reference;
 mod result;
 mod roc;
 mod scores;
 mod table;
+mod text;
 
+pub use all_pairs::{
+    AllPairsResult, EmbeddingsError, GridRoc, GridTarAtFar, Labelled, ScoreCounts, ScoreHistogram,
+    UnitEmbeddings,
+};
+pub use bootstrap::{Bootstrap, DcfInterval, NoBootstrap, People, Resampling, TarInterval};
+pub use centring::{Centring, k_fold_centred};
 pub use flip::{Flip, FlipError};
 pub use folds::{
     Accuracy, FoldAccuracy, Threshold, ThresholdFrom, best_threshold, k_fold, same_pairs, transfer,
 };
-pub use interval::{Interval, normal_half_width, student_half_width, wilson};
-pub use pairs::{Pair, PairList, PairsError};
-pub use result::{Provenance, VerificationResult};
-pub use roc::{OperatingPoint, Roc, RocPoint, TarAtFar};
-pub use scores::{ScoreError, ScoredPair, Scores, Similarity, Unmeasurable};
+pub use identification::{
+    BlufrError, BlufrLists, BlufrResult, BlufrSets, BlufrTrial, ClosedSet, FnirAtFpir, Found,
+    IdentificationResult, IdentityBootstrap, IdentityList, IdentityScore, ListError, Mate,
+    MeanMinusDeviation, OpenSetPoint, RankRate, Rate, Search, SearchError, read_identity_list,
+    read_image_list,
+};
+pub use interval::{Interval, normal_half_width, probit, student_half_width, wilson};
+pub use paired::{
+    AccuracyDifference, Contender, Difference, FoldTest, McNemar, PairedComparison, PairedError,
+    TarDifference, Verdict, compare,
+};
+pub use pairs::{CfpProtocol, Pair, PairList, PairsError};
+pub use result::{Provenance, VerificationResult, accuracy};
+pub use roc::{
+    CostPoint, DETECTION_COSTS, DetectionCost, FAR_TARGETS, MinDcf, OperatingPoint, Roc, RocPoint, TarAtFar,
+};
+pub use scores::{MeasureError, ScoreError, ScoredPair, Scores, Similarity, Unmeasurable};
 pub use table::{Align, Table};

@@ -1,14 +1,25 @@
 //! Which pairs of images to compare.
 //!
-//! Each way to come by a list is one file: [`PairList::lfw`] reads the files of Labeled Faces in the Wild,
-//! [`PairList::generate`] draws pairs from any labelled set.
+//! Each way to come by a list is one file: [`PairList::read`] reads lists as people write them,
+//! [`PairList::lfw`] the files of Labeled Faces in the Wild, [`PairList::cfp`] those of Celebrities in
+//! Frontal-Profile; [`PairList::generate`] draws pairs from any labelled set.
 
+mod cfp;
 mod generate;
 mod lfw;
+mod list;
 
-use std::{collections::BTreeSet, fmt, fmt::Write, path::PathBuf};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    path::{Path, PathBuf},
+};
 
+pub use cfp::CfpProtocol;
+use facegrad_files::hexadecimal;
 use sha2::{Digest, Sha256};
+
+use crate::list_file::{self, Unread};
 
 /// Two images to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +42,29 @@ pub struct Pair {
 pub struct PairList<I = String> {
     images: Vec<I>,
     pairs: Vec<Pair>,
+    people: Vec<usize>,
+    names_people: bool,
 }
 
 impl<I> PairList<I> {
+    /// A list of `pairs` of `images`. `people[i]` tells the images of different people apart, where the source
+    /// of the list says who is on them; without it, images that genuine pairs connect are of one person, and
+    /// two of its people may be one in truth.
+    ///
+    /// # Panics
+    /// If a pair or `people` does not fit `images`.
+    pub fn new(images: Vec<I>, pairs: Vec<Pair>, people: Option<Vec<usize>>) -> Self {
+        assert!(
+            pairs.iter().all(|pair| pair.a.max(pair.b) < images.len()),
+            "pairs of {} images",
+            images.len()
+        );
+        let names_people = people.is_some();
+        let people = people.unwrap_or_else(|| connected(images.len(), &pairs));
+        assert_eq!(people.len(), images.len(), "a person for each image");
+        Self { images, pairs, people, names_people }
+    }
+
     /// The distinct images, in the order of their first mention. These are what is to be embedded.
     pub fn images(&self) -> &[I] {
         &self.images
@@ -42,6 +73,17 @@ impl<I> PairList<I> {
     /// The pairs, fold by fold.
     pub fn pairs(&self) -> &[Pair] {
         &self.pairs
+    }
+
+    /// Who is on each image, as a number.
+    pub fn people(&self) -> &[usize] {
+        &self.people
+    }
+
+    /// Whether the source of the list said who is on each image; if not, [`PairList::people`] is what follows
+    /// from the genuine pairs.
+    pub fn names_people(&self) -> bool {
+        self.names_people
     }
 
     /// The number of folds.
@@ -61,8 +103,26 @@ impl<I> PairList<I> {
 
     /// The same list with its images named otherwise, such as by path instead of position.
     pub fn rename<J>(self, name: impl FnMut(I) -> J) -> PairList<J> {
-        PairList { images: self.images.into_iter().map(name).collect(), pairs: self.pairs }
+        let Self { images, pairs, people, names_people } = self;
+        PairList { images: images.into_iter().map(name).collect(), pairs, people, names_people }
     }
+}
+
+/// The group of each of `images` images that genuine pairs connect: the lowest image of it.
+fn connected(images: usize, pairs: &[Pair]) -> Vec<usize> {
+    let mut parent: Vec<usize> = (0..images).collect();
+    fn root(parent: &mut [usize], mut image: usize) -> usize {
+        while parent[image] != image {
+            parent[image] = parent[parent[image]];
+            image = parent[image];
+        }
+        image
+    }
+    for pair in pairs.iter().filter(|pair| pair.same) {
+        let (a, b) = (root(&mut parent, pair.a), root(&mut parent, pair.b));
+        parent[a.max(b)] = a.min(b);
+    }
+    (0..images).map(|image| root(&mut parent, image)).collect()
 }
 
 impl<I: fmt::Display> PairList<I> {
@@ -75,11 +135,50 @@ impl<I: fmt::Display> PairList<I> {
             let (a, b) = (&self.images[pair.a], &self.images[pair.b]);
             hash.update(format!("{}\t{}\t{a}\t{b}\n", pair.fold, u8::from(pair.same)));
         }
-        hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hexadecimal(&hash.finalize())
     }
+}
+
+/// Reads the text of a list of at most `limit` bytes.
+fn read_text(file: &Path, limit: u64) -> Result<String, PairsError> {
+    list_file::read_text(file, limit).map_err(|unread| match unread {
+        Unread::Io(cause) => PairsError::Unreadable { file: file.into(), cause },
+        Unread::TooLarge(bytes) => PairsError::TooLarge { file: file.into(), bytes, limit },
+    })
+}
+
+/// The distinct images of a list that is being read, and where each is.
+#[derive(Default)]
+struct Images {
+    names: Vec<String>,
+    positions: HashMap<String, usize>,
+}
+
+impl Images {
+    /// The position of an image, which is its first if it has none yet.
+    fn position(&mut self, image: String) -> usize {
+        if let Some(&position) = self.positions.get(&image) {
+            return position;
+        }
+        self.names.push(image.clone());
+        self.positions.insert(image, self.names.len() - 1);
+        self.names.len() - 1
+    }
+}
+
+/// A number for each identity in the order of the images, if each image has one and no pair says otherwise.
+fn people<'a>(
+    images: &'a [String],
+    pairs: &[Pair],
+    identity: impl Fn(&'a str) -> Option<&'a str>,
+) -> Option<Vec<usize>> {
+    let mut numbers = HashMap::new();
+    let people = images.iter().map(|image| {
+        let next = numbers.len();
+        Some(*numbers.entry(identity(image)?).or_insert(next))
+    });
+    let people: Vec<usize> = people.collect::<Option<_>>()?;
+    pairs.iter().all(|pair| (people[pair.a] == people[pair.b]) == pair.same).then_some(people)
 }
 
 /// Why there is no list of pairs.
@@ -115,6 +214,26 @@ pub enum PairsError {
         /// What is there.
         found: String,
     },
+    /// The list cannot be written.
+    #[error("cannot write the pair list {}: {cause}", file.display())]
+    Unwritable {
+        /// The file.
+        file: PathBuf,
+        /// What the system says, or what is wrong with the list.
+        cause: std::io::Error,
+    },
+    /// The pairs cannot be cut into that many folds.
+    #[error(
+        "{pairs} {class} pairs cannot be cut into {folds} folds; from 1 to as many folds as pairs are right"
+    )]
+    Folds {
+        /// The number of folds asked for.
+        folds: usize,
+        /// `genuine` or `impostor`.
+        class: &'static str,
+        /// How many pairs there are.
+        pairs: usize,
+    },
     /// Zero folds or zero pairs were asked for.
     #[error("a list of {folds} folds with {per_class} pairs of each class is empty; both must be at least 1")]
     Empty {
@@ -142,4 +261,18 @@ pub enum PairsError {
         /// How many pairs were asked for.
         wanted: usize,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_names_people_follow_from_the_genuine_pairs() {
+        let pair = |a, b, same| Pair { a, b, same, fold: 0 };
+        let pairs = vec![pair(4, 3, true), pair(1, 2, false), pair(3, 1, true), pair(0, 5, true)];
+        let list = PairList::new(vec!["a", "b", "c", "d", "e", "f"], pairs, None);
+        assert_eq!(list.people(), [0, 1, 2, 1, 1, 0]);
+        assert!(!list.names_people());
+    }
 }

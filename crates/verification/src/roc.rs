@@ -4,6 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Interval, ScoredPair, Scores, Unmeasurable, wilson};
 
+/// The false-accept rates at which a true-accept rate is asked for, each if there are impostor pairs enough.
+pub const FAR_TARGETS: [f64; 6] = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6];
+
+/// The costs of errors that a minimum is asked for: those of the NIST evaluations of 2016 and 2010.
+pub const DETECTION_COSTS: [DetectionCost; 2] = [DetectionCost::equal(0.01), DetectionCost::equal(0.001)];
+
 /// What a threshold accepts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RocPoint {
@@ -32,12 +38,15 @@ impl Roc {
     pub fn new(scores: &Scores) -> Result<Self, Unmeasurable> {
         match scores.unmeasurable() {
             Some(reason) => Err(reason),
-            None => {
-                let points = sweep(scores.pairs());
-                let last = points[points.len() - 1];
-                Ok(Self { points, genuine: last.true_accepts, impostor: last.false_accepts })
-            }
+            None => Ok(Self::through(sweep(scores.pairs()))),
         }
+    }
+
+    /// The characteristic with these points, of which the first rejects every pair and the last accepts pairs of
+    /// both classes, all there are.
+    pub(crate) fn through(points: Vec<RocPoint>) -> Self {
+        let last = points[points.len() - 1];
+        Self { points, genuine: last.true_accepts, impostor: last.false_accepts }
     }
 
     /// The points, from the threshold just above the highest score, which rejects every pair, to the lowest
@@ -71,6 +80,15 @@ impl Roc {
         self.points.iter().map(|point| (self.far(point), self.tar(point))).collect()
     }
 
+    /// The detection error trade-off, as (FAR, 1 − TAR), from (0, 1) to (1, 0). A DET plot has both axes on the
+    /// scale of [`probit`](crate::probit), where scores of two normal distributions give a straight line; rates
+    /// of 0 and 1 are infinitely far out on it.
+    ///
+    /// Source: Martin et al., "The DET curve in assessment of detection task performance", 1997.
+    pub fn det(&self) -> Vec<(f64, f64)> {
+        self.points.iter().map(|point| (self.far(point), 1.0 - self.tar(point))).collect()
+    }
+
     /// The area under the curve: the chance that a genuine pair scores above an impostor pair, equal scores
     /// counting one half (Mann and Whitney 1947).
     pub fn auc(&self) -> f64 {
@@ -84,6 +102,20 @@ impl Roc {
             })
             .sum();
         twice as f64 / (2.0 * self.genuine as f64 * self.impostor as f64)
+    }
+
+    /// The average precision: over the points, the rise in TAR times the precision there, which is the share
+    /// of genuine pairs among those accepted. Pairs of equal scores are accepted together.
+    ///
+    /// Unlike the area under the curve it depends on how many impostor pairs there are for each genuine one.
+    /// The definition is that of scikit-learn's `average_precision_score`, without interpolation.
+    pub fn average_precision(&self) -> f64 {
+        let terms = self.points.windows(2).map(|step| {
+            let accepted = step[1].true_accepts + step[1].false_accepts;
+            let precision = step[1].true_accepts as f64 / accepted as f64;
+            (step[1].true_accepts - step[0].true_accepts) as f64 * precision
+        });
+        terms.sum::<f64>() / self.genuine as f64
     }
 
     /// The equal error rate: where FAR equals 1 − TAR on the straight lines between neighbouring points.
@@ -101,21 +133,108 @@ impl Roc {
     /// `target` is in (0, 1]. It is not measurable with fewer than 10 / `target` impostor pairs: fewer than
     /// ten accepted pairs would decide the threshold.
     pub fn tar_at_far(&self, target: f64) -> TarAtFar {
-        // The quotient is rounded before it is rounded up, so that 10 / 0.001 needs 10,000 and not 10,001.
-        let impostors_needed = (10.0 / target * (1.0 - f64::EPSILON)).ceil() as usize;
+        let impostors_needed = needed(target);
         let measured = (self.impostor >= impostors_needed).then(|| {
             // The first point has a rate of zero, so there is always one.
             let end = self.points.partition_point(|point| self.far(point) <= target);
             let point = &self.points[end.max(1) - 1];
-            OperatingPoint {
-                threshold: point.threshold,
-                far: self.far(point),
-                tar: self.tar(point),
-                interval: wilson(point.true_accepts, self.genuine),
-            }
+            OperatingPoint::new(point, self.genuine, self.impostor)
         });
         TarAtFar { target, impostors_needed, measured }
     }
+
+    /// The lowest detection cost of all thresholds, and the highest threshold that has it.
+    ///
+    /// It is not measurable where a single pair changes the cost by more than a tenth.
+    pub fn min_dcf(&self, cost: DetectionCost) -> MinDcf {
+        let [per_miss, per_false_accept] = cost.per_rate();
+        let (genuine_needed, impostors_needed) = (tenths(per_miss), tenths(per_false_accept));
+        let measured = (self.genuine >= genuine_needed && self.impostor >= impostors_needed).then(|| {
+            let of = |point: &RocPoint| CostPoint {
+                threshold: point.threshold,
+                cost: cost.of(self.far(point), 1.0 - self.tar(point)),
+                far: self.far(point),
+                frr: 1.0 - self.tar(point),
+            };
+            self.points[1..]
+                .iter()
+                .map(of)
+                .fold(of(&self.points[0]), |best, next| if next.cost < best.cost { next } else { best })
+        });
+        MinDcf { at: cost, genuine_needed, impostors_needed, measured }
+    }
+}
+
+/// How many trials it takes to measure at a rate of errors: those of which ten are errors.
+pub(crate) fn needed(rate: f64) -> usize {
+    tenths(1.0 / rate)
+}
+
+/// Ten times `weight`, rounded up: how many pairs it takes for one to weigh at most a tenth.
+fn tenths(weight: f64) -> usize {
+    // Rounded before it is rounded up, so that 10 / 0.001 needs 10,000 and not 10,001.
+    (10.0 * weight * (1.0 - 2.0 * f64::EPSILON)).ceil() as usize
+}
+
+/// What errors cost, and how often pairs are genuine where the model is to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct DetectionCost {
+    /// The share of genuine pairs, above 0 and below 1.
+    pub p_target: f64,
+    /// The cost of rejecting a genuine pair, above 0.
+    pub c_miss: f64,
+    /// The cost of accepting an impostor pair, above 0.
+    pub c_fa: f64,
+}
+
+impl DetectionCost {
+    /// Both errors cost 1.
+    pub const fn equal(p_target: f64) -> Self {
+        Self { p_target, c_miss: 1.0, c_fa: 1.0 }
+    }
+
+    /// The normalised detection cost at a false-accept and a false-reject rate: the expected cost divided by that
+    /// of accepting or rejecting every pair, whichever is cheaper.
+    ///
+    /// Source: NIST, evaluation plans of the Speaker Recognition Evaluations of 2010 (share 0.001) and 2016
+    /// (share 0.01).
+    pub fn of(&self, far: f64, frr: f64) -> f64 {
+        let [per_miss, per_false_accept] = self.per_rate();
+        per_miss * frr + per_false_accept * far
+    }
+
+    /// What the false-reject and the false-accept rate are multiplied by.
+    pub(crate) fn per_rate(&self) -> [f64; 2] {
+        let (miss, false_accept) = (self.c_miss * self.p_target, self.c_fa * (1.0 - self.p_target));
+        [miss, false_accept].map(|cost| cost / miss.min(false_accept))
+    }
+}
+
+/// The lowest detection cost of all thresholds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MinDcf {
+    /// What errors cost.
+    #[serde(flatten)]
+    pub at: DetectionCost,
+    /// How many genuine pairs it takes for one to change the cost by at most a tenth.
+    pub genuine_needed: usize,
+    /// How many impostor pairs it takes for that.
+    pub impostors_needed: usize,
+    /// The minimum; absent if there are fewer pairs than that.
+    pub measured: Option<CostPoint>,
+}
+
+/// A threshold and what its errors cost.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CostPoint {
+    /// Pairs with at least this score are accepted.
+    pub threshold: f64,
+    /// The normalised detection cost, from 0 to 1.
+    pub cost: f64,
+    /// The false-accept rate.
+    pub far: f64,
+    /// The false-reject rate.
+    pub frr: f64,
 }
 
 /// A threshold and its error rates.
@@ -129,6 +248,22 @@ pub struct OperatingPoint {
     pub tar: f64,
     /// The 95 % interval of the true-accept rate (Wilson).
     pub interval: Interval,
+    /// The 95 % interval of the false-accept rate (Wilson); absent in results of older versions.
+    #[serde(default)]
+    pub far_interval: Option<Interval>,
+}
+
+impl OperatingPoint {
+    /// A point of a curve of so many pairs of each class.
+    pub(crate) fn new(point: &RocPoint, genuine: usize, impostor: usize) -> Self {
+        Self {
+            threshold: point.threshold,
+            far: point.false_accepts as f64 / impostor as f64,
+            tar: point.true_accepts as f64 / genuine as f64,
+            interval: wilson(point.true_accepts, genuine),
+            far_interval: Some(wilson(point.false_accepts, impostor)),
+        }
+    }
 }
 
 /// The true-accept rate at a false-accept rate that is not above a target.
@@ -144,8 +279,18 @@ pub struct TarAtFar {
 
 /// What each threshold accepts, from the one just above the highest score down through the distinct scores.
 pub(crate) fn sweep(pairs: &[ScoredPair]) -> Vec<RocPoint> {
+    sweep_sorted(&descending(pairs))
+}
+
+/// The pairs from the highest score to the lowest.
+pub(crate) fn descending(pairs: &[ScoredPair]) -> Vec<ScoredPair> {
     let mut sorted = pairs.to_vec();
-    sorted.sort_by(|a, b| b.score.total_cmp(&a.score));
+    sorted.sort_unstable_by(|a, b| b.score.total_cmp(&a.score));
+    sorted
+}
+
+/// [`sweep`] for pairs that are [`descending`] already.
+pub(crate) fn sweep_sorted(sorted: &[ScoredPair]) -> Vec<RocPoint> {
     let Some(highest) = sorted.first() else { return Vec::new() };
     let mut point = RocPoint { threshold: highest.score.next_up(), true_accepts: 0, false_accepts: 0 };
     let mut points = vec![point];
@@ -282,7 +427,7 @@ mod tests {
         let at = roc(&[0.905, 0.895, 0.885], &impostor).tar_at_far(0.1);
         let point = at.measured.unwrap();
         assert_eq!((point.far, point.tar, point.threshold), (0.1, 2.0 / 3.0, 0.895));
-        assert_eq!(point.interval, wilson(2, 3));
+        assert_eq!((point.interval, point.far_interval), (wilson(2, 3), Some(wilson(10, 100))));
         // A tie that would carry the rate over the target is left out as a whole.
         let tied = roc(&[2.0, 1.0], &[vec![1.0; 30], vec![0.0; 70]].concat()).tar_at_far(0.1);
         assert_eq!(tied.measured.map(|p| (p.far, p.tar, p.threshold)), Some((0.0, 0.5, 2.0)));
@@ -294,7 +439,7 @@ mod tests {
     #[test]
     fn too_few_impostors_are_said() {
         for (target, needed) in
-            [(1e-1, 100), (1e-2, 1000), (1e-3, 10_000), (1e-4, 100_000), (1e-5, 1_000_000)]
+            FAR_TARGETS.into_iter().zip([100, 1000, 10_000, 100_000, 1_000_000, 10_000_000])
         {
             let at = roc(&[1.0], &vec![0.0; needed.min(10_000)]).tar_at_far(target);
             assert_eq!(at.impostors_needed, needed);
@@ -304,9 +449,110 @@ mod tests {
     }
 
     #[test]
+    fn the_detection_cost_by_hand() {
+        let cost = DetectionCost { p_target: 0.1, c_miss: 2.0, c_fa: 0.5 };
+        // 0.2 · FRR + 0.45 · FAR, divided by 0.2.
+        assert!((cost.of(0.1, 0.3) - 0.525).abs() < 1e-15);
+        // Rejecting every pair costs 1, accepting every pair more; where genuine pairs are common, the reverse.
+        assert_eq!((cost.of(0.0, 1.0), cost.of(1.0, 0.0)), (1.0, 2.25));
+        assert_eq!(DetectionCost::equal(0.9).of(1.0, 0.0), 1.0);
+        assert!((DetectionCost::equal(0.9).of(0.0, 1.0) - 9.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_minimum_of_the_detection_cost_is_that_of_all_thresholds() {
+        for (seed, cost) in [
+            (1, DetectionCost::equal(0.2)),
+            (2, DetectionCost { p_target: 0.05, c_miss: 10.0, c_fa: 1.0 }),
+            (3, DetectionCost::equal(0.7)),
+        ] {
+            let scores = random(150, 230, 1.5, 10.0, seed);
+            let (genuine, impostor) = (scores.genuine(), scores.impostor());
+            let at = |threshold: f64| {
+                let accepted = |of: &[f64]| of.iter().filter(|score| **score >= threshold).count() as f64;
+                let (far, frr) = (accepted(&impostor) / 230.0, 1.0 - accepted(&genuine) / 150.0);
+                let expected = cost.c_miss * cost.p_target * frr + cost.c_fa * (1.0 - cost.p_target) * far;
+                expected / (cost.c_miss * cost.p_target).min(cost.c_fa * (1.0 - cost.p_target))
+            };
+            let least = (-700..700).map(|i| at(f64::from(i) / 100.0 + 0.001)).fold(f64::INFINITY, f64::min);
+            let measured = Roc::new(&scores).unwrap().min_dcf(cost).measured.unwrap();
+            assert!((measured.cost - least).abs() < 1e-12);
+            assert!((at(measured.threshold) - least).abs() < 1e-12);
+            assert!((cost.of(measured.far, measured.frr) - least).abs() < 1e-12 && least <= 1.0);
+        }
+    }
+
+    #[test]
+    fn a_detection_cost_that_hangs_on_single_pairs_is_not_measured() {
+        // At shares of 0.01 and 0.001 a false-accept rate weighs 99 and 999 times as much as a miss.
+        let at = |genuine: usize, impostor: usize| {
+            let roc = roc(&vec![1.0; genuine], &vec![0.0; impostor]);
+            DETECTION_COSTS.map(|cost| roc.min_dcf(cost).measured.map(|measured| measured.cost))
+        };
+        assert_eq!(at(10, 990), [Some(0.0), None]);
+        assert_eq!(at(10, 989), [None, None]);
+        assert_eq!(at(9, 9990), [None, None]);
+        assert_eq!(at(10, 9990), [Some(0.0), Some(0.0)]);
+    }
+
+    #[test]
+    fn the_det_curve_is_the_roc_upside_down() {
+        let roc = roc(&[0.3, 0.9], &[0.5, 0.1]);
+        assert_eq!(roc.det(), [(0.0, 1.0), (0.0, 0.5), (0.5, 0.5), (0.5, 0.0), (1.0, 0.0)]);
+    }
+
+    #[test]
     fn one_class_has_no_curve() {
         assert_eq!(Roc::new(&scores(&[0.1, 0.2], &[])), Err(Unmeasurable::OnlyGenuine));
         assert_eq!(Roc::new(&scores(&[], &[0.1])), Err(Unmeasurable::OnlyImpostor));
         assert_eq!(Roc::new(&scores(&[], &[])), Err(Unmeasurable::NoPairs));
+    }
+
+    /// The score lists of `reference/scikit_learn.py`.
+    fn made(of: &serde_json::Value) -> Scores {
+        let number = |name: &str| of[name].as_i64().unwrap();
+        let mut state = number("seed") as u64;
+        let mut draw = |shift: i64| {
+            let sum: i64 = (0..4)
+                .map(|_| {
+                    state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                    (state >> 33) as i64 % 65536
+                })
+                .sum();
+            (sum + shift).div_euclid(number("step")) as f64
+        };
+        let genuine: Vec<f64> = (0..number("genuine")).map(|_| draw(number("shift"))).collect();
+        let impostor: Vec<f64> = (0..number("impostor")).map(|_| draw(0)).collect();
+        scores(&genuine, &impostor)
+    }
+
+    #[test]
+    fn scikit_learn_agrees() {
+        let stored = crate::reference::read(include_str!("../reference/scikit_learn.json"));
+        let lists = stored["lists"].as_array().unwrap();
+        assert_eq!(lists.len(), 10);
+        for list in lists {
+            let name = &list["name"];
+            let numbers = |key: &str| serde_json::from_value::<Vec<f64>>(list[key].clone()).unwrap();
+            let roc = Roc::new(&made(&list["scores"])).unwrap();
+            // Every point, to the last bit.
+            let rate = |of: fn(&Roc, &RocPoint) -> f64| -> Vec<f64> {
+                roc.points().iter().map(|point| of(&roc, point)).collect()
+            };
+            assert_eq!(rate(Roc::far), numbers("fpr"), "{name}");
+            assert_eq!(rate(Roc::tar), numbers("tpr"), "{name}");
+            let thresholds: Vec<f64> = roc.points()[1..].iter().map(|point| point.threshold).collect();
+            assert_eq!(thresholds, numbers("thresholds"), "{name}");
+            for (value, key) in [(roc.auc(), "auc"), (roc.average_precision(), "average_precision")] {
+                assert!((value - list[key].as_f64().unwrap()).abs() < 1e-12, "{name}: {key} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn average_precision_by_hand() {
+        // Descending: g .9, g+i .7, i .5, g .3, i .1: precisions 1, 2/3 and 3/5 for a third of the pairs each.
+        let precision = roc(&[0.3, 0.9, 0.7], &[0.5, 0.1, 0.7]).average_precision();
+        assert!((precision - (1.0 + 2.0 / 3.0 + 3.0 / 5.0) / 3.0).abs() < 1e-15);
     }
 }

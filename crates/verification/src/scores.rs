@@ -60,9 +60,15 @@ pub enum ScoreError {
     Embedding {
         /// The image.
         image: String,
-        /// `zero` or `not finite`.
+        /// `zero`, `not finite` or `equal to the mean of the other folds`.
         problem: &'static str,
     },
+    /// The mean of the other folds is asked for where there are none.
+    #[error(
+        "the mean of the other folds cannot be subtracted, as the list of pairs has a single fold; take a list \
+         with more folds, or centring none"
+    )]
+    OneFold,
     /// A score that is not a number.
     #[error("the score of pair {index} is {score}; scores must be finite")]
     NotFinite {
@@ -98,24 +104,11 @@ impl Scores {
         dim: usize,
         list: &PairList<I>,
     ) -> Result<Self, ScoreError> {
-        let images = list.images();
-        if dim == 0 || images.len().checked_mul(dim) != Some(embeddings.len()) {
-            return Err(ScoreError::Shape { numbers: embeddings.len(), images: images.len(), dim });
-        }
-        // The square of any finite f32 is neither infinite nor zero in f64.
-        let mut lengths = Vec::with_capacity(images.len());
-        for (image, embedding) in images.iter().zip(embeddings.chunks(dim)) {
-            let length = dot(embedding, embedding).sqrt();
-            if !length.is_finite() || (length == 0.0 && similarity == Similarity::Cosine) {
-                let problem = if length == 0.0 { "zero" } else { "not finite" };
-                return Err(ScoreError::Embedding { image: image.to_string(), problem });
-            }
-            lengths.push(length);
-        }
+        let lengths = lengths(embeddings, dim, list.images(), similarity == Similarity::Cosine)?;
         let row = |image: usize| &embeddings[image * dim..(image + 1) * dim];
         let score = |a, b| match similarity {
-            Similarity::Cosine => (dot(row(a), row(b)) / (lengths[a] * lengths[b])).clamp(-1.0, 1.0),
-            Similarity::Euclidean => -distance(row(a), row(b)),
+            Similarity::Cosine => cosine(dot(row(a), row(b)), lengths[a], lengths[b]),
+            Similarity::Euclidean => -squared_distance(row(a), row(b)).sqrt(),
         };
         let scored = list.pairs().iter().map(|pair| ScoredPair {
             score: score(pair.a, pair.b),
@@ -150,13 +143,57 @@ impl Scores {
     }
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+/// The lengths of `embeddings`, `[images.len(), dim]` row by row: finite, and not zero where a direction is
+/// needed.
+pub(crate) fn lengths<I: fmt::Display>(
+    embeddings: &[f32],
+    dim: usize,
+    images: &[I],
+    directions: bool,
+) -> Result<Vec<f64>, ScoreError> {
+    if dim == 0 || images.len().checked_mul(dim) != Some(embeddings.len()) {
+        return Err(ScoreError::Shape { numbers: embeddings.len(), images: images.len(), dim });
+    }
+    let length = |(image, embedding): (&I, &[f32])| {
+        // The square of any finite f32 but zero is neither infinite nor zero in f64.
+        let length = dot(embedding, embedding).sqrt();
+        let problem = if !length.is_finite() {
+            "not finite"
+        } else if directions && length == 0.0 {
+            "zero"
+        } else {
+            return Ok(length);
+        };
+        Err(ScoreError::Embedding { image: image.to_string(), problem })
+    };
+    images.iter().zip(embeddings.chunks(dim)).map(length).collect()
 }
 
-fn distance(a: &[f32], b: &[f32]) -> f64 {
-    let squares = a.iter().zip(b).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2));
-    squares.sum::<f64>().sqrt()
+pub(crate) fn cosine(dot: f64, length_a: f64, length_b: f64) -> f64 {
+    (dot / (length_a * length_b)).clamp(-1.0, 1.0)
+}
+
+pub(crate) fn dot<T: Copy + Into<f64>>(a: &[T], b: &[T]) -> f64 {
+    sum_over(a, b, |x, y| x * y)
+}
+
+pub(crate) fn squared_distance<T: Copy + Into<f64>>(a: &[T], b: &[T]) -> f64 {
+    sum_over(a, b, |x, y| (x - y) * (x - y))
+}
+
+/// The sum of `term` over two vectors of the same length, in eight partial sums: a single one would wait for
+/// each addition before it begins the next.
+fn sum_over<T: Copy + Into<f64>>(a: &[T], b: &[T], term: impl Fn(f64, f64) -> f64) -> f64 {
+    let (a_blocks, a_rest) = a.as_chunks::<8>();
+    let (b_blocks, b_rest) = b.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
+        for (sum, (&x, &y)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += term(x.into(), y.into());
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(&x, &y)| term(x.into(), y.into())).sum();
+    sums.iter().sum::<f64>() + rest
 }
 
 /// Why a list of pairs does not support a number.
@@ -171,17 +208,39 @@ pub enum Unmeasurable {
     OnlyImpostor,
     /// There is no second fold to choose a threshold on.
     OneFold,
+    /// There are fewer pairs than folds to split them into.
+    FewerPairsThanFolds,
+    /// The pairs of some fold are all genuine or all impostor, so one of its error rates does not exist.
+    FoldOfOneClass,
 }
 
 impl Unmeasurable {
     pub(crate) fn of(pairs: &[ScoredPair]) -> Option<Self> {
-        match (pairs.iter().any(|pair| pair.same), pairs.iter().any(|pair| !pair.same)) {
+        Self::of_classes(pairs.iter().any(|pair| pair.same), pairs.iter().any(|pair| !pair.same))
+    }
+
+    /// The reason where there are not both genuine and impostor pairs.
+    pub(crate) fn of_classes(genuine: bool, impostor: bool) -> Option<Self> {
+        match (genuine, impostor) {
             (true, true) => None,
             (true, false) => Some(Self::OnlyGenuine),
             (false, true) => Some(Self::OnlyImpostor),
             (false, false) => Some(Self::NoPairs),
         }
     }
+}
+
+impl std::error::Error for Unmeasurable {}
+
+/// Why embeddings and a list of pairs do not give a number.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum MeasureError {
+    /// The pairs cannot be scored.
+    #[error(transparent)]
+    Scores(#[from] ScoreError),
+    /// The pairs do not support the number.
+    #[error(transparent)]
+    Unmeasurable(#[from] Unmeasurable),
 }
 
 impl fmt::Display for Unmeasurable {
@@ -191,6 +250,8 @@ impl fmt::Display for Unmeasurable {
             Self::OnlyGenuine => "not measurable: only genuine pairs",
             Self::OnlyImpostor => "not measurable: only impostor pairs",
             Self::OneFold => "not measurable: a single fold",
+            Self::FewerPairsThanFolds => "not measurable: fewer pairs than folds",
+            Self::FoldOfOneClass => "not measurable: a fold has only genuine or only impostor pairs",
         })
     }
 }

@@ -21,20 +21,21 @@ impl PairList<usize> {
         if folds == 0 || per_class == 0 {
             return Err(PairsError::Empty { folds, per_class });
         }
-        let mut list = Self { images: Vec::new(), pairs: Vec::new() };
+        let (mut images, mut pairs) = (Vec::new(), Vec::new());
         let mut positions = HashMap::new();
         for (fold, identities) in deal(labels, folds, seed).into_iter().enumerate() {
             for (same, drawn) in draw_fold(&identities, fold, per_class, seed)? {
                 let [a, b] = drawn.map(|image| {
                     *positions.entry(image).or_insert_with(|| {
-                        list.images.push(image);
-                        list.images.len() - 1
+                        images.push(image);
+                        images.len() - 1
                     })
                 });
-                list.pairs.push(Pair { a, b, same, fold });
+                pairs.push(Pair { a, b, same, fold });
             }
         }
-        Ok(list)
+        let people = images.iter().map(|&image: &usize| labels[image]).collect();
+        Ok(Self::new(images, pairs, Some(people)))
     }
 }
 

@@ -6,9 +6,10 @@
 //! and that many impostor pairs. A genuine pair is `name i j`, an impostor pair `name1 i name2 j`, separated
 //! by tabs.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::path::Path;
 
-use super::{Pair, PairList, PairsError};
+use super::{Images, Pair, PairList, PairsError, people, read_text};
+use crate::list_file::excerpt;
 
 /// Files beyond this size are not read: `pairs.txt` has 160 kB.
 const MAX_BYTES: u64 = 256 << 20;
@@ -22,12 +23,7 @@ impl PairList {
     /// # Errors
     /// If the file cannot be read, is not UTF-8 or is not what [`PairList::lfw`] takes.
     pub fn read_lfw(file: &Path) -> Result<Self, PairsError> {
-        let unreadable = |cause| PairsError::Unreadable { file: file.into(), cause };
-        let bytes = fs::metadata(file).map_err(unreadable)?.len();
-        if bytes > MAX_BYTES {
-            return Err(PairsError::TooLarge { file: file.into(), bytes, limit: MAX_BYTES });
-        }
-        Self::lfw(&fs::read_to_string(file).map_err(unreadable)?, file)
+        Self::lfw(&read_text(file, MAX_BYTES)?, file)
     }
 
     /// Reads the text of an LFW pair file; `file` names it in errors.
@@ -74,28 +70,11 @@ impl PairList {
             if !same && a.0 == b.0 {
                 return Err(wrong("two different names"));
             }
-            pairs.push(Pair { a: images.position(a), b: images.position(b), same, fold });
+            let mut position = |(name, number)| images.position(format!("{name}/{name}_{number:04}"));
+            pairs.push(Pair { a: position(a), b: position(b), same, fold });
         }
-        Ok(Self { images: images.names, pairs })
-    }
-}
-
-/// The distinct images, and where each is.
-#[derive(Default)]
-struct Images {
-    names: Vec<String>,
-    positions: HashMap<String, usize>,
-}
-
-impl Images {
-    fn position(&mut self, (name, number): (&str, u32)) -> usize {
-        let image = format!("{name}/{name}_{number:04}");
-        if let Some(&position) = self.positions.get(&image) {
-            return position;
-        }
-        self.names.push(image.clone());
-        self.positions.insert(image, self.names.len() - 1);
-        self.names.len() - 1
+        let people = people(&images.names, &pairs, |image| image.split('/').next());
+        Ok(Self::new(images.names, pairs, people))
     }
 }
 
@@ -129,17 +108,10 @@ fn parse_image<'a>(name: &'a str, number: &str) -> Option<Image<'a>> {
     is_folder_name.then_some((name, number.parse().ok()?))
 }
 
-/// The start of a line, in quotes.
-fn excerpt(line: &str) -> String {
-    const LENGTH: usize = 80;
-    match line.char_indices().nth(LENGTH) {
-        Some((end, _)) => format!("{:?} and more", &line[..end]),
-        None => format!("{line:?}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use facegrad_random::{Purpose, Stream};
 
     use super::*;
@@ -171,6 +143,7 @@ mod tests {
             [pair(0, 1, true, 0), pair(0, 2, false, 0), pair(2, 3, true, 1), pair(4, 5, false, 1)]
         );
         assert_eq!((list.folds(), list.genuine(), list.impostor()), (2, 2, 2));
+        assert_eq!(list.people(), [0, 0, 1, 1, 1, 2]);
     }
 
     #[test]

@@ -1,0 +1,686 @@
+//! BLUFR, the benchmark of large-scale unconstrained face recognition on Labeled Faces in the Wild.
+//!
+//! Ten trials, each with a test set of some 9,700 images. Verification compares all pairs of the test set, some
+//! 47 million, at a false-accept rate of 0.1 %. Open-set identification searches about 8,700 probes, half of
+//! them without a mate, in a gallery of 1,000 people with one image each, and reports the detection and
+//! identification rate (DIR) at rank 1 and a false-alarm rate of 1 %. The figure of merit is the mean over the
+//! trials minus their standard deviation, with divisor n − 1 as in the authors' MATLAB code.
+//!
+//! Source: Liao, Lei, Yi & Li, "A benchmark study of large-scale unconstrained face recognition", IJCB 2014,
+//! and the toolkit of the authors. Three things differ: a rate is never above its target, where the toolkit
+//! rounds the number of false accepts to the nearest; the threshold is the lowest with that number of false
+//! accepts, as everywhere in this crate, where the toolkit takes the last falsely accepted score; and ties
+//! count against the system, where the toolkit ranks them by position.
+
+use std::path::Path;
+
+use facegrad_files::hexadecimal;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{
+    FnirAtFpir, IdentityScore, ListError, Search, SearchError,
+    list::{read_text, stays_inside},
+    result::fnir_at_fpir,
+};
+use crate::{
+    Align, EmbeddingsError, GridTarAtFar, Labelled, Provenance, ScoreCounts, Similarity, Table,
+    UnitEmbeddings, Unmeasurable,
+    interval::mean_and_deviation,
+    list_file::excerpt,
+    text::{percent, points, provenance_rows, thousands, too_few},
+};
+
+/// The false-accept rate of the verification rate.
+const FAR: f64 = 1e-3;
+
+/// The false-alarm rate of the detection and identification rate.
+const FPIR: f64 = 1e-2;
+
+/// Files beyond this size are not read: the largest list has 3 MB.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// Files with more trials are damaged: there are ten.
+const MAX_TRIALS: usize = 1000;
+
+/// The images of one trial, as positions in [`BlufrLists::images`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlufrSets {
+    /// The images whose pairs are compared.
+    pub test: Vec<usize>,
+    /// The images that are searched in.
+    pub gallery: Vec<usize>,
+    /// The images that are searched for; with the gallery they make up the test set.
+    pub probes: Vec<usize>,
+}
+
+/// The lists of the benchmark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlufrLists {
+    images: Vec<String>,
+    identities: Vec<usize>,
+    trials: Vec<BlufrSets>,
+}
+
+impl BlufrLists {
+    /// Reads the text lists of the authors' toolkit, its folder `list/lfw`.
+    ///
+    /// - `image_list.txt`: one file name a line, `<name>_<number>.jpg`
+    /// - `labels.txt`: for each of them, the number of its person
+    /// - `test_set.txt`, `gallery_set.txt`, `probe_set.txt`: the number of trials; then for each trial the number
+    ///   of its images, and that many lines `<index>, <file name>`, where the first image has index 1
+    ///
+    /// `reference/blufr_lists.py` in this crate writes the same files from the toolkit's
+    /// `blufr_lfw_config.mat`.
+    ///
+    /// # Errors
+    /// If a file cannot be read or is too large, the first line that is not as described, lists that contradict
+    /// each other, or a trial whose gallery and probes are not its test set.
+    pub fn read(folder: &Path) -> Result<Self, ListError> {
+        let file = |name: &str| folder.join(name);
+        let text = |name: &str| read_text(&file(name), MAX_BYTES);
+        let names = lines(&text("image_list.txt")?);
+        let wrong = |name: &str, line: usize, expected: &str, found: String| ListError::Line {
+            file: file(name),
+            line,
+            expected: expected.into(),
+            found,
+        };
+        let image = |(index, name): (usize, &String)| {
+            let expected = "an image of LFW, such as Ada_Lovelace_0001.jpg";
+            image_of(name).ok_or_else(|| wrong("image_list.txt", index + 1, expected, excerpt(name)))
+        };
+        let images: Vec<String> = names.iter().enumerate().map(image).collect::<Result<_, _>>()?;
+        if images.is_empty() {
+            return Err(ListError::Empty { file: file("image_list.txt") });
+        }
+        let labels = lines(&text("labels.txt")?);
+        if labels.len() != images.len() {
+            let expected = format!("one label for each of the {} images of image_list.txt", images.len());
+            return Err(wrong("labels.txt", labels.len(), &expected, format!("{} labels", labels.len())));
+        }
+        let label = |(index, label): (usize, &String)| {
+            label
+                .parse()
+                .map_err(|_| wrong("labels.txt", index + 1, "the number of a person", excerpt(label)))
+        };
+        let identities = labels.iter().enumerate().map(label).collect::<Result<_, _>>()?;
+        let sets = |name: &str| {
+            sets(&lines(&text(name)?), &names)
+                .map_err(|(line, expected, found)| wrong(name, line, &expected, found))
+        };
+        let (tests, galleries, probes) =
+            (sets("test_set.txt")?, sets("gallery_set.txt")?, sets("probe_set.txt")?);
+        for (name, others) in [("gallery_set.txt", &galleries), ("probe_set.txt", &probes)] {
+            if others.len() != tests.len() {
+                let expected = format!("{} trials, as in test_set.txt", tests.len());
+                return Err(wrong(name, 1, &expected, others.len().to_string()));
+            }
+        }
+        let mut trials = Vec::with_capacity(tests.len());
+        for (index, ((test, gallery), probes)) in tests.into_iter().zip(galleries).zip(probes).enumerate() {
+            let mut union = [&gallery[..], &probes[..]].concat();
+            let mut sorted = test.clone();
+            union.sort_unstable();
+            sorted.sort_unstable();
+            if union != sorted {
+                let expected = format!(
+                    "gallery and probes of trial {} to make up its test set, each image once",
+                    index + 1
+                );
+                let found = format!("{} and {} images for {}", gallery.len(), probes.len(), test.len());
+                return Err(wrong("test_set.txt", 1, &expected, found));
+            }
+            trials.push(BlufrSets { test, gallery, probes });
+        }
+        Ok(Self { images, identities, trials })
+    }
+
+    /// The images, `<name>/<name>_<number>`: the extension is left to the caller. These are what is to be
+    /// embedded, in this order.
+    pub fn images(&self) -> &[String] {
+        &self.images
+    }
+
+    /// Who is on each image, as a number.
+    pub fn identities(&self) -> &[usize] {
+        &self.identities
+    }
+
+    /// The trials.
+    pub fn trials(&self) -> &[BlufrSets] {
+        &self.trials
+    }
+
+    /// SHA-256, in hexadecimal, of images, labels and trials. It does not depend on line ends or spacing, nor
+    /// on the pixels.
+    pub fn sha256(&self) -> String {
+        let mut hash = Sha256::new();
+        for (image, identity) in self.images.iter().zip(&self.identities) {
+            hash.update(format!("{identity}\t{image}\n"));
+        }
+        for (trial, sets) in self.trials.iter().enumerate() {
+            for (set, positions) in
+                [("test", &sets.test), ("gallery", &sets.gallery), ("probe", &sets.probes)]
+            {
+                positions.iter().for_each(|position| hash.update(format!("{trial}\t{set}\t{position}\n")));
+            }
+        }
+        hexadecimal(&hash.finalize())
+    }
+}
+
+/// The lines of a list without the blank ones at its end.
+fn lines(text: &str) -> Vec<String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end();
+    text.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+/// `Ada_Lovelace_0001.jpg` as `Ada_Lovelace/Ada_Lovelace_0001`.
+fn image_of(name: &str) -> Option<String> {
+    let (stem, _) = name.rsplit_once('.')?;
+    let (person, number) = stem.rsplit_once('_')?;
+    let is_image = stays_inside(person) && !person.contains(['/', '\\']) && number.parse::<u32>().is_ok();
+    is_image.then(|| format!("{person}/{stem}"))
+}
+
+/// The sets of images of each trial, as positions from 0; else a line, what would be right there, and what
+/// there is.
+fn sets(lines: &[String], names: &[String]) -> Result<Vec<Vec<usize>>, (usize, String, String)> {
+    let wrong = |at: usize, expected: String| {
+        let found = lines.get(at).map_or("the end of the file".into(), |line| excerpt(line));
+        (at + 1, expected, found)
+    };
+    let number = |at: usize, most: usize, what: &str| {
+        let value = lines.get(at).and_then(|line| line.parse().ok()).filter(|n| (1..=most).contains(n));
+        value.ok_or_else(|| wrong(at, format!("the number of {what}, from 1 to {most}")))
+    };
+    let trials: usize = number(0, MAX_TRIALS, "trials")?;
+    let (mut at, mut sets) = (1, Vec::new());
+    for trial in 1..=trials {
+        let count: usize = number(at, names.len(), &format!("images of trial {trial}"))?;
+        let mut seen = vec![false; names.len()];
+        let mut set = Vec::with_capacity(count);
+        for at in at + 1..=at + count {
+            let entry = lines.get(at).and_then(|line| line.split_once(','));
+            let entry =
+                entry.and_then(|(index, name)| Some((index.trim().parse::<usize>().ok()?, name.trim())));
+            let position = entry.and_then(|(index, name)| {
+                let position = index.checked_sub(1)?;
+                (names.get(position)? == name).then_some(position)
+            });
+            let position = position.ok_or_else(|| {
+                wrong(at, "the index of an image, from 1, a comma and its name as in image_list.txt".into())
+            })?;
+            if std::mem::replace(&mut seen[position], true) {
+                return Err(wrong(at, format!("each image once in trial {trial}")));
+            }
+            set.push(position);
+        }
+        sets.push(set);
+        at += count + 1;
+    }
+    if at < lines.len() {
+        return Err(wrong(at, format!("the end of the file after {trials} trials")));
+    }
+    Ok(sets)
+}
+
+/// Why BLUFR cannot be measured.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum BlufrError {
+    /// Not one embedding for each image of the lists.
+    #[error(
+        "{embeddings} embeddings for the {images} images of BLUFR; it takes one for each, in the order of the list"
+    )]
+    Embeddings {
+        /// How many embeddings there are.
+        embeddings: usize,
+        /// How many images.
+        images: usize,
+    },
+    /// The embeddings cannot be compared.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+}
+
+impl From<EmbeddingsError> for BlufrError {
+    fn from(error: EmbeddingsError) -> Self {
+        Self::Search(error.into())
+    }
+}
+
+/// What one trial measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlufrTrial {
+    /// The number of images in the test set.
+    pub test_images: usize,
+    /// The number of genuine pairs.
+    pub genuine: usize,
+    /// The number of impostor pairs.
+    pub impostor: usize,
+    /// The number of images in the gallery.
+    pub gallery_images: usize,
+    /// The number of probes whose person is in the gallery.
+    pub mated_probes: usize,
+    /// The number of probes whose person is not.
+    pub nonmated_probes: usize,
+    /// The verification rate: the true-accept rate at a false-accept rate of 0.1 %. Absent if the pairs are not
+    /// of both classes.
+    pub verification: Option<GridTarAtFar>,
+    /// Why it is absent.
+    pub verification_unmeasurable: Option<Unmeasurable>,
+    /// One minus the detection and identification rate: the false-negative rate at a false-positive rate of
+    /// 1 %.
+    pub identification: FnirAtFpir,
+}
+
+impl BlufrTrial {
+    /// The verification rate at a false-accept rate of 0.1 %.
+    pub fn verification_rate(&self) -> Option<f64> {
+        Some(self.verification?.at.measured?.tar)
+    }
+
+    /// The detection and identification rate at rank 1 and a false-alarm rate of 1 %.
+    pub fn identification_rate(&self) -> Option<f64> {
+        Some(1.0 - self.identification.measured?.fnir.value)
+    }
+}
+
+/// The figure of merit of a rate over the trials.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MeanMinusDeviation {
+    /// The mean over the trials, µ.
+    pub mean: f64,
+    /// The standard deviation over the trials, σ, with divisor n − 1.
+    pub standard_deviation: f64,
+    /// µ − σ.
+    pub mean_minus_deviation: f64,
+}
+
+impl MeanMinusDeviation {
+    /// Of the rates of all trials; nothing if one is absent or there are fewer than two.
+    fn of(rates: impl Iterator<Item = Option<f64>>) -> Option<Self> {
+        let rates: Vec<f64> = rates.collect::<Option<_>>()?;
+        let (mean, standard_deviation) = mean_and_deviation(&rates)?;
+        Some(Self { mean, standard_deviation, mean_minus_deviation: mean - standard_deviation })
+    }
+}
+
+/// What BLUFR measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlufrResult {
+    /// Protocol, data, model and switches; `pairs_sha256` is of the lists ([`BlufrLists::sha256`]).
+    #[serde(flatten)]
+    pub provenance: Provenance,
+    /// The verification rate at a false-accept rate of 0.1 %; absent unless every trial has one.
+    pub verification: Option<MeanMinusDeviation>,
+    /// The detection and identification rate at rank 1 and a false-alarm rate of 1 %; absent unless every trial
+    /// has one.
+    pub identification: Option<MeanMinusDeviation>,
+    /// The trials.
+    pub trials: Vec<BlufrTrial>,
+}
+
+impl BlufrResult {
+    /// Measures every trial, by the cosine, which becomes the score of the provenance.
+    ///
+    /// # Shapes
+    /// - `embeddings`: `[lists.images(), dim]`
+    ///
+    /// # Errors
+    /// If there is not one embedding for each image.
+    pub fn measure(
+        lists: &BlufrLists,
+        embeddings: &UnitEmbeddings,
+        provenance: Provenance,
+    ) -> Result<Self, BlufrError> {
+        if embeddings.len() != lists.images.len() {
+            return Err(BlufrError::Embeddings { embeddings: embeddings.len(), images: lists.images.len() });
+        }
+        let of = |positions: &[usize]| {
+            let identities: Vec<usize> = positions.iter().map(|&image| lists.identities[image]).collect();
+            (embeddings.select(positions), identities)
+        };
+        let trial = |sets: &BlufrSets| -> Result<BlufrTrial, BlufrError> {
+            let [test, gallery, probes] = [&sets.test, &sets.gallery, &sets.probes].map(|set| of(set));
+            let counts = ScoreCounts::all_pairs(Labelled::new(&test.0, &test.1)?);
+            let roc = counts.roc();
+            let (gallery, probes) =
+                (Labelled::new(&gallery.0, &gallery.1)?, Labelled::new(&probes.0, &probes.1)?);
+            let search = Search::new(gallery, probes, IdentityScore::Max)?;
+            let mated_probes = search.probes().iter().filter(|found| found.mate.is_some()).count();
+            Ok(BlufrTrial {
+                test_images: sets.test.len(),
+                genuine: counts.genuine(),
+                impostor: counts.impostor(),
+                gallery_images: sets.gallery.len(),
+                mated_probes,
+                nonmated_probes: sets.probes.len() - mated_probes,
+                verification: roc.as_ref().ok().map(|roc| roc.tar_at_far(FAR)),
+                verification_unmeasurable: roc.err(),
+                identification: fnir_at_fpir(&search, FPIR),
+            })
+        };
+        // One after the other: each trial uses every thread and holds a copy of its embeddings.
+        let trials: Vec<BlufrTrial> = lists.trials.iter().map(trial).collect::<Result<_, _>>()?;
+        Ok(Self {
+            provenance: Provenance { score: Similarity::Cosine, ..provenance },
+            verification: MeanMinusDeviation::of(trials.iter().map(BlufrTrial::verification_rate)),
+            identification: MeanMinusDeviation::of(trials.iter().map(BlufrTrial::identification_rate)),
+            trials,
+        })
+    }
+
+    /// The result as aligned plain text; ends with a line feed.
+    pub fn to_table(&self) -> String {
+        let mut table = Table::new(&[Align::Left]);
+        for (name, rate) in
+            [("VR at FAR 0.1 %", self.verification), ("DIR at rank 1, FAR 1 %", self.identification)]
+        {
+            let text = rate.map(|rate| {
+                let MeanMinusDeviation { mean, standard_deviation, mean_minus_deviation } = rate;
+                format!(
+                    "{} (mean {} minus deviation {} over {} trials)",
+                    percent(mean_minus_deviation),
+                    points(mean),
+                    points(standard_deviation),
+                    self.trials.len()
+                )
+            });
+            table.row([
+                name.into(),
+                text.unwrap_or("not measurable in every one of at least two trials".into()),
+            ]);
+        }
+        provenance_rows(&mut table, &self.provenance);
+        let mut trials = Table::new(&[Align::Right; 7]);
+        trials.row([
+            "trial",
+            "VR",
+            "DIR",
+            "genuine pairs",
+            "impostor pairs",
+            "mated probes",
+            "non-mated probes",
+        ]);
+        let mut notes = String::new();
+        for (index, trial) in self.trials.iter().enumerate() {
+            let rate = |rate: Option<f64>| rate.map_or("-".into(), percent);
+            trials.row([
+                (index + 1).to_string(),
+                rate(trial.verification_rate()),
+                rate(trial.identification_rate()),
+                thousands(trial.genuine),
+                thousands(trial.impostor),
+                thousands(trial.mated_probes),
+                thousands(trial.nonmated_probes),
+            ]);
+            for note in trial.notes() {
+                notes += &format!("trial {}: {note}\n", index + 1);
+            }
+        }
+        format!("{}\n{table}\n{trials}{notes}", self.provenance.protocol)
+    }
+}
+
+impl BlufrTrial {
+    /// Why rates are absent.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(reason) = self.verification_unmeasurable {
+            notes.push(format!("VR {reason}"));
+        }
+        if let Some(GridTarAtFar { at, .. }) =
+            self.verification.filter(|_| self.verification_rate().is_none())
+        {
+            notes.push(format!("VR {}", too_few(self.impostor, "impostor pairs", at.impostors_needed)));
+        }
+        if self.identification.measured.is_none() {
+            let needed = self.identification.nonmated_needed;
+            notes.push(match self.mated_probes {
+                0 => "DIR not measurable: no probe has its person in the gallery".into(),
+                _ => format!("DIR {}", too_few(self.nonmated_probes, "non-mated probes", needed)),
+            });
+        }
+        notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, fs, path::PathBuf};
+
+    use facegrad_random::{Purpose, Stream};
+
+    use super::*;
+    use crate::text::{provenance, survives_json};
+
+    /// A folder with lists of 600 people with four images each, in which `trials` test sets have all images of
+    /// 300 people in the gallery with their first image, and of 300 people without.
+    fn folder(trials: usize) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let names: Vec<String> =
+            (0..2400).map(|i| format!("Person_{:04}_{:04}.jpg", i / 4, i % 4 + 1)).collect();
+        let labels: Vec<String> = (0..2400).map(|i| (i / 4 + 1).to_string()).collect();
+        let write = |file: &str, text: String| fs::write(folder.path().join(file), text).unwrap();
+        write("image_list.txt", names.join("\r\n") + "\r\n");
+        write("labels.txt", labels.join("\n"));
+        let set = |wanted: &dyn Fn(usize, usize) -> bool| {
+            let block = |trial| {
+                let set: Vec<usize> = (0..2400).filter(|&i| wanted(trial, i)).collect();
+                let lines: String = set.iter().map(|i| format!("{}, {}\n", i + 1, names[*i])).collect();
+                format!("{}\n{lines}", set.len())
+            };
+            format!("{trials}\n{}", (0..trials).map(block).collect::<String>())
+        };
+        let in_gallery = |trial: usize, i: usize| i.is_multiple_of(4) && (i / 4 + trial).is_multiple_of(2);
+        write("test_set.txt", set(&|_, _| true));
+        write("gallery_set.txt", set(&in_gallery));
+        write("probe_set.txt", set(&|trial, i| !in_gallery(trial, i)));
+        folder
+    }
+
+    fn embeddings(seed: u64) -> UnitEmbeddings {
+        let dim = 16;
+        let mut noise = Stream::new(seed, Purpose::Bootstrap, 0, 0);
+        let numbers = (0..2400_u64).flat_map(|i| {
+            let mut person = Stream::new(seed, Purpose::Bootstrap, 1, i / 4);
+            (0..dim).map(|_| person.normal() + 0.6 * noise.normal()).collect::<Vec<_>>()
+        });
+        UnitEmbeddings::new(numbers.collect(), dim).unwrap()
+    }
+
+    #[test]
+    fn trials_are_as_brute_force_has_them() {
+        let folder = folder(2);
+        let lists = BlufrLists::read(folder.path()).unwrap();
+        assert_eq!(
+            (lists.images().len(), lists.images()[4].as_str()),
+            (2400, "Person_0001/Person_0001_0001")
+        );
+        assert_eq!((lists.identities()[3], lists.identities()[4]), (1, 2));
+        assert_eq!(lists.trials()[1].gallery[..2], [4, 12]);
+        let embeddings = embeddings(1);
+        let result = BlufrResult::measure(&lists, &embeddings, provenance("BLUFR")).unwrap();
+        let dot = |i: usize, j: usize| -> f64 {
+            let [a, b] = [i, j].map(|i| embeddings.rows(i, i + 1));
+            a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+        };
+        for (trial, sets) in result.trials.iter().zip(lists.trials()) {
+            assert_eq!((trial.genuine, trial.impostor), (3600, 2400 * 2399 / 2 - 3600));
+            assert_eq!((trial.gallery_images, trial.mated_probes, trial.nonmated_probes), (300, 900, 1200));
+            // The rule of the toolkit: with the k-th highest impostor score as threshold, k by the target.
+            let (mut genuine, mut impostor) = (Vec::new(), Vec::new());
+            for i in 0..2400 {
+                for j in i + 1..2400 {
+                    if i / 4 == j / 4 { &mut genuine } else { &mut impostor }.push(dot(i, j));
+                }
+            }
+            impostor.sort_by(|a, b| b.total_cmp(a));
+            let threshold = impostor[(impostor.len() as f64 * FAR) as usize - 1];
+            let rate =
+                genuine.iter().filter(|score| **score >= threshold).count() as f64 / genuine.len() as f64;
+            assert!((trial.verification_rate().unwrap() - rate).abs() < 1e-3, "{rate}");
+
+            let search = |probe: &usize| {
+                let scores = sets.gallery.iter().map(|image| (dot(*image, *probe), image / 4 == probe / 4));
+                scores.fold((-2.0, false), |best, score| if score.0 > best.0 { score } else { best })
+            };
+            let found: Vec<(f64, bool)> = sets.probes.iter().map(search).collect();
+            let is_mated = |probe: &usize| sets.gallery.iter().any(|image| image / 4 == probe / 4);
+            let mut strangers: Vec<f64> = (found.iter().zip(&sets.probes))
+                .filter(|(_, probe)| !is_mated(probe))
+                .map(|(found, _)| found.0)
+                .collect();
+            strangers.sort_by(|a, b| b.total_cmp(a));
+            let too_many = strangers[(strangers.len() as f64 * FPIR) as usize];
+            let hits = found.iter().filter(|(score, own)| *own && *score > too_many).count();
+            assert!((trial.identification_rate().unwrap() - hits as f64 / 900.0).abs() < 2e-3, "{hits}");
+        }
+        let table = result.to_table();
+        assert!(table.starts_with("BLUFR\nVR at FAR 0.1 %         "), "{table}");
+        assert!(table.contains("\ntrial  "), "{table}");
+        survives_json(&result);
+        let few = UnitEmbeddings::new(vec![1.0; 8], 4).unwrap();
+        assert_eq!(
+            BlufrResult::measure(&lists, &few, provenance("BLUFR")).unwrap_err().to_string(),
+            "2 embeddings for the 2400 images of BLUFR; it takes one for each, in the order of the list"
+        );
+    }
+
+    #[test]
+    fn mean_minus_deviation() {
+        let of = |rates: &[Option<f64>]| MeanMinusDeviation::of(rates.iter().copied());
+        let all = of(&[Some(0.5), Some(0.7), Some(0.9)]).unwrap();
+        assert!((all.mean - 0.7).abs() < 1e-15 && (all.standard_deviation - 0.2).abs() < 1e-15);
+        assert!((all.mean_minus_deviation - 0.5).abs() < 1e-15);
+        assert_eq!((of(&[Some(0.5)]), of(&[Some(0.5), None]), of(&[])), (None, None, None));
+    }
+
+    #[test]
+    fn errors_name_file_and_line() {
+        let folder = folder(1);
+        let original = |file: &str| fs::read_to_string(folder.path().join(file)).unwrap();
+        let cases: [(&str, &str, &str, &str); 9] = [
+            ("image_list.txt", "Person_0000_0001.jpg", "../x_0001.jpg", ":1: expected an image of LFW"),
+            (
+                "labels.txt",
+                "1\n1\n1\n1\n2",
+                "1\n1\n1\n1\nx",
+                ":5: expected the number of a person, found \"x\"",
+            ),
+            (
+                "labels.txt",
+                "1\n1\n1\n1\n2",
+                "1\n1\n1\n2",
+                ":2399: expected one label for each of the 2400 images",
+            ),
+            (
+                "gallery_set.txt",
+                "1\n300\n",
+                "2\n300\n",
+                ":303: expected the number of images of trial 2, from 1 to 2400, found the end of the file",
+            ),
+            (
+                "gallery_set.txt",
+                "1\n300\n",
+                "1\n99999999999\n",
+                ":2: expected the number of images of trial 1",
+            ),
+            (
+                "gallery_set.txt",
+                "1\n300\n",
+                "1\n299\n",
+                ":302: expected the end of the file after 1 trials, found \"2393, ",
+            ),
+            (
+                "gallery_set.txt",
+                "9, Person_0002",
+                "10, Person_0002",
+                ":4: expected the index of an image, from 1, a comma",
+            ),
+            (
+                "gallery_set.txt",
+                "9, Person_0002_0001",
+                "1, Person_0000_0001",
+                ":4: expected each image once in trial 1",
+            ),
+            (
+                "gallery_set.txt",
+                "9, Person_0002_0001",
+                "10, Person_0002_0002",
+                "test_set.txt:1: expected gallery and probes of trial 1 to make up its test set",
+            ),
+        ];
+        for (file, from, to, message) in cases {
+            let text = original(file);
+            assert!(text.contains(from), "{from}");
+            fs::write(folder.path().join(file), text.replacen(from, to, 1)).unwrap();
+            let error = BlufrLists::read(folder.path()).unwrap_err().to_string();
+            let name = if message.starts_with(':') { file } else { "" };
+            assert!(error.contains(&format!("{name}{message}")), "{error}");
+            fs::write(folder.path().join(file), text).unwrap();
+        }
+        let lists = BlufrLists::read(folder.path()).unwrap();
+        let hash = lists.sha256();
+        fs::write(folder.path().join("labels.txt"), original("labels.txt").replace('\n', "\r\n")).unwrap();
+        assert_eq!(BlufrLists::read(folder.path()).unwrap().sha256(), hash);
+        fs::remove_file(folder.path().join("labels.txt")).unwrap();
+        assert!(BlufrLists::read(folder.path()).unwrap_err().to_string().contains("labels.txt"));
+    }
+
+    #[test]
+    fn trials_that_are_too_small_are_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| fs::write(folder.path().join(file), text).unwrap();
+        write("image_list.txt", "A_0001.jpg\nA_0002.jpg\nB_0001.jpg\n");
+        write("labels.txt", "1\n1\n2\n");
+        write("test_set.txt", "1\n3\n1, A_0001.jpg\n2, A_0002.jpg\n3, B_0001.jpg\n");
+        write("gallery_set.txt", "1\n1\n1, A_0001.jpg\n");
+        write("probe_set.txt", "1\n2\n2, A_0002.jpg\n3, B_0001.jpg\n");
+        let lists = BlufrLists::read(folder.path()).unwrap();
+        let embeddings = UnitEmbeddings::new(vec![1.0, 0.0, 0.9, 0.1, 0.0, 1.0], 2).unwrap();
+        let result = BlufrResult::measure(&lists, &embeddings, provenance("BLUFR")).unwrap();
+        assert_eq!((result.verification, result.identification), (None, None));
+        let table = result.to_table();
+        assert!(table.contains("trial 1: VR not measurable: 2 impostor pairs, it takes 10,000\n"), "{table}");
+        assert!(
+            table.contains("trial 1: DIR not measurable: 1 non-mated probes, it takes 1,000\n"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn the_published_lists_are_read() {
+        let Some(folder) = std::env::var_os("FACEGRAD_BLUFR").map(PathBuf::from) else {
+            eprintln!("skipped: FACEGRAD_BLUFR does not name the folder list/lfw of the BLUFR toolkit");
+            return;
+        };
+        let lists = BlufrLists::read(&folder).unwrap();
+        assert_eq!((lists.images().len(), lists.trials().len()), (13_233, 10));
+        // Test images, mated probes, non-mated probes and genuine pairs, from blufr_lfw_config_info.txt.
+        let published = [
+            (10_281, 4832, 4449, 231_834),
+            (9805, 3943, 4862, 218_833),
+            (9388, 4105, 4283, 59_104),
+            (9447, 4244, 4203, 88_376),
+            (9470, 4417, 4053, 185_721),
+            (9858, 4826, 4032, 215_510),
+            (9952, 4396, 4556, 223_523),
+            (9511, 4249, 4262, 65_141),
+            (9452, 3907, 4545, 78_488),
+            (9919, 4587, 4332, 202_624),
+        ];
+        for (sets, (images, mated, nonmated, genuine)) in lists.trials().iter().zip(published) {
+            let of = |image: &usize| lists.identities()[*image];
+            let gallery: std::collections::HashSet<usize> = sets.gallery.iter().map(of).collect();
+            let found = sets.probes.iter().filter(|image| gallery.contains(&of(image))).count();
+            let mut images_of: HashMap<usize, usize> = HashMap::new();
+            sets.test.iter().for_each(|image| *images_of.entry(of(image)).or_default() += 1);
+            let pairs: usize = images_of.values().map(|n| n * (n - 1) / 2).sum();
+            assert_eq!((sets.test.len(), sets.gallery.len(), gallery.len()), (images, 1000, 1000));
+            assert_eq!((found, sets.probes.len() - found, pairs), (mated, nonmated, genuine));
+        }
+    }
+}

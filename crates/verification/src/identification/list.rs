@@ -1,0 +1,451 @@
+//! Lists of images and who is on each, for galleries and probes.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use facegrad_files::hexadecimal;
+use sha2::{Digest, Sha256};
+
+use crate::list_file::{self, Unread, excerpt};
+
+/// Files beyond this size are not read: ten million images take about as much.
+const MAX_BYTES: u64 = 512 << 20;
+
+/// First lines of these two words are a header.
+const HEADERS: (&[&str], &[&str]) = (
+    &["path", "file", "filename", "image"],
+    &["identity", "id", "label", "name", "person", "subject", "subject_id"],
+);
+
+/// Images, and who is on each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IdentityList {
+    /// The image of each entry: a path inside a folder, with `/` between its parts.
+    pub images: Vec<String>,
+    /// The person of each entry, as the list names them.
+    pub identities: Vec<String>,
+}
+
+/// Why there is no list.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// The file cannot be read.
+    #[error("cannot read the list {}: {cause}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// The file is larger than any such list.
+    #[error("{} has {bytes} bytes; such a list has at most {limit}", file.display())]
+    TooLarge {
+        /// The file.
+        file: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The size up to which a list is read.
+        limit: u64,
+    },
+    /// A line does not say what it should.
+    #[error("{}:{line}: expected {expected}, found {found}", file.display())]
+    Line {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What would be right.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// Nothing is listed.
+    #[error("{} lists no image; each line is a path, or a path and an identity", file.display())]
+    Empty {
+        /// The file.
+        file: PathBuf,
+    },
+    /// An image is in the gallery and among the probes.
+    #[error("{image} is in the gallery and among the probes; it would find itself")]
+    Shared {
+        /// The image.
+        image: String,
+    },
+}
+
+/// Reads a list of `path identity` lines, separated by tabs, commas (CSV with quotes) or white space; a header
+/// such as `path,identity` may come first, and blank lines are skipped.
+///
+/// What separates the two is decided by the first line: a tab, else a comma, else white space. Paths may
+/// contain spaces only with tabs or commas. A path must be relative and must not lead out of its folder.
+///
+/// # Errors
+/// If the file cannot be read, is not UTF-8 or is not what [`IdentityList::parse`] takes.
+pub fn read_identity_list(file: &Path) -> Result<IdentityList, ListError> {
+    IdentityList::parse(&read_text(file, MAX_BYTES)?, file)
+}
+
+/// Reads a list of images that may say who is on each: lines with a path alone, or those of
+/// [`read_identity_list`].
+///
+/// The first line decides. It is a path alone if it has neither tab nor comma, and is one word, or ends like an
+/// image file where its first word does not.
+///
+/// # Errors
+/// If the file cannot be read, is not UTF-8, names an image twice or outside of its folder, or lists none.
+pub fn read_image_list(file: &Path) -> Result<(Vec<String>, Option<Vec<String>>), ListError> {
+    let text = read_text(file, MAX_BYTES)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    if !text.lines().find(|line| !line.trim().is_empty()).is_some_and(is_path_alone) {
+        let list = IdentityList::parse(text, file)?;
+        return Ok((list.images, Some(list.identities)));
+    }
+    let mut images: Vec<String> = Vec::new();
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    for (line, path) in (1..).zip(text.lines().map(str::trim)).filter(|(_, path)| !path.is_empty()) {
+        let wrong = |expected: &str, found: String| ListError::Line {
+            file: file.into(),
+            line,
+            expected: expected.into(),
+            found,
+        };
+        if seen.is_empty() && HEADERS.0.contains(&path.to_lowercase().as_str()) {
+            continue;
+        }
+        if !is_path_alone(path) {
+            return Err(wrong("a path alone, as in the first line", excerpt(path)));
+        }
+        if !stays_inside(path) {
+            return Err(wrong("a relative path without `..`", excerpt(path)));
+        }
+        if let Some(before) = seen.insert(path, line) {
+            return Err(wrong("each path once", format!("{}, as in line {before}", excerpt(path))));
+        }
+        images.push(path.into());
+    }
+    if images.is_empty() {
+        return Err(ListError::Empty { file: file.into() });
+    }
+    Ok((images, None))
+}
+
+/// Whether a line is a path without an identity behind it.
+fn is_path_alone(line: &str) -> bool {
+    let is_image = |word: &str| {
+        let extension = word.rsplit_once('.').map_or("", |(_, extension)| extension);
+        matches!(extension.len(), 3 | 4) && extension.bytes().all(|byte| byte.is_ascii_alphabetic())
+    };
+    let mut words = line.split_whitespace();
+    let first = words.next().unwrap_or_default();
+    let is_one = words.next_back().is_none_or(|last| !is_image(first) && is_image(last));
+    is_one && !line.contains(['\t', ','])
+}
+
+/// The text of a file of bounded size.
+pub(super) fn read_text(file: &Path, limit: u64) -> Result<String, ListError> {
+    list_file::read_text(file, limit).map_err(|unread| match unread {
+        Unread::Io(cause) => ListError::Unreadable { file: file.into(), cause },
+        Unread::TooLarge(bytes) => ListError::TooLarge { file: file.into(), bytes, limit },
+    })
+}
+
+impl IdentityList {
+    /// Reads the text of a list as [`read_identity_list`] does; `file` names it in errors.
+    ///
+    /// # Errors
+    /// The first line that is not a path inside a folder and an identity, or that repeats a path; a list
+    /// without images.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ListError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        let entries = if first.contains('\t') {
+            fields_of_csv(text, b'\t', file)?
+        } else if first.contains(',') {
+            fields_of_csv(text, b',', file)?
+        } else {
+            fields_of_words(text, file)?
+        };
+        let mut list = Self::default();
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        for (index, (line, [path, identity])) in entries.into_iter().enumerate() {
+            if index == 0 && is_header(&path, &identity) {
+                continue;
+            }
+            let wrong = |expected: &str, found: String| ListError::Line {
+                file: file.into(),
+                line,
+                expected: expected.into(),
+                found,
+            };
+            if !stays_inside(&path) {
+                return Err(wrong("a relative path without `..`", excerpt(&path)));
+            }
+            if identity.is_empty() || identity.contains(char::is_control) {
+                return Err(wrong("a path and an identity", format!("{} without a name", excerpt(&path))));
+            }
+            if let Some(before) = seen.insert(path.clone(), line) {
+                return Err(wrong("each path once", format!("{}, as in line {before}", excerpt(&path))));
+            }
+            list.images.push(path);
+            list.identities.push(identity);
+        }
+        if list.images.is_empty() {
+            return Err(ListError::Empty { file: file.into() });
+        }
+        Ok(list)
+    }
+
+    /// SHA-256, in hexadecimal, of the paths and identities of some lists, in order, such as gallery and
+    /// probes. It does not depend on how the files separate them, nor on the pixels.
+    pub fn sha256(lists: &[&Self]) -> String {
+        let mut hash = Sha256::new();
+        for list in lists {
+            for (image, identity) in list.images.iter().zip(&list.identities) {
+                hash.update(format!("{image}\t{identity}\n"));
+            }
+            hash.update("\n");
+        }
+        hexadecimal(&hash.finalize())
+    }
+
+    /// Numbers for the identities of some lists, the same for the same name in all of them.
+    pub fn numbers(lists: &[&Self]) -> Vec<Vec<usize>> {
+        let mut numbers: HashMap<&str, usize> = HashMap::new();
+        let mut number = |identity| {
+            let next = numbers.len();
+            *numbers.entry(identity).or_insert(next)
+        };
+        lists.iter().map(|list| list.identities.iter().map(|identity| number(identity)).collect()).collect()
+    }
+
+    /// Checks that no image of this list is also in `other`.
+    ///
+    /// # Errors
+    /// The first image that is in both.
+    pub fn disjoint(&self, other: &Self) -> Result<(), ListError> {
+        let own: std::collections::HashSet<&String> = self.images.iter().collect();
+        match other.images.iter().find(|image| own.contains(image)) {
+            Some(image) => Err(ListError::Shared { image: image.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A line number, from 1, and the two fields of that line.
+type Entry = (usize, [String; 2]);
+
+fn fields_of_words(text: &str, file: &Path) -> Result<Vec<Entry>, ListError> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let entry = |(index, line): (usize, &str)| match line.split_whitespace().collect::<Vec<_>>()[..] {
+        [path, identity] => Ok((index + 1, [path.into(), identity.into()])),
+        _ => Err(ListError::Line {
+            file: file.into(),
+            line: index + 1,
+            expected: "a path and an identity, separated by a space; with more spaces, use tabs or commas"
+                .into(),
+            found: excerpt(line),
+        }),
+    };
+    lines.map(entry).collect()
+}
+
+fn fields_of_csv(text: &str, separator: u8, file: &Path) -> Result<Vec<Entry>, ListError> {
+    let name = if separator == b'\t' { "a tab" } else { "a comma" };
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(separator)
+        .quoting(separator == b',')
+        .has_headers(false)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes());
+    let mut entries = Vec::new();
+    for record in reader.records() {
+        let wrong = |line, found| ListError::Line {
+            file: file.into(),
+            line,
+            expected: format!("a path and an identity, separated by {name}"),
+            found,
+        };
+        // The position is that of the blank lines before the record, if there are any.
+        let line_of = |position: Option<&csv::Position>| {
+            let (line, byte) = position.map_or((1, 0), |at| (at.line() as usize, at.byte() as usize));
+            let blank = text.bytes().skip(byte).take_while(|byte| matches!(byte, b'\r' | b'\n'));
+            line + blank.filter(|&byte| byte == b'\n').count()
+        };
+        let record = record.map_err(|error| wrong(line_of(error.position()), error.to_string()))?;
+        let line = line_of(record.position());
+        match record.iter().collect::<Vec<_>>()[..] {
+            [path, identity] => entries.push((line, [path.into(), identity.into()])),
+            [""] => {}
+            _ => {
+                let fields: Vec<&str> = record.iter().collect();
+                return Err(wrong(line, excerpt(&fields.join(&char::from(separator).to_string()))));
+            }
+        }
+    }
+    Ok(entries)
+}
+
+fn is_header(path: &str, identity: &str) -> bool {
+    let is_one_of = |word: &str, words: &[&str]| words.contains(&word.to_lowercase().as_str());
+    is_one_of(path, HEADERS.0) && is_one_of(identity, HEADERS.1)
+}
+
+/// Whether a path names something inside a folder, on any system.
+pub(super) fn stays_inside(path: &str) -> bool {
+    let is_drive = path.as_bytes().get(1) == Some(&b':');
+    let parts = path.split(['/', '\\']);
+    let inside = |part: &str| !part.is_empty() && part != "." && part != "..";
+    !is_drive && !path.contains(char::is_control) && parts.into_iter().all(inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use facegrad_random::{Purpose, Stream};
+
+    use super::*;
+
+    fn read(text: &str) -> Result<IdentityList, String> {
+        IdentityList::parse(text, Path::new("gallery.csv")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn separators_and_headers() {
+        let plain = read("a/1.jpg Ada\nb/1.jpg Bob\n").unwrap();
+        assert_eq!((plain.images[1].as_str(), plain.identities[1].as_str()), ("b/1.jpg", "Bob"));
+        for text in [
+            "\u{feff}path,identity\r\na/1.jpg,Ada\r\n\r\nb/1.jpg,Bob\r\n",
+            "Image\tLabel\na/1.jpg\tAda\nb/1.jpg\t Bob \n",
+            "\n  path   subject\n\na/1.jpg \t Ada\nb/1.jpg Bob",
+            "\"a/1.jpg\",\"Ada\"\nb/1.jpg,Bob",
+        ] {
+            // The third has a tab in a later line only, so that white space separates.
+            assert_eq!(read(text).unwrap(), plain, "{text:?}");
+        }
+        let quoted = read("\"a b, c/1.jpg\",\"Lovelace, Ada\"\n").unwrap();
+        assert_eq!((&*quoted.images[0], &*quoted.identities[0]), ("a b, c/1.jpg", "Lovelace, Ada"));
+        let spaces = read("a b/1 2.jpg\tAda \"L\" Lovelace\n").unwrap();
+        assert_eq!((&*spaces.images[0], &*spaces.identities[0]), ("a b/1 2.jpg", "Ada \"L\" Lovelace"));
+    }
+
+    #[test]
+    fn errors_name_the_line_and_what_would_be_right() {
+        let cases = [
+            ("", "gallery.csv lists no image; each line is a path, or a path and an identity"),
+            ("path,identity\n", "gallery.csv lists no image; each line is a path, or a path and an identity"),
+            (
+                "a.jpg 1\nb c.jpg 2\n",
+                "gallery.csv:2: expected a path and an identity, separated by a space; with more spaces, use tabs \
+                 or commas, found \"b c.jpg 2\"",
+            ),
+            (
+                "a.jpg,1\n\nb.jpg,2,3\n",
+                "gallery.csv:3: expected a path and an identity, separated by a comma, found \"b.jpg,2,3\"",
+            ),
+            (
+                "a.jpg\t1\nb.jpg 2\n",
+                "gallery.csv:2: expected a path and an identity, separated by a tab, found \"b.jpg 2\"",
+            ),
+            ("a.jpg,1\na.jpg,2\n", "gallery.csv:2: expected each path once, found \"a.jpg\", as in line 1"),
+            ("a.jpg,\n", "gallery.csv:1: expected a path and an identity, found \"a.jpg\" without a name"),
+        ];
+        for (text, message) in cases {
+            assert_eq!(read(text).unwrap_err(), message, "{text:?}");
+        }
+        for path in
+            ["../a.jpg", "/a.jpg", "a/../../b.jpg", "C:\\a.jpg", "a\\..\\b", "a//b", "./a", "a\u{0}b", ""]
+        {
+            let message = read(&format!("ok.jpg,1\n\"{path}\",2\n")).unwrap_err();
+            let expected = "gallery.csv:2: expected a relative path without `..`, found ";
+            assert!(message.starts_with(expected), "{path:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn lists_together() {
+        let [a, b] = ["x.jpg Ada\ny.jpg Bob\n", "z.jpg Cy\nw.jpg Ada\n"].map(|text| read(text).unwrap());
+        assert_eq!(IdentityList::numbers(&[&a, &b]), [[0, 1], [2, 0]]);
+        assert!(a.disjoint(&b).is_ok());
+        let shared = a.disjoint(&read("y.jpg Bob\n").unwrap()).unwrap_err().to_string();
+        assert_eq!(shared, "y.jpg is in the gallery and among the probes; it would find itself");
+        // printf 'x.jpg\tAda\ny.jpg\tBob\n\nz.jpg\tCy\nw.jpg\tAda\n\n' | sha256sum
+        assert_eq!(
+            IdentityList::sha256(&[&a, &b]),
+            "4b9b084a3da797176232823836cd3be100245d2c37e3c049097d60d173e307ed"
+        );
+        assert_ne!(IdentityList::sha256(&[&a, &b]), IdentityList::sha256(&[&b, &a]));
+    }
+
+    #[test]
+    fn damaged_text_ends_in_a_sentence_or_a_list() {
+        let mut stream = Stream::new(1, Purpose::Bootstrap, 0, 0);
+        for text in ["a/1.jpg,\"A, B\"\nb/2.jpg,C\n", "a/1.jpg\tA\nb/2.jpg\tC\n", "a/1.jpg A\nb/2.jpg C\n"] {
+            for _ in 0..5_000 {
+                let mut damaged: Vec<char> = text.chars().collect();
+                for _ in 0..=stream.below(3) {
+                    let place = stream.below(damaged.len());
+                    damaged[place] = ['\t', '\n', '\r', ' ', ',', '"', 'é', '\0', '/', '.'][stream.below(10)];
+                }
+                damaged.truncate(1 + stream.below(2 * damaged.len()));
+                match read(&damaged.into_iter().collect::<String>()) {
+                    Ok(list) => {
+                        assert_eq!(list.images.len(), list.identities.len());
+                        assert!(list.images.iter().all(|path| stays_inside(path)));
+                    }
+                    Err(message) => assert!(message.starts_with("gallery.csv"), "{message}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_of_images_may_leave_out_who_is_on_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("list.txt");
+        let read = |text: &str| {
+            fs::write(&file, text).unwrap();
+            let read = read_image_list(&file);
+            read.map_err(|error| error.to_string().replace(&*folder.path().to_string_lossy(), ""))
+        };
+        for text in
+            ["a.jpg\nMr. B/2 c.png\n", "\u{feff}path\r\na.jpg\r\n\r\n  Mr. B/2 c.png", "a.jpg\nMr. B/2 c.png"]
+        {
+            assert_eq!(read(text).unwrap(), (vec!["a.jpg".into(), "Mr. B/2 c.png".into()], None), "{text:?}");
+        }
+        assert_eq!(read("Ann Lee/1.jpg\nb\n").unwrap().0, ["Ann Lee/1.jpg", "b"]);
+        for text in ["a.jpg Ada\nb.png Bob\n", "a.jpg\tAda\nb.png\tBob\n", "path,id\na.jpg,Ada\nb.png,Bob\n"]
+        {
+            let (images, identities) = read(text).unwrap();
+            assert_eq!(images, ["a.jpg", "b.png"], "{text:?}");
+            assert_eq!(identities.unwrap(), ["Ada", "Bob"], "{text:?}");
+        }
+        for (text, message) in [
+            ("", "/list.txt lists no image; each line is a path, or a path and an identity"),
+            ("path\n", "/list.txt lists no image; each line is a path, or a path and an identity"),
+            ("a.jpg\n\na.jpg\n", "/list.txt:3: expected each path once, found \"a.jpg\", as in line 1"),
+            ("a.jpg\n../b.jpg\n", "/list.txt:2: expected a relative path without `..`, found \"../b.jpg\""),
+            (
+                "a.jpg\nb.jpg Bob\n",
+                "/list.txt:2: expected a path alone, as in the first line, found \"b.jpg Bob\"",
+            ),
+        ] {
+            assert_eq!(read(text).unwrap_err(), message, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("probes.txt");
+        let message = read_identity_list(&file).unwrap_err().to_string();
+        assert!(message.starts_with("cannot read the list") && message.contains("probes.txt"), "{message}");
+        fs::write(&file, b"a\xff.jpg x\n").unwrap();
+        assert!(read_identity_list(&file).unwrap_err().to_string().contains("UTF-8"));
+        fs::write(&file, "a.jpg x\n").unwrap();
+        assert_eq!(read_identity_list(&file).unwrap().images, ["a.jpg"]);
+    }
+}

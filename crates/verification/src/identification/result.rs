@@ -1,0 +1,573 @@
+//! What a search says about a model, with every switch that changes the numbers.
+
+use std::collections::HashMap;
+
+use facegrad_random::{Purpose, Stream};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{Found, IdentityScore, Mate, Search};
+use crate::{
+    Align, Interval, Provenance, Similarity, Table,
+    roc::needed,
+    text::{percent, provenance_rows, span, thousands, too_few},
+    wilson,
+};
+
+/// The ranks of the headline.
+const RANKS: [usize; 3] = [1, 5, 20];
+
+/// The highest rank of the curve.
+const CMC_RANKS: usize = 100;
+
+/// The false-positive identification rates at which a false-negative rate is asked for.
+const FPIR_TARGETS: [f64; 3] = [1e-1, 1e-2, 1e-3];
+
+const NO_MATES: &str = "not measurable: no probe has its person in the gallery";
+
+/// A share of probes, with 95 % intervals.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Rate {
+    /// The share, from 0 to 1.
+    pub value: f64,
+    /// The interval of Wilson, which takes probes as independent.
+    pub wilson: Interval,
+    /// The interval over people: probes of one person go together. Absent without resampling.
+    pub bootstrap: Option<Interval>,
+}
+
+/// The share of mated probes whose person is among the highest scores.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RankRate {
+    /// How many of the highest scores.
+    pub rank: usize,
+    /// The share; absent if the gallery has no more people than that, so that no probe could miss.
+    pub measured: Option<Rate>,
+}
+
+/// The closed set: mated probes only, no threshold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClosedSet {
+    /// The identification rates at ranks 1, 5 and 20.
+    pub ranks: Vec<RankRate>,
+    /// The cumulative match characteristic from rank 1, up to rank 100 or the people of the gallery.
+    pub cmc: Vec<f64>,
+    /// The mean over mated probes of the average precision of their gallery images.
+    pub mean_average_precision: f64,
+    /// The 95 % interval of the mean average precision over people. Absent without resampling.
+    pub mean_average_precision_bootstrap: Option<Interval>,
+}
+
+/// The false-negative identification rate at a false-positive identification rate not above a target.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FnirAtFpir {
+    /// The false-positive identification rate not to exceed.
+    pub target: f64,
+    /// How many non-mated probes it takes to measure at this target: 10 / `target`.
+    pub nonmated_needed: usize,
+    /// The operating point; absent if there are fewer non-mated probes than that, or no mated probes.
+    pub measured: Option<OpenSetPoint>,
+}
+
+/// A threshold and its error rates.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct OpenSetPoint {
+    /// Scores that reach it are answers; the lowest one with an allowed rate.
+    pub threshold: f64,
+    /// The share of non-mated probes whose highest score reaches the threshold.
+    pub fpir: f64,
+    /// The share of mated probes that are not of rank 1 with a score that reaches the threshold: one minus the
+    /// detection and identification rate (DIR) at rank 1.
+    pub fnir: Rate,
+    /// The share of mated probes whose own score does not reach the threshold, at any rank: what NIST reports
+    /// in identification mode.
+    pub fnir_any_rank: Rate,
+}
+
+/// Resampling of people for intervals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityBootstrap {
+    /// How often the people on the probes are drawn anew, with replacement.
+    pub rounds: usize,
+    /// The seed of the draws.
+    pub seed: u64,
+}
+
+/// What identification measured.
+///
+/// Ties count against the system: an identity with the score of the mate ranks before it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IdentificationResult {
+    /// Protocol, data, model and switches; `pairs_sha256` is of the lists of gallery and probes.
+    #[serde(flatten)]
+    pub provenance: Provenance,
+    /// The score of an identity with several images in the gallery.
+    pub identity_score: IdentityScore,
+    /// The number of images in the gallery.
+    pub gallery_images: usize,
+    /// The number of people in the gallery.
+    pub gallery_identities: usize,
+    /// The number of probes whose person is in the gallery.
+    pub mated_probes: usize,
+    /// The number of probes whose person is not.
+    pub nonmated_probes: usize,
+    /// The number of people on the probes.
+    pub probe_identities: usize,
+    /// How intervals over people were drawn.
+    pub bootstrap: Option<IdentityBootstrap>,
+    /// CMC and mean average precision; absent without mated probes.
+    pub closed_set: Option<ClosedSet>,
+    /// The false-negative rates at false-positive rates of 1e-1, 1e-2 and 1e-3.
+    pub open_set: Vec<FnirAtFpir>,
+}
+
+impl IdentificationResult {
+    /// Measures everything that the search supports. The score of the provenance becomes the cosine.
+    pub fn measure(search: &Search, bootstrap: Option<IdentityBootstrap>, provenance: Provenance) -> Self {
+        let probes = Probes::new(search.probes());
+        let rounds: Vec<Rates> = bootstrap.map_or_else(Vec::new, |bootstrap| {
+            (0..bootstrap.rounds)
+                .into_par_iter()
+                .map(|round| probes.rates(&probes.draw(bootstrap.seed, round), &FPIR_TARGETS))
+                .collect()
+        });
+        let rates = probes.rates(&vec![1; probes.identities], &FPIR_TARGETS);
+        let share = |of: &dyn Fn(&Rates) -> Option<f64>| {
+            of(&rates).map(|value| Rate {
+                value,
+                wilson: wilson((value * rates.mated as f64).round() as usize, rates.mated),
+                bootstrap: percentiles(rounds.iter().filter_map(of)),
+            })
+        };
+        let closed_set = rates.mean_average_precision.map(|mean_average_precision| ClosedSet {
+            ranks: RANKS
+                .iter()
+                .enumerate()
+                .map(|(i, &rank)| {
+                    let can_miss = search.gallery_identities() > rank;
+                    RankRate { rank, measured: share(&|rates| rates.within[i]).filter(|_| can_miss) }
+                })
+                .collect(),
+            cmc: probes.cmc(search.gallery_identities().min(CMC_RANKS)),
+            mean_average_precision,
+            mean_average_precision_bootstrap: percentiles(
+                rounds.iter().filter_map(|rates| rates.mean_average_precision),
+            ),
+        });
+        let open_set = FPIR_TARGETS.iter().enumerate().map(|(i, &target)| {
+            let nonmated_needed = needed(target);
+            let open = rates.open[i].filter(|_| rates.nonmated >= nonmated_needed);
+            let measured = open.and_then(|open| {
+                Some(OpenSetPoint {
+                    threshold: open.threshold.into(),
+                    fpir: open.fpir,
+                    fnir: share(&|rates| rates.open[i].map(|open| open.fnir))?,
+                    fnir_any_rank: share(&|rates| rates.open[i].map(|open| open.fnir_any_rank))?,
+                })
+            });
+            FnirAtFpir { target, nonmated_needed, measured }
+        });
+        Self {
+            provenance: Provenance { score: Similarity::Cosine, ..provenance },
+            identity_score: search.rule(),
+            gallery_images: search.gallery_images(),
+            gallery_identities: search.gallery_identities(),
+            mated_probes: rates.mated,
+            nonmated_probes: rates.nonmated,
+            probe_identities: probes.identities,
+            bootstrap: bootstrap.filter(|bootstrap| bootstrap.rounds > 0),
+            closed_set,
+            open_set: open_set.collect(),
+        }
+    }
+
+    /// The result as aligned plain text; ends with a line feed.
+    pub fn to_table(&self) -> String {
+        let mut table = Table::new(&[Align::Left]);
+        match &self.closed_set {
+            None => table.row(["closed set", NO_MATES]),
+            Some(closed) => {
+                for RankRate { rank, measured } in &closed.ranks {
+                    let text = measured.as_ref().map_or_else(
+                        || too_few(self.gallery_identities, "people in the gallery", rank + 1),
+                        rate_text,
+                    );
+                    table.row([format!("rank {rank}"), text]);
+                }
+                let over_people = closed.mean_average_precision_bootstrap;
+                let interval = over_people.map(|i| format!(" (95 %: {} over people)", span(i)));
+                let map = percent(closed.mean_average_precision);
+                table.row(["mAP".into(), map + &interval.unwrap_or_default()]);
+            }
+        }
+        for at in &self.open_set {
+            let text = match &at.measured {
+                Some(point) => format!(
+                    "{}; at any rank {}; FPIR {}, threshold {:.4}",
+                    rate_text(&point.fnir),
+                    percent(point.fnir_any_rank.value),
+                    percent(point.fpir),
+                    point.threshold
+                ),
+                None if self.mated_probes == 0 => NO_MATES.into(),
+                None => too_few(self.nonmated_probes, "non-mated probes", at.nonmated_needed),
+            };
+            table.row([format!("FNIR at FPIR {} %", at.target * 100.0), text]);
+        }
+        table.row([
+            "gallery".into(),
+            format!(
+                "{} images of {} people, score of a person: {}",
+                thousands(self.gallery_images),
+                thousands(self.gallery_identities),
+                self.identity_score
+            ),
+        ]);
+        table.row([
+            "probes".into(),
+            format!(
+                "{} mated, {} non-mated, of {} people",
+                thousands(self.mated_probes),
+                thousands(self.nonmated_probes),
+                thousands(self.probe_identities)
+            ),
+        ]);
+        if let Some(IdentityBootstrap { rounds, seed }) = self.bootstrap {
+            table.row(["resampling", &format!("{} draws of people, seed {seed}", thousands(rounds))]);
+        }
+        provenance_rows(&mut table, &self.provenance);
+        format!("{}\n{table}", self.provenance.protocol)
+    }
+}
+
+fn rate_text(rate: &Rate) -> String {
+    let people = rate.bootstrap.map(|interval| format!("; over people {}", span(interval)));
+    format!("{} (95 %: {}{})", percent(rate.value), span(rate.wilson), people.unwrap_or_default())
+}
+
+/// The detection and identification rate at rank 1 where the false-positive identification rate is not above
+/// `target`, with the rates and intervals of the point.
+pub(super) fn fnir_at_fpir(search: &Search, target: f64) -> FnirAtFpir {
+    let probes = Probes::new(search.probes());
+    let rates = probes.rates(&vec![1; probes.identities], &[target]);
+    let nonmated_needed = needed(target);
+    let open = rates.open[0].filter(|_| rates.nonmated >= nonmated_needed);
+    let rate = |value: f64| Rate {
+        value,
+        wilson: wilson((value * rates.mated as f64).round() as usize, rates.mated),
+        bootstrap: None,
+    };
+    let measured = open.map(|open| OpenSetPoint {
+        threshold: open.threshold.into(),
+        fpir: open.fpir,
+        fnir: rate(open.fnir),
+        fnir_any_rank: rate(open.fnir_any_rank),
+    });
+    FnirAtFpir { target, nonmated_needed, measured }
+}
+
+/// Probes by class, with their people numbered from 0.
+struct Probes {
+    mated: Vec<(usize, Mate)>,
+    /// Highest scores first.
+    nonmated: Vec<(usize, f32)>,
+    identities: usize,
+}
+
+/// Rates of probes, each counted as often as its person was drawn.
+struct Rates {
+    mated: usize,
+    nonmated: usize,
+    /// At each of [`RANKS`]; absent without mated probes, like the mean average precision.
+    within: [Option<f64>; RANKS.len()],
+    mean_average_precision: Option<f64>,
+    /// At each target; absent without probes of both classes.
+    open: Vec<Option<Open>>,
+}
+
+#[derive(Clone, Copy)]
+struct Open {
+    threshold: f32,
+    fpir: f64,
+    fnir: f64,
+    fnir_any_rank: f64,
+}
+
+impl Probes {
+    fn new(found: &[Found]) -> Self {
+        let mut numbers = HashMap::new();
+        let (mut mated, mut nonmated) = (Vec::new(), Vec::new());
+        for found in found {
+            let next = numbers.len();
+            let number = *numbers.entry(found.identity).or_insert(next);
+            match found.mate {
+                Some(mate) => mated.push((number, mate)),
+                None => nonmated.push((number, found.top_score)),
+            }
+        }
+        nonmated.sort_by(|a, b| b.1.total_cmp(&a.1));
+        Self { mated, nonmated, identities: numbers.len() }
+    }
+
+    /// How often each person is drawn in a round.
+    fn draw(&self, seed: u64, round: usize) -> Vec<usize> {
+        // The first index keeps these draws apart from those of pairs.
+        let mut stream = Stream::new(seed, Purpose::Bootstrap, 1, round as u64);
+        let mut times = vec![0; self.identities];
+        (0..self.identities).for_each(|_| times[stream.below(self.identities)] += 1);
+        times
+    }
+
+    fn rates(&self, times: &[usize], targets: &[f64]) -> Rates {
+        let sum = |wanted: &dyn Fn(&Mate) -> bool| -> usize {
+            self.mated.iter().filter(|(_, mate)| wanted(mate)).map(|(person, _)| times[*person]).sum()
+        };
+        let mated = sum(&|_| true);
+        let nonmated: usize = self.nonmated.iter().map(|(person, _)| times[*person]).sum();
+        let of_mated = |count: usize| (mated > 0).then(|| count as f64 / mated as f64);
+        let precision =
+            self.mated.iter().map(|(person, mate)| times[*person] as f64 * mate.average_precision);
+        let open = targets.iter().map(|&target| {
+            let (threshold, false_positives) = self.threshold(times, nonmated, target)?;
+            let missed = |wanted: &dyn Fn(&Mate) -> bool| of_mated(mated - sum(wanted));
+            Some(Open {
+                threshold,
+                fpir: false_positives as f64 / nonmated as f64,
+                fnir: missed(&|mate| mate.rank == 1 && mate.score >= threshold)?,
+                fnir_any_rank: missed(&|mate| mate.score >= threshold)?,
+            })
+        });
+        Rates {
+            mated,
+            nonmated,
+            within: RANKS.map(|rank| of_mated(sum(&|mate| mate.rank <= rank))),
+            mean_average_precision: (mated > 0).then(|| precision.sum::<f64>() / mated as f64),
+            open: open.collect(),
+        }
+    }
+
+    /// The lowest threshold that not more than this share of non-mated probes reach, and how many reach it.
+    fn threshold(&self, times: &[usize], nonmated: usize, target: f64) -> Option<(f32, usize)> {
+        let mut reached = 0;
+        for tied in self.nonmated.chunk_by(|a, b| a.1 == b.1) {
+            let more: usize = tied.iter().map(|(person, _)| times[*person]).sum();
+            if (reached + more) as f64 / nonmated as f64 > target {
+                return Some((tied[0].1.next_up(), reached));
+            }
+            reached += more;
+        }
+        None
+    }
+
+    /// The share of mated probes at each rank or a lower one, from rank 1 to `ranks`.
+    fn cmc(&self, ranks: usize) -> Vec<f64> {
+        let mut at = vec![0_usize; ranks];
+        let ranks = self.mated.iter().filter_map(|(_, mate)| mate.rank.checked_sub(1));
+        ranks.for_each(|rank| at.get_mut(rank).into_iter().for_each(|count| *count += 1));
+        let cumulative = at.iter().scan(0, |sum, count| {
+            *sum += count;
+            Some(*sum as f64 / self.mated.len() as f64)
+        });
+        cumulative.collect()
+    }
+}
+
+/// The 95 % interval of resampled values: their 2.5 % and 97.5 % points, rounded outwards.
+fn percentiles(values: impl Iterator<Item = f64>) -> Option<Interval> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let last = values.len().checked_sub(1)?;
+    let low = (0.025 * last as f64).floor() as usize;
+    Some(Interval { low: values[low], high: values[last - low] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Labelled, UnitEmbeddings,
+        text::{provenance, survives_json},
+    };
+
+    /// `gallery` and `probes` are angles in degrees and identities.
+    fn search(gallery: &[(f32, usize)], probes: &[(f32, usize)]) -> Search {
+        let [gallery, probes] = [gallery, probes].map(|set| {
+            let numbers = set.iter().flat_map(|(angle, _)| {
+                let (sin, cos) = angle.to_radians().sin_cos();
+                [cos, sin]
+            });
+            let identities: Vec<usize> = set.iter().map(|(_, identity)| *identity).collect();
+            (UnitEmbeddings::new(numbers.collect(), 2).unwrap(), identities)
+        });
+        let [gallery, probes] = [&gallery, &probes].map(|(rows, of)| Labelled::new(rows, of).unwrap());
+        Search::new(gallery, probes, IdentityScore::Max).unwrap()
+    }
+
+    #[test]
+    fn by_hand() {
+        let gallery: Vec<(f32, usize)> = (0..30).map(|i| (6.0 * i as f32, i)).collect();
+        // Three of four at rank 1, the last at rank 3: its neighbours are at 6, 0 and 12 degrees.
+        let mut probes = vec![(0.5, 0), (7.0, 1), (13.0, 2), (5.0, 2)];
+        // A hundred strangers whose nearest identity is 3 degrees away or less.
+        probes.extend((0..100).map(|i| (60.0 + 0.03 * i as f32, 1000 + i)));
+        let result = IdentificationResult::measure(
+            &search(&gallery, &probes),
+            Some(IdentityBootstrap { rounds: 200, seed: 1 }),
+            provenance("closed and open"),
+        );
+        let closed = result.closed_set.clone().unwrap();
+        assert_eq!(closed.ranks[0].measured.unwrap().value, 0.75);
+        assert_eq!(closed.ranks[0].measured.unwrap().wilson, wilson(3, 4));
+        assert_eq!(closed.ranks[1].measured.unwrap().value, 1.0);
+        assert_eq!((closed.cmc.len(), &closed.cmc[..4]), (30, &[0.75, 0.75, 1.0, 1.0][..]));
+        // One image each: the average precision is one over the rank.
+        assert!((closed.mean_average_precision - (3.0 + 1.0 / 3.0) / 4.0).abs() < 1e-15);
+        let point = result.open_set[0].measured.unwrap();
+        // Ten strangers lie within 0.285 degrees of an identity: 60 to 60.27.
+        assert_eq!(point.fpir, 0.1);
+        let at = point.threshold.acos().to_degrees();
+        assert!((0.27..0.31).contains(&at), "{at}");
+        // No probe lies that near its own.
+        assert_eq!((point.fnir.value, point.fnir_any_rank.value), (1.0, 1.0));
+        assert_eq!(result.open_set[1].measured, None);
+        assert_eq!((result.mated_probes, result.nonmated_probes, result.probe_identities), (4, 100, 103));
+        survives_json(&result);
+        let table = result.to_table();
+        assert!(
+            table.starts_with("closed and open\nrank 1              75.00 % (95 %: 30.06 to 95.44; over"),
+            "{table}"
+        );
+        assert!(
+            table.contains("\nFNIR at FPIR 1 %    not measurable: 100 non-mated probes, it takes 1,000\n"),
+            "{table}"
+        );
+        assert!(
+            table.contains("\ngallery             30 images of 30 people, score of a person: max\n"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn scikit_learn_agrees() {
+        // reference/identification.py wrote the data and what numpy and scikit-learn make of it.
+        let reference: serde_json::Value =
+            serde_json::from_str(include_str!("../../reference/identification.json")).unwrap();
+        let numbers = |key: &str| -> Vec<f64> {
+            reference[key].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+        };
+        let set = |rows: &str, of: &str| {
+            let rows = numbers(rows).into_iter().map(|x| x as f32).collect();
+            let of: Vec<usize> = numbers(of).into_iter().map(|x| x as usize).collect();
+            (UnitEmbeddings::new(rows, 8).unwrap(), of)
+        };
+        assert_eq!(reference["dim"], 8);
+        let [gallery, probes] = [set("gallery", "gallery_of"), set("probes", "probes_of")];
+        let [gallery, probes] = [&gallery, &probes].map(|(rows, of)| Labelled::new(rows, of).unwrap());
+        let search = Search::new(gallery, probes, IdentityScore::Max).unwrap();
+        let result = IdentificationResult::measure(&search, None, provenance("reference"));
+        let closed = result.closed_set.unwrap();
+        let near = |got: &[f64], expected: &[f64]| {
+            assert_eq!(got.len(), expected.len());
+            got.iter().zip(expected).for_each(|(a, b)| assert!((a - b).abs() < 1e-12, "{a} {b}"));
+        };
+        near(&closed.cmc, &numbers("cmc"));
+        let precision = search.probes().iter().filter_map(|found| Some(found.mate?.average_precision));
+        near(&precision.collect::<Vec<_>>(), &numbers("average_precision"));
+        near(&[closed.mean_average_precision], &[reference["mean_average_precision"].as_f64().unwrap()]);
+        for (expected, got) in reference["open_set"].as_array().unwrap().iter().zip(result.open_set) {
+            let point = got.measured.unwrap();
+            let got = [got.target, point.fpir, point.fnir.value, point.fnir_any_rank.value];
+            near(
+                &got,
+                &["target", "fpir", "fnir", "fnir_any_rank"].map(|key| expected[key].as_f64().unwrap()),
+            );
+        }
+    }
+
+    #[test]
+    fn rank_1_and_any_rank_differ_where_another_scores_higher() {
+        let gallery = [(0.0, 0), (90.0, 1)];
+        // Mated: at home; nearer to the other, but near enough to its own.
+        let mut probes = vec![(1.0, 0), (46.0, 0)];
+        probes.extend((0..100).map(|i| (-60.0 - 0.1 * i as f32, 7)));
+        let point = search(&gallery, &probes);
+        let point = fnir_at_fpir(&point, 0.1).measured.unwrap();
+        assert_eq!((point.fnir.value, point.fnir_any_rank.value, point.fpir), (0.5, 0.0, 0.1));
+    }
+
+    #[test]
+    fn a_tie_that_would_carry_the_rate_over_the_target_is_left_out() {
+        let gallery = [(0.0, 0), (90.0, 1)];
+        let mut probes = vec![(0.0, 0), (60.0, 1)];
+        probes.extend((0..100).map(|i| (if i < 20 { 45.0 } else { 200.0 }, 7)));
+        let at = fnir_at_fpir(&search(&gallery, &probes), 0.1).measured.unwrap();
+        assert_eq!((at.fpir, at.fnir.value), (0.0, 0.0));
+        assert!(at.threshold > 0.5_f64.sqrt() - 1e-7 && at.threshold < 0.71);
+        // One probe fewer than ten false positives take.
+        assert_eq!(fnir_at_fpir(&search(&gallery, &probes[..101]), 0.1).measured, None);
+    }
+
+    #[test]
+    fn brute_force_thresholds_agree() {
+        let mut stream = Stream::new(3, Purpose::Bootstrap, 0, 0);
+        let gallery: Vec<(f32, usize)> = (0..40).map(|i| (stream.range(0.0, 360.0), i / 2)).collect();
+        let probes: Vec<(f32, usize)> =
+            (0..600).map(|_| (stream.range(0.0, 360.0).round(), stream.below(60))).collect();
+        let search = search(&gallery, &probes);
+        let (mated, non): (Vec<&Found>, Vec<&Found>) = search.probes().iter().partition(|f| f.mate.is_some());
+        for target in [0.05, 0.1, 0.3] {
+            let got = fnir_at_fpir(&search, target).measured.unwrap();
+            let rates = |t: f64| {
+                let fpir =
+                    non.iter().filter(|f| f64::from(f.top_score) >= t).count() as f64 / non.len() as f64;
+                let hit = |f: &&&Found| f.mate.is_some_and(|m| m.rank == 1 && f64::from(m.score) >= t);
+                (fpir, 1.0 - mated.iter().filter(hit).count() as f64 / mated.len() as f64)
+            };
+            let scores = search.probes().iter().flat_map(|f| [Some(f.top_score), f.mate.map(|m| m.score)]);
+            let best = scores.flatten().map(|t| rates(t.into())).filter(|(fpir, _)| *fpir <= target);
+            let best = best.map(|(_, fnir)| fnir).fold(1.0, f64::min);
+            assert!((got.fnir.value - best).abs() < 1e-12, "{got:?} {best}");
+            assert!(got.fpir <= target);
+        }
+    }
+
+    #[test]
+    fn intervals_over_people_are_wider_than_over_probes_that_repeat() {
+        // Twenty people with fifty equal probes each, half of the people always right.
+        let gallery: Vec<(f32, usize)> = (0..20).map(|i| (18.0 * i as f32, i)).collect();
+        let probe = |i: usize| (18.0 * (i % 20 + i % 2) as f32 + 1.0, i % 20);
+        let probes: Vec<(f32, usize)> = (0..1000).map(probe).collect();
+        let search = search(&gallery, &probes);
+        let with = |seed| {
+            let bootstrap = Some(IdentityBootstrap { rounds: 500, seed });
+            IdentificationResult::measure(&search, bootstrap, provenance("people"))
+        };
+        let rate = with(1).closed_set.unwrap().ranks[0].measured.unwrap();
+        let over_people = rate.bootstrap.unwrap();
+        assert_eq!(rate.value, 0.5);
+        // Deviation √(1/4 / 20) = 0.112; over probes it would be 0.016.
+        assert!((over_people.high - over_people.low) > 0.3 && (over_people.high - over_people.low) < 0.6);
+        assert_eq!(with(1), with(1));
+        assert_ne!(with(1), with(2));
+    }
+
+    #[test]
+    fn what_the_probes_cannot_support_is_absent() {
+        let measure = |gallery: &[(f32, usize)], probes: &[(f32, usize)]| {
+            let bootstrap = Some(IdentityBootstrap { rounds: 10, seed: 1 });
+            IdentificationResult::measure(&search(gallery, probes), bootstrap, provenance("none"))
+        };
+        let strangers = measure(&[(0.0, 0)], &vec![(1.0, 1); 200]);
+        assert_eq!(strangers.closed_set, None);
+        assert!(strangers.open_set.iter().all(|at| at.measured.is_none()));
+        assert!(
+            strangers.to_table().contains("\nclosed set          not measurable: no probe has its person")
+        );
+        survives_json(&strangers);
+        // In a gallery of one nobody can miss.
+        let alone = measure(&[(0.0, 0)], &[(1.0, 0)]);
+        assert!(alone.closed_set.unwrap().ranks.iter().all(|rank| rank.measured.is_none()));
+        let empty = measure(&[(0.0, 0)], &[]);
+        assert_eq!((empty.closed_set, empty.probe_identities), (None, 0));
+    }
+}
