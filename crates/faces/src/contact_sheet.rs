@@ -1,8 +1,7 @@
 //! Pictures to look at: contact sheets, and synthetic faces as files.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -184,11 +183,21 @@ fn create_folder(path: &Path) -> Result<(), WriteError> {
 
 /// Writes the picture and returns its size in bytes.
 fn write_picture(picture: &Picture, format: ImageFormat, path: &Path) -> Result<u64, WriteError> {
-    let refused = |reason: String| WriteError::Encode { path: path.into(), format, reason };
-    let side = |n: usize| u32::try_from(n).map_err(|_| refused(format!("{n} pixels are too many")));
+    let bytes =
+        encode(picture, format).map_err(|reason| WriteError::Encode { path: path.into(), format, reason })?;
+    write_bytes(&bytes, path)?;
+    Ok(bytes.len() as u64)
+}
+
+/// The picture as the bytes of a file.
+///
+/// # Errors
+/// Why it cannot be encoded: it has no pixels, or too many.
+pub fn encode(picture: &Picture, format: ImageFormat) -> Result<Vec<u8>, String> {
+    let side = |n: usize| u32::try_from(n).map_err(|_| format!("{n} pixels are too many"));
     let (width, height) = (side(picture.width())?, side(picture.height())?);
     if width == 0 || height == 0 {
-        return Err(refused("it has no pixels".into()));
+        return Err("it has no pixels".into());
     }
     let mut bytes = Vec::new();
     let colour = ExtendedColorType::Rgb8;
@@ -199,24 +208,13 @@ fn write_picture(picture: &Picture, format: ImageFormat, path: &Path) -> Result<
         ImageFormat::Jpeg => codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
             .write_image(picture.pixels(), width, height, colour),
     }
-    .map_err(|error| refused(error.to_string()))?;
-    write_bytes(&bytes, path)?;
-    Ok(bytes.len() as u64)
+    .map_err(|error| error.to_string())?;
+    Ok(bytes)
 }
 
-/// Writes under a temporary name in the same folder, then renames.
+/// Writes a file completely or not at all.
 fn write_bytes(bytes: &[u8], path: &Path) -> Result<(), WriteError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.partial", std::process::id()));
-    let partial = path.with_file_name(name);
-    let written = File::create(&partial)
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| fs::rename(&partial, path));
-    written.map_err(|source| {
-        // Nothing more can be done about a leftover that cannot be removed either.
-        let _ = fs::remove_file(&partial);
-        WriteError::Io { path: path.into(), source }
-    })
+    facegrad_files::replace(path, bytes).map_err(|source| WriteError::Io { path: path.into(), source })
 }
 
 #[cfg(test)]
@@ -265,7 +263,7 @@ mod tests {
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
         assert_eq!(files.len(), 8, "six images, the sheet and the recipe: {files:?}");
-        assert!(files.iter().all(|name| !name.ends_with(".partial")));
+        assert!(files.iter().all(|name| !name.starts_with(".writing-")));
     }
 
     #[test]

@@ -144,17 +144,11 @@ impl FaceFolder {
     /// Lists the images below `config.path`. None is opened: unreadable ones show when they are loaded.
     pub fn open(config: &FolderConfig) -> Result<Self, FolderError> {
         let root = &config.path;
-        if root.as_os_str().is_empty() {
-            return Err(FolderError::NoPath);
-        }
-        match root.metadata() {
-            Ok(metadata) if !metadata.is_dir() => return Err(FolderError::NotAFolder(root.clone())),
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(FolderError::Missing(root.clone())),
-            Err(source) => return Err(FolderError::Unreadable { path: root.clone(), source }),
-        }
+        check_root(root)?;
         let mut summary = FolderSummary::default();
-        let mut people = group(find_images(root, &mut summary)?);
+        let (found, beside) = find_images(root, &mut summary)?;
+        summary.junk_files += beside.len();
+        let mut people = group(found);
         if people.is_empty() {
             return Err(FolderError::NoIdentities { path: root.clone(), summary });
         }
@@ -196,7 +190,61 @@ impl FaceFolder {
 
     /// The path of image `index`.
     pub fn path(&self, index: usize) -> PathBuf {
-        self.root.join(&self.images[index].path)
+        self.root.join(self.relative(index))
+    }
+
+    /// The path of image `index` relative to the folder.
+    pub fn relative(&self, index: usize) -> &Path {
+        &self.images[index].path
+    }
+}
+
+/// Image files below a folder, by their paths relative to it, in the order of the bytes of these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImagePaths {
+    /// Those in folders of the folder, such as one folder an identity.
+    pub in_folders: Vec<PathBuf>,
+    /// Those in the folder itself.
+    pub beside: Vec<PathBuf>,
+    /// Files and hidden folders passed over, as in [`FolderSummary::junk_files`].
+    pub junk_files: usize,
+}
+
+impl ImagePaths {
+    /// Lists the images below `root`. None is opened.
+    ///
+    /// # Errors
+    /// If `root` is no folder, or something in it cannot be read.
+    pub fn below(root: &Path) -> Result<Self, FolderError> {
+        check_root(root)?;
+        let mut summary = FolderSummary::default();
+        let (in_folders, beside) = find_images(root, &mut summary)?;
+        let sorted = |images: Vec<Found>| {
+            let mut paths: Vec<PathBuf> = images.into_iter().map(|found| found.path).collect();
+            paths.sort_unstable();
+            paths
+        };
+        let junk_files = summary.junk_files;
+        Ok(Self { in_folders: sorted(in_folders), beside: sorted(beside), junk_files })
+    }
+}
+
+/// A relative path with `/` between its parts, as lists and files of embeddings have it; `None` if it is not UTF-8.
+pub fn with_slashes(path: &Path) -> Option<String> {
+    let parts: Option<Vec<&str>> = path.components().map(|part| part.as_os_str().to_str()).collect();
+    Some(parts?.join("/"))
+}
+
+/// An error unless images can be looked for in `root`.
+fn check_root(root: &Path) -> Result<(), FolderError> {
+    if root.as_os_str().is_empty() {
+        return Err(FolderError::NoPath);
+    }
+    match root.metadata() {
+        Ok(metadata) if !metadata.is_dir() => Err(FolderError::NotAFolder(root.into())),
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(FolderError::Missing(root.into())),
+        Err(source) => Err(FolderError::Unreadable { path: root.into(), source }),
     }
 }
 
@@ -240,9 +288,9 @@ fn has_image_extension(path: &Path) -> bool {
     path.extension().is_some_and(|found| EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)))
 }
 
-/// Every image file below an identity's folder, in no particular order.
-fn find_images(root: &Path, summary: &mut FolderSummary) -> Result<Vec<Found>, FolderError> {
-    let mut found = Vec::new();
+/// Every image file in folders of `root`, and every one in `root` itself, in no particular order.
+fn find_images(root: &Path, summary: &mut FolderSummary) -> Result<(Vec<Found>, Vec<Found>), FolderError> {
+    let (mut in_folders, mut beside) = (Vec::new(), Vec::new());
     let mut walk = WalkDir::new(root).min_depth(1).follow_links(true).into_iter();
     while let Some(entry) = walk.next() {
         let entry = match entry {
@@ -268,7 +316,7 @@ fn find_images(root: &Path, summary: &mut FolderSummary) -> Result<Vec<Found>, F
         if entry.file_type().is_dir() {
             continue;
         }
-        if entry.depth() < 2 || !entry.file_type().is_file() || !has_image_extension(entry.path()) {
+        if !entry.file_type().is_file() || !has_image_extension(entry.path()) {
             summary.junk_files += 1;
             continue;
         }
@@ -279,11 +327,14 @@ fn find_images(root: &Path, summary: &mut FolderSummary) -> Result<Vec<Found>, F
             }
         };
         match entry.path().strip_prefix(root) {
-            Ok(path) if size > 0 => found.push(Found { path: path.to_owned(), size }),
+            Ok(path) if size > 0 => {
+                let images = if entry.depth() > 1 { &mut in_folders } else { &mut beside };
+                images.push(Found { path: path.to_owned(), size });
+            }
             _ => summary.junk_files += 1,
         }
     }
-    Ok(found)
+    Ok((in_folders, beside))
 }
 
 /// The images of each identity; identities by name, images by relative path, both by their bytes.
@@ -352,6 +403,31 @@ mod tests {
             put(root.path(), path, b"image");
         }
         root
+    }
+
+    #[test]
+    fn images_in_folders_and_beside_them_are_told_apart() {
+        let root = three();
+        for path in ["b.png", "a.JPG", "list.txt", ".hidden.png", "Bo/empty.png"] {
+            put(root.path(), path, if path.contains("empty") { b"" } else { b"image" });
+        }
+        let found = ImagePaths::below(root.path()).unwrap();
+        assert_eq!(found.beside, [Path::new("a.JPG"), Path::new("b.png")]);
+        let names: Vec<String> = found.in_folders.iter().map(|path| with_slashes(path).unwrap()).collect();
+        assert_eq!(
+            names,
+            [
+                "Bo/x.JPeG",
+                "Zoë Müller/1.jpg",
+                "Zoë Müller/2.PNG",
+                "ann lee/10.jpg",
+                "ann lee/deep/er/9.webp",
+                "ann lee/deep.ppm"
+            ]
+        );
+        assert_eq!(found.junk_files, 3);
+        assert_eq!(FaceFolder::open(&config(root.path())).unwrap().summary().junk_files, 5);
+        assert!(matches!(ImagePaths::below(&root.path().join("b.png")), Err(FolderError::NotAFolder(_))));
     }
 
     #[test]
