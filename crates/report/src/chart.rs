@@ -1,11 +1,13 @@
 //! What all pictures share: size, colours, title, legend, axes and numbers.
 
 use plotters::{
-    coord::{Shift, types::RangedCoordf64},
+    coord::{Shift, ranged1d::Ranged, types::RangedCoordf64},
     element::DashedPathElement,
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
 };
+
+use crate::html::NBSP;
 
 /// A named line.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -36,8 +38,6 @@ pub(crate) const WIDTH: u32 = 1200;
 pub(crate) const FONT: i32 = 34;
 const LEGEND_FONT: i32 = 31;
 pub(crate) const MARGIN: i32 = 28;
-const Y_LABELS: u32 = 150;
-const X_LABELS: u32 = 100;
 
 pub(crate) const BACKGROUND: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
 pub(crate) const TEXT: RGBColor = RGBColor(0x24, 0x29, 0x2F);
@@ -48,9 +48,10 @@ pub(crate) const BLUE: RGBColor = RGBColor(0x1F, 0x6F, 0xB2);
 pub(crate) const ORANGE: RGBColor = RGBColor(0xC4, 0x56, 0x1A);
 const GREEN: RGBColor = RGBColor(0x2A, 0x7F, 0x4F);
 const PURPLE: RGBColor = RGBColor(0x7B, 0x4F, 0xB5);
+const PINK: RGBColor = RGBColor(0xB8, 0x3B, 0x7D);
 
 /// Each colour of a picture and what stands for it on a dark page.
-pub(crate) const DARK: [(RGBColor, &str); 9] = [
+pub(crate) const DARK: [(RGBColor, &str); 10] = [
     (BACKGROUND, "#1B1F24"),
     (TEXT, "#E6E8EB"),
     (AXIS, "#7D8590"),
@@ -60,11 +61,73 @@ pub(crate) const DARK: [(RGBColor, &str); 9] = [
     (ORANGE, "#F0935A"),
     (GREEN, "#62C08A"),
     (PURPLE, "#B794F0"),
+    (PINK, "#F07FB8"),
 ];
 
 /// The colour of the line with this number.
 pub(crate) fn line_colour(index: usize) -> RGBColor {
     [BLUE, ORANGE, GREEN, PURPLE, NEUTRAL][index % 5]
+}
+
+/// The colour of the class with this number.
+pub(crate) fn class_colour(index: usize) -> RGBColor {
+    [BLUE, ORANGE, GREEN, PURPLE, PINK, NEUTRAL][index % 6]
+}
+
+/// How the line with this number looks in a legend: the colours return as dashes.
+pub(crate) fn line_mark(index: usize) -> Mark {
+    let colour = line_colour(index);
+    if index < 5 { Mark::Line(colour) } else { Mark::Dashes(colour, DASHES) }
+}
+
+/// Draws the line with this number.
+pub(crate) fn draw_line(panel: &mut Chart, points: Vec<(f64, f64)>, index: usize) -> Drawn<()> {
+    let style = line_colour(index).stroke_width(5);
+    if index < 5 {
+        panel.draw_series(LineSeries::new(points, style))?;
+    } else {
+        panel.draw_series(DashedLineSeries::new(points, DASHES.0, DASHES.1, style))?;
+    }
+    Ok(())
+}
+
+/// Length and gap of the dashes of a line.
+const DASHES: (i32, i32) = (22, 10);
+
+/// The corners of a marker around its middle: circle, square, triangle, diamond, triangle upside down, cross;
+/// then again.
+pub(crate) fn marker(shape: usize, radius: f64) -> Vec<(i32, i32)> {
+    if shape % 6 == 5 {
+        let (near, far) = ((radius * 0.42).round() as i32, (radius * 1.25).round() as i32);
+        let arm = [(near, far), (-near, far), (-near, near)];
+        let turned = |times: usize| {
+            let quarter = |(x, y): (i32, i32)| (-y, x);
+            arm.map(|corner| (0..times).fold(corner, |corner, _| quarter(corner)))
+        };
+        return (0..4).flat_map(turned).collect();
+    }
+    let (count, turn, size) =
+        [(16, 0.0, 1.0), (4, 0.5, 1.25), (3, 0.75, 1.3), (4, 0.0, 1.3), (3, 0.25, 1.3)][shape % 6];
+    let corner = |i: i32| {
+        let angle = match count {
+            // In whole turns: a triangle stands on a side or on a corner.
+            3 => turn + f64::from(i) / 3.0,
+            _ => (turn + f64::from(i)) / f64::from(count),
+        } * std::f64::consts::TAU;
+        let [dx, dy] = [angle.cos(), angle.sin()].map(|part| (radius * size * part).round() as i32);
+        (dx, dy)
+    };
+    (0..count).map(corner).collect()
+}
+
+/// The distance of the grid lines: 1, 2 or 5 times a power of ten, with four to nine of them.
+pub(crate) fn grid_step(range: f64) -> f64 {
+    let power = 10_f64.powf((range / 8.0).log10().floor());
+    [1.0, 2.0, 5.0, 10.0]
+        .map(|factor| factor * power)
+        .into_iter()
+        .find(|step| range / step <= 8.0)
+        .unwrap_or(range)
 }
 
 /// A colour as the pictures write it.
@@ -112,12 +175,13 @@ pub(crate) enum Mark {
 /// Writes title and legend at the top of `area` and gives the rest of it.
 pub(crate) fn heading<'a>(area: &Area<'a>, title: &str, legend: &[(Mark, String)]) -> Drawn<Area<'a>> {
     let left = MARGIN + 12;
-    area.draw(&Text::new(printable(title), (left, MARGIN), bold(FONT + 6)))?;
+    let right = WIDTH as i32 - MARGIN;
+    area.draw(&Text::new(fitting(title, FONT + 6, right - left), (left, MARGIN), bold(FONT + 6)))?;
     let mut y = MARGIN + FONT + 34;
     let mut x = left;
     for (mark, name) in legend {
-        // Without the font the width of text is a guess, on the wide side.
-        let width = 84 + name.chars().count() as i32 * LEGEND_FONT * 56 / 100 + 24;
+        let name = fitting(name, LEGEND_FONT, right - left - 84);
+        let width = 84 + text_width(&name, LEGEND_FONT) + 24;
         if x > left && x + width > WIDTH as i32 {
             x = left;
             y += FONT + 14;
@@ -149,7 +213,7 @@ pub(crate) fn heading<'a>(area: &Area<'a>, title: &str, legend: &[(Mark, String)
             }
         }
         let style = font(LEGEND_FONT).pos(Pos::new(HPos::Left, VPos::Center));
-        area.draw(&Text::new(printable(name), (x + 82, middle), style))?;
+        area.draw(&Text::new(name, (x + 82, middle), style))?;
         x += width;
     }
     let used = if legend.is_empty() { MARGIN + FONT + 24 } else { y + FONT + 10 };
@@ -192,30 +256,74 @@ pub(crate) struct Axes<'a> {
     pub y_format: &'a dyn Fn(&f64) -> String,
 }
 
-/// A chart with axes, grid and labels that fills `area`.
+/// A place on an axis with a grid line, and its label.
+pub(crate) type Tick = (f64, String);
+
+/// A chart with axes, grid and labels that fills `area`, with ticks at round numbers.
 pub(crate) fn chart<'a, 'b>(area: &'a Area<'b>, axes: &Axes) -> Drawn<Chart<'a, 'b>> {
+    let ticks = |range: (f64, f64), at_most: usize, write: &dyn Fn(&f64) -> String| -> Vec<Tick> {
+        let places = RangedCoordf64::from(range.0..range.1).key_points(at_most);
+        places.into_iter().map(|place| (place, write(&place))).collect()
+    };
+    let x_ticks = ticks(axes.x, axes.x_ticks, axes.x_format);
+    let y_ticks = ticks(axes.y, axes.y_ticks, axes.y_format);
+    chart_with_ticks(area, axes, &x_ticks, &y_ticks)
+}
+
+/// A [`chart`] with ticks at given places.
+pub(crate) fn chart_with_ticks<'a, 'b>(
+    area: &'a Area<'b>,
+    axes: &Axes,
+    x_ticks: &[Tick],
+    y_ticks: &[Tick],
+) -> Drawn<Chart<'a, 'b>> {
+    let label = FONT - 2;
+    // Beside the labels there is room for what the axis shows.
+    let widest = y_ticks.iter().map(|(_, text)| text_width(text, label)).max().unwrap_or(0);
+    let (y_labels, x_labels) = ((widest + 56).max(150), if axes.x_label.is_empty() { 30 } else { 108 });
     let mut chart = ChartBuilder::on(area)
         .margin_left(MARGIN)
         .margin_right(MARGIN + 30)
         .margin_top(14)
         .margin_bottom(10)
-        .set_label_area_size(LabelAreaPosition::Left, Y_LABELS)
-        .set_label_area_size(LabelAreaPosition::Bottom, if axes.x_label.is_empty() { 30 } else { X_LABELS })
+        .set_label_area_size(LabelAreaPosition::Left, y_labels)
+        .set_label_area_size(LabelAreaPosition::Bottom, x_labels)
         .build_cartesian_2d(axes.x.0..axes.x.1, axes.y.0..axes.y.1)?;
     chart
         .configure_mesh()
-        .x_labels(axes.x_ticks)
-        .y_labels(axes.y_ticks)
-        .x_label_formatter(&|x| if axes.x_label.is_empty() { String::new() } else { (axes.x_format)(x) })
-        .y_label_formatter(axes.y_format)
+        .x_labels(0)
+        .y_labels(0)
         .x_desc(axes.x_label)
         .y_desc(axes.y_label)
-        .label_style(font(FONT - 2))
         .axis_desc_style(font(FONT))
         .axis_style(AXIS.stroke_width(2))
-        .bold_line_style(GRID.stroke_width(2))
-        .light_line_style(TRANSPARENT)
         .draw()?;
+
+    let (columns, rows) = area.get_pixel_range();
+    let place = |x, y| {
+        let (x, y) = chart.backend_coord(&(x, y));
+        (x - columns.start, y - rows.start)
+    };
+    let line = |from, to, colour: RGBColor| PathElement::new(vec![from, to], colour.stroke_width(2));
+    let style = |h, v| font(label).pos(Pos::new(h, v));
+    let (left, bottom, right, top) = (axes.x.0, axes.y.0, axes.x.1, axes.y.1);
+    for (x, text) in x_ticks {
+        area.draw(&line(place(*x, bottom), place(*x, top), GRID))?;
+        if !text.is_empty() && !axes.x_label.is_empty() {
+            // Low enough that it keeps clear of the label at the end of the other axis.
+            let (x, y) = place(*x, bottom);
+            area.draw(&Text::new(text.as_str(), (x, y + 18), style(HPos::Center, VPos::Top)))?;
+        }
+    }
+    for (y, text) in y_ticks {
+        area.draw(&line(place(left, *y), place(right, *y), GRID))?;
+        if !text.is_empty() {
+            let (x, y) = place(left, *y);
+            area.draw(&Text::new(text.as_str(), (x - 12, y), style(HPos::Right, VPos::Center)))?;
+        }
+    }
+    area.draw(&line(place(left, bottom), place(left, top), AXIS))?;
+    area.draw(&line(place(left, bottom), place(right, bottom), AXIS))?;
     Ok(chart)
 }
 
@@ -226,6 +334,39 @@ pub(crate) fn font(size: i32) -> TextStyle<'static> {
 
 pub(crate) fn bold(size: i32) -> TextStyle<'static> {
     ("sans-serif", f64::from(size) * 1.24, FontStyle::Bold).into_font().color(&TEXT)
+}
+
+/// About how wide a text is drawn, on the wide side: the font is the reader's.
+pub(crate) fn text_width(text: &str, size: i32) -> i32 {
+    let percent = |c: char| match c {
+        'i' | 'j' | 'l' | 't' | 'f' | 'r' | ' ' | NBSP | '.' | ',' | ':' | ';' | '|' | '!' | '\'' | '('
+        | ')' => 44,
+        'm' | 'w' | 'M' | 'W' | '@' | '%' | '&' => 100,
+        'A'..='Z' | '+' | '=' | '<' | '>' | '~' | '#' => 84,
+        ' '..='~' => 64,
+        // Latin, Greek and Cyrillic; beyond are letters as wide as they are high, and pictures.
+        '\u{A0}'..='\u{52F}' | '–' | '…' | '−' => 84,
+        _ => 130,
+    };
+    text.chars().map(|c| percent(c) * size / 100).sum()
+}
+
+/// As much of a text as has room, printable.
+pub(crate) fn fitting(text: &str, size: i32, room: i32) -> String {
+    let text = printable(text);
+    if text_width(&text, size) <= room {
+        return text;
+    }
+    let mut kept = String::new();
+    let mut width = text_width("…", size);
+    for c in text.chars() {
+        width += text_width(c.encode_utf8(&mut [0; 4]), size);
+        if width > room {
+            break;
+        }
+        kept.push(c);
+    }
+    format!("{}…", kept.trim_end())
 }
 
 /// Text without the control characters that XML does not allow.
@@ -269,7 +410,7 @@ pub(crate) fn number(value: f64) -> String {
 }
 
 /// Digits with their thousands set apart.
-pub(crate) fn thousands(digits: &str) -> String {
+pub fn thousands(digits: &str) -> String {
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
         if i > 0 && (digits.len() - i).is_multiple_of(3) {
@@ -348,6 +489,28 @@ mod tests {
         assert_eq!(extent([3.0, 1.0].into_iter()), (1.0, 3.0));
         assert_eq!(extent([0.0].into_iter()), (-1.0, 1.0));
         assert_eq!(extent([].into_iter()), (0.0, 1.0));
+    }
+
+    #[test]
+    fn grid_lines_are_at_round_numbers() {
+        for (range, step) in [(0.3, 0.05), (0.04, 0.005), (0.1, 0.02), (1.0, 0.2), (0.8, 0.1)] {
+            assert!((grid_step(range) - step).abs() < 1e-9, "{range}: {}", grid_step(range));
+        }
+    }
+
+    #[test]
+    fn markers_differ_and_text_is_cut_to_its_room() {
+        let markers: Vec<_> = (0..6).map(|shape| marker(shape, 10.0)).collect();
+        for (i, marker) in markers.iter().enumerate() {
+            assert!(!markers[..i].contains(marker));
+            assert!(marker.iter().all(|(x, y)| x.abs() <= 13 && y.abs() <= 13), "{marker:?}");
+        }
+        assert_eq!(fitting("short", 30, 200), "short");
+        for text in ["W".repeat(100), "語".repeat(100), "word ".repeat(100)] {
+            let cut = fitting(&text, 30, 200);
+            assert!(cut.ends_with('…') && text_width(&cut, 30) <= 200 && cut.chars().count() > 3, "{cut}");
+        }
+        assert_eq!(fitting("abc", 30, 0), "…");
     }
 
     #[test]

@@ -1,11 +1,9 @@
 //! The report of a training run: one HTML page that needs nothing but itself.
 
-use std::fmt::{self, Display, Write};
-
 use crate::{
-    LossCurve, RocSeries,
-    chart::{DARK, DrawError, hex, number, thousands},
-    html::Escaped,
+    LossCurve, RocSeries, Table,
+    chart::{DrawError, number, thousands},
+    html::{Escaped, Images, NBSP, document, figure, join, percent, push, row},
     loss_curve, roc_curve, score_histogram,
 };
 
@@ -16,8 +14,10 @@ pub struct RunReport {
     pub name: String,
     /// How the run ended, such as `finished after 2,000 steps`.
     pub state: String,
-    /// The results on each evaluation set.
+    /// The results on each evaluation set of pairs.
     pub evaluations: Vec<Evaluation>,
+    /// The results on other evaluation sets.
+    pub tables: Vec<Table>,
     /// The course of loss and accuracy.
     pub loss: LossCurve,
     /// The backbone and head, such as `nano, 128-d, cosface`.
@@ -109,9 +109,6 @@ pub struct SkippedImage {
     pub reason: String,
 }
 
-/// A space that keeps a number and its unit on one line.
-pub(crate) const NBSP: char = '\u{A0}';
-
 /// More skipped images than these are counted, not listed.
 const LISTED: usize = 200;
 
@@ -130,6 +127,7 @@ pub fn run_report(report: &RunReport) -> Result<String, DrawError> {
     for evaluation in &report.evaluations {
         body.push_str(&evaluation_section(evaluation)?);
     }
+    report.tables.iter().for_each(|table| body.push_str(&table.to_html()));
     if !report.loss.loss.is_empty() || !report.loss.accuracy.is_empty() {
         let picture = figure(&loss_curve(&report.loss)?, "Loss and accuracy over the run");
         push(
@@ -163,20 +161,7 @@ pub fn run_report(report: &RunReport) -> Result<String, DrawError> {
             Escaped(&report.config)
         ),
     );
-    Ok(document(&report.name, &body))
-}
-
-/// A whole page with this title; `body` is HTML.
-pub(crate) fn document(title: &str, body: &str) -> String {
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{}</title>\n<style>\n{}{}</style>\n</head>\n<body>\n{body}</body>\n</html>\n",
-        Escaped(title),
-        include_str!("page.css"),
-        dark()
-    )
+    Ok(document(&report.name, Images::Forbidden, &body))
 }
 
 fn evaluation_section(evaluation: &Evaluation) -> Result<String, DrawError> {
@@ -267,39 +252,8 @@ fn missing(name: &str, reason: &str) -> String {
     )
 }
 
-/// A row of a table; `value` is HTML.
-fn row(name: &str, value: impl Display) -> String {
-    format!("<tr><th>{}</th><td>{value}</td></tr>\n", Escaped(name))
-}
-
-pub(crate) fn figure(svg: &str, description: &str) -> String {
-    // Within HTML the picture needs no name space, but a name for those who cannot see it.
-    let svg = svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
-    let named = format!("<svg role=\"img\" aria-label=\"{}\" ", Escaped(description));
-    format!("<figure>{}</figure>\n", svg.replacen("<svg ", &named, 1))
-}
-
-/// The styles of a dark page, which also repaint the pictures.
-fn dark() -> String {
-    let mut css = String::from(
-        "@media (prefers-color-scheme: dark) {\n:root { --page: #121519; --card: #1b1f24; --text: #e6e8eb; \
-         --quiet: #a3adb8; --line: #30363d; }\n",
-    );
-    for (light, dark) in DARK {
-        let light = hex(light);
-        push(&mut css, format_args!("svg [fill=\"{light}\"] {{ fill: {dark}; }}\n"));
-        push(&mut css, format_args!("svg [stroke=\"{light}\"] {{ stroke: {dark}; }}\n"));
-    }
-    css.push_str("}\n");
-    css
-}
-
 fn interval(rate: &Rate) -> String {
     format!("95{NBSP}%: {:.2} to {:.2}{NBSP}%", rate.interval.0 * 100.0, rate.interval.1 * 100.0)
-}
-
-pub(crate) fn percent(share: f64) -> String {
-    format!("{:.2}{NBSP}%", share * 100.0)
 }
 
 pub(crate) fn duration(seconds: f64) -> String {
@@ -312,15 +266,6 @@ pub(crate) fn duration(seconds: f64) -> String {
         (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
         (hours, minutes, _) => format!("{hours} h {minutes} min"),
     }
-}
-
-fn join(parts: &[String], between: &str) -> String {
-    parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join(between)
-}
-
-/// Writing to text cannot fail.
-pub(crate) fn push(text: &mut String, part: fmt::Arguments) {
-    let _ = text.write_fmt(part);
 }
 
 #[cfg(test)]
@@ -367,6 +312,12 @@ mod tests {
                     roc: vec![],
                 },
             ],
+            tables: vec![Table {
+                title: text.into(),
+                header: vec![text.into()],
+                rows: vec![vec![text.into()]],
+                note: text.into(),
+            }],
             loss: LossCurve {
                 title: text.into(),
                 x_label: text.into(),

@@ -7,7 +7,7 @@ use plotters::{element::DashedPathElement, prelude::*};
 use crate::{
     chart::{
         Axes, DrawError, Mark, NEUTRAL, TEXT, chart, draw, extent, footnote, heading, hex, line_colour,
-        number,
+        marker, number,
     },
     html::Escaped,
 };
@@ -158,21 +158,9 @@ fn push_marker(svg: &mut String, point: &OperatorPoint, (x, y): (i32, i32), fami
     );
 }
 
-/// The corners of the marker of the family with this number, around its middle: circle, square, triangle,
-/// diamond, triangle upside down.
+/// The corners of the marker of the family with this number, around its middle.
 fn corners(family: usize) -> Vec<(i32, i32)> {
-    let (count, turn, size) =
-        [(16, 0.0, 1.0), (4, 0.5, 1.25), (3, 0.75, 1.3), (4, 0.0, 1.3), (3, 0.25, 1.3)][family % 5];
-    let corner = |i: i32| {
-        let angle = match count {
-            // In whole turns: a triangle stands on a side or on a corner.
-            3 => turn + f64::from(i) / 3.0,
-            _ => (turn + f64::from(i)) / f64::from(count),
-        } * std::f64::consts::TAU;
-        let [dx, dy] = [angle.cos(), angle.sin()].map(|part| (RADIUS * size * part).round() as i32);
-        (dx, dy)
-    };
-    (0..count).map(corner).collect()
+    marker(family % 5, RADIUS)
 }
 
 /// A whole power of two as a number; nothing between them.

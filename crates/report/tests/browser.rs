@@ -1,0 +1,219 @@
+//! The evaluation page in a real browser: nothing comes from outside and nothing is cut off.
+//!
+//! Looks for Chromium or Chrome and skips without one, unless `FACEGRAD_REQUIRE_BROWSER` is set. With
+//! `FACEGRAD_EXAMPLE_PAGE=FILE` the realistic example is written there, to be looked at.
+
+mod example;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use facegrad_report::{EvaluationReport, evaluation_page};
+
+/// The widths of a phone, a tablet and a desk.
+const WIDTHS: [u32; 3] = [360, 800, 1400];
+
+const POLICY: &str = "<meta http-equiv=\"Content-Security-Policy\" \
+    content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">";
+
+/// A page with one of each fault, to see that the measuring finds them. Nothing listens on that port.
+const BROKEN: &str = "<!DOCTYPE html><title>broken</title><link rel=\"stylesheet\" href=\"http://127.0.0.1:9/asset.css\"><body><div style=\"width:5000px\">wide</div>\
+    <div style=\"width:50px\">unbreakableunbreakableunbreakable</div>\
+    <div style=\"height:5px;overflow:hidden\">high</div>\
+    <svg aria-label=\"cut\" width=\"100\" height=\"100\"><text x=\"90\" y=\"50\">leaves</text>\
+    <text x=\"5\" y=\"50\">one</text><text x=\"7\" y=\"50\">other</text></svg>\
+    <img src=\"missing.png\"><script>hacked = 'yes'</script>";
+
+fn browser() -> Option<PathBuf> {
+    let folders: Vec<PathBuf> = env::split_paths(&env::var_os("PATH")?).collect();
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .find(|file| file.is_file())
+}
+
+/// What the measuring script says of one page at one width.
+#[derive(Debug)]
+struct Measured {
+    page: String,
+    counts: String,
+    faults: Vec<String>,
+}
+
+impl Measured {
+    fn count(&self, name: &str) -> &str {
+        let word = self.counts.split(&format!("{name}=")).nth(1).unwrap_or_default();
+        word.split(' ').next().unwrap_or_default()
+    }
+}
+
+/// Opens pages in frames of each width, and reads what the script in each of them found.
+fn measure(browser: &Path, folder: &Path, pages: &[&str], dark: bool) -> Vec<Measured> {
+    // A window has a least width; a frame has not.
+    let frames: String = pages
+        .iter()
+        .flat_map(|page| WIDTHS.map(|width| (page, width)))
+        .map(|(page, width)| {
+            format!("<iframe src=\"{page}\" style=\"width:{width}px;height:900px;border:0\"></iframe>\n")
+        })
+        .collect();
+    // A unit separator between fields, a line for each frame.
+    let frames = format!(
+        "<!DOCTYPE html><meta charset=\"utf-8\"><pre id=\"found\"></pre><script>\n\
+         addEventListener('message', ({{data: [page, counts, faults]}}) => {{\n\
+           const line = ['found', page, counts, ...faults].join('\\u241F').replaceAll('\\n', ' ');\n\
+           document.getElementById('found').textContent += line + '\\n';\n\
+         }});\n</script>\n{frames}"
+    );
+    fs::write(folder.join("frames.html"), frames).unwrap();
+    let scheme = if dark { 0 } else { 1 };
+    let output = Command::new(browser)
+        .args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--window-size=1600,1000",
+        ])
+        .args(["--no-first-run", "--disable-background-networking", "--disable-extensions", "--dump-dom"])
+        .arg(format!("--blink-settings=preferredColorScheme={scheme}"))
+        .arg(format!("--user-data-dir={}", folder.join("profile").display()))
+        .arg("--virtual-time-budget=20000")
+        .arg(format!("file://{}", folder.join("frames.html").display()))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let found: Vec<Measured> = text
+        .split("<pre id=\"found\">")
+        .nth(1)
+        .and_then(|rest| rest.split("</pre>").next())
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.strip_prefix("found\u{241F}")?.split('\u{241F}').map(str::to_owned);
+            Some(Measured { page: fields.next()?, counts: fields.next()?, faults: fields.collect() })
+        })
+        .collect();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(found.len(), pages.len() * WIDTHS.len(), "a frame said nothing; the browser said: {errors}");
+    found
+}
+
+/// A copy of a page that measures itself, without the policy that would forbid it.
+fn instrumented(page: &str) -> String {
+    assert_eq!(page.matches("<script").count(), 0);
+    assert_eq!(page.matches(POLICY).count(), 1);
+    let script = format!("<script>{}</script>\n</head>", include_str!("measure.js"));
+    page.replace(POLICY, "").replacen("</head>", &script, 1)
+}
+
+#[test]
+fn nothing_is_loaded_and_nothing_is_cut_off() {
+    let Some(browser) = browser() else {
+        assert!(env::var_os("FACEGRAD_REQUIRE_BROWSER").is_none(), "no Chromium or Chrome on the PATH");
+        eprintln!("skipped: no Chromium or Chrome on the PATH");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, report: &EvaluationReport| {
+        let page = evaluation_page(report).unwrap();
+        fs::write(folder.path().join(name), instrumented(&page)).unwrap();
+    };
+    write("realistic.html", &example::realistic());
+    write("hostile.html", &example::hostile());
+    let broken =
+        BROKEN.replacen("<body>", &format!("<script>{}</script><body>", include_str!("measure.js")), 1);
+    fs::write(folder.path().join("broken.html"), broken).unwrap();
+
+    for dark in [false, true] {
+        let found =
+            measure(&browser, folder.path(), &["realistic.html", "hostile.html", "broken.html"], dark);
+        for measured in &found {
+            assert_eq!(measured.count("dark"), dark.to_string(), "{measured:?}");
+            assert!(
+                WIDTHS.iter().any(|width| measured.count("width") == width.to_string())
+                    || measured.page == "broken",
+                "{measured:?}"
+            );
+            if measured.page.ends_with("broken.html") {
+                for fault in [
+                    "the page scrolls sideways",
+                    "wide in 50",
+                    "high in 5",
+                    "leaves the picture cut",
+                    "lies on TEXT",
+                    "shows nothing",
+                    "asset.css",
+                    "run as a script: yes",
+                ] {
+                    let is_found = measured
+                        .faults
+                        .iter()
+                        .any(|text| text.to_lowercase().contains(&fault.to_lowercase()));
+                    assert!(is_found, "{fault} is not in {measured:?}");
+                }
+                continue;
+            }
+            assert!(measured.faults.is_empty(), "dark: {dark}: {measured:#?}");
+            // Two models with twenty pairs of either kind, but for the one that is no image.
+            assert_eq!(measured.count("images"), (2 * (2 * 20 + 2 * 20) - 2).to_string());
+            assert!(measured.count("texts").parse::<usize>().unwrap() > 200, "{measured:?}");
+            let back = if dark { "rgb(27,\u{A0}31,\u{A0}36)" } else { "rgb(255,\u{A0}255,\u{A0}255)" };
+            assert!(measured.counts.replace(", ", ",\u{A0}").contains(back), "{measured:?}");
+        }
+    }
+}
+
+/// The attributes of all elements, as (name, value).
+fn attributes(page: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for tag in page.split('<').skip(1) {
+        let mut rest = tag.split_once(' ').map_or("", |(_, rest)| rest);
+        while let Some((name, after)) = rest.split_once("=\"") {
+            // Beyond the end of the tag is text.
+            if name.contains('>') {
+                break;
+            }
+            let (value, after) = after.split_once('"').expect("a quoted value ends");
+            found.push((name.trim().to_lowercase(), value.to_owned()));
+            rest = after;
+        }
+    }
+    found
+}
+
+#[test]
+fn the_page_refers_to_nothing_outside() {
+    for report in [example::realistic(), example::hostile(), EvaluationReport::default()] {
+        let page = evaluation_page(&report).unwrap();
+        assert!(page.contains(POLICY));
+        for (name, value) in attributes(&page) {
+            assert!(!name.starts_with("on"), "{name}={value}");
+            match name.as_str() {
+                "src" => assert!(value.starts_with("data:image/png;base64,"), "{value}"),
+                "href" => assert!(value.starts_with("#section-"), "{value}"),
+                "style" | "srcset" | "action" | "data" | "xlink:href" => panic!("{name}={value}"),
+                _ => {}
+            }
+        }
+        let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
+        assert!(!style.contains("url(") && !style.contains("@import"));
+        for tag in ["<script", "<link", "<iframe", "<object", "<embed", "<form", "<base"] {
+            assert!(!page.contains(tag), "{tag}");
+        }
+    }
+}
+
+#[test]
+fn the_example_can_be_looked_at() {
+    let page = evaluation_page(&example::realistic()).unwrap();
+    if let Some(file) = env::var_os("FACEGRAD_EXAMPLE_PAGE") {
+        fs::write(file, &page).unwrap();
+    }
+    assert!(page.len() < 4 << 20, "{} bytes", page.len());
+}
