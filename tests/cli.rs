@@ -7,9 +7,12 @@ use std::fs;
 use serde_json::Value;
 use support::Place;
 
-const VERBS: [&[&str]; 8] = [
+const VERBS: [&[&str]; 11] = [
     &["train"],
     &["eval"],
+    &["calibrate"],
+    &["show"],
+    &["verify"],
     &["data", "synth"],
     &["bench"],
     &["explain"],

@@ -41,7 +41,7 @@ const OVERRIDES: &[(&str, &str)] = &[
     ),
     (
         "evaluation.0.images=faces",
-        "evaluation.0.images has no effect with evaluation.0.kind = \"drawn_pairs\"; it belongs to pair_file",
+        "evaluation.0.images has no effect with evaluation.0.kind = \"drawn_pairs\"; it belongs to pair_file, identification, blufr",
     ),
     // Types.
     ("run.batch=\"many\"", "run.batch is the text \"many\"; it must be a whole number, 2 or more"),
@@ -112,7 +112,10 @@ const OVERRIDES: &[(&str, &str)] = &[
         "backbone.activation=gelu",
         "backbone.activation is \"gelu\"; it must be one of {activations}; did you mean \"relu\"?",
     ),
-    ("evaluation.0.flip=both", "evaluation.0.flip is \"both\"; it must be one of none, add, concat"),
+    (
+        "evaluation.0.flip=both",
+        "evaluation.0.flip is \"both\"; it must be one of none, add, norm_weighted, unit, concat",
+    ),
     // Kinds that are not given.
     ("schedule.warmup=0.1", "schedule.kind is missing; it is one of cosine, polynomial, step, constant"),
     ("head.margin={from=0.0, to=0.1}", "head.margin.kind is missing; it is one of linear, cosine, lambda"),
@@ -120,10 +123,7 @@ const OVERRIDES: &[(&str, &str)] = &[
         "data.train.kind=folder",
         "data.train.path is missing; it is the folder that holds one folder of images an identity",
     ),
-    (
-        "evaluation.0.kind=pair_file",
-        "evaluation.0.pairs is missing; it is the path of the pair file or of the folder with the images",
-    ),
+    ("evaluation.0.kind=pair_file", "evaluation.0.pairs is missing; it is the path of the pair file"),
     // Keys that do not go together.
     (
         "run.select_by=other",
@@ -358,7 +358,7 @@ fn data_that_cannot_be_used_is_named() {
         (pairs("absent.txt", "faces"), "cannot read the pair list absent.txt: ".into()),
         (
             pairs("words.txt", "faces"),
-            "words.txt:1: expected the number of folds, a tab and the number of pairs, or one number of pairs, found \"not a pair file\"".into(),
+            "words.txt:1: expected a pair: two image paths and 0 or 1, or 0 or 1 and two image paths, and a fold if the list has folds, separated by tabs, commas or white space, found no more lines".into(),
         ),
         (
             pairs("pairs.txt", "faces"),

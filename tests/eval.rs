@@ -4,6 +4,7 @@ mod support;
 
 use std::{fmt::Write, fs};
 
+use facegrad_faces::InsightfaceBin;
 use facegrad_random::{Purpose, Stream};
 use serde_json::Value;
 use support::{Ended, Place, TINY};
@@ -85,27 +86,27 @@ fn a_model_is_measured_by_the_protocols_of_lfw() {
     let lines = [
         "lines of the table".into(),
         format!(
-            "accuracy           {:.2} % ± {:.2} standard error (95 %: ",
+            "accuracy {:.2} % ± {:.2} ",
             number(&accuracy["mean"]) * 100.0,
             number(&accuracy["standard_error"]) * 100.0
         ),
-        format!("AUC                {auc:.4}"),
-        format!("EER                {:.2} %", eer * 100.0),
-        format!(
-            "pairs              24 genuine, 24 impostor, SHA-256 {}",
-            result["pairs_sha256"].as_str().unwrap()
-        ),
-        format!("backend            {}", result["backend"].as_str().unwrap()),
-        "fold  accuracy  threshold  false rejects  false accepts".into(),
+        format!("AUC {auc:.4}"),
+        format!("EER {:.2} %", eer * 100.0),
+        format!("pairs 24 genuine, 24 impostor, SHA-256 {}", result["pairs_sha256"].as_str().unwrap()),
+        format!("backend {}", result["backend"].as_str().unwrap()),
+        "fold accuracy threshold false rejects false accepts".into(),
     ];
-    assert!(table.starts_with("view2: view2.txt (LFW View 2 format)\n"), "{table}");
+    assert!(table.starts_with("view2: view2.txt (2 folds)\n"), "{table}");
+    // How wide the columns are is no matter here.
+    let found: Vec<String> =
+        table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     for line in &lines[1..] {
-        assert!(table.lines().any(|found| found.starts_with(line.as_str())), "{line}\n{table}");
+        assert!(found.iter().any(|found| found.starts_with(line.as_str())), "{line}\n{table}");
     }
 
     // View 1: the threshold comes from the development pairs.
     let table = eval(&place, "runs/lfw", &VIEW_1).done().stdout;
-    assert!(table.starts_with("test: test.txt (LFW View 1 format, threshold from train.txt)\n"), "{table}");
+    assert!(table.starts_with("test: test.txt (one fold, threshold from train.txt)\n"), "{table}");
     assert!(table.contains(", the best on the development pairs\n"), "{table}");
     let result = json(eval(&place, "runs/lfw", &[&VIEW_1[..], &["--json"]].concat()));
     assert_eq!(result["accuracy"]["threshold_from"], "other_pairs");
@@ -165,7 +166,8 @@ fn what_is_wrong_with_pairs_or_images_is_named() {
     place.write("lfw/Bob/Bob_0002.png", &png[..100]);
     place.write("short.txt", "1\nBob\t1\t2\nBob\t1\tFay\t1\n");
     let said = eval(&place, "runs/lfw", &["--pairs", "short.txt", "--images", "lfw"]).refused(2);
-    let damaged = "the evaluation image lfw/Bob/Bob_0002.png: the PNG data ends early; every image of a protocol is needed";
+    let damaged =
+        "evaluation short: the image lfw/Bob/Bob_0002.png: the PNG data ends early; every image is needed";
     assert_eq!(said, damaged);
 
     place.write("wrong.txt", "1\nBob\t1\ttwo\nBob\t1\tFay\t1\n");
@@ -274,4 +276,310 @@ fn no_damage_to_the_header_of_a_model_is_more_than_a_sentence() {
             ended.refused(2);
         }
     }
+}
+
+/// The rows of a CSV file: its header with each line.
+fn csv(text: &str) -> Vec<std::collections::HashMap<String, String>> {
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().unwrap().split(',').collect();
+    // Values with commas are quoted; those looked at here have none.
+    lines
+        .map(|line| {
+            header.iter().map(|name| (*name).to_owned()).zip(line.split(',').map(str::to_owned)).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn without_arguments_the_evaluations_of_the_run_are_measured() {
+    let place = lab();
+    let of_run = json(eval(&place, "runs/lfw", &["--json"]));
+    let by_hand = json(eval(&place, "runs/lfw", &[&VIEW_2[..], &["--json"]].concat()));
+    assert_eq!(of_run, by_hand);
+    // Of a config, and under the name it gives.
+    let section = "[run]\nepochs = 1\n[[evaluation]]\nkind = \"pair_file\"\nname = \"mine\"\npairs = \"view2.txt\"\nimages = \"lfw\"\nflip = \"none\"\n";
+    place.write("eval.toml", section);
+    let other = json(eval(&place, "runs/lfw", &["--config", "eval.toml", "--json"]));
+    assert_eq!(other["protocol"], "mine: view2.txt (2 folds)");
+    assert_eq!(other["flip"], "none");
+    // Flags take the place of what the config says.
+    let flipped = json(eval(&place, "runs/lfw", &["--config", "eval.toml", "--flip", "concat", "--json"]));
+    assert_eq!(flipped["flip"], "concat");
+    let said = eval(
+        &place,
+        &format!("runs/lfw/{}/model.safetensors", place.text("runs/lfw/best").trim()),
+        &["--json"],
+    );
+    assert_eq!(json(said), of_run);
+}
+
+#[test]
+fn every_protocol_and_switch_is_measured_and_named() {
+    let place = lab();
+    // A list of paths, cut into folds.
+    let mut list = String::from("image1,image2,same\n");
+    for line in place.text("view2.txt").lines().skip(1) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let image = |name: &str, number: &str| format!("{name}/{name}_000{number}.png");
+        match fields[..] {
+            [name, i, j] => writeln!(list, "{},{},1", image(name, i), image(name, j)).unwrap(),
+            [a, i, b, j] => writeln!(list, "{},{},0", image(a, i), image(b, j)).unwrap(),
+            _ => panic!("{line}"),
+        }
+    }
+    place.write("list.csv", list);
+    let of_list = ["--protocol", "pairs:pairs=list.csv,images=lfw,folds=4", "--json"];
+    let of_list = json(eval(&place, "runs/lfw", &of_list));
+    let of_view = json(eval(&place, "runs/lfw", &[&VIEW_2[..], &["--json"]].concat()));
+    assert_eq!(
+        (&of_list["auc"], of_list["accuracy"]["folds"].as_array().unwrap().len()),
+        (&of_view["auc"], 4)
+    );
+    assert_eq!(of_list["people"], 8);
+
+    // A gallery of the first image of six people, probes of all eight.
+    let (mut gallery, mut probes) = (String::new(), String::new());
+    for (i, name) in NAMES.iter().enumerate() {
+        for number in 1..=5 {
+            let to = if number == 1 { &mut gallery } else { &mut probes };
+            if number > 1 || i < 6 {
+                writeln!(to, "{name}/{name}_000{number}.png\t{name}").unwrap();
+            }
+        }
+    }
+    place.write("gallery.tsv", gallery);
+    place.write("probes.tsv", probes);
+    let search = "identification:gallery=gallery.tsv,probes=probes.tsv,images=lfw";
+    let found = json(eval(&place, "runs/lfw", &["--protocol", search, "--bootstrap", "50", "--json"]));
+    assert_eq!((&found["measures"], &found["mated_probes"]), (&"identification".into(), &24.into()));
+    assert_eq!((&found["nonmated_probes"], &found["gallery_identities"]), (&8.into(), &6.into()));
+    let rank_1 = number(&found["closed_set"]["ranks"][0]["measured"]["value"]);
+    assert!(rank_1 > 1.0 / 6.0, "{found}");
+    assert!(found["open_set"][0]["measured"].is_null(), "eight probes are too few for a rate: {found}");
+
+    // Every pair of the folder: 8 people of 5 images.
+    let all = "all_pairs:source.kind=folder,source.path=lfw";
+    let all = json(eval(&place, "runs/lfw", &["--protocol", all, "--json"]));
+    assert_eq!((&all["genuine"], &all["impostor"]), (&80.into(), &700.into()));
+    let [ten, percent] = [0, 1].map(|i| &all["tar_at_far"][i]);
+    assert!(number(&ten["measured"]["far"]) <= 0.1 && percent["measured"].is_null(), "{all}");
+
+    // Several at once, several models, into files of every kind.
+    let ended = eval(
+        &place,
+        "runs/lfw",
+        &[
+            &["runs/lfw/last", "--protocol", search, "--flip", "unit", "--score", "euclidean"][..],
+            &VIEW_2,
+            &["--compat", "insightface", "--bootstrap", "100", "--csv", "r.csv", "--report", "r.html"],
+        ]
+        .concat(),
+    );
+    let table = ended.done().stdout;
+    for line in ["flip fusion unit", "euclidean", "accuracy as insightface", "difference", "report: r.html"] {
+        assert!(table.contains(line), "{line}\n{table}");
+    }
+    let rows = csv(&place.text("r.csv"));
+    assert_eq!(rows.len(), 2, "two models on one protocol of pairs");
+    assert_eq!((&rows[0]["flip"][..], &rows[0]["genuine"][..]), ("unit", "24"));
+    let page = place.text("r.html");
+    for part in ["Content-Security-Policy", "view2", "probes", "data:image/jpeg;base64,", "t-SNE", "McNemar"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    // A mean taken from the other folds.
+    let centred =
+        json(eval(&place, "runs/lfw", &[&VIEW_2[..], &["--centring", "other_folds", "--json"]].concat()));
+    assert_eq!(centred["centring"], "other_folds");
+    assert_ne!(centred["accuracy"]["folds"], of_view["accuracy"]["folds"]);
+}
+
+#[test]
+fn a_file_of_insightface_is_measured_and_a_hostile_one_is_refused() {
+    let place = lab();
+    let image = |name: &str, number: usize| place.read(&format!("lfw/{name}/{name}_000{number}.png"));
+    let mut pairs = Vec::new();
+    for (k, name) in NAMES.iter().enumerate() {
+        for number in 1..4 {
+            pairs.push((image(name, number), image(name, number + 1), true));
+            pairs.push((image(name, number), image(NAMES[(k + number) % 8], number), false));
+        }
+    }
+    InsightfaceBin::write(&place.path("set.bin"), pairs.iter().map(|(a, b, same)| (&a[..], &b[..], *same)))
+        .unwrap();
+    let result = json(eval(&place, "runs/lfw", &["--bin", "set.bin", "--json", "--compat", "insightface"]));
+    assert_eq!((&result["genuine"], &result["impostor"]), (&24.into(), &24.into()));
+    assert_eq!((&result["people_named"], &result["images"]), (&false.into(), &32.into()));
+    assert_eq!(result["accuracy"]["folds"].as_array().unwrap().len(), 10);
+    assert_eq!(result["insightface"]["folds"].as_array().unwrap().len(), 10);
+
+    InsightfaceBin::write(
+        &place.path("same.bin"),
+        pairs.iter().filter(|p| p.2).map(|(a, b, _)| (&a[..], &b[..], true)),
+    )
+    .unwrap();
+    let table = eval(&place, "runs/lfw", &["--bin", "same.bin"]).done().stdout;
+    assert!(table.contains("not measurable: only genuine pairs"), "{table}");
+
+    place.write("evil.bin", b"cos\nsystem\n(S'touch pwned'\ntR.");
+    let said = eval(&place, "runs/lfw", &["--bin", "evil.bin"]).refused(2);
+    assert!(said.starts_with("evil.bin") && said.contains("os.system"), "{said}");
+    assert!(!place.path("pwned").exists());
+}
+
+#[test]
+fn what_has_no_effect_or_does_not_exist_is_refused() {
+    let place = lab();
+    let refused = |more: &[&str]| eval(&place, "runs/lfw", more).refused(2);
+    for (arguments, sentence) in [
+        (&["--protocol", "lwf:pairs=x"][..], "it must be one of pair_file, drawn_pairs"),
+        (&["--protocol", "pairs:pears=view2.txt,images=lfw"], "pears"),
+        (&["--protocol", "pairs:pairs"], "key=value"),
+        (&["--protocol", "pairs:images=lfw"], "the path of the pair file"),
+        (&["--protocol", "all_pairs"], "source"),
+        (&["--protocol", "blufr:lists=nowhere,images=lfw"], "nowhere"),
+        (&["--protocol", "ijb:folder=nowhere"], "nowhere"),
+        (&["--protocol", "cfp:folder=nowhere"], "nowhere"),
+        (&["--bin", "view2.txt"], "view2.txt"),
+        (&["--pairs", "view2.txt", "--images", "lfw", "--flip", "sideways"], "sideways"),
+        (
+            &["--protocol", "blufr:lists=x,images=lfw", "--centring", "other_folds"],
+            "--centring has no effect",
+        ),
+        (&["--pairs", "view2.txt", "--images", "lfw", "--whiten-on", "absent.npz"], "absent.npz"),
+    ] {
+        let said = refused(arguments);
+        assert!(said.contains(sentence), "{arguments:?}: {said}");
+    }
+}
+
+/// Every image of the eight people, by person.
+fn faces(place: &Place) -> Vec<(usize, Vec<u8>)> {
+    let image = |name: &str, number: usize| place.read(&format!("lfw/{name}/{name}_000{number}.png"));
+    NAMES.iter().enumerate().flat_map(|(p, name)| (1..=5).map(move |n| (p, image(name, n)))).collect()
+}
+
+#[test]
+fn the_published_layouts_of_cfp_blufr_and_ijb_are_measured() {
+    let place = lab();
+    let faces = faces(&place);
+
+    // CFP: three frontal and two profile images of each person, ten folds.
+    let (mut frontal, mut profile) = (String::new(), String::new());
+    for (i, (person, bytes)) in faces.iter().enumerate() {
+        let (kind, list, number) =
+            if i % 5 < 3 { ("frontal", &mut frontal, i % 5) } else { ("profile", &mut profile, i % 5 - 3) };
+        let path = format!("Data/Images/{:03}/{kind}/{:02}.jpg", person + 1, number + 1);
+        place.write(&format!("cfp/{path}"), bytes);
+        let index = list.lines().count() + 1;
+        writeln!(list, "{index} ../{path}").unwrap();
+    }
+    place.write("cfp/Protocol/Pair_list_F.txt", &frontal);
+    place.write("cfp/Protocol/Pair_list_P.txt", &profile);
+    for fold in 0..10 {
+        let (a, b) = (fold % 8, (fold + 3) % 8);
+        place.write(
+            &format!("cfp/Protocol/Split/FP/{:02}/same.txt", fold + 1),
+            format!("{},{}\n", 3 * a + 1, 2 * a + 1),
+        );
+        place.write(
+            &format!("cfp/Protocol/Split/FP/{:02}/diff.txt", fold + 1),
+            format!("{},{}\n", 3 * a + 1, 2 * b + 2),
+        );
+    }
+    let cfp = json(eval(&place, "runs/lfw", &["--protocol", "cfp:folder=cfp,protocol=fp", "--json"]));
+    assert_eq!(
+        (&cfp["genuine"], &cfp["people"], &cfp["people_named"]),
+        (&10.into(), &8.into(), &true.into())
+    );
+    assert_eq!(cfp["accuracy"]["folds"].as_array().unwrap().len(), 10);
+
+    // BLUFR: two trials, a gallery of one image of four people, everything else a probe.
+    let names: Vec<&str> = NAMES.iter().copied().filter(|name| !name.contains(' ')).collect();
+    let (mut images, mut labels) = (Vec::new(), String::new());
+    for (label, name) in names.iter().enumerate() {
+        for number in 1..=5 {
+            images.push(format!("{name}_000{number}.jpg"));
+            writeln!(labels, "{}", label + 1).unwrap();
+        }
+    }
+    place.write("blufr/image_list.txt", images.join("\n") + "\n");
+    place.write("blufr/labels.txt", labels);
+    let of = |all: &[usize]| {
+        let lines: String = all.iter().map(|i| format!("{}, {}\n", i + 1, images[*i])).collect();
+        format!("{}\n{lines}", all.len())
+    };
+    let gallery = [[0, 5, 10, 15], [1, 6, 11, 16]];
+    let probes = gallery.map(|g| (0..images.len()).filter(|i| !g.contains(i)).collect::<Vec<_>>());
+    let test: Vec<usize> = (0..images.len()).collect();
+    place.write("blufr/test_set.txt", format!("2\n{0}{0}", of(&test)));
+    place.write("blufr/gallery_set.txt", format!("2\n{}{}", of(&gallery[0]), of(&gallery[1])));
+    place.write("blufr/probe_set.txt", format!("2\n{}{}", of(&probes[0]), of(&probes[1])));
+    let blufr = json(eval(&place, "runs/lfw", &["--protocol", "blufr:lists=blufr,images=lfw", "--json"]));
+    assert_eq!(blufr["trials"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&blufr["trials"][0]["gallery_images"], &blufr["trials"][0]["mated_probes"]),
+        (&4.into(), &16.into())
+    );
+    assert!(blufr["verification"].is_null(), "a few hundred impostor pairs are too few for 0.1 %: {blufr}");
+
+    // IJB-C: crops with landmarks where the template has them; a template of two media and one of one medium each.
+    let scale = 24.0 / 112.0;
+    let template =
+        [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]];
+    let landmarks: Vec<String> =
+        template.iter().flatten().map(|x: &f64| format!("{:.4}", x * scale)).collect();
+    let landmarks = landmarks.join(" ");
+    let (mut media, mut points, mut gallery, mut probes, mut pairs) =
+        (String::new(), String::new(), [const { String::new() }; 2], String::new(), String::new());
+    const COLUMNS: &str = "TEMPLATE_ID,SUBJECT_ID,FILENAME\n";
+    gallery.iter_mut().chain([&mut probes]).for_each(|list| list.push_str(COLUMNS));
+    for (i, (person, bytes)) in faces.iter().enumerate() {
+        let name = format!("{}.jpg", i + 1);
+        place.write(&format!("IJBC/loose_crop/{name}"), bytes);
+        // Images 1 to 3 are the template of the gallery, in two media, 4 and 5 that of the probe.
+        let template = 10 * (person + 1) + usize::from(i % 5 > 2);
+        writeln!(media, "{name} {template} {}", 100 * person + i % 5 / 2).unwrap();
+        writeln!(points, "{name} {landmarks} 0.99").unwrap();
+        let list = if i % 5 > 2 { &mut probes } else { &mut gallery[person % 2] };
+        writeln!(list, "{template},{},{name}", person + 1).unwrap();
+    }
+    for a in 1..=8 {
+        for b in 1..=8 {
+            writeln!(pairs, "{} {} {}", 10 * a, 10 * b + 1, u8::from(a == b)).unwrap();
+        }
+    }
+    for (name, text) in [
+        ("face_tid_mid.txt", &media),
+        ("name_5pts_score.txt", &points),
+        ("template_pair_label.txt", &pairs),
+        ("1N_gallery_G1.csv", &gallery[0]),
+        ("1N_gallery_G2.csv", &gallery[1]),
+        ("1N_probe_mixed.csv", &probes),
+    ] {
+        place.write(&format!("IJBC/meta/ijbc_{name}"), text);
+    }
+    let ijb = json(eval(&place, "runs/lfw", &["--protocol", "ijb:folder=IJBC", "--json"]));
+    assert_eq!((&ijb["verification"]["genuine"], &ijb["verification"]["impostor"]), (&8.into(), &56.into()));
+    assert_eq!(ijb["templates"], 16);
+    let auc = number(&ijb["verification"]["auc"]);
+    assert!(auc > 0.6, "{ijb}");
+    assert_eq!(ijb["search"]["galleries"].as_array().unwrap().len(), 2);
+
+    // From stored embeddings of crops that are aligned already, such as these, about the same.
+    let embed = ["embed", "IJBC/loose_crop", "--model", "runs/lfw", "--out", "ijb.npz"];
+    place.facegrad(&embed).done();
+    let stored = json(eval(&place, "ijb.npz", &["--protocol", "ijb:folder=IJBC", "--json"]));
+    assert!((number(&stored["verification"]["auc"]) - auc).abs() < 0.1, "{stored}");
+    assert_eq!(stored["switches"]["embeddings"], "stored in ijb.npz");
+
+    // Whitened by embeddings of others; the very embeddings under test are refused.
+    place.facegrad(&["embed", "lfw", "--model", "runs/lfw", "--out", "train.npz"]).done();
+    let whiten =
+        ["--protocol", "ijb:folder=IJBC,search=false", "--whiten-on", "train.npz", "--components", "8"];
+    let whitened = json(eval(&place, "ijb.npz", &[&whiten[..], &["--json"]].concat()));
+    let switch = whitened["switches"]["whitening"].as_str().unwrap();
+    assert!(switch.starts_with("whitening: 8 of ") && switch.contains("train.npz"), "{switch}");
+    let said = eval(&place, "train.npz", &["--protocol", "all_pairs", "--centre-on", "train.npz"]).refused(2);
+    assert!(said.contains("train.npz"), "{said}");
 }

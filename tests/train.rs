@@ -225,3 +225,51 @@ fn nothing_is_left_of_a_run_that_could_not_begin() {
     assert!(!place.path("runs/tiny-2").exists());
     assert_eq!(TINY, place.text("tiny.toml"));
 }
+
+#[test]
+fn evaluations_of_several_kinds_are_made_on_the_way() {
+    let place = Place::new();
+    let synth = ["data", "synth", "--identities", "6", "--images", "4", "--size", "20"];
+    place.facegrad(&[&synth[..], &["--first-identity", "3000", "--out", "faces"]].concat()).done();
+    let mut lists = [String::new(), String::new()];
+    for identity in 3000..3006 {
+        for image in 0..4 {
+            // The first image of four people is the gallery; the others are probes, some without a mate.
+            let is_gallery = image == 0 && identity < 3004;
+            lists[usize::from(!is_gallery)] += &format!("{identity:06}/{image:04}.png {identity}\n");
+        }
+    }
+    place.write("gallery.txt", &lists[0]);
+    place.write("probes.txt", &lists[1]);
+    let more = "
+[[evaluation]]
+kind = \"all_pairs\"
+source = { kind = \"folder\", path = \"faces\" }
+
+[[evaluation]]
+kind = \"identification\"
+gallery = \"gallery.txt\"
+probes = \"probes.txt\"
+images = \"faces\"
+";
+    place.write("several.toml", format!("{TINY}{more}"));
+    let run = ["run.name=several", "run.select_by=probes"];
+    let said = place.facegrad(&support::train("several.toml", &run)).done();
+    let events = place.events("runs/several", "evaluation");
+    let names: Vec<&str> = events.iter().map(|event| event["name"].as_str().unwrap()).collect();
+    assert_eq!(names[names.len() - 3..], ["unseen", "all-pairs", "probes"]);
+    let last = &events[events.len() - 3..];
+    assert_eq!(last[1]["result"]["impostor"], 240);
+    assert_eq!(
+        (&last[2]["result"]["mated_probes"], &last[2]["result"]["nonmated_probes"]),
+        (&12.into(), &8.into())
+    );
+    assert!(last[0]["result"]["bootstrap"].is_null(), "during training there is no time for it");
+    // The best checkpoint is chosen by the rank-1 rate.
+    let is_best = |event: &&serde_json::Value| event["best"] == true;
+    assert!(events.iter().filter(is_best).all(|event| event["name"] == "probes"));
+    assert!(events.iter().any(|event| event["best"] == true));
+    assert!(said.stderr.contains("rank-1 rate") || said.stdout.contains("probes"), "{}", said.stderr);
+    let page = place.text("runs/several/report.html");
+    assert!(page.contains("rank 1") && page.contains("240"), "the page has the tables of all three");
+}

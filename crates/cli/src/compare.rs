@@ -93,7 +93,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         eprintln!("note: not under the same budget: {}", before.differences.join("; "));
     }
     let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop)?;
+    stop_on_signal(&stop, "step")?;
     let table = comparison.run(&chosen, &stop, &mut |event| screen.show(event))?;
     screen.finish();
     tell(&table, &args.out, args.json)

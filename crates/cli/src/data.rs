@@ -1,5 +1,7 @@
 //! `facegrad data`.
 
+mod pairs;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use facegrad_faces::{ImageFormat, SyntheticConfig, WriteError, write_folder};
@@ -11,6 +13,8 @@ use crate::{failure::Failure, progress::Progress, say};
 pub enum Command {
     /// Write synthetic faces as a folder with one folder an identity, and a contact sheet.
     Synth(Synth),
+    /// Draw a verification list from a folder with one folder an identity.
+    Pairs(pairs::Args),
 }
 
 #[derive(clap::Args)]
@@ -43,7 +47,14 @@ fn format(word: &str) -> Result<ImageFormat, String> {
     word.parse()
 }
 
-pub fn run(Command::Synth(args): Command) -> Result<ExitCode, Failure> {
+pub fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Synth(args) => synth(args),
+        Command::Pairs(args) => pairs::run(args),
+    }
+}
+
+fn synth(args: Synth) -> Result<ExitCode, Failure> {
     let config = SyntheticConfig {
         identities: args.identities,
         images: args.images,

@@ -2,8 +2,10 @@
 
 use std::{fmt, process::ExitCode};
 
+use facegrad_embeddings::{EmbeddingError, GalleryError};
 use facegrad_faces::loader::LoaderError;
-use facegrad_training::{EvaluationError, TrainError, compare::ComparisonError};
+use facegrad_recognition::{EmbeddingsError, EvaluationError, JobError, checkpoint::CheckpointError};
+use facegrad_training::{TrainError, compare::ComparisonError};
 
 /// What went wrong, and whose turn it is.
 #[derive(Debug)]
@@ -49,9 +51,7 @@ impl From<TrainError> for Failure {
             TrainError::Unwritable { .. } | TrainError::NotFinite { .. } | TrainError::Loader(_) => {
                 Self::work(error)
             }
-            TrainError::Checkpoint(facegrad_training::checkpoint::CheckpointError::Unwritable { .. }) => {
-                Self::work(error)
-            }
+            TrainError::Checkpoint(CheckpointError::Unwritable { .. }) => Self::work(error),
             TrainError::Evaluation(error) => error.into(),
             _ => Self::input(error),
         }
@@ -70,10 +70,37 @@ impl From<ComparisonError> for Failure {
 impl From<EvaluationError> for Failure {
     fn from(error: EvaluationError) -> Self {
         match error {
-            EvaluationError::Score { .. } | EvaluationError::Flip(_) | EvaluationError::Backend(_) => {
-                Self::work(error)
-            }
+            EvaluationError::Embeddings { source: EmbeddingsError::Image(_), .. } => Self::input(error),
+            EvaluationError::Score { .. } | EvaluationError::Embeddings { .. } => Self::work(error),
             _ => Self::input(error),
+        }
+    }
+}
+
+impl From<EmbeddingError> for Failure {
+    fn from(error: EmbeddingError) -> Self {
+        match error {
+            EmbeddingError::Io { .. } | EmbeddingError::NotFinite { .. } => Self::work(error),
+            _ => Self::input(error),
+        }
+    }
+}
+
+impl From<GalleryError> for Failure {
+    fn from(error: GalleryError) -> Self {
+        match error {
+            GalleryError::File(error) => error.into(),
+            _ => Self::input(error),
+        }
+    }
+}
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Embeddings(EmbeddingsError::Image(_)) => Self::input(error),
+            JobError::File(error) => error.into(),
+            _ => Self::work(error),
         }
     }
 }

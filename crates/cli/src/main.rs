@@ -1,21 +1,28 @@
 //! The `facegrad` program: arguments, printing, exit codes. It knows nothing of tensors.
 
 mod bench;
+mod calibrate;
 mod compare;
 mod data;
 mod devices;
+mod embed;
 mod eval;
 mod explain;
 mod failure;
+mod identify;
 mod memory;
 mod plot;
 mod progress;
+mod protocols;
+mod show;
 mod train;
+mod verify;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
-use facegrad_devices::Backend;
+use facegrad_devices::{Backend, Chosen};
+use facegrad_recognition::EmbeddingModel;
 
 use failure::Failure;
 
@@ -37,6 +44,16 @@ enum Command {
     Compare(compare::Args),
     /// Measure a model on pairs of images.
     Eval(eval::Args),
+    /// Measure thresholds on pairs of images and write them into a model.
+    Calibrate(calibrate::Args),
+    /// Print what a model file says of itself, and its operating points.
+    Show(show::Args),
+    /// Tell whether two images show the same person.
+    Verify(verify::Args),
+    /// Write the embeddings of images to a file.
+    Embed(embed::Args),
+    /// Tell who is on images, among the people of a gallery.
+    Identify(identify::Args),
     /// Make and check data.
     #[command(subcommand)]
     Data(data::Command),
@@ -77,7 +94,7 @@ fn backend(word: &str) -> Result<Backend, String> {
 
 impl DeviceArgs {
     /// What was asked for, or else what a run used before, described as in
-    /// [`Chosen::description`](facegrad_devices::Chosen).
+    /// [`Chosen::description`].
     fn or_as_before(&self, before: Option<&str>) -> Self {
         let named = before.and_then(|text| text.split_once(" on "));
         let Some((backend, device)) = named.filter(|_| self.backend.is_none()) else { return self.clone() };
@@ -87,9 +104,38 @@ impl DeviceArgs {
         Self { backend, adapter: self.adapter.clone().or(adapter) }
     }
 
-    fn choose(&self, otherwise: Backend) -> Result<facegrad_devices::Chosen, Failure> {
+    fn choose(&self, otherwise: Backend) -> Result<Chosen, Failure> {
         let backend = self.backend.unwrap_or(otherwise);
         facegrad_devices::choose(backend, self.adapter.as_deref()).map_err(Failure::input)
+    }
+}
+
+/// The model: shared by every verb that uses one.
+#[derive(clap::Args, Clone)]
+struct ModelArgs {
+    /// A run folder (its best checkpoint), a checkpoint folder, or a model file; without it what the environment
+    /// variable FACEGRAD_MODEL says.
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Images embedded at a time.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+impl ModelArgs {
+    /// The model, and what computes it.
+    fn load(&self) -> Result<(EmbeddingModel, Chosen), Failure> {
+        let named = self.model.clone().or_else(|| std::env::var_os("FACEGRAD_MODEL").map(Into::into));
+        let path = named.filter(|path| !path.as_os_str().is_empty()).ok_or_else(|| {
+            Failure::input(
+                "no model is named; name one with --model PATH or in the environment variable FACEGRAD_MODEL",
+            )
+        })?;
+        let chosen = self.device.choose(default_backend())?;
+        let model = EmbeddingModel::load(&path, &chosen.device).map_err(Failure::input)?;
+        Ok((model, chosen))
     }
 }
 
@@ -114,6 +160,11 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Calibrate(args) => calibrate::run(args),
+        Command::Show(args) => show::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Embed(args) => embed::run(args),
+        Command::Identify(args) => identify::run(args),
         Command::Data(command) => data::run(command),
         Command::Bench(command) => bench::run(command),
         Command::Explain(args) => explain::run(args),

@@ -137,7 +137,7 @@ pub fn check_file(option: &str, file: &Path) -> Result<(), Failure> {
 
 /// Writes a picture, whole or not at all.
 pub fn write_file(file: &Path, svg: &str) -> Result<(), Failure> {
-    facegrad_training::replace_file(file, svg.as_bytes())
+    facegrad_files::replace(file, svg.as_bytes())
         .map_err(|error| Failure::work(format!("cannot write {}: {error}", file.display())))
 }
 

@@ -80,7 +80,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         (None, None) => unreachable!("clap requires one of them"),
     };
     let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop)?;
+    stop_on_signal(&stop, "step")?;
     #[cfg(feature = "dashboard")]
     if args.dashboard {
         let mut dashboard = facegrad_training::Dashboard::default();
@@ -104,14 +104,14 @@ pub fn command_line() -> String {
     std::iter::once("facegrad".to_owned()).chain(rest).collect::<Vec<_>>().join(" ")
 }
 
-/// The first Ctrl-C asks the trainer to save and end, the second ends at once.
-pub fn stop_on_signal(stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+/// The first Ctrl-C asks for an end after this `unit` of the work, with everything saved; the second ends at once.
+pub fn stop_on_signal(stop: &Arc<AtomicBool>, unit: &'static str) -> Result<(), Failure> {
     let stop = stop.clone();
     ctrlc::set_handler(move || {
         if stop.swap(true, Ordering::Relaxed) {
             std::process::exit(INTERRUPTED.into());
         }
-        eprintln!("stopping after this step and saving; once more to end at once");
+        eprintln!("stopping after this {unit} and saving; once more to end at once");
     })
     .map_err(|error| Failure::work(format!("cannot watch for Ctrl-C: {error}")))
 }
@@ -186,11 +186,15 @@ impl Screen {
                 }
             }
             Event::Evaluated { step, name, measured, best } => {
-                let accuracy = match &measured.result.accuracy {
-                    Some(a) => format!("accuracy {:.2} % ± {:.2}", a.mean * 100.0, a.standard_error * 100.0),
+                let accuracy = match measured.outcome.headline() {
+                    Some(headline) => {
+                        let error = headline.standard_error.map(|error| format!(" ± {:.2}", error * 100.0));
+                        let error = error.unwrap_or_default();
+                        format!("{} {:.2} %{error}", headline.name, headline.value * 100.0)
+                    }
                     None => "accuracy not measurable".into(),
                 };
-                let auc = measured.result.auc.map(|auc| format!(", AUC {auc:.4}")).unwrap_or_default();
+                let auc = measured.outcome.auc().map(|auc| format!(", AUC {auc:.4}")).unwrap_or_default();
                 let when = if step == 0 { "untrained".into() } else { format!("step {step}/{}", self.total) };
                 let best = if best { ", best so far" } else { "" };
                 if let Some(progress) = &self.progress {

@@ -2,15 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::{every::Every, optimizer::OptimizerConfig, schedule::ScheduleConfig};
 use facegrad_backbones::BackboneConfig;
 use facegrad_faces::{AugmentationConfig, LoaderConfig, SamplerConfig, SourceConfig};
 use facegrad_losses::{AuxiliaryConfig, ClassHeadConfig, CriterionConfig, HeadConfig, RegularisationConfig};
+use facegrad_recognition::{EvaluationConfig, Wanted};
 use facegrad_settings::{
-    LeftOut, Override, Setting, SettingsError, above, apply_overrides, at_least, kinds, settings, toml,
+    LeftOut, Override, Setting, SettingsError, above, apply_overrides, at_least, settings, toml,
 };
-use facegrad_verification::Flip;
-
-use crate::{every::Every, optimizer::OptimizerConfig, schedule::ScheduleConfig};
 
 settings! {
     /// What to train, for how long, and what to write down.
@@ -49,60 +48,6 @@ settings! {
         size: [usize; 2] = [112, 112], at_least(16).up_to(1024);
         /// Decoding ahead of the trainer.
         loader: LoaderConfig = LoaderConfig::default();
-    }
-}
-
-settings! {
-    /// Pairs from an LFW pair file, of images in folders by identity.
-    pub struct PairFileConfig {
-        /// What the evaluation is called in logs and results.
-        name: String = "pairs".into();
-        /// The pair file, LFW View 1 or View 2 format.
-        pairs: PathBuf = PathBuf::new();
-        /// A pair file to choose the threshold on, such as LFW's pairsDevTrain.txt for pairsDevTest.txt.
-        threshold_pairs: Option<PathBuf> = None;
-        /// The folder that holds the images, one folder an identity.
-        images: PathBuf = PathBuf::new();
-        /// How an image and its mirror image become one embedding.
-        flip: Flip = Flip::Add;
-    }
-}
-
-settings! {
-    /// Pairs drawn from a labelled set of images, in folds without common identities.
-    pub struct DrawnPairsConfig {
-        /// What the evaluation is called in logs and results.
-        name: String = "pairs".into();
-        /// Number of folds.
-        folds: usize = 10, at_least(2).up_to(1000);
-        /// Genuine pairs in a fold, and as many impostor pairs.
-        pairs_per_fold: usize = 100, at_least(1).up_to(100_000);
-        /// Decides which pairs are drawn.
-        seed: u64 = 1;
-        /// Where the images come from.
-        source: SourceConfig = SourceConfig::default();
-        /// How an image and its mirror image become one embedding.
-        flip: Flip = Flip::Add;
-    }
-}
-
-kinds! {
-    /// A verification test during training and after it: `[[evaluation]]`.
-    pub enum EvaluationConfig {
-        /// Pairs from an LFW pair file.
-        PairFile(PairFileConfig) = "pair_file",
-        /// Pairs drawn from a labelled set.
-        DrawnPairs(DrawnPairsConfig) = "drawn_pairs",
-    }
-}
-
-impl EvaluationConfig {
-    /// What the evaluation is called.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::PairFile(c) => &c.name,
-            Self::DrawnPairs(c) => &c.name,
-        }
     }
 }
 
@@ -350,21 +295,10 @@ impl Experiment {
                     format!("\"{name}\" is used twice; give each evaluation its own"),
                 ));
             }
-            match evaluation {
-                EvaluationConfig::PairFile(c) => {
-                    for (key, path) in [("pairs", &c.pairs), ("images", &c.images)] {
-                        if path.as_os_str().is_empty() {
-                            let expected =
-                                "it is the path of the pair file or of the folder with the images".into();
-                            return Err(SettingsError::Missing { key: at(key).into(), expected });
-                        }
-                    }
-                }
-                EvaluationConfig::DrawnPairs(c) => c.source.validate(&at("source").into())?,
-            }
+            evaluation.validate(&at, Wanted::Pixels)?;
         }
         if let Some(wanted) = &self.run.select_by
-            && !self.evaluation.iter().any(|e| e.name() == wanted)
+            && !self.evaluation.iter().any(|e| e.name() == *wanted)
         {
             let names: Vec<_> = self.evaluation.iter().map(|e| e.name()).collect();
             return Err(SettingsError::conflict(

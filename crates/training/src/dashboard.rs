@@ -58,9 +58,9 @@ impl Dashboard {
                 self.renderer.update_split(line.step);
             }
             Event::Evaluated { name, measured, .. } => {
-                if let Some(accuracy) = &measured.result.accuracy {
-                    let name = format!("Accuracy {name} %");
-                    self.plot(&name, accuracy.mean * 100.0, true, MetricsRendererTraining::update_valid);
+                if let Some(headline) = measured.outcome.headline() {
+                    let name = format!("{} {name} %", headline.name);
+                    self.plot(&name, headline.value * 100.0, true, MetricsRendererTraining::update_valid);
                 }
             }
             Event::Skipped(image) => self.renderer.log_event_training(format!("skipped {}", image.name)),

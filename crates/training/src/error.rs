@@ -6,7 +6,9 @@ use facegrad_backbones::BackboneError;
 use facegrad_faces::{SourceError, loader::LoaderError};
 use facegrad_losses::HeadError;
 
-use crate::{checkpoint::CheckpointError, config::ConfigError, evaluation::EvaluationError};
+use facegrad_recognition::{EvaluationError, checkpoint::CheckpointError};
+
+use crate::config::ConfigError;
 
 /// Why a run cannot go on.
 #[derive(Debug, thiserror::Error)]

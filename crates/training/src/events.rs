@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use facegrad_recognition::Measured;
 use serde::{Deserialize, Serialize};
 
-use crate::{evaluation::Measured, log::StepLine};
+use crate::log::StepLine;
 
 /// What happens in a run, for whoever shows it.
 #[derive(Debug)]
@@ -79,7 +80,7 @@ pub struct EvaluationRecord {
     pub step: usize,
     /// The evaluation.
     pub name: String,
-    /// Accuracy, where it can be measured.
+    /// Accuracy, or what stands for it in protocols other than pairs, where it can be measured.
     pub accuracy: Option<f64>,
     /// Its standard error.
     pub standard_error: Option<f64>,

@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::files;
+use facegrad_files as files;
 
 pub(crate) const LOG: &str = "log.jsonl";
 const METRICS: &str = "metrics.csv";

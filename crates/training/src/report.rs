@@ -3,6 +3,8 @@
 use std::{io, path::Path};
 
 use facegrad_faces::FaceError;
+use facegrad_files as files;
+use facegrad_recognition::{Measured, OpenProtocol, evaluation::as_text};
 use facegrad_report::{
     DataHash, DrawError, Evaluation, LossCurve, Rate, RocSeries, RunReport, Series, SkippedImage, TarAtFar,
     loss_curve, roc_curve, run_report, score_histogram,
@@ -11,9 +13,7 @@ use facegrad_verification::{Interval, Roc, ThresholdFrom, Unmeasurable};
 
 use crate::{
     config::Experiment,
-    evaluation::{EvaluationSet, Measured},
     events::{EvaluationRecord, Started},
-    files,
     log::StepLine,
 };
 
@@ -28,7 +28,7 @@ pub(crate) struct Summary<'a> {
     pub(crate) parameters: u64,
     pub(crate) data_sha256: &'a str,
     pub(crate) evaluations: &'a [EvaluationRecord],
-    pub(crate) sets: &'a [EvaluationSet],
+    pub(crate) protocols: &'a [(String, Box<dyn OpenProtocol>)],
     pub(crate) measured: &'a [Measured],
     pub(crate) steps: &'a [StepLine],
     pub(crate) skipped: &'a [FaceError],
@@ -40,29 +40,28 @@ pub(crate) fn write(summary: &Summary<'_>) -> io::Result<()> {
     let file = |name: &str, text: String| files::replace(&summary.folder.join(name), text.as_bytes());
     let loss = loss(summary);
     file("loss.svg", picture(loss_curve(&loss))?)?;
-    for (set, measured) in summary.sets.iter().zip(summary.measured) {
-        let evaluation = evaluation(summary, set, measured);
-        let name: String = set.name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
+    for ((title, _), measured) in summary.protocols.iter().zip(summary.measured) {
+        let Some(evaluation) = evaluation(summary, title, measured) else { continue };
+        let name: String = title.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
         let series = RocSeries {
-            name: set.name.clone(),
+            name: title.clone(),
             points: evaluation.roc.clone(),
             impostors: evaluation.impostor.len(),
         };
-        file(&format!("roc-{name}.svg"), picture(roc_curve(&set.name, &[series]))?)?;
-        let scores =
-            score_histogram(&set.name, &evaluation.genuine, &evaluation.impostor, evaluation.threshold);
+        file(&format!("roc-{name}.svg"), picture(roc_curve(title, &[series]))?)?;
+        let scores = score_histogram(title, &evaluation.genuine, &evaluation.impostor, evaluation.threshold);
         file(&format!("scores-{name}.svg"), picture(scores)?)?;
     }
     file("report.html", picture(run_report(&page(summary, loss)))?)
 }
 
 fn loss(summary: &Summary<'_>) -> LossCurve {
-    let accuracy = summary.sets.iter().map(|set| Series {
-        name: set.name.clone(),
+    let accuracy = summary.protocols.iter().map(|(name, _)| Series {
+        name: name.clone(),
         points: summary
             .evaluations
             .iter()
-            .filter(|record| record.name == set.name)
+            .filter(|record| record.name == *name)
             .filter_map(|record| Some((record.step as f64, record.accuracy?)))
             .collect(),
     });
@@ -77,14 +76,15 @@ fn loss(summary: &Summary<'_>) -> LossCurve {
 
 fn page(summary: &Summary<'_>, loss: LossCurve) -> RunReport {
     let Summary { experiment, started, .. } = summary;
-    let evaluations = summary.sets.iter().zip(summary.measured).map(|(set, m)| evaluation(summary, set, m));
+    let evaluations = summary.protocols.iter().zip(summary.measured);
+    let evaluations = evaluations.filter_map(|((name, _), measured)| evaluation(summary, name, measured));
     let mut data =
         vec![DataHash { name: format!("training: {}", started.data), sha256: summary.data_sha256.into() }];
     data.extend(
         summary
-            .sets
+            .protocols
             .iter()
-            .map(|set| DataHash { name: format!("pairs of {}", set.name), sha256: set.sha256() }),
+            .map(|(name, protocol)| DataHash { name: format!("pairs of {name}"), sha256: protocol.sha256() }),
     );
     let images = summary.step * experiment.run.batch;
     RunReport {
@@ -94,6 +94,12 @@ fn page(summary: &Summary<'_>, loss: LossCurve) -> RunReport {
             false => format!("stopped after {} of {} steps", summary.step, started.total),
         },
         evaluations: evaluations.collect(),
+        tables: summary
+            .measured
+            .iter()
+            .filter(|measured| measured.outcome.verification().is_none())
+            .map(|measured| as_text("", &measured.outcome))
+            .collect(),
         loss,
         model: started.model.clone(),
         parameters: summary.parameters,
@@ -113,21 +119,22 @@ fn page(summary: &Summary<'_>, loss: LossCurve) -> RunReport {
     }
 }
 
-fn evaluation(summary: &Summary<'_>, set: &EvaluationSet, measured: &Measured) -> Evaluation {
-    let result = &measured.result;
+fn evaluation(summary: &Summary<'_>, name: &str, measured: &Measured) -> Option<Evaluation> {
+    let result = measured.outcome.verification()?;
+    let scores = &measured.pairs.as_ref()?.scores;
     let reason = |reason: Option<Unmeasurable>| match reason {
         Some(reason) => format!("not measurable: {reason}"),
         None => "not measurable".into(),
     };
     let rate = |value: f64, interval: &Interval| Rate { value, interval: (interval.low, interval.high) };
-    let untrained = summary.evaluations.iter().find(|record| record.step == 0 && record.name == set.name);
+    let untrained = summary.evaluations.iter().find(|record| record.step == 0 && record.name == name);
     let accuracy = result.accuracy.as_ref();
     let from = accuracy.map(|a| match a.threshold_from {
         ThresholdFrom::OtherFolds => "best on the other folds, mean over folds",
         ThresholdFrom::OtherPairs => "best on the development pairs",
         ThresholdFrom::SamePairs => "best on the same pairs, so the accuracy is flattered",
     });
-    Evaluation {
+    Some(Evaluation {
         protocol: result.provenance.protocol.clone(),
         switches: format!("{}, flip fusion {}", result.provenance.score, result.provenance.flip),
         accuracy: accuracy
@@ -151,8 +158,8 @@ fn evaluation(summary: &Summary<'_>, set: &EvaluationSet, measured: &Measured) -
             .collect(),
         threshold: accuracy.map(|a| a.threshold()),
         threshold_from: from.unwrap_or_default().into(),
-        genuine: measured.scores.genuine(),
-        impostor: measured.scores.impostor(),
-        roc: Roc::new(&measured.scores).map(|roc| roc.curve()).unwrap_or_default(),
-    }
+        genuine: scores.genuine(),
+        impostor: scores.impostor(),
+        roc: Roc::new(scores).map(|roc| roc.curve()).unwrap_or_default(),
+    })
 }

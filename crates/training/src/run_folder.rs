@@ -8,14 +8,14 @@ use std::{
 };
 
 use facegrad_devices::Chosen;
+use facegrad_files as files;
+use facegrad_recognition::checkpoint::{self, CheckpointError, Loaded};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    checkpoint::{self, CheckpointError, Loaded},
     config::{Experiment, RunConfig},
     error::TrainError,
     events::EvaluationRecord,
-    files,
 };
 
 pub(crate) const HEAD: &str = "head.safetensors";
@@ -128,12 +128,7 @@ pub(crate) fn new_folder(run: &RunConfig) -> Result<PathBuf, TrainError> {
 
 /// Keeps a second process out of the folder; the system lifts the lock when this process ends in any way.
 pub(crate) fn lock(folder: &Path) -> Result<File, TrainError> {
-    let path = folder.join(".lock");
-    let file = File::create(&path).map_err(|source| unwritable(&path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(TrainError::InUse(folder.into())),
-        // A file system without locks: better to train than not to.
-        Err(fs::TryLockError::Error(_)) => Ok(file),
-    }
+    let lock =
+        checkpoint::lock(folder).map_err(|source| unwritable(&folder.join(checkpoint::LOCK), source))?;
+    lock.ok_or_else(|| TrainError::InUse(folder.into()))
 }

@@ -6,17 +6,17 @@ use burn::{
     optim::GradientsParams,
     tensor::{Device, Tensor},
 };
-use facegrad_kernels::profile;
 use facegrad_losses::{
     Auxiliary, AuxiliaryOutput, Batch, HeadError, Labels, Output, Progress, Reading, Telemetry,
 };
 use facegrad_random::{Purpose, Stream};
+use facegrad_recognition::{Phase, to_input};
 
 use crate::{
     config::Experiment,
     error::TrainError,
     optimizer::{self, Optimizer},
-    recognizer::{Recognizer, parameter_names, penalty, to_input, with_stable_ids},
+    recognizer::{Recognizer, parameter_names, penalty, with_stable_ids},
 };
 
 /// A model in training and the state of its optimizer.
@@ -242,24 +242,3 @@ struct Objective {
 }
 
 const PRESENT: &str = "a step gives the model back";
-
-/// A part of the work, for the profile, until it is dropped.
-pub(crate) struct Phase<'a> {
-    device: &'a Device,
-    _time: profile::Scope,
-}
-
-impl<'a> Phase<'a> {
-    pub(crate) fn begin(name: &'static str, device: &'a Device) -> Self {
-        Self { device, _time: profile::phase(name) }
-    }
-}
-
-impl Drop for Phase<'_> {
-    fn drop(&mut self) {
-        // What a device still has to do belongs to the phase that asked for it.
-        if profile::is_on() {
-            let _ = self.device.sync();
-        }
-    }
-}

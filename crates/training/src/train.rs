@@ -11,21 +11,23 @@ use std::{
 use facegrad_backbones::Cost;
 use facegrad_devices::Chosen;
 use facegrad_faces::{Batch, FaceError, Loader, Opened, Plan, loader::LoaderError};
+use facegrad_files as files;
 use facegrad_losses::{Progress, Scoring};
+use facegrad_recognition::{
+    Embedder, EmbeddingModel, MODEL, Measured, Measurement, ModelCard, OpenProtocol, Preprocessing, Wanted,
+    checkpoint, to_bytes,
+    weights::{from_safetensors, to_safetensors},
+};
 use facegrad_verification::Similarity;
 use serde_json::json;
 
 use crate::{
-    checkpoint,
     config::Experiment,
     error::TrainError,
-    evaluation::{EvaluationError, EvaluationSet, Measured},
     events::{EvaluationRecord, Event, Outcome, Started},
     every::Every,
-    files,
     log::{Log, StepLine},
-    model::{self, EmbeddingModel, MODEL, ModelCard, Preprocessing},
-    recognizer::{Recognizer, from_safetensors, to_safetensors},
+    recognizer::Recognizer,
     report,
     run_folder::{AUXILIARY, CONFIG, HEAD, OPTIMIZER, STATE, SavedRun, State, lock, new_folder, unwritable},
     step::{Learner, StepError},
@@ -42,7 +44,8 @@ pub struct Trainer {
     data: Opened,
     /// Which sampler makes the batches.
     sampler: String,
-    evaluations: Vec<EvaluationSet>,
+    /// By name.
+    evaluations: Vec<(String, Box<dyn OpenProtocol>)>,
     learner: Learner,
     state: State,
     /// The newest measurement of each evaluation.
@@ -118,7 +121,9 @@ impl Trainer {
         let steps_per_epoch = plan.steps_per_epoch(data.source.len());
         let total = experiment.total_steps(steps_per_epoch);
         let learner = Learner::new(&experiment, data.source.identities().len(), &chosen.device)?;
-        let evaluations = experiment.evaluation.iter().map(EvaluationSet::open).collect::<Result<_, _>>()?;
+        let evaluations = experiment.evaluation.iter();
+        let evaluations = evaluations.map(|e| Ok((e.name(), e.open(Wanted::Pixels)?)));
+        let evaluations = evaluations.collect::<Result<_, TrainError>>()?;
         let (folder, lock) = folder(&state.data_sha256)?;
         let log = Log::open(&folder, state.step).map_err(|source| unwritable(&folder, source))?;
         Ok(Self {
@@ -268,21 +273,24 @@ impl Trainer {
         let model =
             EmbeddingModel::from_backbone(&self.learner.model().backbone, self.card(), &self.chosen.device);
         let mut all = Vec::new();
-        for set in &self.evaluations {
-            let mut progress = |done| {
-                show(Event::Evaluating(&set.name, done, set.images()));
+        for (name, protocol) in &self.evaluations {
+            let mut done = 0;
+            let mut progress = |images| {
+                done += images;
+                show(Event::Evaluating(name, done, protocol.images()));
                 !stop.load(Ordering::Relaxed)
             };
-            match set.measure(&model, self.experiment.run.batch, &self.chosen.description, &mut progress) {
-                Err(EvaluationError::Stopped) => return Ok(()),
-                measured => all.push((set.name.clone(), measured?)),
+            match protocol.measure(&self.embedder(&model), &Measurement::default(), &mut progress) {
+                Err(error) if error.is_stopped() => return Ok(()),
+                measured => all.push((name.clone(), measured?)),
             }
         }
         let selected = self.experiment.run.select_by.clone();
         let mut improved = false;
         for (i, (name, measured)) in all.iter().enumerate() {
-            let result = &measured.result;
-            let accuracy = result.accuracy.as_ref().map(|a| a.mean);
+            let outcome = &measured.outcome;
+            let headline = outcome.headline();
+            let accuracy = headline.map(|headline| headline.value);
             let selects = selected.as_ref().map_or(i == 0, |selected| selected == name);
             let best = match accuracy {
                 Some(accuracy) if selects && step > 0 => {
@@ -295,15 +303,15 @@ impl Trainer {
                 improved = true;
             }
             show(Event::Evaluated { step, name, measured, best });
-            let event = json!({ "step": step, "name": name, "best": best, "result": result });
+            let event = json!({ "step": step, "name": name, "best": best, "result": outcome });
             self.logged(|log| log.event("evaluation", event))?;
             self.state.evaluations.push(EvaluationRecord {
                 step,
                 name: name.clone(),
                 accuracy,
-                standard_error: result.accuracy.as_ref().map(|a| a.standard_error),
-                auc: result.auc,
-                eer: result.eer,
+                standard_error: headline.and_then(|headline| headline.standard_error),
+                auc: outcome.auc(),
+                eer: outcome.eer(),
             });
         }
         self.measured = all.into_iter().map(|(_, measured)| measured).collect();
@@ -330,7 +338,7 @@ impl Trainer {
         let optimizer = optimizer.map_err(|reason| unusable(OPTIMIZER, reason))?;
         let state = serde_json::to_vec_pretty(&self.state).map_err(|e| unusable(STATE, e.to_string()))?;
         let Recognizer { backbone, head, auxiliary } = self.learner.model();
-        let model = model::to_bytes(backbone, &self.card()).map_err(|e| unusable(MODEL, e))?;
+        let model = to_bytes(backbone, &self.card()).map_err(|e| unusable(MODEL, e))?;
         let head = to_safetensors(head, "head").map_err(|e| unusable(HEAD, e))?;
         let mut parts = vec![(MODEL, model), (HEAD, head), (OPTIMIZER, optimizer), (STATE, state)];
         if !auxiliary.is_empty() {
@@ -376,9 +384,10 @@ impl Trainer {
                 self.card(),
                 &self.chosen.device,
             );
-            for set in &self.evaluations {
-                let batch = self.experiment.run.batch;
-                self.measured.push(set.measure(&model, batch, &self.chosen.description, &mut |_| true)?);
+            for (_, protocol) in &self.evaluations {
+                let measured =
+                    protocol.measure(&self.embedder(&model), &Measurement::default(), &mut |_| true)?;
+                self.measured.push(measured);
             }
         }
         let unwritable = |source| self.unwritable("report.html", source);
@@ -393,7 +402,7 @@ impl Trainer {
             parameters: self.cost().parameters,
             data_sha256: &self.state.data_sha256,
             evaluations: &self.state.evaluations,
-            sets: &self.evaluations,
+            protocols: &self.evaluations,
             measured: &self.measured,
             steps: &steps,
             skipped,
@@ -410,6 +419,10 @@ impl Trainer {
         TrainError::Unwritable { path: self.folder.join(file), source, kept }
     }
 
+    fn embedder<'a>(&'a self, model: &'a EmbeddingModel) -> Embedder<'a> {
+        Embedder::model(model, self.experiment.run.batch, &self.chosen.description)
+    }
+
     fn card(&self) -> ModelCard {
         ModelCard {
             backbone: self.experiment.backbone.clone(),
@@ -421,6 +434,7 @@ impl Trainer {
                 Scoring::Cosine => Similarity::Cosine,
                 Scoring::Euclidean => Similarity::Euclidean,
             },
+            operating_points: Vec::new(),
         }
     }
 

@@ -6,10 +6,8 @@ use facegrad_backbones::BackboneConfig;
 use facegrad_devices::{Backend, Chosen};
 use facegrad_kernels::{peak, profile};
 use facegrad_losses::Progress;
-use facegrad_training::{
-    EmbeddingModel, Experiment, Learner,
-    model::{ModelCard, Preprocessing},
-};
+use facegrad_recognition::{EmbeddingModel, ModelCard, Preprocessing};
+use facegrad_training::{Experiment, Learner};
 use serde_json::{Value, json};
 
 use super::{
@@ -89,6 +87,7 @@ pub fn infer(args: Infer) -> Result<(), Failure> {
         identities: 0,
         step: 0,
         scoring: Default::default(),
+        operating_points: Vec::new(),
     };
     let model = EmbeddingModel::untrained(card, 1, &chosen.device).map_err(Failure::input)?;
     let pixels = noise(batch, size);

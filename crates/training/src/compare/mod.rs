@@ -194,13 +194,13 @@ impl Comparison {
         }
         let mut evaluation = plan.evaluation.clone();
         for (path, entry) in plan.configs.iter().zip(&entries) {
-            let names: Vec<&str> = entry.experiment.evaluation.iter().map(|e| e.name()).collect();
+            let names: Vec<String> = entry.experiment.evaluation.iter().map(|e| e.name()).collect();
             let Some(first) = names.first() else {
                 return Err(ComparisonError::NoEvaluation(path.clone()));
             };
             let selected = entry.experiment.run.select_by.as_deref().unwrap_or(first);
             let wanted = evaluation.get_or_insert_with(|| selected.to_owned());
-            if !names.contains(&wanted.as_str()) {
+            if !names.contains(wanted) {
                 let there =
                     format!("; it has {}, and --eval chooses one that all configs have", names.join(", "));
                 let (config, wanted) = (path.clone(), wanted.clone());

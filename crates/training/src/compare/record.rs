@@ -7,12 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use facegrad_recognition::checkpoint;
 use facegrad_verification::VerificationResult;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    checkpoint,
     config::Experiment,
     log::LOG,
     run_folder::{STATE, State},

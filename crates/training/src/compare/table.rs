@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use facegrad_files as files;
 use facegrad_report::{
     AccuracyMark, ComparisonReport, ComparisonRow, comparison_markdown, comparison_page, comparison_picture,
 };
@@ -9,7 +10,7 @@ use facegrad_verification::{normal_half_width, student_half_width};
 use serde::Serialize;
 
 use super::{Comparison, ComparisonError, Entry, Finished, RunRecord, RunState};
-use crate::{Experiment, files};
+use crate::Experiment;
 
 /// What a comparison found so far: `compare.json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -6,13 +6,15 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
 };
 
+use facegrad_files as files;
 use serde::{Deserialize, Serialize};
 
-use crate::files;
+use crate::MODEL;
 
 /// The version of the layout; a folder of another version is refused.
 const FORMAT: u32 = 1;
@@ -21,6 +23,8 @@ const FORMAT: u32 = 1;
 const MAX_FILE_BYTES: u64 = 16 << 30;
 
 const MANIFEST: &str = "manifest.json";
+
+const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
 /// What `manifest.json` says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -116,7 +120,7 @@ pub fn folder_name(step: usize) -> String {
 /// Writes the checkpoint of `step` into `run`, complete or not at all, and points `last` to it.
 pub fn save(run: &Path, step: usize, parts: &[(&str, Vec<u8>)]) -> Result<PathBuf, CheckpointError> {
     let target = run.join(folder_name(step));
-    let temporary = run.join(format!(".{}.tmp", folder_name(step)));
+    let temporary = hidden(&target, TEMPORARY);
     let write = || -> io::Result<()> {
         files::remove_folder(&temporary)?;
         fs::create_dir(&temporary)?;
@@ -174,7 +178,7 @@ pub fn list(run: &Path) -> Vec<(usize, PathBuf)> {
 }
 
 /// What of `run` is there to go on with, as a clause.
-pub(crate) fn kept(run: &Path) -> String {
+pub fn kept(run: &Path) -> String {
     match list(run).last() {
         Some((_, path)) => format!("the last complete checkpoint is {}", path.display()),
         None => "there is no complete checkpoint yet".into(),
@@ -182,7 +186,7 @@ pub(crate) fn kept(run: &Path) -> String {
 }
 
 /// The run folder that holds a checkpoint folder.
-pub(crate) fn run_of(checkpoint: &Path) -> &Path {
+pub fn run_of(checkpoint: &Path) -> &Path {
     checkpoint.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -199,10 +203,143 @@ pub fn prune(run: &Path, step: usize, keep: usize) -> io::Result<()> {
         .try_for_each(|(_, path)| files::remove_folder(path))
 }
 
+/// The file that keeps other processes out of a run folder.
+pub const LOCK: &str = ".lock";
+
+/// Keeps other processes out of `run` while the file lives; the system lifts the lock when this process ends in
+/// any way. `None` if another process has it.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn lock(run: &Path) -> io::Result<Option<File>> {
+    let file = File::create(run.join(LOCK))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Ok(None),
+        // A file system without locks: better to train than not to.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),
+    }
+}
+
+/// Replaces the file `name` of the checkpoint folder `checkpoint` and its entry in the manifest, both or neither:
+/// a complete folder is built beside it, then the two folders change places.
+///
+/// A kill at any instant leaves a checkpoint that can be used. Until the folders change places it is the old one,
+/// and the new folder is hidden; after that it is the new one, and the old folder is. What a kill leaves hidden is
+/// removed by the next call. Where a system cannot exchange two folders in one step, the old one is set aside
+/// before the new one takes its place, and [`locate`] puts it back if that never happened.
+///
+/// The caller holds the [`lock`] of the run.
+///
+/// # Errors
+/// If the manifest cannot be read, or those of the file system; the checkpoint is then as it was.
+pub fn replace_file(checkpoint: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let run = run_of(checkpoint);
+    remove_hidden(run)?;
+    let [new, aside] = [TEMPORARY, ASIDE].map(|ending| hidden(checkpoint, ending));
+    let build = || {
+        fs::create_dir(&new)?;
+        for entry in fs::read_dir(checkpoint)? {
+            let from = entry?;
+            if from.file_name() == MANIFEST || from.file_name() == name {
+                continue;
+            }
+            let to = new.join(from.file_name());
+            // No file of a checkpoint is ever written to, so the two folders may share it; where the file system
+            // has no such links it is copied.
+            if fs::hard_link(from.path(), &to).is_err() {
+                fs::copy(from.path(), &to)?;
+                File::open(&to)?.sync_all()?;
+            }
+        }
+        let manifest = files::read_bounded(&checkpoint.join(MANIFEST), MAX_MANIFEST_BYTES)?;
+        let mut manifest: Manifest = serde_json::from_slice(&manifest)?;
+        files::write_synced(&new.join(name), bytes)?;
+        let entry = FileEntry { bytes: bytes.len() as u64, sha256: files::sha256(bytes) };
+        manifest.files.insert(name.into(), entry);
+        files::write_synced(&new.join(MANIFEST), &serde_json::to_vec_pretty(&manifest)?)?;
+        files::sync_folder(&new)?;
+        exchange(&new, checkpoint, &aside)
+    };
+    build().inspect_err(|_| {
+        // Best effort: give back the room. The checkpoint itself has not changed.
+        let _ = files::remove_folder(&new);
+    })?;
+    files::sync_folder(run)?;
+    remove_hidden(run)
+}
+
+/// How the names of hidden folders end: those that are not complete, or are no longer needed.
+const TEMPORARY: &str = ".tmp";
+/// And those of checkpoints that were set aside for a new one to take their place.
+const ASIDE: &str = ".aside";
+
+/// The hidden folder beside `checkpoint` with this ending.
+fn hidden(checkpoint: &Path, ending: &str) -> PathBuf {
+    let name = checkpoint.file_name().unwrap_or_default().to_string_lossy();
+    run_of(checkpoint).join(format!(".{name}{ending}"))
+}
+
+/// The hidden folders of `run` with this ending, each with the checkpoint that it belongs to.
+fn all_hidden(run: &Path, ending: &str) -> Vec<(PathBuf, PathBuf)> {
+    let Ok(entries) = fs::read_dir(run) else { return Vec::new() };
+    let found = entries.flatten().filter_map(|entry| {
+        let name = entry.file_name();
+        let checkpoint = name.to_str()?.strip_prefix('.')?.strip_suffix(ending)?;
+        step_of(checkpoint).map(|_| (entry.path(), run.join(checkpoint)))
+    });
+    found.collect()
+}
+
+/// Exchanges the folders `new` and `old`; or else the old one is `aside` afterwards.
+fn exchange(new: &Path, old: &Path, aside: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::{
+            fs::{CWD, RenameFlags, renameat_with},
+            io::Errno,
+        };
+        match renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE) {
+            // Not on this file system, or not with this kernel.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            result => return Ok(result?),
+        }
+    }
+    exchange_by_renaming(new, old, aside)
+}
+
+fn exchange_by_renaming(new: &Path, old: &Path, aside: &Path) -> io::Result<()> {
+    fs::rename(old, aside)?;
+    fs::rename(new, old).inspect_err(|_| drop(fs::rename(aside, old)))
+}
+
+/// Puts back what a kill between two renames left aside.
+fn restore(run: &Path) {
+    for (aside, checkpoint) in all_hidden(run, ASIDE) {
+        if !checkpoint.exists() {
+            // If this fails, the checkpoint is not there, which is what the caller will say.
+            let _ = fs::rename(aside, checkpoint);
+        }
+    }
+}
+
+/// Removes what writers that were killed left behind.
+fn remove_hidden(run: &Path) -> io::Result<()> {
+    restore(run);
+    let left = [TEMPORARY, ASIDE].into_iter().flat_map(|ending| all_hidden(run, ending));
+    left.map(|(folder, _)| folder).try_for_each(|folder| files::remove_folder(&folder))
+}
+
+/// The checkpoint folder that the model file `path` belongs to, if it does.
+pub(crate) fn of_file(path: &Path) -> Option<&Path> {
+    let folder = path.parent().filter(|_| path.file_name().is_some_and(|name| name == MODEL))?;
+    folder.join(MANIFEST).is_file().then_some(folder)
+}
+
 /// The checkpoint that `path` means: a checkpoint folder, a `best` or `last` file, or a run folder, of which
 /// it is the one that the file `prefer` names, else the newest.
 pub fn locate(path: &Path, prefer: &str) -> Result<PathBuf, CheckpointError> {
     let none = || CheckpointError::None { path: path.into() };
+    [path, run_of(path)].into_iter().for_each(restore);
     if path.is_file() {
         let (Some(run), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else {
             return Err(none());
@@ -250,7 +387,7 @@ fn verify(path: &Path) -> Result<Loaded, CheckpointError> {
         Err(error) => Err(damaged(file, format!("cannot be read: {error}"))),
         Ok(bytes) => Ok(bytes),
     };
-    let manifest = read(MANIFEST, 1 << 20)?;
+    let manifest = read(MANIFEST, MAX_MANIFEST_BYTES)?;
     let not_manifest = |error| damaged(MANIFEST, format!("is not a manifest: {error}"));
     let Version { format, facegrad } = serde_json::from_slice(&manifest).map_err(not_manifest)?;
     if format != FORMAT {
@@ -363,5 +500,111 @@ mod tests {
             "{error}"
         );
         assert_eq!(fs::read_dir(run.path()).unwrap().count(), 2);
+    }
+    const NEW: [u8; 32] = [7; 32];
+
+    /// The names in a folder, in order.
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_replaced_file_leaves_the_rest_of_the_checkpoint_as_it_was() {
+        let run = run_with(&[100, 200]);
+        let checkpoint = run.path().join(folder_name(100));
+        fs::write(checkpoint.join("notes.txt"), "mine").unwrap();
+        replace_file(&checkpoint, "model.safetensors", &NEW).unwrap();
+        let loaded = load(&checkpoint).unwrap();
+        assert_eq!((loaded.step, loaded.file("model.safetensors").unwrap()), (100, &NEW[..]));
+        assert_eq!(loaded.file("state.json").unwrap(), b"{}");
+        assert_eq!(names(&checkpoint), [MANIFEST, "model.safetensors", "notes.txt", "state.json"]);
+        assert_eq!(names(run.path()), ["checkpoint-000100", "checkpoint-000200", "last"]);
+        let other = load(&run.path().join(folder_name(200))).unwrap();
+        assert_eq!(other.file("model.safetensors").unwrap(), [200; 64]);
+        // What is no file cannot be taken along, so nothing is done.
+        fs::create_dir(checkpoint.join("folder")).unwrap();
+        assert!(replace_file(&checkpoint, "model.safetensors", &[8]).is_err());
+        assert_eq!(load(&checkpoint).unwrap().file("model.safetensors").unwrap(), NEW);
+        assert_eq!(names(run.path()), ["checkpoint-000100", "checkpoint-000200", "last"]);
+    }
+
+    #[test]
+    fn a_kill_while_a_file_is_replaced_leaves_a_usable_checkpoint() {
+        type Kill = fn(&Path, &Path, &Path);
+        /// The folder that takes the place of the checkpoint, complete.
+        fn build(checkpoint: &Path, new: &Path) {
+            let elsewhere = tempfile::tempdir().unwrap();
+            let parts = [("model.safetensors", NEW.to_vec()), ("state.json", b"{}".to_vec())];
+            let built = save(elsewhere.path(), 200, &parts).unwrap();
+            fs::create_dir(new).unwrap();
+            for name in names(&built) {
+                fs::copy(built.join(&name), new.join(&name)).unwrap();
+            }
+            assert_eq!(names(new), names(checkpoint));
+        }
+        // Each with whether the new file is there afterwards.
+        let kills: [(Kill, bool); 6] = [
+            (|_, new, _| fs::create_dir(new).unwrap(), false),
+            (
+                |checkpoint, new, _| {
+                    fs::create_dir(new).unwrap();
+                    fs::hard_link(checkpoint.join("state.json"), new.join("state.json")).unwrap();
+                    fs::write(new.join("model.safetensors"), &NEW[..9]).unwrap();
+                },
+                false,
+            ),
+            (|checkpoint, new, _| build(checkpoint, new), false),
+            (
+                |checkpoint, new, aside| {
+                    build(checkpoint, new);
+                    exchange(new, checkpoint, aside).unwrap();
+                },
+                true,
+            ),
+            // The last two where folders cannot be exchanged: between the renames, and after them.
+            (
+                |checkpoint, new, aside| {
+                    build(checkpoint, new);
+                    fs::rename(checkpoint, aside).unwrap();
+                },
+                false,
+            ),
+            (
+                |checkpoint, new, aside| {
+                    build(checkpoint, new);
+                    exchange_by_renaming(new, checkpoint, aside).unwrap();
+                },
+                true,
+            ),
+        ];
+        for (i, (kill, is_new)) in kills.into_iter().enumerate() {
+            for by_run in [true, false] {
+                let run = run_with(&[100, 200]);
+                let checkpoint = run.path().join(folder_name(200));
+                kill(&checkpoint, &hidden(&checkpoint, TEMPORARY), &hidden(&checkpoint, ASIDE));
+                let located = locate(if by_run { run.path() } else { &checkpoint }, "last").unwrap();
+                assert_eq!(located, checkpoint, "{i}");
+                let model = load(&located).unwrap().file("model.safetensors").unwrap().to_vec();
+                assert_eq!(model, if is_new { &NEW[..] } else { &[200; 64] }, "{i}");
+                assert_eq!(list(run.path()).len(), 2, "{i}");
+                // The next one finds nothing in its way and clears up.
+                replace_file(&checkpoint, "model.safetensors", &[9]).unwrap();
+                assert_eq!(load(&checkpoint).unwrap().file("model.safetensors").unwrap(), [9], "{i}");
+                assert_eq!(names(run.path()), ["checkpoint-000100", "checkpoint-000200", "last"], "{i}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_folder_has_one_owner() {
+        let run = tempfile::tempdir().unwrap();
+        let owner = lock(run.path()).unwrap();
+        assert!(owner.is_some() && lock(run.path()).unwrap().is_none());
+        drop(owner);
+        assert!(lock(run.path()).unwrap().is_some());
+        assert!(lock(&run.path().join("absent")).is_err());
     }
 }

@@ -1,22 +1,27 @@
 //! A trained embedding network as a file that says how its input must look.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use burn::{module::Module, tensor::Device};
 use facegrad_backbones::{Backbone, BackboneConfig, BackboneError};
+use facegrad_files as files;
 use facegrad_kernels::infer::Network;
 use facegrad_verification::Similarity;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     checkpoint::{self, CheckpointError},
-    files,
-    recognizer::{from_safetensors, normalised, safetensors_metadata, to_input, to_safetensors},
-    step::Phase,
+    input::{normalised, to_input},
+    operating_points::{self, NamedPoint},
+    phase::Phase,
+    weights::{from_safetensors, safetensors_metadata, tensors_sha256, to_safetensors},
 };
 
 /// The file of a checkpoint that holds the embedding network.
-pub(crate) const MODEL: &str = "model.safetensors";
+pub const MODEL: &str = "model.safetensors";
 
 /// Larger model files are not read.
 const MAX_MODEL_BYTES: u64 = 16 << 30;
@@ -62,6 +67,9 @@ pub struct ModelCard {
     /// How its embeddings are compared, by the rule of the loss it was trained with.
     #[serde(default)]
     pub scoring: Similarity,
+    /// Thresholds for its scores.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operating_points: Vec<NamedPoint>,
 }
 
 /// Why a model file cannot be used.
@@ -88,6 +96,51 @@ pub enum ModelError {
         /// The recipe of this program.
         ours: String,
     },
+    /// Another process trains or calibrates it.
+    #[error("{} is in use by another facegrad process; wait for it or stop it", .0.display())]
+    InUse(PathBuf),
+    /// The file is no longer what was loaded.
+    #[error("{} was changed by something else since it was loaded; nothing was written", .0.display())]
+    Changed(PathBuf),
+    /// The disk is full, or the like.
+    #[error("cannot write {}: {source}; the model is as it was", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The bytes of the model that `path` means, a model file, a checkpoint folder or the best checkpoint of a run
+/// folder, and where they are. Every file of a checkpoint is verified.
+pub(crate) fn read(path: &Path) -> Result<(PathBuf, Vec<u8>), ModelError> {
+    if is_model_file(path) {
+        let bytes = files::read_bounded(path, MAX_MODEL_BYTES);
+        let bytes = bytes.map_err(|e| ModelError::Unusable { path: path.into(), reason: e.to_string() })?;
+        return Ok((path.into(), bytes));
+    }
+    let loaded = checkpoint::load(&locate(path)?)?;
+    Ok((loaded.path.join(MODEL), loaded.file(MODEL)?.to_vec()))
+}
+
+/// Where the bytes of the model that `path` means are, unread.
+pub(crate) fn find(path: &Path) -> Result<PathBuf, ModelError> {
+    if is_model_file(path) { Ok(path.into()) } else { Ok(locate(path)?.join(MODEL)) }
+}
+
+fn is_model_file(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "safetensors") && path.exists()
+}
+
+fn locate(path: &Path) -> Result<PathBuf, ModelError> {
+    let located = checkpoint::locate(path, "best");
+    // Only now: it may have been put back.
+    if !path.exists() {
+        let reason = "there is no such model file, checkpoint or run folder".into();
+        return Err(ModelError::Unusable { path: path.into(), reason });
+    }
+    Ok(located?)
 }
 
 /// A network that embeds images.
@@ -99,6 +152,8 @@ pub struct EmbeddingModel {
     pub card: ModelCard,
     /// SHA-256 of the file, where there is one.
     pub sha256: Option<String>,
+    /// SHA-256 of the tensors in it, which stays the same when operating points are written.
+    pub tensors_sha256: Option<String>,
     device: Device,
 }
 
@@ -112,7 +167,7 @@ enum Computation {
 }
 
 /// The network of `card` and its weights as the bytes of a model file.
-pub(crate) fn to_bytes(backbone: &Backbone, card: &ModelCard) -> Result<Vec<u8>, String> {
+pub fn to_bytes(backbone: &Backbone, card: &ModelCard) -> Result<Vec<u8>, String> {
     let card = serde_json::to_string(card).map_err(|error| error.to_string())?;
     to_safetensors(backbone, &card)
 }
@@ -139,24 +194,13 @@ impl EmbeddingModel {
             Ok(network) => Computation::Kernels(Box::new(network)),
             Err(backbone) => Computation::Layers(backbone),
         };
-        Self { computation, embedding_size, card, sha256, device: device.clone() }
+        Self { computation, embedding_size, card, sha256, tensors_sha256: None, device: device.clone() }
     }
 
     /// Loads a model file, a checkpoint folder, or the best checkpoint of a run folder.
     pub fn load(path: &Path, device: &Device) -> Result<Self, ModelError> {
         let unusable = |path: &Path, reason: String| ModelError::Unusable { path: path.into(), reason };
-        let is_file = path.extension().is_some_and(|e| e == "safetensors");
-        if !path.exists() {
-            return Err(unusable(path, "there is no such model file, checkpoint or run folder".into()));
-        }
-        let (path, bytes) = if is_file {
-            let bytes =
-                files::read_bounded(path, MAX_MODEL_BYTES).map_err(|e| unusable(path, e.to_string()))?;
-            (path.to_path_buf(), bytes)
-        } else {
-            let loaded = checkpoint::load(&checkpoint::locate(path, "best")?)?;
-            (loaded.path.join(MODEL), loaded.file(MODEL)?.to_vec())
-        };
+        let (path, bytes) = read(path)?;
         let not_ours = |reason: String| unusable(&path, format!("it is not a facegrad model: {reason}"));
         let metadata = safetensors_metadata(&bytes).map_err(not_ours)?;
         let card: ModelCard = serde_json::from_str(&metadata).map_err(|e| not_ours(e.to_string()))?;
@@ -175,9 +219,12 @@ impl EmbeddingModel {
         let fresh =
             card.backbone.init(size, 0, device).map_err(|e: BackboneError| unusable(&path, e.to_string()))?;
         let backbone = from_safetensors(fresh, &bytes).map_err(|reason| unusable(&path, reason))?;
+        let tensors = tensors_sha256(&bytes).map_err(not_ours)?;
+        operating_points::check(&card.operating_points, &tensors)
+            .map_err(|reason| unusable(&path, reason))?;
         let sha256 = files::sha256(&bytes);
         drop(bytes);
-        Ok(Self::new(backbone, card, Some(sha256), device))
+        Ok(Self { tensors_sha256: Some(tensors), ..Self::new(backbone, card, Some(sha256), device) })
     }
 
     /// Embeds a batch of RGB bytes.
@@ -219,7 +266,8 @@ impl EmbeddingModel {
 }
 
 impl Preprocessing {
-    fn describe(&self) -> String {
+    /// The recipe on one line, as messages and files of embeddings have it.
+    pub fn describe(&self) -> String {
         let Self { size: [height, width], colour, normalisation, alignment } = self;
         format!("{height}x{width} {colour}, {normalisation}, aligned to {alignment}")
     }

@@ -1,0 +1,164 @@
+//! `facegrad calibrate`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use facegrad_recognition::{
+    Embedder, EmbeddingModel, EvaluationConfig, Measurement, ModelError, ModelFile, NamedPoint, Wanted,
+    operating_points::{self, Calibration, Target, TooFew, rate},
+};
+use facegrad_verification::{Align, Table};
+use serde_json::json;
+
+use crate::{DeviceArgs, failure::Failure, progress::Progress, protocols::ProtocolArgs, say};
+
+/// Measure thresholds for the scores of a model on pairs of images, and write them into the model file.
+///
+/// Each point replaces the one of its name; others that the model has stay. `facegrad verify` uses them.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: facegrad calibrate checkpoints/lfw-arcface --pairs lfw/pairs.txt --images lfw/images \\\n           --at far=1e-2,eer"
+)]
+pub struct Args {
+    /// A run folder (its best checkpoint), a checkpoint folder, or a model file.
+    model: PathBuf,
+    #[command(flatten)]
+    protocols: ProtocolArgs,
+    /// The points: far=<rate> for the lowest threshold whose false-accept rate is not above it, eer, accuracy.
+    #[arg(
+        long,
+        value_name = "POINT,…",
+        value_delimiter = ',',
+        default_value = "far=1e-1,far=1e-2,far=1e-3",
+        value_parser = target
+    )]
+    at: Vec<Target>,
+    /// Write a copy of the model with the points to this .safetensors file, and leave the model as it is.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Images embedded at a time.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// The point that a word of the command line names.
+pub fn target(word: &str) -> Result<Target, String> {
+    word.parse()
+}
+
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    if let Some(out) = args.out.as_ref().filter(|out| out.extension().is_none_or(|e| e != "safetensors")) {
+        let said = format!("--out {} does not end in .safetensors, as model files do", out.display());
+        return Err(Failure::input(said));
+    }
+    if let Some((i, twice)) = args.at.iter().enumerate().find(|(i, at)| args.at[..*i].contains(at)) {
+        return Err(Failure::input(format!("--at names {twice} twice, at first and as number {}", i + 1)));
+    }
+    let mut file = ModelFile::find(&args.model)?;
+    if args.out.is_none() {
+        // Before minutes of measuring, and until the end.
+        file.lock()?;
+    }
+    let mut configs = args.protocols.configs(&args.model, Wanted::Pixels)?;
+    let [config] = &mut configs[..] else {
+        let names: Vec<String> = configs.iter().map(|config| config.name()).collect();
+        let said = format!(
+            "thresholds come from one protocol, and there are {}: {}; name one with --protocol, --pairs or --bin",
+            names.len(),
+            names.join(", ")
+        );
+        return Err(Failure::input(said));
+    };
+    if let EvaluationConfig::PairFile(pairs) = config
+        && let Some(path) = pairs.threshold_pairs.take()
+    {
+        eprintln!(
+            "note: {} has no part in this: thresholds are chosen on the pairs that their error rates are measured on",
+            path.display()
+        );
+    }
+    let chosen = args.device.choose(crate::default_backend())?;
+    let model = EmbeddingModel::load(file.path(), &chosen.device)?;
+    let (Some(sha256), Some(tensors_sha256)) = (&model.sha256, &model.tensors_sha256) else {
+        return Err(Failure::input(format!("{} is not from a file", args.model.display())));
+    };
+    let protocol = config.open(Wanted::Pixels)?;
+    let mut progress = Progress::new("images", 0, protocol.images());
+    let embedder = Embedder::model(&model, args.batch.into(), &chosen.description);
+    let mut done = 0;
+    let measured = protocol.measure(&embedder, &Measurement::default(), &mut |images| {
+        done += images;
+        progress.set(done, "");
+        true
+    })?;
+    progress.finish();
+    let Calibration { points, too_few } =
+        operating_points::calibrate(&measured, tensors_sha256, &args.at).map_err(Failure::input)?;
+    if points.is_empty() {
+        let reasons: Vec<String> = too_few.iter().map(TooFew::to_string).collect();
+        let said = format!("no point can be measured on {}: {}", config.name(), reasons.join("; "));
+        return Err(Failure::input(said));
+    }
+    let all = operating_points::merged(&model.card.operating_points, &points);
+    let written = match &args.out {
+        Some(out) => file.write_copy(out, &all, sha256).map(|()| out.as_path()),
+        None => file.write_points(&all, sha256).map(|()| file.path()),
+    }?;
+    let kept: Vec<String> = all
+        .iter()
+        .filter(|point| !points.iter().any(|new| new.target == point.target))
+        .map(|point| point.target.to_string())
+        .collect();
+    if args.json {
+        let facts = json!({ "model": written, "points": points, "kept": kept, "too_few": too_few });
+        say!("{}", serde_json::to_string_pretty(&facts).map_err(Failure::work)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    say!("{}", to_text(&points).trim_end());
+    for too_few in &too_few {
+        say!("not written: {too_few}");
+    }
+    if !kept.is_empty() {
+        say!("kept from before: {}", kept.join(", "));
+    }
+    say!("written to {}", written.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The points as tables, one for each set of pairs that they were measured on.
+pub fn to_text(points: &[NamedPoint]) -> String {
+    let mut groups: Vec<(String, Table)> = Vec::new();
+    for point in points {
+        let size = match point.image_size {
+            Some([height, width]) => format!("of {width}x{height} pixels"),
+            None => "of several sizes".into(),
+        };
+        let measured_on = format!(
+            "on {} genuine and {} impostor pairs of {}\nflip {}, score {}, images {size}\n",
+            point.genuine, point.impostor, point.protocol, point.flip, point.score
+        );
+        let found = groups.iter().position(|(group, _)| *group == measured_on).unwrap_or_else(|| {
+            let mut table = Table::new(&[Align::Left, Align::Right, Align::Right, Align::Right]);
+            table.row(["point", "threshold", "FAR (95 % interval)", "TAR (95 % interval)"]);
+            groups.push((measured_on, table));
+            groups.len() - 1
+        });
+        groups[found].1.row([
+            point.target.to_string(),
+            format!("{:.4}", point.threshold),
+            rate(point.far, point.far_interval),
+            rate(point.tar, point.tar_interval),
+        ]);
+    }
+    groups.iter().map(|(measured_on, table)| format!("{table}{measured_on}")).collect::<Vec<_>>().join("\n")
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        if error.is_failure() { Self::work(error) } else { Self::input(error) }
+    }
+}

@@ -1,0 +1,184 @@
+//! `facegrad embed`.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use facegrad_embeddings::{EmbeddingWriter, Journal};
+use facegrad_recognition::{EmbeddingJob, ImageSet, Images, JobEnd, Unreadable};
+use facegrad_verification::Flip;
+use serde_json::json;
+
+use crate::{
+    ModelArgs,
+    failure::{Failure, INTERRUPTED},
+    progress::Progress,
+    say,
+    train::{command_line, stop_on_signal},
+};
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples: facegrad embed my-faces --model checkpoints/quickstart --out my-faces.npz\n          facegrad embed list.txt --images my-faces --model model.safetensors --out some.parquet\n\nKilled or stopped by Ctrl-C, the same command goes on where it was and writes the same file. Until then its\nwork is kept in OUT.part."
+)]
+pub struct Args {
+    /// Folders with one folder of images an identity, folders of images, images, or text lists with lines `path`
+    /// or `path identity`.
+    #[arg(required = true)]
+    sources: Vec<PathBuf>,
+    /// The folder that holds the images of lists; without it that of the list.
+    #[arg(long, value_name = "FOLDER")]
+    images: Option<PathBuf>,
+    /// The file to write: .npz, .safetensors, .csv or .parquet.
+    #[arg(long)]
+    out: PathBuf,
+    /// How an image and its mirror image become one embedding: none, add, norm_weighted, unit, concat.
+    #[arg(long, default_value_t = Flip::Add)]
+    flip: Flip,
+    /// What to do about images that cannot be read: stop before any is embedded, or skip them and list them in
+    /// OUT.skipped.txt.
+    #[arg(long, default_value = "stop")]
+    on_error: OnError,
+    /// Print what was written as JSON on standard output.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+/// What to do about images that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum OnError {
+    Stop,
+    Skip,
+}
+
+/// How many skipped images are named on the screen.
+const NAMED: usize = 10;
+
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let out = &args.out;
+    // Found out before any work: whether there can be a file of that name.
+    EmbeddingWriter::create(out, 1, None)?;
+    let images = ImageSet::open_all(&args.sources, args.images.as_deref()).map_err(Failure::input)?;
+    let (model, chosen) = args.model.load()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_signal(&stop, "batch")?;
+    let stopping = || stop.load(Ordering::Relaxed);
+
+    let mut progress = Progress::new("images read", 0, images.len());
+    let survey = images.survey(model.card.preprocessing.size, &mut |done| {
+        progress.set(done, "");
+        !stopping()
+    });
+    progress.finish();
+    let Some(survey) = survey else {
+        eprintln!("stopped before any image was embedded");
+        return Ok(INTERRUPTED.into());
+    };
+    let skipped = &survey.unreadable;
+    if args.on_error == OnError::Stop || skipped.len() == images.len() {
+        refuse(skipped, images.len(), args.on_error)?;
+    }
+    let images = images.without(skipped);
+
+    let job = EmbeddingJob {
+        model: &model,
+        batch: args.model.batch.into(),
+        flip: args.flip,
+        backend: &chosen.description,
+    };
+    let mut progress: Option<(Progress, usize, Instant)> = None;
+    let mut rate = 0.0;
+    let end = job.run(&images, &survey, out, &mut |done| {
+        let (progress, before, began) = progress.get_or_insert_with(|| {
+            if done > 0 {
+                eprintln!("going on after {done} of {} images", images.len());
+            }
+            (Progress::new("images", done, images.len()), done, Instant::now())
+        });
+        rate = (done - *before) as f64 / began.elapsed().as_secs_f64().max(1e-9);
+        progress.set(done, &format!("{rate:.1} images/s"));
+        !stopping()
+    })?;
+    if let Some((progress, ..)) = &progress {
+        progress.finish();
+    }
+    if let JobEnd::Stopped { done } = end {
+        let folder = Journal::folder(out);
+        say!("stopped: {done} of {} images are embedded and kept in {}", images.len(), folder.display());
+        say!("continue with: {}", command_line());
+        return Ok(INTERRUPTED.into());
+    }
+    let list = list_skipped(out, skipped)
+        .map_err(|error| Failure::work(format!("cannot list the skipped images: {error}")))?;
+
+    let dim = args.flip.fused_dim(model.embedding_size());
+    let mut people: Vec<&String> = images.identities().into_iter().flatten().collect();
+    people.sort_unstable();
+    people.dedup();
+    if args.json {
+        let text = json!({
+            "out": out, "embeddings": images.len(), "dim": dim, "people": images.identities().map(|_| people.len()),
+            "skipped": skipped.iter().map(|image| &image.name).collect::<Vec<_>>(), "left_out": images.left_out(),
+            "images_per_second": rate,
+            "origin": model.origin(args.flip, &chosen.description, Some(survey.pixels_sha256.clone())),
+        });
+        say!("{text:#}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let people = match images.identities() {
+        Some(_) => format!(" of {} people", people.len()),
+        None => String::new(),
+    };
+    say!("{}: {} embeddings of {dim} numbers{people}", out.display(), images.len());
+    say!("model    SHA-256 {}", model.tensors_sha256.as_deref().unwrap_or("unknown"));
+    say!("pixels   SHA-256 {}", survey.pixels_sha256);
+    say!("switches flip fusion {}, {}, {rate:.1} images/s", args.flip, chosen.description);
+    if images.left_out() > 0 {
+        say!(
+            "left out {} files that are no images, are empty or lie beside the folders of people",
+            images.left_out()
+        );
+    }
+    if let Some(list) = list {
+        say!("skipped  {} images that cannot be read, listed in {}", skipped.len(), list.display());
+        for Unreadable { name, reason, .. } in skipped.iter().take(NAMED) {
+            say!("         {name}: {reason}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An error if there are images that cannot be read.
+fn refuse(unreadable: &[Unreadable], total: usize, on_error: OnError) -> Result<(), Failure> {
+    let Some(Unreadable { name, reason, .. }) = unreadable.first() else { return Ok(()) };
+    let hint = if on_error == OnError::Stop { "; --on-error skip leaves such images out" } else { "" };
+    let bad = unreadable.len();
+    let others =
+        if bad == 1 { String::new() } else { format!(", and {} more cannot be read either", bad - 1) };
+    Err(Failure::input(format!("the image {name} of {total}: {reason}{others}{hint}")))
+}
+
+/// Writes which images are not in `out`, or removes the list of a run before if all are.
+fn list_skipped(out: &Path, skipped: &[Unreadable]) -> io::Result<Option<PathBuf>> {
+    let mut path = out.as_os_str().to_owned();
+    path.push(".skipped.txt");
+    let path = PathBuf::from(path);
+    if skipped.is_empty() {
+        return match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(None),
+        };
+    }
+    let lines = skipped.iter().map(|Unreadable { name, reason, .. }| format!("{name}\t{reason}\n"));
+    facegrad_files::replace(&path, lines.collect::<String>().as_bytes())?;
+    Ok(Some(path))
+}

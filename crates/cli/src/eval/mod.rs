@@ -1,0 +1,181 @@
+//! `facegrad eval`.
+
+mod subject;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use facegrad_recognition::{Contestant, Measurement, OpenProtocol, Outcome, PageOptions, Wanted, evaluation};
+use facegrad_report::{Entry, evaluation_page};
+use facegrad_verification::VerificationResult;
+use serde_json::json;
+
+use crate::{
+    DeviceArgs, failure::Failure, progress::Progress, protocols::ProtocolArgs, say, train::command_line,
+};
+use subject::{Subject, WhiteningArgs};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  facegrad eval checkpoints/lfw-arcface --pairs lfw/pairs.txt --images lfw/images --report report.html
+  facegrad eval checkpoints/run-a checkpoints/run-b --bin cfp_fp.bin --bin agedb_30.bin --report both.html
+  facegrad eval faces.npz --protocol all_pairs
+  facegrad eval checkpoints/quickstart        (the [[evaluation]] sections of the run)")]
+pub struct Args {
+    /// Models: run folders (their best checkpoint), checkpoint folders or model files; or files of embeddings
+    /// (`facegrad embed`). Several are compared.
+    #[arg(required = true)]
+    models: Vec<PathBuf>,
+    #[command(flatten)]
+    protocols: ProtocolArgs,
+    #[command(flatten)]
+    whitening: WhiteningArgs,
+    /// Rounds of the bootstrap over people, for intervals; 0 leaves it out.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    bootstrap: u32,
+    /// Decides what the bootstrap draws.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Also measure pairs by the procedure of another program, for comparison with published tables.
+    #[arg(long, value_name = "PROGRAM", value_parser = ["insightface"])]
+    compat: Option<String>,
+    /// Write a page with all numbers, curves, the worst errors and maps of the embeddings: one HTML file that
+    /// loads nothing.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// People on the maps of the page.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(2..=100))]
+    map_people: u16,
+    /// Write a line a result, for spreadsheets (pairs only).
+    #[arg(long, value_name = "FILE.csv")]
+    csv: Option<PathBuf>,
+    /// Images embedded at a time.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
+    /// Print JSON: the result, or a list of results where there are several.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let chosen = args.device.choose(crate::default_backend())?;
+    let subjects =
+        args.models.iter().map(|path| Subject::open(path, &chosen)).collect::<Result<Vec<_>, _>>()?;
+    let whitening = args.whitening.fit()?;
+    subjects.iter().try_for_each(|subject| subject.check(whitening.as_ref()))?;
+    let stored = subjects.iter().all(|subject| subject.is_stored());
+    let wanted = if stored { Wanted::Names } else { Wanted::Pixels };
+    if stored && args.protocols.sets_flip() {
+        return Err(Failure::input(
+            "--flip has no effect on stored embeddings, whose images and mirror images are fused already",
+        ));
+    }
+    let configs = args.protocols.configs(&args.models[0], wanted)?;
+    let protocols = configs
+        .iter()
+        .map(|config| Ok((config.name(), config.open(wanted)?)))
+        .collect::<Result<Vec<(String, Box<dyn OpenProtocol>)>, Failure>>()?;
+    let measurement = Measurement {
+        bootstrap_rounds: args.bootstrap as usize,
+        seed: args.seed,
+        as_insightface: args.compat.is_some(),
+    };
+    let images: usize = protocols.iter().map(|(_, protocol)| protocol.images()).sum();
+    let mut progress = Progress::new("images", 0, images * subjects.len());
+    let mut done = 0;
+    let mut contestants = Vec::new();
+    for subject in &subjects {
+        let embedder = subject.embedder(args.batch.into(), &chosen.description).whitened(whitening.as_ref());
+        let mut measured = Vec::new();
+        for (_, protocol) in &protocols {
+            measured.push(protocol.measure(&embedder, &measurement, &mut |images| {
+                done += images;
+                progress.set(done, "");
+                true
+            })?);
+        }
+        contestants.push(Contestant { name: subject.name(), card: subject.card(), measured });
+    }
+    progress.finish();
+    tell_apart(&mut contestants);
+    if let Some(path) = &args.report {
+        let options = PageOptions { people: args.map_people.into(), ..PageOptions::default() };
+        let mut page = evaluation::report(&protocols, &contestants, &measurement, &options);
+        let names: Vec<&str> = contestants.iter().map(|contestant| contestant.name.as_str()).collect();
+        page.title = format!("Evaluation of {}", names.join(", "));
+        page.facts = vec![format!("facegrad {}", env!("CARGO_PKG_VERSION")), chosen.description.clone()];
+        page.command = command_line();
+        page.run = vec![
+            Entry::new("facegrad", env!("CARGO_PKG_VERSION")),
+            Entry::new("backend", &chosen.description),
+            Entry::new("bootstrap", format!("{} rounds, seed {}", args.bootstrap, args.seed)),
+        ];
+        let html = evaluation_page(&page).map_err(Failure::work)?;
+        write(path, html.as_bytes())?;
+    }
+    let outcomes: Vec<(&str, &Outcome)> = contestants
+        .iter()
+        .flat_map(|c| c.measured.iter().map(|measured| (c.name.as_str(), &measured.outcome)))
+        .collect();
+    if let Some(path) = &args.csv {
+        let results = outcomes.iter().filter_map(|(_, outcome)| outcome.verification());
+        let lines: String = results.map(VerificationResult::to_csv).collect();
+        if lines.is_empty() {
+            return Err(Failure::input("--csv has no effect: none of the protocols is over listed pairs"));
+        }
+        write(path, format!("{}{lines}", VerificationResult::csv_header()).as_bytes())?;
+    }
+    if args.json {
+        // One result is one object, as it always was.
+        let value = match &outcomes[..] {
+            [(_, outcome)] => json!(outcome),
+            several => {
+                several.iter().map(|(model, outcome)| json!({ "model": model, "result": outcome })).collect()
+            }
+        };
+        say!("{}", serde_json::to_string_pretty(&value).map_err(Failure::work)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let several = contestants.len() > 1;
+    let tables = outcomes.iter().map(|(model, outcome)| match several {
+        true => format!("{model}\n{}", outcome.to_table()),
+        false => outcome.to_table(),
+    });
+    let mut text = tables.collect::<Vec<_>>().join("\n");
+    for (a, first) in contestants.iter().enumerate() {
+        for second in &contestants[a + 1..] {
+            for (i, (name, _)) in protocols.iter().enumerate() {
+                let (Some(a), Some(b)) = (&first.measured[i].pairs, &second.measured[i].pairs) else {
+                    continue;
+                };
+                let comparison = evaluation::compare_pairs(a, b, &measurement);
+                let table = comparison.map_or_else(
+                    |error| format!("{error}\n"),
+                    |comparison| comparison.to_table(&first.name, &second.name),
+                );
+                text.push_str(&format!("\n{} and {} on {name}\n{table}", first.name, second.name));
+            }
+        }
+    }
+    say!("{}", text.trim_end());
+    if let Some(path) = &args.report {
+        say!("report: {}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Gives models of one name a number each.
+fn tell_apart(contestants: &mut [Contestant]) {
+    let names: Vec<String> = contestants.iter().map(|contestant| contestant.name.clone()).collect();
+    for (i, contestant) in contestants.iter_mut().enumerate() {
+        if names.iter().filter(|name| **name == names[i]).count() > 1 {
+            contestant.name = format!("{} ({})", names[i], i + 1);
+        }
+    }
+}
+
+fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
+    facegrad_files::replace(path, bytes)
+        .map_err(|error| Failure::work(format!("cannot write {}: {error}", path.display())))
+}

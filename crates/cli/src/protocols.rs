@@ -1,0 +1,179 @@
+//! Which protocols a command measures: arguments, a config, or those of the run.
+
+use std::path::{Path, PathBuf};
+
+use facegrad_recognition::{EvaluationConfig, Wanted};
+use facegrad_settings::{
+    Schema, Setting,
+    toml::{Table, Value},
+};
+use facegrad_training::Experiment;
+
+use crate::failure::Failure;
+
+/// The arguments that say what to measure.
+#[derive(clap::Args, Clone)]
+pub struct ProtocolArgs {
+    /// A protocol and its keys, as `facegrad explain evaluation` lists them; may be given several times.
+    /// Without any, those of --config, or else of the run that the model comes from.
+    #[arg(long = "protocol", value_name = "KIND:KEY=VALUE,…")]
+    protocols: Vec<String>,
+    /// Short for --protocol pair_file: a pair file, LFW's View 1 or View 2, or a list `path path 0/1`.
+    #[arg(long)]
+    pairs: Option<PathBuf>,
+    /// The folder that holds the images of --pairs.
+    #[arg(long, requires = "pairs")]
+    images: Option<PathBuf>,
+    /// A pair file to choose the threshold of --pairs on (LFW View 1: pairsDevTrain.txt); without it the best
+    /// threshold on the other folds, or with a single fold on the same pairs, which the result says.
+    #[arg(long, requires = "pairs")]
+    threshold_pairs: Option<PathBuf>,
+    /// Short for --protocol insightface_bin: verification sets in insightface's format.
+    #[arg(long, value_name = "FILE")]
+    bin: Vec<PathBuf>,
+    /// A config file whose [[evaluation]] sections are measured.
+    #[arg(long, conflicts_with_all = ["protocols", "pairs", "bin"])]
+    config: Option<PathBuf>,
+    /// How an image and its mirror image become one embedding, in every protocol: none, add, norm_weighted,
+    /// unit, concat.
+    #[arg(long)]
+    flip: Option<String>,
+    /// How embeddings are compared, in every protocol: head (by the rule of the loss), cosine, euclidean.
+    #[arg(long)]
+    score: Option<String>,
+    /// What is subtracted from embeddings before: none, other_folds (the mean of the other folds).
+    #[arg(long)]
+    centring: Option<String>,
+}
+
+impl ProtocolArgs {
+    /// Whether --flip is given.
+    pub fn sets_flip(&self) -> bool {
+        self.flip.is_some()
+    }
+
+    /// The protocols asked for; `model` is where to look for those of its run.
+    pub fn configs(&self, model: &Path, wanted: Wanted) -> Result<Vec<EvaluationConfig>, Failure> {
+        let mut sections = Vec::new();
+        if let Some(pairs) = &self.pairs {
+            let mut table = Table::new();
+            table.insert("kind".into(), "pair_file".into());
+            table.insert("pairs".into(), text(pairs)?);
+            for (key, path) in [("images", &self.images), ("threshold_pairs", &self.threshold_pairs)] {
+                if let Some(path) = path {
+                    table.insert(key.into(), text(path)?);
+                }
+            }
+            sections.push(("--pairs".to_owned(), table));
+        }
+        for file in &self.bin {
+            let mut table = Table::new();
+            table.insert("kind".into(), "insightface_bin".into());
+            table.insert("file".into(), text(file)?);
+            sections.push(("--bin".into(), table));
+        }
+        for argument in &self.protocols {
+            sections.push((format!("--protocol {argument}"), parse(argument)?));
+        }
+        if sections.is_empty() {
+            sections = self.of_config(model)?;
+        }
+        self.override_keys(&mut sections)?;
+        let configs = sections.into_iter().map(|(from, table)| {
+            let named = |error: &dyn std::fmt::Display| Failure::input(format!("{from}: {error}"));
+            let config = EvaluationConfig::read(&Value::Table(table), &"".into()).map_err(|e| named(&e))?;
+            config.validate(&str::to_owned, wanted).map_err(|e| named(&e))?;
+            Ok(config)
+        });
+        configs.collect()
+    }
+
+    fn of_config(&self, model: &Path) -> Result<Vec<(String, Table)>, Failure> {
+        let config = match &self.config {
+            Some(config) => config.clone(),
+            None => {
+                // A run folder, a checkpoint in it, or a file of that.
+                let of_run = model.ancestors().take(3).map(|folder| folder.join("config.toml"));
+                of_run.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+                    Failure::input(format!(
+                        "{} belongs to no run with a config.toml; say what to measure with --protocol, --pairs, --bin or --config",
+                        model.display()
+                    ))
+                })?
+            }
+        };
+        let (experiment, _) = Experiment::load(&config, &[]).map_err(Failure::input)?;
+        if experiment.evaluation.is_empty() {
+            return Err(Failure::input(format!("{} has no [[evaluation]]", config.display())));
+        }
+        let sections = experiment.evaluation.iter().enumerate().filter_map(|(i, evaluation)| {
+            let Some(Value::Table(table)) = evaluation.write() else { return None };
+            Some((format!("{}: evaluation.{i}", config.display()), table))
+        });
+        Ok(sections.collect())
+    }
+
+    /// Sets what the flags say wherever a protocol has such a key.
+    fn override_keys(&self, sections: &mut [(String, Table)]) -> Result<(), Failure> {
+        for (key, value) in [("flip", &self.flip), ("score", &self.score), ("centring", &self.centring)] {
+            let Some(value) = value else { continue };
+            let mut taken = false;
+            for (_, table) in sections.iter_mut() {
+                let kind = table.get("kind").and_then(Value::as_str).unwrap_or_default();
+                if has_key(kind, key) {
+                    table.insert(key.into(), value.as_str().into());
+                    taken = true;
+                }
+            }
+            if !taken {
+                return Err(Failure::input(format!(
+                    "--{key} has no effect: none of these protocols has the key {key}"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn has_key(kind: &str, key: &str) -> bool {
+    let Schema::Kinds(kinds) = EvaluationConfig::schema() else { return false };
+    let kind = kinds.iter().find(|k| k.name == kind || k.aliases.contains(&kind));
+    kind.is_some_and(|kind| kind.keys.iter().any(|k| k.name == key))
+}
+
+/// `kind:key=value,key=value` as a table; values are TOML, or text where they are none.
+fn parse(argument: &str) -> Result<Table, Failure> {
+    let (kind, keys) = argument.split_once(':').unwrap_or((argument, ""));
+    let mut table = Table::new();
+    for pair in keys.split(',').filter(|pair| !pair.is_empty()) {
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(Failure::input(format!(
+                "--protocol {argument}: \"{pair}\" is no key=value; protocols are written kind:key=value,key=value"
+            )));
+        };
+        let value: Value = format!("value = {value}")
+            .parse::<Table>()
+            .ok()
+            .and_then(|mut table| if table.len() == 1 { table.remove("value") } else { None })
+            .unwrap_or_else(|| value.into());
+        let mut keys: Vec<&str> = key.trim().split('.').collect();
+        let last = keys.pop().unwrap_or_default();
+        let mut here = &mut table;
+        for key in keys {
+            let below = here.entry(key).or_insert_with(|| Value::Table(Table::new()));
+            here = below.as_table_mut().ok_or_else(|| {
+                Failure::input(format!(
+                    "--protocol {argument}: {key} is a single value and has no keys below it"
+                ))
+            })?;
+        }
+        here.insert(last.into(), value);
+    }
+    table.insert("kind".into(), kind.into());
+    Ok(table)
+}
+
+fn text(path: &Path) -> Result<Value, Failure> {
+    let text = path.to_str().map(Value::from);
+    text.ok_or_else(|| Failure::input(format!("the path {} is not UTF-8", path.display())))
+}

@@ -1,0 +1,46 @@
+//! `facegrad show`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use facegrad_recognition::{EmbeddingModel, ModelFile};
+use facegrad_verification::{Align, Table};
+use serde_json::json;
+
+use crate::{calibrate, failure::Failure, say};
+
+#[derive(clap::Args)]
+#[command(after_help = "Example: facegrad show checkpoints/lfw-arcface")]
+pub struct Args {
+    /// A run folder (its best checkpoint), a checkpoint folder, or a model file.
+    model: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let file = ModelFile::find(&args.model)?;
+    let chosen = facegrad_devices::choose(crate::default_backend(), None).map_err(Failure::input)?;
+    let model = EmbeddingModel::load(&args.model, &chosen.device)?;
+    let card = &model.card;
+    if args.json {
+        let facts = json!({ "model": file.path(), "sha256": model.sha256, "tensors_sha256": model.tensors_sha256, "card": card });
+        say!("{}", serde_json::to_string_pretty(&facts).map_err(Failure::work)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = Table::new(&[Align::Left]);
+    table.row(["model".into(), file.path().display().to_string()]);
+    table.row(["SHA-256".into(), model.sha256.clone().unwrap_or_default()]);
+    let dim = model.embedding_size();
+    table.row(["backbone".into(), format!("{}, embeddings of {dim} numbers", card.backbone.kind())]);
+    table.row(["images".into(), card.preprocessing.describe()]);
+    table.row(["score".into(), card.scoring.to_string()]);
+    table.row(["trained".into(), format!("{} steps on {} identities", card.step, card.identities)]);
+    table.row(["data".into(), format!("SHA-256 {}", card.trained_on)]);
+    say!("{}", table.to_string().trim_end());
+    match &card.operating_points[..] {
+        [] => say!("no operating points; facegrad calibrate measures some"),
+        points => say!("\n{}", calibrate::to_text(points).trim_end()),
+    }
+    Ok(ExitCode::SUCCESS)
+}

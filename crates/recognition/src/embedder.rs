@@ -1,0 +1,341 @@
+//! Embeddings of images, from a model or from a file of them.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use facegrad_embeddings::{EmbeddingError, EmbeddingFile, Whitening, WhiteningError};
+use facegrad_faces::{FaceError, Picture, plain};
+use facegrad_files::hexadecimal;
+use facegrad_verification::{Flip, FlipError, Provenance, Similarity};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::{Images, model::EmbeddingModel};
+
+/// What gives the embeddings of images.
+#[derive(Clone, Copy)]
+pub struct Embedder<'a> {
+    source: Source<'a>,
+    /// What is done to embeddings, fitted on training data.
+    whitening: Option<&'a Whitening>,
+}
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Model { model: &'a EmbeddingModel, batch: usize, backend: &'a str },
+    File { file: &'a EmbeddingFile, name: &'a str },
+}
+
+/// The embeddings of some images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedded {
+    /// `[images, dim]`, fused from image and mirror image, not normalised.
+    pub rows: Vec<f32>,
+    /// Length of an embedding.
+    pub dim: usize,
+    /// SHA-256 of the pixels that were embedded, in order; of those of all images of a file of embeddings.
+    pub images_sha256: String,
+}
+
+/// Why there are no embeddings.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddingsError {
+    /// An image that cannot be decoded.
+    #[error("the image {0}; every image is needed")]
+    Image(FaceError),
+    /// Embeddings and mirror embeddings do not fit.
+    #[error(transparent)]
+    Flip(#[from] FlipError),
+    /// Whoever watched it asked for an end.
+    #[error("stopped before its end")]
+    Stopped,
+    /// The backend could not hand the embeddings back.
+    #[error("the backend could not compute the embeddings: {0}")]
+    Backend(String),
+    /// The file of embeddings.
+    #[error(transparent)]
+    File(#[from] EmbeddingError),
+    /// An image that the file has no embedding of.
+    #[error("{file} has no embedding called {first}; {missing} of the {total} images asked for are missing")]
+    Missing {
+        /// The file.
+        file: String,
+        /// The first image that is missing.
+        first: String,
+        /// How many are.
+        missing: usize,
+        /// How many were asked for.
+        total: usize,
+    },
+    /// Embeddings that the whitening was not fitted for.
+    #[error(transparent)]
+    Whitening(#[from] WhiteningError),
+}
+
+impl<'a> Embedder<'a> {
+    /// Embeds with `model`, `batch` images at a time; `backend` says what computes, for results.
+    pub fn model(model: &'a EmbeddingModel, batch: usize, backend: &'a str) -> Self {
+        Self { source: Source::Model { model, batch, backend }, whitening: None }
+    }
+
+    /// Looks embeddings up in `file`, which results call `name`.
+    pub fn file(file: &'a EmbeddingFile, name: &'a str) -> Self {
+        Self { source: Source::File { file, name }, whitening: None }
+    }
+
+    /// The same with `whitening` applied to each embedding.
+    pub fn whitened(self, whitening: Option<&'a Whitening>) -> Self {
+        Self { whitening, ..self }
+    }
+
+    /// The file of embeddings, if that is the source.
+    pub fn stored(&self) -> Option<&'a EmbeddingFile> {
+        match self.source {
+            Source::File { file, .. } => Some(file),
+            Source::Model { .. } => None,
+        }
+    }
+
+    /// Length of an embedding whose images are fused by `flip`.
+    pub fn dim(&self, flip: Flip) -> usize {
+        match (self.whitening, self.source) {
+            (Some(whitening), _) => whitening.output_dim(),
+            (None, Source::Model { model, .. }) => flip.fused_dim(model.embedding_size()),
+            (None, Source::File { file, .. }) => file.dim(),
+        }
+    }
+
+    /// How image and mirror image are fused where a protocol asks for `flip`: so by a model; a file has them
+    /// fused already.
+    pub fn flip(&self, flip: Flip) -> Flip {
+        match self.source {
+            Source::Model { .. } => flip,
+            Source::File { file, .. } => file.origin().map_or(Flip::None, |origin| origin.flip),
+        }
+    }
+
+    /// How the embeddings are meant to be compared: by the rule of the loss.
+    pub fn scoring(&self) -> Similarity {
+        match self.source {
+            Source::Model { model, .. } => model.card.scoring,
+            Source::File { file, .. } => file.origin().map(|origin| origin.scoring).unwrap_or_default(),
+        }
+    }
+
+    /// Where numbers come from that are measured on `embedded`, fused by `flip` and compared by `score`.
+    pub fn provenance(
+        &self,
+        protocol: String,
+        pairs_sha256: String,
+        images_sha256: String,
+        flip: Flip,
+        score: Similarity,
+    ) -> Provenance {
+        let mut switches = BTreeMap::new();
+        let (model_sha256, backend) = match self.source {
+            Source::Model { model, backend, .. } => (model.sha256.clone(), backend.to_owned()),
+            Source::File { file, name } => {
+                let origin = file.origin();
+                let unknown =
+                    if origin.is_some() { "" } else { ", whose origin and flip fusion are unknown" };
+                switches.insert("embeddings".into(), format!("stored in {name}{unknown}"));
+                (
+                    origin.and_then(|origin| origin.model_sha256.clone()),
+                    origin.map_or_else(|| "unknown".into(), |origin| origin.backend.clone()),
+                )
+            }
+        };
+        if let Some(whitening) = self.whitening {
+            switches.insert("whitening".into(), whitening.description().to_string());
+        }
+        Provenance {
+            protocol,
+            pairs_sha256,
+            images_sha256,
+            model_sha256,
+            backend,
+            seed: None,
+            flip: self.flip(flip),
+            score,
+            centring: Default::default(),
+            switches,
+        }
+    }
+
+    /// The embeddings of `images`; `progress` is told how many more are done, and says whether to go on.
+    ///
+    /// # Errors
+    /// [`EmbeddingsError::Stopped`] if `progress` said no, or what kept an image from being embedded.
+    pub fn embed(
+        &self,
+        images: &dyn Images,
+        flip: Flip,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Embedded, EmbeddingsError> {
+        let mut stream = self.stream(images, flip)?;
+        let mut rows = Vec::with_capacity(images.len() * self.dim(flip));
+        while let Some(part) = stream.next()? {
+            rows.extend_from_slice(part);
+            if !progress(part.len() / self.dim(flip)) {
+                return Err(EmbeddingsError::Stopped);
+            }
+        }
+        Ok(Embedded { rows, dim: self.dim(flip), images_sha256: stream.images_sha256() })
+    }
+
+    /// The embeddings of `images` one portion after the other, in bounded memory.
+    ///
+    /// # Errors
+    /// If the source is a file that some images are not in.
+    pub fn stream<'s>(
+        &'s self,
+        images: &'s dyn Images,
+        flip: Flip,
+    ) -> Result<EmbeddingStream<'s>, EmbeddingsError> {
+        let positions = match self.source {
+            Source::Model { .. } => Vec::new(),
+            Source::File { file, name } => positions(file, name, images)?,
+        };
+        let (hash, next, rows) = (Sha256::new(), 0, Vec::new());
+        Ok(EmbeddingStream { embedder: self, images, flip, positions, hash, next, rows })
+    }
+}
+
+/// Where in `file` the embedding of each of `images` is.
+fn positions(file: &EmbeddingFile, name: &str, images: &dyn Images) -> Result<Vec<usize>, EmbeddingsError> {
+    // Lists often name images without extension.
+    let stems: BTreeMap<&str, usize> = file
+        .names()
+        .iter()
+        .enumerate()
+        .filter_map(|(row, name)| Some((name.rsplit_once('.').filter(|(_, e)| !e.contains('/'))?.0, row)))
+        .collect();
+    let mut found = Vec::with_capacity(images.len());
+    let mut missing: Option<(String, usize)> = None;
+    for image in 0..images.len() {
+        let wanted = images.name(image);
+        match file.position(&wanted).or_else(|| stems.get(wanted.as_str()).copied()) {
+            Some(row) => found.push(row),
+            None => missing.get_or_insert((wanted, 0)).1 += 1,
+        }
+    }
+    match missing {
+        None => Ok(found),
+        Some((first, missing)) => {
+            Err(EmbeddingsError::Missing { file: name.into(), first, missing, total: images.len() })
+        }
+    }
+}
+
+/// Embeddings that arrive in portions, in the order of their images.
+pub struct EmbeddingStream<'s> {
+    embedder: &'s Embedder<'s>,
+    images: &'s dyn Images,
+    flip: Flip,
+    /// The rows of a file.
+    positions: Vec<usize>,
+    hash: Sha256,
+    next: usize,
+    rows: Vec<f32>,
+}
+
+/// Rows read from a file at a time.
+const FILE_ROWS: usize = 1024;
+
+impl EmbeddingStream<'_> {
+    /// The next portion, `[images, dim]`; `None` after the last.
+    ///
+    /// # Errors
+    /// What kept an image from being embedded.
+    // It cannot be an iterator: a portion is borrowed from it.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Result<Option<&[f32]>, EmbeddingsError> {
+        if self.next == self.images.len() {
+            return Ok(None);
+        }
+        self.rows.clear();
+        match self.embedder.source {
+            Source::Model { model, batch, .. } => {
+                let range = self.next..(self.next + batch).min(self.images.len());
+                let (pictures, rows) = model.embed_range(self.images, range.clone(), batch, self.flip)?;
+                pictures.iter().for_each(|picture| self.hash.update(picture.pixels()));
+                self.rows = rows;
+                self.next = range.end;
+            }
+            Source::File { file, .. } => {
+                let end = (self.next + FILE_ROWS).min(self.images.len());
+                self.rows.resize((end - self.next) * file.dim(), 0.0);
+                for (row, out) in
+                    self.positions[self.next..end].iter().zip(self.rows.chunks_exact_mut(file.dim()))
+                {
+                    file.read_row(*row, out)?;
+                }
+                self.next = end;
+            }
+        }
+        if let Some(whitening) = self.embedder.whitening {
+            self.rows = whitening.apply(&self.rows)?;
+        }
+        Ok(Some(&self.rows))
+    }
+
+    /// SHA-256 of the pixels embedded so far, in order; of those of all images of a file of embeddings, empty
+    /// where it does not say.
+    pub fn images_sha256(&self) -> String {
+        match self.embedder.source {
+            Source::Model { .. } => hexadecimal(&self.hash.clone().finalize()),
+            Source::File { file, .. } => {
+                file.origin().and_then(|origin| origin.pixels_sha256.clone()).unwrap_or_default()
+            }
+        }
+    }
+}
+
+impl EmbeddingModel {
+    /// Embeds the images in `range`, at most `batch` of them: the batch is filled up, so that a GPU sees one
+    /// shape only and an embedding does not depend on how many images follow it. Gives the pictures as the
+    /// network saw them and `[images, dim]`.
+    ///
+    /// # Errors
+    /// The first image that cannot be decoded, or what the backend says when it fails.
+    pub fn embed_range(
+        &self,
+        images: &dyn Images,
+        range: Range<usize>,
+        batch: usize,
+        flip: Flip,
+    ) -> Result<(Vec<Picture>, Vec<f32>), EmbeddingsError> {
+        let (size, dim) = (self.card.preprocessing.size, self.embedding_size());
+        let load = |index| Ok(plain(images.load(index, size)?, size));
+        let pictures: Vec<Result<Picture, FaceError>> = range.into_par_iter().map(load).collect();
+        let pictures = pictures.into_iter().collect::<Result<Vec<_>, _>>().map_err(EmbeddingsError::Image)?;
+        let Some(first) = pictures.first() else { return Ok((pictures, Vec::new())) };
+        let forward = |pixels: &dyn Fn(&Picture) -> Vec<u8>| {
+            let padding = std::iter::repeat_n(first, batch.saturating_sub(pictures.len()));
+            let pixels: Vec<u8> = pictures.iter().chain(padding).flat_map(pixels).collect();
+            let mut embeddings = self.embed(&pixels).map_err(EmbeddingsError::Backend)?;
+            embeddings.truncate(pictures.len() * dim);
+            Ok::<_, EmbeddingsError>(embeddings)
+        };
+        let plain = forward(&|picture| picture.pixels().to_vec())?;
+        let mirrored = if flip.needs_mirror() { forward(&mirror)? } else { Vec::new() };
+        let rows = flip.fuse(plain, &mirrored, dim)?;
+        Ok((pictures, rows))
+    }
+}
+
+/// The pixels `[height, width, 3]` with left and right exchanged.
+fn mirror(picture: &Picture) -> Vec<u8> {
+    let row = picture.width() * 3;
+    picture.pixels().chunks_exact(row).flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_image_exchanges_left_and_right_only() {
+        let picture = Picture::new(2, 2, (0..12).collect());
+        assert_eq!(mirror(&picture), [3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8]);
+    }
+}

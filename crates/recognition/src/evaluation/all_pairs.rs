@@ -1,0 +1,124 @@
+//! Every pair of a labelled set.
+
+use std::collections::HashMap;
+
+use facegrad_faces::SourceConfig;
+use facegrad_settings::{SettingsError, settings};
+use facegrad_verification::{
+    AllPairsResult, Flip, GridRoc, IdentityList, Labelled, ScoreCounts, Similarity, UnitEmbeddings,
+};
+
+use super::{EvaluationError, Measured, Measurement, OpenProtocol, Outcome, Protocol, Wanted};
+use crate::{Embedded, Embedder, ImageNames, Images, SourceImages};
+
+settings! {
+    /// Every pair of a labelled set, compared by the cosine: the false-accept rates that few pairs cannot show.
+    pub struct AllPairsConfig {
+        /// What the evaluation is called in logs and results.
+        name: String = "all-pairs".into();
+        /// Where the images come from; without it, every row of the file of embeddings.
+        source: Option<SourceConfig> = None;
+        /// How an image and its mirror image become one embedding.
+        flip: Flip = Flip::Add;
+    }
+}
+
+impl Protocol for AllPairsConfig {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn validate(&self, at: &dyn Fn(&str) -> String, wanted: Wanted) -> Result<(), SettingsError> {
+        match (&self.source, wanted) {
+            (Some(source), _) => source.validate(&at("source").into()),
+            (None, Wanted::Names) => Ok(()),
+            (None, Wanted::Pixels) => Err(SettingsError::Missing {
+                key: at("source").into(),
+                expected: "it is where the labelled images come from".into(),
+            }),
+        }
+    }
+
+    fn open(&self, _wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
+        let of = match &self.source {
+            None => None,
+            Some(source) => {
+                let source = source.open()?.source;
+                let list = IdentityList {
+                    images: (0..source.len()).map(|image| source.name(image)).collect(),
+                    identities: (0..source.len())
+                        .map(|image| source.identities()[source.label(image)].clone())
+                        .collect(),
+                };
+                let indices = (0..source.len()).collect();
+                Some((list, Box::new(SourceImages::new(source, indices)) as Box<dyn Images>))
+            }
+        };
+        Ok(Box::new(Open { config: self.clone(), of }))
+    }
+}
+
+struct Open {
+    config: AllPairsConfig,
+    of: Option<(IdentityList, Box<dyn Images>)>,
+}
+
+impl OpenProtocol for Open {
+    fn images(&self) -> usize {
+        self.of.as_ref().map_or(0, |(_, images)| images.len())
+    }
+
+    fn sha256(&self) -> String {
+        self.of.as_ref().map(|(list, _)| IdentityList::sha256(&[list])).unwrap_or_default()
+    }
+
+    fn measure(
+        &self,
+        embedder: &Embedder<'_>,
+        _measurement: &Measurement,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Measured, EvaluationError> {
+        let name = || self.config.name.clone();
+        let wrong = |reason: &dyn std::fmt::Display| EvaluationError::Search {
+            name: name(),
+            reason: reason.to_string(),
+        };
+        let stored;
+        let (list, images) = match (&self.of, embedder.stored()) {
+            (Some((list, images)), _) => (list, images.as_ref()),
+            (None, Some(file)) => {
+                let Some(identities) = file.identities() else {
+                    return Err(EvaluationError::NoSource { name: name() });
+                };
+                let list = IdentityList { images: file.names().to_vec(), identities: identities.to_vec() };
+                stored = (list, ImageNames(file.names().to_vec()));
+                (&stored.0, &stored.1 as &dyn Images)
+            }
+            (None, None) => return Err(EvaluationError::NoSource { name: name() }),
+        };
+        let embedded = embedder
+            .embed(images, self.config.flip, progress)
+            .map_err(|source| EvaluationError::Embeddings { name: name(), source })?;
+        let Embedded { rows, dim, images_sha256 } = embedded;
+        let rows = UnitEmbeddings::new(rows, dim).map_err(|error| wrong(&error))?;
+        let mut numbers = HashMap::new();
+        let number = |identity| {
+            let next = numbers.len();
+            *numbers.entry(identity).or_insert(next)
+        };
+        let labels: Vec<usize> = list.identities.iter().map(number).collect();
+        let labelled = Labelled::new(&rows, &labels).map_err(|error| wrong(&error))?;
+        let provenance = embedder.provenance(
+            format!("{}: every pair of {} images", name(), list.images.len()),
+            IdentityList::sha256(&[list]),
+            images_sha256,
+            self.config.flip,
+            Similarity::Cosine,
+        );
+        let counts = ScoreCounts::all_pairs(labelled);
+        let result = AllPairsResult::measure(&counts, labelled, provenance);
+        let curve = |roc: GridRoc| roc.thinned().iter().map(|p| (roc.far(p), roc.tar(p))).collect();
+        let curve = counts.roc().ok().map(curve);
+        Ok(Measured { curve, ..Measured::without_pairs(Outcome::AllPairs(result)) })
+    }
+}

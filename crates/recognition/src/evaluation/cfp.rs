@@ -1,0 +1,58 @@
+//! Celebrities in Frontal-Profile.
+
+use std::path::PathBuf;
+
+use facegrad_settings::{SettingsError, settings};
+use facegrad_verification::{Centring, CfpProtocol, Flip, PairList};
+
+use super::{
+    EvaluationError, OpenProtocol, Protocol, Rule, Wanted, images, needs_path,
+    pairs::{PairProtocol, Pairs},
+};
+
+settings! {
+    /// Celebrities in Frontal-Profile (Sengupta et al. 2016) with the layout it is distributed in.
+    pub struct CfpConfig {
+        /// What the evaluation is called in logs and results; without it cfp-ff or cfp-fp.
+        name: Option<String> = None;
+        /// The folder that holds Protocol and Data.
+        folder: PathBuf = PathBuf::new();
+        /// Frontal images against frontal or against profile images.
+        protocol: CfpProtocol = CfpProtocol::FrontalProfile;
+        /// How an image and its mirror image become one embedding.
+        flip: Flip = Flip::Add;
+        /// How embeddings are compared.
+        score: Rule = Rule::Head;
+        /// What is subtracted from embeddings before they are compared.
+        centring: Centring = Centring::None;
+    }
+}
+
+impl Protocol for CfpConfig {
+    fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| format!("cfp-{}", self.protocol))
+    }
+
+    fn validate(&self, at: &dyn Fn(&str) -> String, _wanted: Wanted) -> Result<(), SettingsError> {
+        needs_path(&self.folder, at("folder"), "the folder that holds Protocol and Data of CFP")
+    }
+
+    fn open(&self, wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
+        let list = PairList::cfp(&self.folder, self.protocol)?;
+        let images = images(&self.folder.join("Protocol"), &self.folder, list.images(), wanted)?;
+        let kind = match self.protocol {
+            CfpProtocol::FrontalFrontal => "frontal-frontal",
+            CfpProtocol::FrontalProfile => "frontal-profile",
+        };
+        Ok(Box::new(PairProtocol {
+            name: self.name(),
+            protocol: format!("{}: CFP {kind} ({} folds)", self.name(), list.folds()),
+            flip: self.flip,
+            rule: self.score,
+            centring: self.centring,
+            seed: None,
+            test: Pairs { list, images },
+            development: None,
+        }))
+    }
+}

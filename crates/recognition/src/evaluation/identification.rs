@@ -1,0 +1,165 @@
+//! Probes searched in a gallery.
+
+use std::path::{Path, PathBuf};
+
+use facegrad_settings::{SettingsError, settings};
+use facegrad_verification::{
+    Flip, Found, IdentificationResult, IdentityBootstrap, IdentityList, IdentityScore, Labelled, Search,
+    Similarity, UnitEmbeddings, read_identity_list,
+};
+
+use super::{
+    EvaluationError, Measured, Measurement, OpenProtocol, Outcome, Protocol, Wanted, file_name, images,
+    needs_images, needs_path, stem,
+};
+use crate::{Embedded, Embedder, Images};
+
+settings! {
+    /// Probes searched in a gallery, closed and open set.
+    pub struct IdentificationConfig {
+        /// What the evaluation is called in logs and results; without it as the list of probes.
+        name: Option<String> = None;
+        /// The gallery: lines `path identity`, separated by spaces, tabs or commas.
+        gallery: PathBuf = PathBuf::new();
+        /// The probes, in the same form; those whose identity the gallery lacks are not mated.
+        probes: PathBuf = PathBuf::new();
+        /// The folder that holds the images of both lists.
+        images: PathBuf = PathBuf::new();
+        /// The score of an identity with several images in the gallery.
+        identity_score: IdentityScore = IdentityScore::Max;
+        /// How an image and its mirror image become one embedding.
+        flip: Flip = Flip::Add;
+    }
+}
+
+impl Protocol for IdentificationConfig {
+    fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| stem(&self.probes))
+    }
+
+    fn validate(&self, at: &dyn Fn(&str) -> String, wanted: Wanted) -> Result<(), SettingsError> {
+        needs_path(&self.gallery, at("gallery"), "the list of the gallery")?;
+        needs_path(&self.probes, at("probes"), "the list of probes")?;
+        needs_images(&self.images, at("images"), wanted)
+    }
+
+    fn open(&self, wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
+        let read = |file: &Path| {
+            let list = read_identity_list(file)?;
+            let images = images(file, &self.images, &list.images, wanted)?;
+            Ok::<_, EvaluationError>((list, images))
+        };
+        let (gallery, probes) = (read(&self.gallery)?, read(&self.probes)?);
+        gallery.0.disjoint(&probes.0)?;
+        let protocol =
+            format!("{}: {} in {}", self.name(), file_name(&self.probes), file_name(&self.gallery));
+        Ok(Box::new(Open { config: self.clone(), name: self.name(), protocol, gallery, probes }))
+    }
+}
+
+struct Open {
+    config: IdentificationConfig,
+    name: String,
+    protocol: String,
+    gallery: (IdentityList, Box<dyn Images>),
+    probes: (IdentityList, Box<dyn Images>),
+}
+
+impl OpenProtocol for Open {
+    fn images(&self) -> usize {
+        self.gallery.1.len() + self.probes.1.len()
+    }
+
+    fn sha256(&self) -> String {
+        IdentityList::sha256(&[&self.gallery.0, &self.probes.0])
+    }
+
+    fn measure(
+        &self,
+        embedder: &Embedder<'_>,
+        measurement: &Measurement,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Measured, EvaluationError> {
+        let wrong = |reason: &dyn std::fmt::Display| EvaluationError::Search {
+            name: self.name.clone(),
+            reason: reason.to_string(),
+        };
+        let mut embed = |images: &dyn Images| {
+            let embedded = embedder.embed(images, self.config.flip, progress);
+            embedded.map_err(|source| EvaluationError::Embeddings { name: self.name.clone(), source })
+        };
+        let Embedded { rows, dim, .. } = embed(self.gallery.1.as_ref())?;
+        let gallery = UnitEmbeddings::new(rows, dim).map_err(|error| wrong(&error))?;
+        let Embedded { rows, dim, images_sha256 } = embed(self.probes.1.as_ref())?;
+        let probes = UnitEmbeddings::new(rows, dim).map_err(|error| wrong(&error))?;
+        let numbers = IdentityList::numbers(&[&self.gallery.0, &self.probes.0]);
+        let labelled = |of, numbers| Labelled::new(of, numbers).map_err(|error| wrong(&error));
+        let (gallery, probes) = (labelled(&gallery, &numbers[0])?, labelled(&probes, &numbers[1])?);
+        let search =
+            Search::new(gallery, probes, self.config.identity_score).map_err(|error| wrong(&error))?;
+        let bootstrap = (measurement.bootstrap_rounds > 0)
+            .then_some(IdentityBootstrap { rounds: measurement.bootstrap_rounds, seed: measurement.seed });
+        let provenance = embedder.provenance(
+            self.protocol.clone(),
+            self.sha256(),
+            images_sha256,
+            self.config.flip,
+            Similarity::Cosine,
+        );
+        let result = IdentificationResult::measure(&search, bootstrap, provenance);
+        let curve = Some(open_set(search.probes()));
+        Ok(Measured { curve, ..Measured::without_pairs(Outcome::Identification(result)) })
+    }
+}
+
+/// The rates of the open set as (FPIR, true-positive identification rate at rank 1), over falling thresholds;
+/// nothing without probes of both kinds.
+fn open_set(probes: &[Found]) -> Vec<(f64, f64)> {
+    let descending = |mut scores: Vec<f32>| {
+        scores.sort_by(|a, b| b.total_cmp(a));
+        scores
+    };
+    let (mated, others): (Vec<&Found>, Vec<&Found>) = probes.iter().partition(|found| found.mate.is_some());
+    let first = mated.iter().filter_map(|found| found.mate).filter(|mate| mate.rank == 1);
+    let found = descending(first.map(|mate| mate.score).collect());
+    let alarms = descending(others.iter().map(|found| found.top_score).collect());
+    if mated.is_empty() || alarms.is_empty() {
+        return Vec::new();
+    }
+    let share = |of: &[f32], threshold: f32, all: usize| {
+        of.partition_point(|score| *score >= threshold) as f64 / all as f64
+    };
+    let mut thresholds = [&found[..], &alarms].concat();
+    thresholds.sort_by(|a, b| b.total_cmp(a));
+    thresholds.dedup();
+    let points = thresholds.iter().map(|&t| (share(&alarms, t, alarms.len()), share(&found, t, mated.len())));
+    std::iter::once((0.0, 0.0)).chain(points).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use facegrad_verification::Mate;
+
+    use super::*;
+
+    #[test]
+    fn the_open_set_curve_by_hand() {
+        let found = |top_score, mate: Option<(f32, usize)>| Found {
+            identity: 0,
+            top_identity: 0,
+            top_score,
+            mate: mate.map(|(score, rank)| Mate { score, rank, average_precision: 0.0 }),
+        };
+        let probes = [
+            found(0.9, Some((0.9, 1))),
+            found(0.6, Some((0.6, 1))),
+            found(0.8, Some((0.7, 2))),
+            found(0.7, None),
+            found(0.2, None),
+        ];
+        let third = 1.0 / 3.0;
+        let curve = [(0.0, 0.0), (0.0, third), (0.5, third), (0.5, 2.0 * third), (1.0, 2.0 * third)];
+        assert_eq!(open_set(&probes), curve);
+        assert_eq!(open_set(&probes[..3]), []);
+    }
+}

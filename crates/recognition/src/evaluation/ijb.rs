@@ -1,0 +1,186 @@
+//! IJB-B and IJB-C.
+
+use std::path::PathBuf;
+
+use facegrad_faces::{FaceError, Picture, Similarity2d, arcface_landmarks, decode::read_picture, warp};
+use facegrad_settings::{SettingsError, settings};
+use facegrad_verification::{
+    Flip,
+    ijb::{
+        FaceList, IjbFolder, IjbResult, IjbSearch, IjbSet, IjbSource, IjbVerification, MediaList, Norm,
+        PoolError, SubjectList, Templates,
+    },
+};
+
+use super::{EvaluationError, Measured, Measurement, OpenProtocol, Outcome, Protocol, Wanted, needs_path};
+use crate::{Embedder, EmbeddingsError, Images};
+
+settings! {
+    /// IJB-B or IJB-C with the lists and loose crops that insightface distributes.
+    pub struct IjbConfig {
+        /// What the evaluation is called in logs and results; without it as the set.
+        name: Option<String> = None;
+        /// The folder IJBB or IJBC, with meta and loose_crop.
+        folder: PathBuf = PathBuf::new();
+        /// Which of the two.
+        set: IjbSet = IjbSet::C;
+        /// Whether embeddings keep their length when images are pooled to templates (insightface: N1) or are made
+        /// unit vectors (N0).
+        norm: Norm = Norm::Keep;
+        /// Whether embeddings are weighted by the score of the detector (insightface: D1).
+        detector_score: bool = true;
+        /// Whether to compare the pairs of templates, 1:1.
+        verification: bool = true;
+        /// Whether to search the galleries, 1:N.
+        search: bool = true;
+        /// How an image and its mirror image become one embedding (insightface: add is F2, none is F1).
+        flip: Flip = Flip::Add;
+    }
+}
+
+impl Protocol for IjbConfig {
+    fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.set.to_string())
+    }
+
+    fn validate(&self, at: &dyn Fn(&str) -> String, _wanted: Wanted) -> Result<(), SettingsError> {
+        needs_path(&self.folder, at("folder"), "the folder IJBB or IJBC")?;
+        if !self.verification && !self.search {
+            return Err(SettingsError::conflict(
+                at("search"),
+                "and verification are both false, so nothing is measured",
+            ));
+        }
+        Ok(())
+    }
+
+    fn open(&self, wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
+        let folder = IjbFolder::new(&self.folder, self.set);
+        let media = MediaList::read(&folder.media)?;
+        // Landmarks are needed for pixels, detector scores for weights.
+        let needs_faces = wanted == Wanted::Pixels || self.detector_score;
+        let faces = if needs_faces { Some(FaceList::read(&folder.faces, &media)?) } else { None };
+        let subjects = match self.search {
+            false => None,
+            true => {
+                let read = |file: &PathBuf| SubjectList::read(file, media.templates());
+                let galleries = folder.galleries.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+                Some((galleries, read(&folder.probes)?))
+            }
+        };
+        let images = Crops { folder: folder.images.clone(), media, faces };
+        Ok(Box::new(Open { config: self.clone(), name: self.name(), folder, images, subjects }))
+    }
+}
+
+struct Open {
+    config: IjbConfig,
+    name: String,
+    folder: IjbFolder,
+    images: Crops,
+    /// The galleries and the probes.
+    subjects: Option<(Vec<SubjectList>, SubjectList)>,
+}
+
+/// Loose crops around faces with known landmarks.
+struct Crops {
+    folder: PathBuf,
+    media: MediaList,
+    faces: Option<FaceList>,
+}
+
+impl Images for Crops {
+    fn len(&self) -> usize {
+        self.media.images()
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.media.name(index).to_owned()
+    }
+
+    fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
+        let path = self.folder.join(self.media.name(index));
+        let wrong = |reason: String| FaceError { name: path.display().to_string(), reason };
+        let face = self.faces.as_ref().map(|faces| faces.faces()[index]);
+        let face = face.ok_or_else(|| wrong("its landmarks were not read".into()))?;
+        let picture = read_picture(&path).map_err(|error| wrong(error.to_string()))?;
+        let transform = Similarity2d::estimate(face.landmarks, arcface_landmarks(size));
+        Ok(warp(&picture, &transform.map_err(|error| wrong(error.to_string()))?, size))
+    }
+}
+
+impl OpenProtocol for Open {
+    fn images(&self) -> usize {
+        self.images.len()
+    }
+
+    fn sha256(&self) -> String {
+        self.images.media.sha256().to_owned()
+    }
+
+    fn measure(
+        &self,
+        embedder: &Embedder<'_>,
+        _measurement: &Measurement,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Measured, EvaluationError> {
+        let wrong = |reason: &dyn std::fmt::Display| EvaluationError::Search {
+            name: self.name.clone(),
+            reason: reason.to_string(),
+        };
+        let failed = |source| EvaluationError::Embeddings { name: self.name.clone(), source };
+        let flip = self.config.flip;
+        let dim = embedder.dim(flip);
+        let mut stream = embedder.stream(&self.images, flip).map_err(failed)?;
+        // Images arrive in order, a portion at a time; of a portion, `done` rows were handed on.
+        let (mut portion, mut done) = (Vec::new(), 0);
+        let next = |_: usize, out: &mut [f32]| {
+            if done == portion.len() {
+                portion = stream.next()?.map(<[f32]>::to_vec).unwrap_or_default();
+                done = 0;
+                if !progress(portion.len() / dim) {
+                    return Err(EmbeddingsError::Stopped);
+                }
+            }
+            out.copy_from_slice(&portion[done..done + dim]);
+            done += dim;
+            Ok(())
+        };
+        let faces = self.images.faces.as_ref().filter(|_| self.config.detector_score);
+        let templates = Templates::pool(&self.images.media, self.config.norm, faces, dim, next);
+        let templates = templates.map_err(|error| match error {
+            PoolError::Row { cause: EmbeddingsError::Stopped, .. } => failed(EmbeddingsError::Stopped),
+            other => wrong(&other),
+        })?;
+        let verification = match self.config.verification {
+            true => Some(IjbVerification::measure(&templates, &self.folder.pairs)?),
+            false => None,
+        };
+        let search = match &self.subjects {
+            Some((galleries, probes)) => {
+                Some(IjbSearch::measure(&templates, galleries, probes).map_err(|error| wrong(&error))?)
+            }
+            None => None,
+        };
+        let provenance = embedder.provenance(
+            match self.config.set {
+                IjbSet::B => "IJB-B".into(),
+                IjbSet::C => "IJB-C".into(),
+            },
+            String::new(),
+            stream.images_sha256(),
+            flip,
+            Default::default(),
+        );
+        let source = IjbSource {
+            protocol: provenance.protocol,
+            images_sha256: provenance.images_sha256,
+            model_sha256: provenance.model_sha256,
+            backend: provenance.backend,
+            flip: provenance.flip,
+            switches: provenance.switches,
+        };
+        let result = IjbResult::new(source, &templates, verification, search);
+        Ok(Measured::without_pairs(Outcome::Ijb(result)))
+    }
+}

@@ -1,0 +1,79 @@
+//! insightface's verification sets: pairs and their encoded images in one file.
+
+use std::path::PathBuf;
+
+use facegrad_faces::{FaceError, InsightfaceBin, Picture};
+use facegrad_settings::{SettingsError, at_least, settings};
+use facegrad_verification::{Centring, Flip, Pair, PairList};
+
+use super::{
+    EvaluationError, OpenProtocol, Protocol, Rule, Wanted, file_name, needs_path,
+    pairs::{PairProtocol, Pairs},
+    stem,
+};
+use crate::Images;
+
+settings! {
+    /// Pairs with their images in one file of insightface, such as lfw.bin or cfp_fp.bin.
+    pub struct InsightfaceBinConfig {
+        /// What the evaluation is called in logs and results; without it as the file.
+        name: Option<String> = None;
+        /// The file.
+        file: PathBuf = PathBuf::new();
+        /// Number of folds the pairs are cut into, in their order.
+        folds: usize = 10, at_least(2).up_to(1000);
+        /// How an image and its mirror image become one embedding.
+        flip: Flip = Flip::Add;
+        /// How embeddings are compared.
+        score: Rule = Rule::Head;
+        /// What is subtracted from embeddings before they are compared.
+        centring: Centring = Centring::None;
+    }
+}
+
+impl Protocol for InsightfaceBinConfig {
+    fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| stem(&self.file))
+    }
+
+    fn validate(&self, at: &dyn Fn(&str) -> String, _wanted: Wanted) -> Result<(), SettingsError> {
+        needs_path(&self.file, at("file"), "a verification set of insightface, such as lfw.bin")
+    }
+
+    fn open(&self, _wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
+        let bin = InsightfaceBin::open(&self.file)?;
+        let names = (0..bin.images()).map(|image| bin.name(image)).collect();
+        let pairs = bin.pairs().iter().map(|&(a, b, same)| Pair { a, b, same, fold: 0 });
+        let list = PairList::new(names, pairs.collect(), None);
+        // A set of one class, or a very small one, has no folds; what that means for the numbers is said there.
+        let enough = list.genuine().min(list.impostor()) >= self.folds;
+        let list = if enough { list.in_folds(self.folds)? } else { list };
+        let folds = if enough { format!("{} folds", self.folds) } else { "one fold".into() };
+        Ok(Box::new(PairProtocol {
+            name: self.name(),
+            protocol: format!("{}: {} ({folds})", self.name(), file_name(&self.file)),
+            flip: self.flip,
+            rule: self.score,
+            centring: self.centring,
+            seed: None,
+            test: Pairs { list, images: Box::new(BinImages(bin)) },
+            development: None,
+        }))
+    }
+}
+
+struct BinImages(InsightfaceBin);
+
+impl Images for BinImages {
+    fn len(&self) -> usize {
+        self.0.images()
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.0.name(index)
+    }
+
+    fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
+        self.0.load(index, size)
+    }
+}

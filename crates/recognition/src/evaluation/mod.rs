@@ -1,0 +1,284 @@
+//! Protocols: what to embed, what to compare, what to measure.
+
+use std::path::{Path, PathBuf};
+
+use facegrad_faces::{BinError, Picture, SourceError};
+use facegrad_settings::{SettingsError, choice, kinds};
+use facegrad_verification::{ListError, PairsError, ScoreError, Similarity};
+
+use crate::{Embedder, ImageFiles, ImageNames, Images, embedder::EmbeddingsError, images::MissingImages};
+
+mod outcome;
+mod page;
+mod pairs;
+
+pub use outcome::{Headline, Measured, MeasuredPairs, Outcome};
+pub use page::{Contestant, PageOptions, as_text, compare_pairs, report};
+
+/// The registry: one line a protocol.
+macro_rules! protocols {
+    ($( $(#[doc = $doc:literal])* $variant:ident: $file:ident::$config:ident = $kind:literal $(| $alias:literal)*; )*) => {
+        $( mod $file; pub use $file::$config; )*
+
+        kinds! {
+            /// A test of a model, during training and after it: `[[evaluation]]`.
+            pub enum EvaluationConfig {
+                $( $(#[doc = $doc])* $variant($config) = $kind $(| $alias)*, )*
+            }
+        }
+
+        impl EvaluationConfig {
+            fn protocol(&self) -> &dyn Protocol {
+                match self { $( Self::$variant(config) => config, )* }
+            }
+        }
+    };
+}
+
+protocols! {
+    /// Pairs from a file: LFW's format, or a list of two paths and 0 or 1.
+    PairFile: pair_file::PairFileConfig = "pair_file" | "pairs" | "lfw";
+    /// Pairs drawn from a labelled set.
+    DrawnPairs: drawn_pairs::DrawnPairsConfig = "drawn_pairs";
+    /// Pairs with their images in one file of insightface: LFW, CFP-FP, AgeDB-30, CALFW, CPLFW.
+    InsightfaceBin: insightface_bin::InsightfaceBinConfig = "insightface_bin" | "bin";
+    /// Celebrities in Frontal-Profile: 500 people, frontal against frontal or profile images.
+    Cfp: cfp::CfpConfig = "cfp";
+    /// Probes searched in a gallery: rank-k, mAP, FNIR at FPIR.
+    Identification: identification::IdentificationConfig = "identification";
+    /// Every pair of a labelled set.
+    AllPairs: all_pairs::AllPairsConfig = "all_pairs";
+    /// The benchmark of large-scale unconstrained face recognition on LFW: ten trials.
+    Blufr: blufr::BlufrConfig = "blufr";
+    /// IJB-B or IJB-C: templates of images and video frames, 1:1 and 1:N.
+    Ijb: ijb::IjbConfig = "ijb";
+}
+
+/// What the config of every protocol provides.
+pub trait Protocol {
+    /// What the evaluation is called in logs and results.
+    fn name(&self) -> String;
+
+    /// What is wrong with the keys before anything is read; `at` names a key.
+    ///
+    /// # Errors
+    /// The first key that is missing or wrong.
+    fn validate(&self, at: &dyn Fn(&str) -> String, wanted: Wanted) -> Result<(), SettingsError>;
+
+    /// Reads the lists and finds the images, if these are wanted.
+    ///
+    /// # Errors
+    /// What is missing, or is not what it should be.
+    fn open(&self, wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError>;
+}
+
+/// A protocol with its lists and images at hand, ready to measure models on.
+pub trait OpenProtocol: Send + Sync {
+    /// Number of images that have to be embedded.
+    fn images(&self) -> usize;
+
+    /// SHA-256 of the lists.
+    fn sha256(&self) -> String;
+
+    /// Image `index` of [`MeasuredPairs::list`] as a model of input `size` sees it, for protocols of pairs whose
+    /// pixels are at hand.
+    fn picture(&self, _index: usize, _size: [usize; 2]) -> Option<Picture> {
+        None
+    }
+
+    /// Measures what `embedder` embeds; `progress` is told how many more images are done, and says whether to
+    /// go on.
+    ///
+    /// # Errors
+    /// [`EmbeddingsError::Stopped`] if `progress` said no, or what kept it from being measured.
+    fn measure(
+        &self,
+        embedder: &Embedder<'_>,
+        measurement: &Measurement,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Measured, EvaluationError>;
+}
+
+/// What a protocol needs of the images it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Their pixels, to embed them.
+    Pixels,
+    /// Their names, to look their embeddings up.
+    Names,
+}
+
+/// How thorough to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Measurement {
+    /// Rounds of the bootstrap over people; 0 leaves it out.
+    pub bootstrap_rounds: usize,
+    /// Decides what the bootstrap draws.
+    pub seed: u64,
+    /// Whether pairs are also measured by insightface's procedure.
+    pub as_insightface: bool,
+}
+
+impl EvaluationConfig {
+    /// What the evaluation is called.
+    pub fn name(&self) -> String {
+        self.protocol().name()
+    }
+
+    /// What is wrong with the keys before anything is read; `at` names a key.
+    ///
+    /// # Errors
+    /// The first key that is missing or wrong.
+    pub fn validate(&self, at: &dyn Fn(&str) -> String, wanted: Wanted) -> Result<(), SettingsError> {
+        self.protocol().validate(at, wanted)
+    }
+
+    /// Reads the lists and finds the images, if these are wanted.
+    ///
+    /// # Errors
+    /// What is missing, or is not what it should be.
+    pub fn open(&self, wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
+        self.protocol().open(wanted)
+    }
+}
+
+choice! {
+    /// How embeddings are compared.
+    pub enum Rule {
+        /// As the loss that the model was trained with compares them.
+        Head = "head",
+        /// By the cosine of the angle between them.
+        Cosine = "cosine",
+        /// By the distance between them.
+        Euclidean = "euclidean",
+    }
+}
+
+impl Rule {
+    /// The similarity that this means for embeddings whose loss compares them by `of_loss`.
+    pub fn similarity(self, of_loss: Similarity) -> Similarity {
+        match self {
+            Self::Head => of_loss,
+            Self::Cosine => Similarity::Cosine,
+            Self::Euclidean => Similarity::Euclidean,
+        }
+    }
+}
+
+/// Why a model cannot be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluationError {
+    /// The list of pairs.
+    #[error(transparent)]
+    Pairs(#[from] PairsError),
+    /// The source of images.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// An image of the list that is not there.
+    #[error(
+        "{} names {}, and {} has no such image (tried .jpg, .png and the like); {} of its {} images are missing",
+        list.display(), missing.first, folder.display(), missing.missing, missing.total
+    )]
+    MissingImage {
+        /// The list.
+        list: PathBuf,
+        /// Where its images were looked for.
+        folder: PathBuf,
+        /// What was not found.
+        missing: MissingImages,
+    },
+    /// An image that cannot be embedded: a score cannot be left out without changing the protocol.
+    #[error("evaluation {name}: {source}")]
+    Embeddings {
+        /// The evaluation.
+        name: String,
+        /// Why.
+        source: EmbeddingsError,
+    },
+    /// The embeddings.
+    #[error("evaluation {name}: {source}")]
+    Score {
+        /// The evaluation.
+        name: String,
+        /// What is wrong with them.
+        source: ScoreError,
+    },
+    /// A file of insightface.
+    #[error(transparent)]
+    Bin(#[from] BinError),
+    /// A list of images and identities.
+    #[error(transparent)]
+    List(#[from] ListError),
+    /// A list of IJB.
+    #[error(transparent)]
+    IjbList(#[from] facegrad_verification::ijb::ListError),
+    /// Embeddings that cannot be searched or compared.
+    #[error("evaluation {name}: {reason}")]
+    Search {
+        /// The evaluation.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// All pairs of nothing.
+    #[error(
+        "evaluation {name}: it takes labelled images: give source, or evaluate a file of embeddings with identities"
+    )]
+    NoSource {
+        /// The evaluation.
+        name: String,
+    },
+}
+
+impl EvaluationError {
+    /// Whether it is no error but the wish of whoever watched.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::Embeddings { source: EmbeddingsError::Stopped, .. })
+    }
+}
+
+/// The images that a list names below `folder`.
+fn images(
+    list: &Path,
+    folder: &Path,
+    names: &[String],
+    wanted: Wanted,
+) -> Result<Box<dyn Images>, EvaluationError> {
+    match ImageFiles::find(folder, names) {
+        Ok(files) => Ok(Box::new(files)),
+        // Where they are there, the page can show them.
+        Err(_) if wanted == Wanted::Names => Ok(Box::new(ImageNames(names.to_vec()))),
+        Err(missing) => {
+            Err(EvaluationError::MissingImage { list: list.into(), folder: folder.into(), missing })
+        }
+    }
+}
+
+/// An error if pixels are wanted and there is no folder to find them in.
+fn needs_images(folder: &Path, key: String, wanted: Wanted) -> Result<(), SettingsError> {
+    match wanted {
+        Wanted::Pixels => needs_path(folder, key, "the folder with the images"),
+        Wanted::Names => Ok(()),
+    }
+}
+
+/// An error if no path is given under the key `key`.
+fn needs_path(path: &Path, key: String, what: &str) -> Result<(), SettingsError> {
+    if path.as_os_str().is_empty() {
+        return Err(SettingsError::Missing {
+            key: key.into(),
+            expected: format!("it is the path of {what}"),
+        });
+    }
+    Ok(())
+}
+
+/// The name of a file, without its folder and extension.
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The name of a file, without its folder.
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,122 @@
+//! Verification: what all protocols over pairs share.
+
+use facegrad_faces::{Picture, plain};
+use facegrad_verification::{
+    Centring, Flip, MeasureError, PairList, People, Resampling, Scores, VerificationResult, accuracy,
+    insightface, k_fold_centred,
+};
+
+use super::{EvaluationError, Measured, MeasuredPairs, Measurement, OpenProtocol, Outcome, Rule};
+use crate::{Embedded, Embedder, Images, image_size::NotedSizes};
+
+/// A list of pairs and its images, in the order of [`PairList::images`].
+pub(super) struct Pairs {
+    pub list: PairList,
+    pub images: Box<dyn Images>,
+}
+
+/// Pairs to measure models on.
+pub(super) struct PairProtocol {
+    pub name: String,
+    /// The protocol in words.
+    pub protocol: String,
+    pub flip: Flip,
+    pub rule: Rule,
+    pub centring: Centring,
+    /// The seed of what was drawn.
+    pub seed: Option<u64>,
+    pub test: Pairs,
+    /// Pairs to choose the threshold on.
+    pub development: Option<Pairs>,
+}
+
+impl PairProtocol {
+    fn embed(
+        &self,
+        embedder: &Embedder<'_>,
+        images: &dyn Images,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Embedded, EvaluationError> {
+        let embedded = embedder.embed(images, self.flip, progress);
+        embedded.map_err(|source| EvaluationError::Embeddings { name: self.name.clone(), source })
+    }
+
+    fn score(
+        &self,
+        embedder: &Embedder<'_>,
+        embedded: &Embedded,
+        list: &PairList,
+    ) -> Result<Scores, EvaluationError> {
+        let similarity = self.rule.similarity(embedder.scoring());
+        Scores::of_centred(similarity, self.centring, &embedded.rows, embedded.dim, list)
+            .map_err(|source| EvaluationError::Score { name: self.name.clone(), source })
+    }
+
+    fn scored(&self, error: MeasureError) -> Result<facegrad_verification::Unmeasurable, EvaluationError> {
+        match error {
+            MeasureError::Unmeasurable(reason) => Ok(reason),
+            MeasureError::Scores(source) => Err(EvaluationError::Score { name: self.name.clone(), source }),
+        }
+    }
+}
+
+impl OpenProtocol for PairProtocol {
+    fn images(&self) -> usize {
+        self.test.images.len() + self.development.as_ref().map_or(0, |pairs| pairs.images.len())
+    }
+
+    fn sha256(&self) -> String {
+        self.test.list.sha256()
+    }
+
+    fn picture(&self, index: usize, size: [usize; 2]) -> Option<Picture> {
+        Some(plain(self.test.images.load(index, size).ok()?, size))
+    }
+
+    fn measure(
+        &self,
+        embedder: &Embedder<'_>,
+        measurement: &Measurement,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Measured, EvaluationError> {
+        let list = &self.test.list;
+        let noted = NotedSizes::new(self.test.images.as_ref());
+        let embedded = self.embed(embedder, &noted, progress)?;
+        let scores = self.score(embedder, &embedded, list)?;
+        let development = match &self.development {
+            Some(pairs) => {
+                let embedded = self.embed(embedder, pairs.images.as_ref(), progress)?;
+                Some(self.score(embedder, &embedded, &pairs.list)?)
+            }
+            None => None,
+        };
+        let similarity = self.rule.similarity(embedder.scoring());
+        let images = embedded.images_sha256.clone();
+        let mut provenance =
+            embedder.provenance(self.protocol.clone(), self.sha256(), images, self.flip, similarity);
+        provenance.seed = self.seed;
+        provenance.centring = self.centring;
+        let (rows, dim) = (&embedded.rows[..], embedded.dim);
+        let accuracy = if self.centring == Centring::None || development.is_some() {
+            accuracy(&scores, development.as_ref())
+        } else {
+            match k_fold_centred(similarity, self.centring, rows, dim, list) {
+                Ok(accuracy) => Ok(accuracy),
+                Err(error) => Err(self.scored(error)?),
+            }
+        };
+        let people = People::of(list);
+        let Measurement { bootstrap_rounds: rounds, seed, as_insightface } = *measurement;
+        let resampling = Resampling { people: Some(&people), rounds, seed };
+        let mut result = VerificationResult::of(&scores, accuracy, provenance, &resampling);
+        if as_insightface {
+            result.insightface = match insightface::evaluate(rows, dim, list) {
+                Ok(compat) => Some(compat),
+                Err(error) => self.scored(error).map(|_| None)?,
+            };
+        }
+        let (list, image_size) = (list.clone(), noted.common());
+        let pairs = MeasuredPairs { list, scores, development, image_size, embedded };
+        Ok(Measured { pairs: Some(pairs), ..Measured::without_pairs(Outcome::Verification(result)) })
+    }
+}

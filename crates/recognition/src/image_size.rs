@@ -1,0 +1,93 @@
+//! How large images are before they are resized, noted as they are decoded.
+
+use std::sync::Mutex;
+
+use facegrad_faces::{FaceError, Picture};
+
+use crate::Images;
+
+/// Images whose common size is noted as they are decoded.
+pub(crate) struct NotedSizes<'a> {
+    images: &'a dyn Images,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Clone, Copy)]
+enum Seen {
+    Nothing,
+    Only([usize; 2]),
+    Several,
+}
+
+impl<'a> NotedSizes<'a> {
+    pub fn new(images: &'a dyn Images) -> Self {
+        Self { images, seen: Mutex::new(Seen::Nothing) }
+    }
+
+    /// Height and width of every image decoded so far, if they are the same.
+    pub fn common(&self) -> Option<[usize; 2]> {
+        match *self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+            Seen::Only(size) => Some(size),
+            Seen::Nothing | Seen::Several => None,
+        }
+    }
+}
+
+impl Images for NotedSizes<'_> {
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.images.name(index)
+    }
+
+    fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
+        let picture = self.images.load(index, size)?;
+        let found = [picture.height(), picture.width()];
+        let mut seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        *seen = match *seen {
+            Seen::Nothing => Seen::Only(found),
+            Seen::Only(size) if size == found => Seen::Only(size),
+            _ => Seen::Several,
+        };
+        Ok(picture)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Black images of these heights and widths.
+    struct Black(Vec<[usize; 2]>);
+
+    impl Images for Black {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn name(&self, index: usize) -> String {
+            index.to_string()
+        }
+
+        fn load(&self, index: usize, _size: [usize; 2]) -> Result<Picture, FaceError> {
+            let [height, width] = self.0[index];
+            Ok(Picture::new(width, height, vec![0; height * width * 3]))
+        }
+    }
+
+    #[test]
+    fn a_size_is_common_if_every_image_has_it() {
+        let common = |sizes: &[[usize; 2]]| {
+            let black = Black(sizes.to_vec());
+            let noted = NotedSizes::new(&black);
+            (0..noted.len()).for_each(|index| drop(noted.load(index, [8, 8]).unwrap()));
+            noted.common()
+        };
+        assert_eq!(common(&[]), None);
+        assert_eq!(common(&[[3, 2], [3, 2]]), Some([3, 2]));
+        assert_eq!(common(&[[3, 2], [2, 3], [2, 3]]), None);
+        assert_eq!(common(&[[3, 2], [2, 3], [3, 2]]), None);
+    }
+}

@@ -1,0 +1,211 @@
+//! The weights of a module as a safetensors file.
+
+use std::collections::BTreeMap;
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    tensor::{Tensor, TensorData},
+};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+/// Where a traversal of a module is, such as `layers.0.conv.weight`.
+#[derive(Debug, Default)]
+pub struct ParameterPath(Vec<String>);
+
+impl ParameterPath {
+    /// Goes into the part `name`.
+    pub fn enter(&mut self, name: &str) {
+        self.0.push(name.into());
+    }
+
+    /// Goes back out of it.
+    pub fn exit(&mut self) {
+        self.0.pop();
+    }
+
+    /// The name of the parameter here.
+    pub fn name(&self) -> String {
+        self.0.join(".")
+    }
+}
+
+/// Weights and running statistics of `module` as a safetensors file, with `metadata` under the key `facegrad`.
+///
+/// Equal weights and metadata give equal bytes.
+pub fn to_safetensors<M: Module>(module: &M, metadata: &str) -> Result<Vec<u8>, String> {
+    struct Collect(ParameterPath, BTreeMap<String, (Vec<usize>, Vec<u8>)>, Option<String>);
+    impl ModuleVisitor for Collect {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.0.enter(name);
+        }
+
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.0.exit();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let data = param.val().into_data();
+            let shape = data.shape().to_vec();
+            match data.try_to_vec::<f32>() {
+                Ok(values) => {
+                    let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                    self.1.insert(self.0.name(), (shape, bytes));
+                }
+                Err(error) => self.2 = Some(format!("{} is not f32: {error:?}", self.0.name())),
+            }
+        }
+    }
+    let mut collect = Collect(ParameterPath::default(), BTreeMap::new(), None);
+    // Burn keeps the newest running statistics aside until the next forward pass; `valid` takes them in.
+    module.valid().visit(&mut collect);
+    if let Some(error) = collect.2 {
+        return Err(error);
+    }
+    let views = collect.1.iter().map(|(name, (shape, bytes))| {
+        TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name.clone(), view))
+    });
+    let views = views.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+    // One key only: the map has no order of its own.
+    let metadata = std::collections::HashMap::from([("facegrad".to_owned(), metadata.to_owned())]);
+    safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())
+}
+
+/// The metadata that [`to_safetensors`] wrote.
+pub fn safetensors_metadata(bytes: &[u8]) -> Result<String, String> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
+    let metadata = header.metadata().as_ref().and_then(|m| m.get("facegrad"));
+    metadata.cloned().ok_or_else(|| "it was not written by facegrad".into())
+}
+
+/// The file `bytes` with other metadata: the tensors and their order are the same bytes.
+pub fn with_metadata(bytes: &[u8], metadata: &str) -> Result<Vec<u8>, String> {
+    let (header, tensors) = split(bytes)?;
+    let mut header: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(header).map_err(|error| error.to_string())?;
+    let own = header.entry("__metadata__").or_insert_with(|| serde_json::json!({}));
+    own.as_object_mut().ok_or("its metadata is no object")?.insert("facegrad".into(), metadata.into());
+    let mut header = serde_json::to_vec(&header).map_err(|error| error.to_string())?;
+    // The format asks for tensors at multiples of eight and allows spaces for that.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], &header, tensors].concat();
+    // Headers have a largest size.
+    SafeTensors::deserialize(&bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
+/// SHA-256 of the tensors of a safetensors file, in the order in which they are stored.
+pub fn tensors_sha256(bytes: &[u8]) -> Result<String, String> {
+    Ok(facegrad_files::sha256(split(bytes)?.1))
+}
+
+/// The header and the tensors of a safetensors file.
+fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
+    let (length, _) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
+    bytes.get(8..).and_then(|rest| rest.split_at_checked(length)).ok_or_else(|| "it ends early".into())
+}
+
+/// Loads the weights of a safetensors file into `module`: every parameter must be there in its shape, and
+/// nothing else.
+pub fn from_safetensors<M: Module>(module: M, bytes: &[u8]) -> Result<M, String> {
+    struct Load<'a>(ParameterPath, SafeTensors<'a>, usize, Result<(), String>);
+    impl Load<'_> {
+        fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
+            let view = self.1.tensor(name).map_err(|_| format!("it holds no {name}"))?;
+            if view.dtype() != Dtype::F32 || view.shape() != shape {
+                return Err(format!(
+                    "its {name} is {:?} {:?}, not f32 {shape:?}",
+                    view.dtype(),
+                    view.shape()
+                ));
+            }
+            let four = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+            Ok(view.data().chunks_exact(4).map(four).collect())
+        }
+    }
+    impl ModuleMapper for Load<'_> {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.0.enter(name);
+        }
+
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.0.exit();
+        }
+
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let shape: [usize; D] = param.val().dims();
+            match self.values(&self.0.name(), &shape) {
+                Ok(values) => {
+                    self.2 += 1;
+                    param.map(|old| {
+                        let new = Tensor::from_data(TensorData::new(values, shape), &old.device());
+                        if old.is_require_grad() { new.require_grad() } else { new }
+                    })
+                }
+                Err(error) => {
+                    self.3 = self.3.clone().and(Err(error));
+                    param
+                }
+            }
+        }
+    }
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+    let held = tensors.len();
+    let mut load = Load(ParameterPath::default(), tensors, 0, Ok(()));
+    let module = module.map(&mut load);
+    load.3?;
+    if load.2 != held {
+        return Err(format!("it holds {held} tensors and the network has {}", load.2));
+    }
+    Ok(module)
+}
+
+#[cfg(test)]
+mod tests {
+    use facegrad_backbones::{Backbone, BackboneConfig};
+    use facegrad_devices::{Backend, choose};
+
+    use super::*;
+
+    #[test]
+    fn new_metadata_leaves_the_tensors_as_they_are() {
+        // The tensors are not in the order of their names, and another program's metadata is there.
+        let header = br#"{"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[2],"data_offsets":[4,12]},"__metadata__":{"facegrad":"old","other":"kept"}}"#;
+        let mut header = header.to_vec();
+        header.resize(header.len().next_multiple_of(8), b' ');
+        let data: Vec<u8> = (0..12).collect();
+        let file = [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat();
+        let new = with_metadata(&file, "line\n\"quoted\" é").unwrap();
+        assert_eq!(safetensors_metadata(&new).unwrap(), "line\n\"quoted\" é");
+        let (_, kept) = SafeTensors::read_metadata(&new).unwrap();
+        assert_eq!(kept.metadata().as_ref().unwrap()["other"], "kept");
+        assert!(new.ends_with(&data) && (new.len() - data.len()).is_multiple_of(8));
+        let tensors = SafeTensors::deserialize(&new).unwrap();
+        assert_eq!(tensors.tensor("a").unwrap().data(), &data[4..]);
+        assert_eq!(tensors.tensor("b").unwrap().data(), &data[..4]);
+        assert_eq!(tensors_sha256(&new).unwrap(), facegrad_files::sha256(&data));
+        assert_eq!(tensors_sha256(&file).unwrap(), tensors_sha256(&new).unwrap());
+        for broken in [&file[..7], &file[..40], &file[..file.len() - 1], b""] {
+            assert!(with_metadata(broken, "").is_err());
+        }
+    }
+
+    #[test]
+    fn the_running_statistics_of_the_last_step_are_saved() {
+        let device = choose(Backend::Flex, None).unwrap().device.autodiff();
+        let backbone = BackboneConfig::of_kind("nano").unwrap().init([32, 32], 1, &device).unwrap();
+        let running_mean = |backbone: &Backbone| {
+            let bytes = to_safetensors(backbone, "").unwrap();
+            let file = SafeTensors::deserialize(&bytes).unwrap();
+            file.tensor("layers.1.Norm.running_mean").unwrap().data().to_vec()
+        };
+        let images = |value: f32| Tensor::<4>::full([2, 3, 32, 32], value, &device);
+        let initial = running_mean(&backbone);
+        backbone.forward(images(1.0));
+        let first = running_mean(&backbone);
+        backbone.forward(images(-1.0));
+        let second = running_mean(&backbone);
+        assert_ne!(initial, first);
+        assert_ne!(first, second);
+        assert_eq!(second, running_mean(&backbone), "to save changes nothing");
+    }
+}

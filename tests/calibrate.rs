@@ -1,0 +1,467 @@
+//! `facegrad calibrate` and `facegrad verify`: thresholds in the model file, and what they are used for.
+
+mod support;
+
+use std::{
+    fs,
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+use facegrad_random::{Purpose, Stream};
+use serde_json::Value;
+use support::{Ended, FACEGRAD, Place, TINY};
+
+/// The lowest false-accept rate that the pairs of [`lab`] are enough for is 0.1.
+const POINT: &str = "far=1e-1";
+
+/// A run of the tiny config, tested on 200 genuine and 200 impostor pairs, and images of three people.
+fn lab() -> Place {
+    static LAB: OnceLock<Place> = OnceLock::new();
+    let lab = LAB.get_or_init(|| {
+        let place = Place::new();
+        let config = TINY
+            .replace("pairs_per_fold = 20", "pairs_per_fold = 100")
+            .replace("identities = 10\nimages = 4", "identities = 40\nimages = 4");
+        place.write("tiny.toml", config);
+        place.train(&["run.keep=10"]).done();
+        let synth = ["data", "synth", "--identities", "3", "--images", "2", "--first-identity", "3000"];
+        place.facegrad(&[&synth[..], &["--size", "20", "--out", "faces"]].concat()).done();
+        place
+    });
+    let place = Place::new();
+    place.copy(lab.path("").to_str().unwrap(), "");
+    place
+}
+
+fn calibrate(place: &Place, model: &str, more: &[&str]) -> Ended {
+    place.facegrad(&[&["calibrate", model][..], more].concat())
+}
+
+fn verify(place: &Place, images: [&str; 2], model: &str, more: &[&str]) -> Ended {
+    let images = images.map(|image| format!("faces/{image}.png"));
+    place.facegrad(&[&["verify", &images[0], &images[1], "--model", model][..], more].concat())
+}
+
+fn json(ended: Ended) -> Value {
+    serde_json::from_str(&ended.done().stdout).unwrap()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value}"))
+}
+
+/// The folder of the best checkpoint.
+fn best(place: &Place) -> String {
+    format!("runs/tiny/{}", place.text("runs/tiny/best").trim())
+}
+
+/// The bytes of a safetensors file: eight of length, a JSON header, the tensors.
+fn split(file: &[u8]) -> (&[u8], &[u8]) {
+    let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    file[8..].split_at(length)
+}
+
+/// The same with another card.
+fn with_card(file: &[u8], change: impl Fn(&mut Value)) -> Vec<u8> {
+    let (header, tensors) = split(file);
+    let mut header: Value = serde_json::from_slice(header).unwrap();
+    let mut card: Value = serde_json::from_str(header["__metadata__"]["facegrad"].as_str().unwrap()).unwrap();
+    change(&mut card);
+    header["__metadata__"]["facegrad"] = card.to_string().into();
+    let mut header = header.to_string();
+    header += &" ".repeat(header.len().next_multiple_of(8) - header.len());
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), tensors].concat()
+}
+
+/// The names in a folder, but for the lock, in order.
+fn names(place: &Place, folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(place.path(folder)).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name != ".lock");
+    names.sort();
+    names
+}
+
+#[test]
+fn thresholds_are_those_of_the_evaluation_and_decide() {
+    let place = lab();
+    let measured = json(place.facegrad(&["eval", "runs/tiny", "--json"]));
+    let before = names(&place, "runs/tiny");
+    let table = calibrate(&place, "runs/tiny", &[]).done().stdout;
+    let line = table.lines().nth(1).unwrap_or_default();
+    assert!(line.starts_with(POINT), "{table}");
+    for line in [
+        "on 200 genuine and 200 impostor pairs of unseen: 400 pairs in 2 folds without common identities",
+        "flip add, score cosine, images of 20x20 pixels",
+        "not written: far=1e-2 needs 1000 impostor pairs, and there are 200",
+        "not written: far=1e-3 needs 10000 impostor pairs, and there are 200",
+    ] {
+        assert!(table.lines().any(|found| found == line), "{line}\n{table}");
+    }
+    assert!(table.ends_with(&format!("\nwritten to {}/model.safetensors\n", best(&place))), "{table}");
+    assert_eq!(names(&place, "runs/tiny"), before);
+
+    // With one point none need be named; the decision follows from score and threshold.
+    let mut answers = Vec::new();
+    for images in [
+        ["003000/0000", "003000/0000"],
+        ["003000/0000", "003000/0001"],
+        ["003001/0000", "003001/0001"],
+        ["003002/0000", "003002/0001"],
+        ["003000/0000", "003001/0000"],
+        ["003000/0000", "003002/0000"],
+        ["003001/0001", "003002/0001"],
+        ["003000/0001", "003001/0001"],
+        ["003001/0000", "003002/0000"],
+    ] {
+        let result = json(verify(&place, images, "runs/tiny", &["--json"]));
+        let same = result["same"].as_bool().unwrap();
+        assert_eq!(same, number(&result["score"]) >= number(&result["point"]["threshold"]), "{result}");
+        let said = verify(&place, images, "runs/tiny", &["--at", "far=0.1"]).done().stdout;
+        let lines: Vec<&str> = said.lines().collect();
+        let [answer, score, from] = lines[..] else { panic!("{said}") };
+        assert_eq!(answer, if same { "same person" } else { "different people" });
+        assert!(score.starts_with(&format!("score {:.4} (cosine), ", number(&result["score"]))), "{said}");
+        assert!(score.ends_with(&format!(" of {POINT}")), "{said}");
+        assert!(
+            from.starts_with("FAR ") && from.contains(" to ") && from.contains("unseen: 400 pairs"),
+            "{said}"
+        );
+        let code = if same { 0 } else { 3 };
+        verify(&place, images, "runs/tiny", &["--exit-code"]).code(code);
+        // The order of the images does not matter.
+        let turned = json(verify(&place, [images[1], images[0]], "runs/tiny", &["--json"]));
+        assert!((number(&turned["score"]) - number(&result["score"])).abs() < 1e-5);
+        answers.push(same);
+
+        let point = &result["point"];
+        let at_far = &measured["tar_at_far"][0]["measured"];
+        // Shortened to twelve digits.
+        let above = number(&at_far["threshold"]) - number(&point["threshold"]);
+        assert!((0.0..1e-11).contains(&above), "{above}");
+        for (key, theirs) in
+            [("far", "far"), ("tar", "tar"), ("tar_interval", "interval"), ("far_interval", "far_interval")]
+        {
+            assert_eq!(point[key], at_far[theirs], "{key}");
+        }
+        for key in
+            ["pairs_sha256", "images_sha256", "protocol", "flip", "score", "genuine", "impostor", "backend"]
+        {
+            assert_eq!(point[key], measured[key], "{key}");
+        }
+    }
+    assert!(answers[0], "an image and itself");
+    assert!(answers.contains(&false), "{answers:?}");
+
+    // The model from the environment.
+    let model = format!("FACEGRAD_MODEL={}", place.path("runs/tiny").display());
+    let images = ["faces/003000/0000.png", "faces/003000/0000.png"];
+    let ended = place.start("env", &[&[&model, FACEGRAD, "verify"][..], &images].concat()).wait().done();
+    assert!(ended.stdout.starts_with("same person\n"), "{ended}");
+    let unset = ["-u", "FACEGRAD_MODEL", FACEGRAD, "verify"];
+    let said = place.start("env", &[&unset[..], &images].concat()).wait().refused(2);
+    assert_eq!(said, "no model is given; say which with --model, or set FACEGRAD_MODEL");
+}
+
+#[test]
+fn a_calibrated_checkpoint_is_the_same_model_and_resumes() {
+    let place = lab();
+    let checkpoint = "runs/tiny/checkpoint-000020";
+    let file = format!("{checkpoint}/model.safetensors");
+    let (before, weights) = (place.read(&file), place.weights("runs/tiny"));
+    let others = |place: &Place| {
+        names(place, checkpoint)
+            .into_iter()
+            .filter(|name| !["manifest.json", "model.safetensors"].contains(&name.as_str()))
+            .map(|name| (place.read(&format!("{checkpoint}/{name}")), name))
+            .collect::<Vec<_>>()
+    };
+    let kept = others(&place);
+    let measured = json(place.facegrad(&["eval", checkpoint, "--json"]));
+    calibrate(&place, checkpoint, &["--at", POINT]).done();
+    let after = place.read(&file);
+    assert!(before != after && split(&before).1 == split(&after).1 && others(&place) == kept);
+    // But for the SHA-256 of the file it measures the same.
+    let mut now = json(place.facegrad(&["eval", checkpoint, "--json"]));
+    assert_ne!(now["model_sha256"], measured["model_sha256"]);
+    now["model_sha256"] = measured["model_sha256"].clone();
+    assert_eq!(now, measured);
+
+    // A second time gives the same bytes; other points are added, points of the same name replaced.
+    calibrate(&place, checkpoint, &["--at", POINT]).done();
+    assert!(place.read(&file) == after);
+    let told = json(calibrate(&place, &file, &["--at", "accuracy,eer", "--json"]));
+    assert_eq!(told["kept"], serde_json::json!([POINT]));
+    assert_eq!(told["points"].as_array().unwrap().len(), 2);
+    let said = verify(&place, ["003000/0000", "003000/0001"], checkpoint, &[]).refused(2);
+    assert_eq!(
+        said,
+        format!("{checkpoint} has several operating points, {POINT}, eer, accuracy; choose one with --at")
+    );
+
+    let shown = place.facegrad(&["show", checkpoint]).done().stdout;
+    for line in ["score     cosine", "trained   20 steps on 20 identities"] {
+        assert!(shown.lines().any(|found| found == line), "{shown}");
+    }
+    let points: Vec<&str> = shown.lines().skip_while(|line| !line.starts_with("point ")).collect();
+    assert!(points[1].starts_with(POINT) && points[2].starts_with("eer ") && points.len() == 6, "{shown}");
+    let shown = json(place.facegrad(&["show", checkpoint, "--json"]));
+    let names = |points: &Value| -> Vec<Value> {
+        points.as_array().unwrap().iter().map(|point| point["name"].clone()).collect()
+    };
+    assert_eq!(names(&shown["card"]["operating_points"]), [POINT, "eer", "accuracy"]);
+
+    // The run goes on from there to the same weights, and its other checkpoints have no points.
+    place.facegrad(&["train", "--resume", checkpoint]).done();
+    assert!(place.weights("runs/tiny") == weights);
+    verify(&place, ["003000/0000", "003000/0001"], checkpoint, &["--at", "eer"]).done();
+    // A run that is over stays as it is when it is resumed.
+    calibrate(&place, "runs/tiny/last", &["--at", POINT]).done();
+    let last = format!("runs/tiny/{}/model.safetensors", place.text("runs/tiny/last").trim());
+    let calibrated = place.read(&last);
+    place.facegrad(&["train", "--resume", "runs/tiny"]).done();
+    assert!(place.read(&last) == calibrated);
+}
+
+#[test]
+fn a_copy_leaves_the_model_as_it_was() {
+    let place = lab();
+    let file = format!("{}/model.safetensors", best(&place));
+    let before = place.read(&file);
+    calibrate(&place, "runs/tiny", &["--at", POINT, "--out", "out.safetensors"]).done();
+    assert!(place.read(&file) == before);
+    let images = ["003000/0000", "003000/0000"];
+    assert!(verify(&place, images, "out.safetensors", &[]).done().stdout.starts_with("same person\n"));
+    // A model file alone is rewritten itself, through a link, too.
+    let protocol = ["--config", "tiny.toml"];
+    calibrate(&place, "out.safetensors", &[&protocol[..], &["--at", "eer"]].concat()).done();
+    verify(&place, images, "out.safetensors", &["--at", "eer"]).done();
+    verify(&place, images, "out.safetensors", &["--at", POINT]).done();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(place.path("out.safetensors"), place.path("link.safetensors")).unwrap();
+        calibrate(&place, "link.safetensors", &[&protocol[..], &["--at", "accuracy"]].concat()).done();
+        assert!(place.path("link.safetensors").is_symlink());
+        verify(&place, images, "out.safetensors", &["--at", "accuracy"]).done();
+    }
+    assert!(split(&place.read("out.safetensors")).1 == split(&before).1);
+
+    // Pairs from a list, whose images lie below a folder; those for the threshold of an accuracy have no part.
+    for (identity, name) in ["A", "B"].into_iter().enumerate() {
+        for image in 0..2 {
+            let png = place.read(&format!("faces/00300{identity}/000{image}.png"));
+            place.write(&format!("lfw/{name}/{name}_000{}.png", image + 1), png);
+        }
+    }
+    let (genuine, impostor) = ("A\t1\t2\nB\t1\t2\n".repeat(50), "A\t1\tB\t1\nA\t2\tB\t1\n".repeat(50));
+    place.write("list.txt", format!("100\n{genuine}{impostor}"));
+    let list = ["--pairs", "list.txt", "--images", "lfw", "--at", POINT];
+    let alone = calibrate(&place, "out.safetensors", &list).done();
+    assert!(alone.stdout.contains("on 100 genuine and 100 impostor pairs of list: list.txt"), "{alone}");
+    let both =
+        calibrate(&place, "out.safetensors", &[&list[..], &["--threshold-pairs", "list.txt"]].concat());
+    assert_eq!(both.stdout, alone.stdout);
+    assert!(both.stderr.starts_with("note: list.txt has no part in this: "), "{both}");
+
+    let said = calibrate(&place, "runs/tiny", &["--out", "out.bin"]).refused(2);
+    assert_eq!(said, "--out out.bin does not end in .safetensors, as model files do");
+    let said = calibrate(&place, "runs/tiny", &["--out", &file]).refused(1);
+    assert!(said.contains("it belongs to a checkpoint; choose another place"), "{said}");
+    assert!(place.read(&file) == before);
+    let said = calibrate(&place, "runs/tiny", &["--out", "absent/out.safetensors"]).refused(1);
+    assert!(said.starts_with("cannot write absent/out.safetensors: "), "{said}");
+}
+
+#[test]
+fn what_cannot_be_calibrated_is_refused_and_nothing_is_written() {
+    let place = lab();
+    let file = format!("{}/model.safetensors", best(&place));
+    let before = place.read(&file);
+    let few = "drawn_pairs:name=few,folds=2,pairs_per_fold=20,source.kind=synthetic,source.identities=10,source.images=4,source.size=20";
+    let cases: [(&[&str], &str); 6] = [
+        (
+            &["--protocol", few, "--at", "far=1e-1,eer"],
+            "no point can be measured on few: far=1e-1 needs 100 impostor pairs, and there are 40; eer needs 100 impostor pairs, and there are 40",
+        ),
+        (
+            &["--at", "far=1e-3"],
+            "no point can be measured on unseen: far=1e-3 needs 10000 impostor pairs, and there are 200",
+        ),
+        (
+            &["--protocol", few, "--protocol", "drawn_pairs:name=more,source.kind=synthetic"],
+            "thresholds come from one protocol, and there are 2: few, more; name one with --protocol, --pairs or --bin",
+        ),
+        (
+            &["--centring", "other_folds"],
+            "with centring other_folds the mean of many embeddings is subtracted; two images alone cannot be compared in that way, so its thresholds would not hold for them",
+        ),
+        (&["--at", "far=0.1,eer,far=1e-1"], "--at names far=1e-1 twice, at first and as number 3"),
+        (&["--pairs", "absent.txt", "--images", "faces"], "cannot read the pair list absent.txt: "),
+    ];
+    for (more, sentence) in cases {
+        let said = calibrate(&place, "runs/tiny", more).refused(2);
+        assert!(said.starts_with(sentence), "{said}\nshould be\n{sentence}");
+    }
+    let ended = calibrate(&place, "runs/tiny", &["--at", "far=2"]).code(2);
+    assert!(ended.stderr.contains("\"far=2\" is no operating point; they are far=<rate "), "{ended}");
+    let said = calibrate(&place, "absent", &[]).refused(2);
+    assert_eq!(said, "absent: there is no such model file, checkpoint or run folder");
+    // While a run is in use nothing is written into it.
+    let lock = fs::File::create(place.path("runs/tiny/.lock")).unwrap();
+    lock.try_lock().unwrap();
+    for model in ["runs/tiny", &file] {
+        let said = calibrate(&place, model, &[]).refused(2);
+        assert!(
+            said.ends_with("runs/tiny is in use by another facegrad process; wait for it or stop it"),
+            "{said}"
+        );
+    }
+    calibrate(&place, "runs/tiny", &["--out", "out.safetensors"]).done();
+    drop(lock);
+    assert!(place.read(&file) == before);
+}
+
+#[test]
+fn what_cannot_be_verified_is_refused() {
+    let place = lab();
+    let images = ["003000/0000", "003000/0001"];
+    let said = verify(&place, images, "runs/tiny", &["--at", POINT]).refused(2);
+    assert_eq!(
+        said,
+        "runs/tiny has no operating point, so no score means same or different; measure some with facegrad calibrate"
+    );
+    calibrate(&place, "runs/tiny", &["--at", "far=1e-1,eer"]).done();
+    let said = verify(&place, images, "runs/tiny", &["--at", "far=1e-3"]).refused(2);
+    assert_eq!(
+        said,
+        "runs/tiny has no operating point far=1e-3, only far=1e-1, eer; take one of these, or measure it with facegrad calibrate --at far=1e-3"
+    );
+    let said = verify(&place, images, "runs/tiny", &[]).refused(2);
+    assert_eq!(said, "runs/tiny has several operating points, far=1e-1, eer; choose one with --at");
+
+    // Images of another size are not aligned as those were, unless one says so.
+    let synth = ["data", "synth", "--identities", "1", "--images", "2", "--size", "30", "--out", "large"];
+    place.facegrad(&synth).done();
+    fs::rename(place.path("large/000000"), place.path("faces/large")).unwrap();
+    let large = [images[0], "large/0000"];
+    let said = verify(&place, large, "runs/tiny", &["--at", POINT]).refused(2);
+    assert_eq!(
+        said,
+        "faces/large/0000.png has 30x30 pixels and far=1e-1 was measured on images of 20x20; align and crop it like those, or pass --any-size if it is"
+    );
+    verify(&place, large, "runs/tiny", &["--at", POINT, "--any-size"]).done();
+
+    let png = place.read("faces/003000/0000.png");
+    place.write("faces/cut.png", &png[..100]);
+    place.write("faces/text.png", "to whom it may concern");
+    for (image, sentence) in [
+        ("cut", "the image faces/cut.png: the PNG data ends early"),
+        ("text", "the image faces/text.png: its content is not a JPEG, PNG, WebP, BMP or PNM image"),
+        ("absent", "the image faces/absent.png: it cannot be read: "),
+    ] {
+        for more in [&["--at", POINT][..], &["--at", POINT, "--any-size"]] {
+            let said = verify(&place, [images[0], image], "runs/tiny", more).refused(2);
+            assert!(said.starts_with(sentence), "{said}\nshould be\n{sentence}");
+        }
+    }
+}
+
+#[test]
+fn damaged_operating_points_are_refused() {
+    let place = lab();
+    calibrate(&place, "runs/tiny", &["--at", POINT, "--out", "out.safetensors"]).done();
+    let file = place.read("out.safetensors");
+    type Harm = fn(&mut Value);
+    let harms: [(Harm, &str); 7] = [
+        (
+            |card| card["operating_points"][0]["threshold"] = 3.0.into(),
+            "operating point far=1e-1 has a threshold that no score can be at; calibrate it anew",
+        ),
+        (|card| card["operating_points"][0]["threshold"] = Value::Null, "it is not a facegrad model: "),
+        (
+            |card| card["operating_points"][0]["name"] = "far=7".into(),
+            "it is not a facegrad model: \"far=7\" is no operating point",
+        ),
+        (
+            |card| card["operating_points"][0]["far"] = 0.2.into(),
+            "its operating point far=1e-1 has error rates that cannot be",
+        ),
+        (
+            |card| card["operating_points"][0]["tensors_sha256"] = "".into(),
+            "its operating point far=1e-1 was measured with other weights",
+        ),
+        (
+            |card| {
+                let point = card["operating_points"][0].clone();
+                card["operating_points"].as_array_mut().unwrap().push(point);
+            },
+            "its operating point far=1e-1 is there twice",
+        ),
+        (
+            |card| card["preprocessing"]["colour"] = "BGR".into(),
+            "was trained on images prepared as 20x20 BGR",
+        ),
+    ];
+    for (harm, sentence) in harms {
+        place.write("damaged.safetensors", with_card(&file, harm));
+        let said = verify(&place, ["003000/0000", "003000/0001"], "damaged.safetensors", &[]).refused(2);
+        assert!(
+            said.starts_with("damaged.safetensors") && said.contains(sentence),
+            "{said}\nshould say\n{sentence}"
+        );
+    }
+    // The points of one model on the weights of another.
+    let mut moved = file.clone();
+    *moved.last_mut().unwrap() ^= 1;
+    place.write("moved.safetensors", moved);
+    let said = verify(&place, ["003000/0000", "003000/0001"], "moved.safetensors", &[]).refused(2);
+    assert!(said.contains("was measured with other weights; calibrate it anew"), "{said}");
+    // No damage to the header is more than a sentence.
+    let header = 8 + split(&file).0.len();
+    let mut stream = Stream::new(1, Purpose::Bootstrap, 0, 0);
+    for _ in 0..40 {
+        let mut damaged = file.clone();
+        damaged[stream.below(header)] = [b'9', b'"', b'}', 0xFF, b'-', b',', 0][stream.below(7)];
+        place.write("damaged.safetensors", damaged);
+        let ended = verify(&place, ["003000/0000", "003000/0001"], "damaged.safetensors", &[]);
+        // Some damage changes nothing that matters, such as the number of identities.
+        if ended.code != Some(0) {
+            ended.refused(2);
+        }
+    }
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_a_model_that_can_be_used() {
+    let place = lab();
+    let best = best(&place);
+    let file = format!("{best}/model.safetensors");
+    let before = place.read(&file);
+    let started = Instant::now();
+    calibrate(&place, "runs/tiny", &["--at", "eer"]).done();
+    let duration = started.elapsed();
+    let after = place.read(&file);
+    let seed = std::env::var("FACEGRAD_TEST_SEED").map_or(1, |seed| seed.parse().unwrap());
+    let mut stream = Stream::new(seed, Purpose::Order, 0, 0);
+    let clean = names(&place, "runs/tiny");
+    for kill in 0..12 {
+        // Half of them about the time when the files are written.
+        let share = if kill % 2 == 0 { stream.uniform() } else { 0.85 + 0.15 * stream.uniform() };
+        place.copy(lab().path(&best).to_str().unwrap(), &best);
+        assert!(place.read(&file) == before);
+        let mut running = place.start(FACEGRAD, &["calibrate", "runs/tiny", "--at", "eer"]);
+        thread::sleep(duration.mul_f32(share).max(Duration::from_millis(1)));
+        let is_over = running.is_over();
+        running.kill();
+        let now = place.read(&file);
+        println!("kill {kill} at {share:.2}: over {is_over}, calibrated {}", now == after);
+        assert!(now == before || now == after);
+        assert!(!is_over || now == after);
+        place.facegrad(&["eval", "runs/tiny", "--json"]).done();
+        calibrate(&place, "runs/tiny", &["--at", "eer"]).done();
+        assert!(place.read(&file) == after);
+        assert_eq!(names(&place, "runs/tiny"), clean);
+    }
+}

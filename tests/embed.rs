@@ -1,0 +1,422 @@
+//! `facegrad embed`, `facegrad identify` and `facegrad data pairs`: a model used on folders of images.
+
+mod support;
+
+use std::{collections::HashMap, fs, path::PathBuf};
+
+use facegrad_embeddings::{EmbeddingFile, Gallery, Journal, JournalHeader};
+use facegrad_verification::PairList;
+use serde_json::Value;
+use support::{Ended, FACEGRAD, Place};
+
+const MODEL: [&str; 2] = ["--model", "runs/tiny"];
+
+/// A folder with a small trained model, and six people with five images each.
+fn lab() -> Place {
+    let place = Place::new();
+    place.train(&["run.checkpoint_every=20"]).done();
+    synth(&place, "faces", "6", "5");
+    place
+}
+
+/// Synthetic people that the model has not seen.
+fn synth(place: &Place, out: &str, identities: &str, images: &str) {
+    let people = ["--identities", identities, "--images", images, "--first-identity", "2000"];
+    place.facegrad(&[&["data", "synth", "--size", "20", "--out", out][..], &people].concat()).done();
+}
+
+fn embed(place: &Place, arguments: &[&str]) -> Ended {
+    place.facegrad(&[&["embed"][..], arguments, &MODEL].concat())
+}
+
+fn identify(place: &Place, arguments: &[&str]) -> Ended {
+    place.facegrad(&[&["identify"][..], arguments, &MODEL].concat())
+}
+
+fn json(ended: Ended) -> Value {
+    serde_json::from_str(&ended.done().stdout).unwrap()
+}
+
+fn open(place: &Place, name: &str) -> EmbeddingFile {
+    EmbeddingFile::open(place.path(name)).unwrap()
+}
+
+fn files(place: &Place, folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(place.path(folder)).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_format_holds_the_same_embeddings_and_where_they_come_from() {
+    let place = lab();
+    let mut all = Vec::new();
+    for format in ["npz", "safetensors", "csv", "parquet"] {
+        let out = format!("e.{format}");
+        let ended = embed(&place, &["faces", "--out", &out]).done();
+        let first = ended.stdout.lines().next().unwrap();
+        assert_eq!(first, format!("{out}: 30 embeddings of 16 numbers of 6 people"), "{ended}");
+        // The contact sheet and the recipe of the synthetic faces are no images of people.
+        assert!(ended.stdout.contains("\nleft out 2 files"), "{ended}");
+        let file = open(&place, &out);
+        assert_eq!((file.names()[7].as_str(), file.len()), ("002001/0002.png", 30));
+        assert_eq!(file.identities().unwrap()[7], "002001");
+        all.push((file.all().unwrap(), file.names().to_vec(), file.origin().cloned().unwrap()));
+    }
+    assert!(all.iter().all(|one| *one == all[0]));
+    let (rows, _, origin) = &all[0];
+    assert!(rows.chunks(16).all(|row| row.iter().any(|number| *number != 0.0)));
+    // Of the weights alone, which calibration leaves as they are.
+    let shown = place.facegrad(&["show", "runs/tiny", "--json"]).done().stdout;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(origin.model_sha256.as_deref(), shown["tensors_sha256"].as_str(), "{shown}");
+    assert!(origin.model_sha256.is_some());
+    assert!(origin.preprocessing.as_deref().unwrap().starts_with("20x20 RGB, "));
+    assert!(origin.backend.starts_with("flex on ") && !origin.normalised, "{origin:?}");
+    assert_eq!((origin.flip.as_str(), origin.pixels_sha256.as_deref().map(str::len)), ("add", Some(64)));
+
+    // Other switches, the model from the environment, a list without extensions in another order.
+    place.write("list.txt", "faces/002003/0001 Cy\nfaces/002000/0004.png Ada\n");
+    let variable = format!("FACEGRAD_MODEL={}", place.path("runs/tiny").display());
+    let arguments = ["embed", "list.txt", "--out", "two.npz", "--flip", "none", "--json"];
+    let ended = place.start("env", &[&[&variable, FACEGRAD][..], &arguments].concat()).wait();
+    let told = json(ended);
+    assert_eq!((&told["embeddings"], &told["people"], &told["dim"]), (&2.into(), &2.into(), &16.into()));
+    assert_eq!(told["origin"]["flip"], "none");
+    let two = open(&place, "two.npz");
+    assert_eq!(two.names(), ["faces/002003/0001", "faces/002000/0004.png"]);
+    assert_eq!(two.identities().unwrap(), ["Cy", "Ada"]);
+    assert_eq!(serde_json::to_value(two.origin().unwrap()).unwrap(), told["origin"]);
+    // The sum with the mirror image is not the image alone, and the same images give the same numbers.
+    embed(&place, &["faces", "--out", "none.npz", "--flip", "none"]).done();
+    let none = open(&place, "none.npz").all().unwrap();
+    assert_ne!(none, *rows);
+    let two = two.all().unwrap();
+    assert_eq!((&two[..16], &two[16..]), (&none[16 * 16..17 * 16], &none[4 * 16..5 * 16]));
+    embed(&place, &["faces", "--out", "concat.csv", "--flip", "concat"]).done();
+    assert_eq!(open(&place, "concat.csv").dim(), 32);
+    // Single images, whose people nobody knows.
+    embed(&place, &["faces/002000/0001.png", "faces/002000/0002.png", "--out", "single.npz"]).done();
+    let single = open(&place, "single.npz");
+    assert_eq!(
+        (single.names(), single.identities()),
+        (&["0001.png", "0002.png"].map(String::from)[..], None)
+    );
+    assert_eq!(single.all().unwrap(), rows[16..48]);
+}
+
+#[test]
+fn a_job_that_was_killed_goes_on_to_the_same_bytes() {
+    let place = lab();
+    synth(&place, "many", "20", "60");
+    let arguments = ["many", "--out", "many.npz", "--batch", "7"];
+    embed(&place, &arguments).done();
+    let whole = place.read("many.npz");
+    for signal in ["KILL", "INT"] {
+        loop {
+            fs::remove_file(place.path("many.npz")).unwrap();
+            let all = [&["embed"][..], &arguments, &MODEL].concat();
+            let mut running = place.start(FACEGRAD, &all);
+            let rows = place.path("many.npz.part/rows.f32");
+            running.until(|| rows.metadata().is_ok_and(|about| about.len() > 0));
+            let kill = format!("kill -{signal} {}", running.id());
+            assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+            let ended = running.wait();
+            // On a busy machine the signal may come too late.
+            if ended.code == Some(0) {
+                continue;
+            }
+            assert!(!place.path("many.npz").exists());
+            if signal == "INT" {
+                let ended = ended.code(130);
+                let [stopped, go_on] = ended.stdout.lines().collect::<Vec<_>>()[..] else {
+                    panic!("{ended}")
+                };
+                let kept = " of 1200 images are embedded and kept in many.npz.part";
+                assert!(stopped.starts_with("stopped: ") && stopped.ends_with(kept), "{ended}");
+                assert_eq!(go_on, format!("continue with: facegrad {}", all.join(" ")));
+            }
+            break;
+        }
+        let ended = embed(&place, &arguments).done();
+        assert!(
+            ended.stderr.contains("going on after ") && ended.stderr.contains(" of 1200 images"),
+            "{ended}"
+        );
+        assert!(place.read("many.npz") == whole, "{signal}");
+        assert!(!place.path("many.npz.part").exists());
+    }
+}
+
+/// The rows of the unfinished job for `target` are not computed again, at whatever row it was cut off.
+#[test]
+fn only_what_is_missing_is_computed_and_only_for_the_same_job() {
+    let place = lab();
+    embed(&place, &["faces", "--out", "whole.csv", "--batch", "4"]).done();
+    let whole = open(&place, "whole.csv");
+    let (rows, target) = (whole.all().unwrap(), place.path("e.csv"));
+    let header = || {
+        let header = JournalHeader::new(&target, 16, whole.origin(), whole.names(), whole.identities());
+        JournalHeader { batch: Some(4), ..header.unwrap() }
+    };
+    for done in [0, 1, 4, 6, 29, 30] {
+        // What is done already is recognised by its being wrong.
+        let wrong: Vec<f32> = rows[..done * 16].iter().map(|number| number + 1.0).collect();
+        let (mut journal, _) = Journal::open_or_create(&target, header()).unwrap();
+        journal.append(&wrong).unwrap();
+        drop(journal);
+        embed(&place, &["faces", "--out", "e.csv", "--batch", "4"]).done();
+        let file = open(&place, "e.csv");
+        assert_eq!(file.all().unwrap(), [&wrong, &rows[done * 16..]].concat(), "{done}");
+    }
+
+    let (mut journal, _) = Journal::open_or_create(&target, header()).unwrap();
+    journal.append(&rows[..32]).unwrap();
+    drop(journal);
+    place.facegrad(&support::train("tiny.toml", &["run.name=other", "run.seed=2"])).done();
+    let refused = |arguments: &[&str]| {
+        let sentence = place.facegrad(&[&["embed", "--out", "e.csv"][..], arguments].concat()).refused(2);
+        assert!(sentence.starts_with("e.csv.part is an unfinished job with another value of "), "{sentence}");
+        sentence
+    };
+    assert!(refused(&["faces", "--model", "runs/other"]).contains("of the model (SHA-256): "));
+    assert!(
+        refused(&["faces", "--model", "runs/tiny", "--batch", "4", "--flip", "none"])
+            .contains("of flip fusion: add instead")
+    );
+    assert!(refused(&["faces/002000", "--model", "runs/tiny"]).contains("of the list of images (SHA-256): "));
+    assert!(refused(&["faces", "--model", "runs/tiny"]).contains("of the batch size: 4 instead of 64"));
+    // The same names, another picture.
+    let other = place.read("faces/002001/0000.png");
+    let before = place.read("faces/002000/0000.png");
+    place.write("faces/002000/0000.png", other);
+    assert!(
+        refused(&["faces", "--model", "runs/tiny", "--batch", "4"]).contains("of the pixels (SHA-256): ")
+    );
+    place.write("faces/002000/0000.png", before);
+    embed(&place, &["faces", "--out", "e.csv", "--batch", "4"]).done();
+    assert_eq!(place.read("e.csv"), place.read("whole.csv"));
+}
+
+#[test]
+fn images_that_cannot_be_read_stop_the_job_or_are_skipped() {
+    let place = lab();
+    embed(&place, &["faces", "--out", "all.npz"]).done();
+    place.write("faces/002001/0001.png", "this is no image");
+    place.write("faces/002004/0000.png", &place.read("faces/002004/0001.png")[..100]);
+    let sentence = embed(&place, &["faces", "--out", "e.npz"]).refused(2);
+    assert_eq!(
+        sentence,
+        "the image 002001/0001.png of 30: its content is not a JPEG, PNG, WebP, BMP or PNM image, and 1 more \
+         cannot be read either; --on-error skip leaves such images out"
+    );
+    assert!(!place.path("e.npz").exists() && !place.path("e.npz.part").exists());
+
+    let ended = embed(&place, &["faces", "--out", "e.npz", "--on-error", "skip"]).done();
+    assert!(ended.stdout.starts_with("e.npz: 28 embeddings of 16 numbers of 6 people\n"), "{ended}");
+    let skipped = "\nskipped  2 images that cannot be read, listed in e.npz.skipped.txt\n         002001/0001.png: its content";
+    assert!(ended.stdout.contains(skipped), "{ended}");
+    let list = place.text("e.npz.skipped.txt");
+    assert!(list.starts_with("002001/0001.png\tits content is not") && list.lines().count() == 2, "{list}");
+    assert!(list.lines().nth(1).unwrap().starts_with("002004/0000.png\t"), "{list}");
+    let (all, e) = (open(&place, "all.npz"), open(&place, "e.npz"));
+    assert_eq!((e.position("002001/0001.png"), e.position("002004/0000.png")), (None, None));
+    let row = |file: &EmbeddingFile, name: &str| {
+        let mut row = [0.0; 16];
+        file.read_row(file.position(name).unwrap(), &mut row).unwrap();
+        row
+    };
+    for name in e.names() {
+        // Other places in a batch may round otherwise.
+        for (a, b) in row(&e, name).iter().zip(row(&all, name)) {
+            assert!((a - b).abs() <= 1e-4 * b.abs().max(1.0), "{name}: {a} {b}");
+        }
+    }
+
+    // Lists that name what is not there.
+    place.write("list.txt", "faces/002000/0000\nfaces/nobody/1\n");
+    let sentence = embed(&place, &["list.txt", "--out", "l.npz"]).refused(2);
+    assert!(sentence.starts_with("the image faces/nobody/1 of 2: it cannot be read: "), "{sentence}");
+    embed(&place, &["list.txt", "--out", "l.npz", "--on-error", "skip"]).done();
+    assert_eq!(open(&place, "l.npz").names(), ["faces/002000/0000"]);
+    // Nothing to embed; and once all can be read, the list of those that could not is no more.
+    place.write("list.txt", "faces/nobody/1\n");
+    embed(&place, &["list.txt", "--out", "l.npz", "--on-error", "skip"]).refused(2);
+    place.write("list.txt", "faces/002000/0000\n");
+    embed(&place, &["list.txt", "--out", "l.npz"]).done();
+    assert!(!place.path("l.npz.skipped.txt").exists());
+}
+
+#[test]
+fn what_cannot_be_embedded_is_one_sentence() {
+    let place = lab();
+    place.write("list.txt", "a.jpg Ada\na.jpg Bob\n");
+    place.write("empty/notes.txt", "nothing");
+    let mixed = ["faces", "faces/002000", "--out", "e.npz"];
+    for (arguments, sentence) in [
+        (&["faces", "--out", "e.txt"][..], "e.txt has the extension of no format; "),
+        (&["faces", "--out", "no/e.npz"], "cannot write no/e.npz: "),
+        (&["gone", "--out", "e.npz"], "there is no gone; a folder of images, a text list"),
+        (&["empty", "--out", "e.npz"], "empty holds no images (jpg, "),
+        (&["list.txt", "--out", "e.npz"], "list.txt:2: expected each path once, found \"a.jpg\""),
+        (&mixed, "faces says who is on each image and faces/002000 does not"),
+        (
+            &["faces/002000", "faces/002001", "--out", "e.npz"],
+            "cannot write embeddings to e.npz: rows 0 and 5 are both",
+        ),
+    ] {
+        let ended = embed(&place, arguments);
+        let code = if arguments.contains(&"no/e.npz") { 1 } else { 2 };
+        let found = ended.refused(code);
+        assert!(found.starts_with(sentence), "{found}");
+    }
+    let sentence = place.facegrad(&["embed", "faces", "--out", "e.npz"]).refused(2);
+    assert!(sentence.starts_with("no model is named; name one with --model"), "{sentence}");
+    let names = files(&place, "");
+    assert!(!names.iter().any(|name| name.starts_with("e.") || name.starts_with(".writing")), "{names:?}");
+}
+
+#[test]
+fn a_probe_is_found_among_the_people_of_a_gallery() {
+    let place = lab();
+    // Two probes leave the folder of their people, so that they do not find themselves.
+    for (person, image) in [("002002", "0003"), ("002005", "0000")] {
+        let path = format!("faces/{person}/{image}.png");
+        fs::rename(place.path(&path), place.path(&format!("probe-{person}.png"))).unwrap();
+    }
+    let probes = ["probe-002002.png", "probe-002005.png"];
+    let arguments = [&["faces"][..], &probes, &["--top", "3", "--json"]].concat();
+    let told = json(identify(&place, &arguments));
+    assert_eq!(told["gallery"]["images"], 28);
+
+    // By hand, from files of embeddings.
+    embed(&place, &["faces", "--out", "gallery.npz"]).done();
+    embed(&place, &[&probes[..], &["--out", "probes.npz"]].concat()).done();
+    let (gallery, probe) = (open(&place, "gallery.npz"), open(&place, "probes.npz").all().unwrap());
+    let rows = gallery.all().unwrap();
+    let cosine = |a: &[f32], b: &[f32]| {
+        let dot =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    };
+    for (i, told) in told["probes"].as_array().unwrap().iter().enumerate() {
+        assert_eq!(told["probe"], probes[i]);
+        let mut best: HashMap<&str, (f64, &str)> = HashMap::new();
+        for (row, name) in rows.chunks(16).zip(gallery.names()) {
+            let score = cosine(&probe[i * 16..][..16], row);
+            let best = best.entry(&name[..6]).or_insert((score, name));
+            if score > best.0 {
+                *best = (score, name);
+            }
+        }
+        let mut people: Vec<(&str, (f64, &str))> = best.into_iter().collect();
+        people.sort_by(|a, b| b.1.0.total_cmp(&a.1.0));
+        let found = told["people"].as_array().unwrap();
+        assert_eq!(found.len(), 3);
+        for (rank, (found, (person, (score, image)))) in found.iter().zip(&people).enumerate() {
+            assert_eq!(
+                (&found["rank"], &found["person"], &found["image"]),
+                (&(rank + 1).into(), &(*person).into(), &(*image).into())
+            );
+            assert!((found["score"].as_f64().unwrap() - score).abs() < 1e-5, "{found} {score}");
+        }
+    }
+
+    // An image that is in the gallery finds itself; the table says so.
+    let table = identify(&place, &["faces", "faces/002004/0002.png", "--top", "2"]).done().stdout;
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines.len(), 4, "{table}");
+    assert_eq!(lines[0], ["faces/002004/0002.png"]);
+    assert_eq!(lines[1], ["rank", "person", "image", "cosine"]);
+    assert_eq!(lines[2], ["1", "002004", "002004/0002.png", "1.0000"]);
+
+    // One image a person, called as the person.
+    for (person, name) in [("002000", "Ada Lovelace"), ("002001", "Bob")] {
+        place.write(&format!("flat/{name}.png"), place.read(&format!("faces/{person}/0001.png")));
+    }
+    let told = json(identify(&place, &["flat", "faces/002000/0001.png", "--json"]));
+    let people = told["probes"][0]["people"].as_array().unwrap();
+    assert_eq!((people.len(), &people[0]["person"]), (2, &"Ada Lovelace".into()));
+}
+
+#[test]
+fn an_index_is_used_with_its_own_model_only() {
+    let place = lab();
+    let probe = "faces/002003/0001.png";
+    let from_folder =
+        identify(&place, &["faces", probe, "--save", "people.safetensors", "--flip", "concat"]).done();
+    assert_eq!(from_folder.stderr, "people.safetensors: 30 images of the gallery\n");
+    assert_eq!(Gallery::open(place.path("people.safetensors")).unwrap().len(), 30);
+    // Without probes the index alone is written, the same.
+    identify(&place, &["faces", "--save", "again.safetensors", "--flip", "concat"]).done();
+    assert_eq!(place.read("again.safetensors"), place.read("people.safetensors"));
+    // The index says how it was made; the folder is not needed any more.
+    fs::rename(place.path("faces"), place.path("moved")).unwrap();
+    fs::create_dir_all(place.path("faces/002003")).unwrap();
+    fs::copy(place.path("moved/002003/0001.png"), place.path(probe)).unwrap();
+    let from_index = identify(&place, &["people.safetensors", probe]).done();
+    assert_eq!(from_index.stdout, from_folder.stdout);
+
+    place.facegrad(&support::train("tiny.toml", &["run.name=other", "run.seed=2"])).done();
+    let sentence =
+        place.facegrad(&["identify", "people.safetensors", probe, "--model", "runs/other"]).refused(2);
+    assert!(sentence.starts_with("the gallery was made with the model whose SHA-256 is "), "{sentence}");
+    let sentence = identify(&place, &["people.safetensors", probe, "--flip", "add"]).refused(2);
+    assert!(sentence.contains("flip fusion concat and the probe with add"), "{sentence}");
+    embed(&place, &["moved", "--out", "e.safetensors"]).done();
+    let sentence = identify(&place, &["e.safetensors", probe]).refused(2);
+    assert!(sentence.starts_with("e.safetensors is not a gallery: "), "{sentence}");
+    let sentence = identify(&place, &["people.safetensors", "gone.png"]).refused(2);
+    assert!(sentence.starts_with("the image gone.png: it cannot be read: "), "{sentence}");
+    let sentence = identify(&place, &["moved", probe, "--save", "people.npz"]).refused(2);
+    assert!(sentence.starts_with("--save people.npz: an index is kept in a file that ends in"), "{sentence}");
+}
+
+#[test]
+fn drawn_pairs_share_no_person_between_folds_and_can_be_measured() {
+    let place = lab();
+    synth(&place, "many", "24", "4");
+    let draw = |out: &str, more: &[&str]| {
+        let arguments = ["data", "pairs", "many", "--folds", "4", "--per-fold", "20", "--out", out];
+        place.facegrad(&[&arguments[..], more].concat()).done().stdout
+    };
+    let text = draw("pairs.csv", &["--seed", "5"]);
+    assert!(text.starts_with("pairs.csv: 160 pairs, 80 genuine and 80 impostor\nfolds    4, "), "{text}");
+    assert!(text.contains("\npeople   24 of 24\n") && text.contains(" of 96\n"), "{text}");
+    assert!(
+        place.text("pairs.csv").starts_with("image1,image2,same,fold\n0020"),
+        "{}",
+        place.text("pairs.csv")
+    );
+    draw("again.csv", &["--seed", "5"]);
+    assert_eq!(place.read("pairs.csv"), place.read("again.csv"));
+    let told: Value = serde_json::from_str(&draw("other.csv", &["--seed", "6", "--json"])).unwrap();
+    assert_ne!(place.read("pairs.csv"), place.read("other.csv"));
+    assert_eq!((&told["pairs"], &told["people"], &told["seed"]), (&160.into(), &24.into(), &6.into()));
+
+    let list = PairList::read(&place.path("pairs.csv")).unwrap();
+    let mut fold_of: HashMap<&str, usize> = HashMap::new();
+    for pair in list.pairs() {
+        let [a, b] = [pair.a, pair.b].map(|image| list.images()[image].as_str());
+        assert!(place.path(&format!("many/{a}")).is_file());
+        let [of_a, of_b] = [a, b].map(|name| name.split_once('/').unwrap().0);
+        assert_eq!(of_a == of_b, pair.same);
+        for person in [of_a, of_b] {
+            assert_eq!(*fold_of.entry(person).or_insert(pair.fold), pair.fold, "{person}");
+        }
+    }
+
+    let eval = ["eval", "runs/tiny", "--pairs", "pairs.csv", "--images", "many", "--json"];
+    let result = json(place.facegrad(&eval));
+    assert_eq!((&result["genuine"], &result["impostor"]), (&80.into(), &80.into()));
+    assert_eq!(result["accuracy"]["folds"].as_array().unwrap().len(), 4);
+    assert!(text.contains(result["pairs_sha256"].as_str().unwrap()), "{text}");
+
+    let out: PathBuf = place.path("more.csv");
+    let sentence =
+        place.facegrad(&["data", "pairs", "many", "--folds", "20", "--out", "more.csv"]).refused(2);
+    assert!(sentence.contains("ask for fewer folds or fewer pairs") && !out.exists(), "{sentence}");
+    place.facegrad(&["data", "pairs", "gone", "--out", "more.csv"]).refused(2);
+}
