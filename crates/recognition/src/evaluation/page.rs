@@ -563,10 +563,14 @@ fn difference_rows(protocol: &str, a: &str, b: &str, comparison: &PairedComparis
         p_value,
         verdict,
     };
+    let probability = |p: f64| if p < 1e-4 { "< 0.0001".to_owned() } else { format!("{p:.4}") };
     let accuracy = &comparison.accuracy;
-    let mut tests: Vec<String> =
-        accuracy.over_folds.iter().map(|test| format!("{:.4} (t-test over folds)", test.p)).collect();
-    tests.push(format!("{:.4} (McNemar over pairs)", accuracy.over_pairs.p));
+    let mut tests: Vec<String> = accuracy
+        .over_folds
+        .iter()
+        .map(|test| format!("{} (t-test over folds)", probability(test.p)))
+        .collect();
+    tests.push(format!("{} (McNemar over pairs)", probability(accuracy.over_pairs.p)));
     let mut rows = vec![row(
         "accuracy".into(),
         points(accuracy.a - accuracy.b),
