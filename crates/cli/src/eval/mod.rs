@@ -4,7 +4,10 @@ mod subject;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use facegrad_recognition::{Contestant, Measurement, OpenProtocol, Outcome, PageOptions, Wanted, evaluation};
+use facegrad_recognition::{
+    Contestant, Measurement, OpenProtocol, Outcome, PageOptions, Wanted,
+    evaluation::{self, Comparison},
+};
 use facegrad_report::{Entry, evaluation_page};
 use facegrad_verification::VerificationResult;
 use serde_json::json;
@@ -99,9 +102,14 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     progress.finish();
     tell_apart(&mut contestants);
+    let comparisons = if args.report.is_some() || !args.json {
+        evaluation::comparisons(&protocols, &contestants, &measurement)
+    } else {
+        Vec::new()
+    };
     if let Some(path) = &args.report {
         let options = PageOptions { people: args.map_people.into(), ..PageOptions::default() };
-        let mut page = evaluation::report(&protocols, &contestants, &measurement, &options);
+        let mut page = evaluation::report(&protocols, &contestants, &comparisons, &options);
         let names: Vec<&str> = contestants.iter().map(|contestant| contestant.name.as_str()).collect();
         page.title = format!("Evaluation of {}", names.join(", "));
         page.facts = vec![format!("facegrad {}", env!("CARGO_PKG_VERSION")), chosen.description.clone()];
@@ -143,20 +151,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         false => outcome.to_table(),
     });
     let mut text = tables.collect::<Vec<_>>().join("\n");
-    for (a, first) in contestants.iter().enumerate() {
-        for second in &contestants[a + 1..] {
-            for (i, (name, _)) in protocols.iter().enumerate() {
-                let (Some(a), Some(b)) = (&first.measured[i].pairs, &second.measured[i].pairs) else {
-                    continue;
-                };
-                let comparison = evaluation::compare_pairs(a, b, &measurement);
-                let table = comparison.map_or_else(
-                    |error| format!("{error}\n"),
-                    |comparison| comparison.to_table(&first.name, &second.name),
-                );
-                text.push_str(&format!("\n{} and {} on {name}\n{table}", first.name, second.name));
-            }
-        }
+    for Comparison { protocol, a, b, outcome } in &comparisons {
+        let table = match outcome {
+            Ok(comparison) => comparison.to_table(a, b),
+            Err(error) => format!("{error}\n"),
+        };
+        text.push_str(&format!("\n{a} and {b} on {protocol}\n{table}"));
     }
     say!("{}", text.trim_end());
     if let Some(path) = &args.report {

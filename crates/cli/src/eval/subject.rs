@@ -19,14 +19,13 @@ pub enum Subject {
 impl Subject {
     pub fn open(path: &Path, chosen: &Chosen) -> Result<Self, Failure> {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        let is_embeddings = match extension.as_str() {
-            "npz" | "csv" | "parquet" => true,
+        let file = match extension.as_str() {
+            "npz" | "csv" | "parquet" => Some(EmbeddingFile::open(path).map_err(Failure::input)?),
             // Both models and embeddings are kept in this format.
-            "safetensors" => EmbeddingFile::open(path).is_ok(),
-            _ => false,
+            "safetensors" => EmbeddingFile::open(path).ok(),
+            _ => None,
         };
-        if is_embeddings {
-            let file = EmbeddingFile::open(path).map_err(Failure::input)?;
+        if let Some(file) = file {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             return Ok(Self::File { path: path.into(), name, file: Box::new(file) });
         }

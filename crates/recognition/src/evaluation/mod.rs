@@ -13,7 +13,7 @@ mod page;
 mod pairs;
 
 pub use outcome::{Headline, Measured, MeasuredPairs, Outcome};
-pub use page::{Contestant, PageOptions, as_text, compare_pairs, report};
+pub use page::{Comparison, Contestant, PageOptions, as_text, comparisons, report};
 
 /// The registry: one line a protocol.
 macro_rules! protocols {

@@ -11,8 +11,8 @@ use facegrad_report::{
 };
 use facegrad_verification::{
     AllPairsResult, Centring, Contender, FnirAtFpir, IdentificationResult, Interval, PairedComparison,
-    People, Provenance, Resampling, Roc, ScoredPair, TarAtFar, Unmeasurable, Verdict, VerificationResult,
-    compare,
+    PairedError, People, Provenance, Resampling, Roc, ScoredPair, TarAtFar, Unmeasurable, Verdict,
+    VerificationResult, compare,
 };
 
 use super::{Measured, MeasuredPairs, Measurement, OpenProtocol, Outcome};
@@ -51,7 +51,7 @@ impl Default for PageOptions {
 pub fn report(
     protocols: &[(String, Box<dyn OpenProtocol>)],
     contestants: &[Contestant],
-    measurement: &Measurement,
+    comparisons: &[Comparison],
     options: &PageOptions,
 ) -> EvaluationReport {
     let mut page = EvaluationReport::default();
@@ -88,8 +88,11 @@ pub fn report(
                 }
             }
         }
-        let of_protocol = contestants.iter().filter_map(|c| Some((c, c.measured.get(i)?)));
-        page.differences.extend(differences(name, &of_protocol.collect::<Vec<_>>(), measurement));
+        for Comparison { protocol, a, b, outcome } in comparisons {
+            if let (true, Ok(outcome)) = (protocol == name, outcome) {
+                page.differences.extend(difference_rows(protocol, a, b, outcome));
+            }
+        }
         let sha256 = protocol.sha256();
         if !sha256.is_empty() {
             page.data.push(DataHash { name: format!("lists of {name}"), sha256 });
@@ -506,43 +509,47 @@ fn maps(protocol: &str, model: &str, pairs: &MeasuredPairs, options: &PageOption
     maps
 }
 
-/// Every two models on a protocol of pairs.
-fn differences(
-    protocol: &str,
-    contestants: &[(&Contestant, &Measured)],
+/// Two models on the pairs of one protocol.
+pub struct Comparison {
+    /// What the protocol is called.
+    pub protocol: String,
+    /// What the page calls the one model.
+    pub a: String,
+    /// What it calls the other.
+    pub b: String,
+    /// Whether the difference is more than noise, or why they cannot be compared.
+    pub outcome: Result<PairedComparison, PairedError>,
+}
+
+/// Every two of `contestants` on each of `protocols` that lists pairs.
+pub fn comparisons(
+    protocols: &[(String, Box<dyn OpenProtocol>)],
+    contestants: &[Contestant],
     measurement: &Measurement,
-) -> Vec<PairedDifference> {
-    let mut rows = Vec::new();
-    for (i, (a, of_a)) in contestants.iter().enumerate() {
-        for (b, of_b) in &contestants[i + 1..] {
-            let (Some(pairs_a), Some(pairs_b)) = (&of_a.pairs, &of_b.pairs) else { continue };
-            if let Ok(comparison) = compare_pairs(pairs_a, pairs_b, measurement) {
-                rows.extend(difference_rows(protocol, &a.name, &b.name, &comparison));
+) -> Vec<Comparison> {
+    let mut all = Vec::new();
+    for (k, a) in contestants.iter().enumerate() {
+        for b in &contestants[k + 1..] {
+            for ((protocol, _), (of_a, of_b)) in protocols.iter().zip(a.measured.iter().zip(&b.measured)) {
+                let (Some(of_a), Some(of_b)) = (&of_a.pairs, &of_b.pairs) else { continue };
+                let people = People::of(&of_a.list);
+                let Measurement { bootstrap_rounds: rounds, seed, .. } = *measurement;
+                let resampling = Resampling { people: Some(&people), rounds, seed };
+                let outcome = compare(contender(of_a), contender(of_b), &resampling);
+                all.push(Comparison {
+                    protocol: protocol.clone(),
+                    a: a.name.clone(),
+                    b: b.name.clone(),
+                    outcome,
+                });
             }
         }
     }
-    rows
+    all
 }
 
-/// Two models on the pairs of one protocol.
-///
-/// # Errors
-/// If the pairs differ, or there is no accuracy.
-pub fn compare_pairs(
-    a: &MeasuredPairs,
-    b: &MeasuredPairs,
-    measurement: &Measurement,
-) -> Result<PairedComparison, facegrad_verification::PairedError> {
-    let people = People::of(&a.list);
-    let resampling =
-        Resampling { people: Some(&people), rounds: measurement.bootstrap_rounds, seed: measurement.seed };
-    let contender = |pairs: &'_ MeasuredPairs| (pairs.scores.clone(), pairs.development.clone());
-    let (a, b) = (contender(a), contender(b));
-    compare(
-        Contender { scores: &a.0, development: a.1.as_ref() },
-        Contender { scores: &b.0, development: b.1.as_ref() },
-        &resampling,
-    )
+fn contender(pairs: &MeasuredPairs) -> Contender<'_> {
+    Contender { scores: &pairs.scores, development: pairs.development.as_ref() }
 }
 
 fn difference_rows(protocol: &str, a: &str, b: &str, comparison: &PairedComparison) -> Vec<PairedDifference> {
