@@ -1,0 +1,1 @@
+//! Faces found on photographs and brought into the position that networks expect.

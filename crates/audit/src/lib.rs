@@ -1,0 +1,1 @@
+//! What is in a face set: counts, duplicates, mislabelled images, overlaps.

@@ -1,0 +1,1 @@
+//! Cards of known face sets, and fetching those that may be fetched.
