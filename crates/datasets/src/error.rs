@@ -46,9 +46,17 @@ pub enum FetchError {
         /// How many are followed.
         limit: u32,
     },
+    /// No certificate that is trusted, or no TLS at all.
+    #[error("{url} does not answer as https should ({reason}), so nothing was asked of it")]
+    Untrusted {
+        /// The address.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// There is no such host, or it does not talk to us, however often it was tried.
     #[error(
-        "{url} cannot be reached ({reason}), tried {attempts} times; is there a connection, and is the address right?"
+        "{url} cannot be reached ({reason}; attempts: {attempts}); is there a connection, and is the address right?"
     )]
     Unreachable {
         /// The address.
@@ -60,7 +68,7 @@ pub enum FetchError {
     },
     /// The connection broke again and again.
     #[error(
-        "{url} broke off after {done} of {bytes} bytes ({reason}), {attempts} times without getting further; what is \
+        "{url} broke off after {done} of {bytes} bytes ({reason}; attempts without getting further: {attempts}); what is \
          there is kept in {}, the same command goes on from there", part.display()
     )]
     Dropped {

@@ -555,6 +555,11 @@ impl Transfer<'_, '_> {
                 let what = format!("{url} leads to an address that cannot be used ({error})");
                 FetchError::Request { what: one_line(what) }.into()
             }
+            // What is wrong with a certificate does not pass by itself.
+            ureq::Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
+                FetchError::Untrusted { url, reason: one_line(error.to_string()) }.into()
+            }
+            ureq::Error::Io(error) => Broken::passing(error),
             ureq::Error::HostNotFound => Broken::passing("there is no such host"),
             error => Broken::passing(error),
         }
