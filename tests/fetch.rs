@@ -179,6 +179,12 @@ fn what_goes_wrong_is_one_sentence() {
     place.write("card.toml", card.replace("/pairs.txt", "/nothing"));
     let sentence = fetch(&place, &["card.toml"]).code(1).sentence();
     assert!(sentence.contains("answers with status 404: the file is no longer there"), "{sentence}");
+    let sentence = fetch(&place, &["card.toml", "--to", "new"]).code(1).sentence();
+    assert!(sentence.contains("404"), "{sentence}");
+    assert_eq!(names(&place, "new"), ["facegrad-fetch.json", "images"]);
+    place.write("gone.toml", card.replace("/faces.tgz", "/nothing"));
+    fetch(&place, &["gone.toml", "--to", "gone"]).code(1);
+    assert!(!place.path("gone").exists());
     // An archive with more in it than the card says.
     place.write("card.toml", card.replace("max_unpacked_bytes = 1000000", "max_unpacked_bytes = 599999"));
     let sentence = fetch(&place, &["card.toml", "--to", "small"]).code(1).sentence();

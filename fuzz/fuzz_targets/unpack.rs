@@ -22,7 +22,10 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let inside = count(&path("tar"));
     // The entry that is one too many is there before it is noticed.
-    assert!(inside.bytes <= LIMITS.bytes && inside.files + inside.folders <= LIMITS.entries + 1, "{inside:?}");
+    assert!(
+        inside.bytes <= LIMITS.bytes && inside.files + inside.folders <= LIMITS.entries + 1,
+        "{inside:?}"
+    );
     // As a zip archive.
     fs::write(path("x.zip"), bytes).expect("a file");
     let stop = AtomicBool::new(false);
@@ -34,7 +37,8 @@ fuzz_target!(|bytes: &[u8]| {
         Err(error) => sentence(&error.to_string()),
     }
     // Nothing beside them.
-    let mut names: Vec<_> = fs::read_dir(place.path()).expect("the place").flatten().map(|e| e.file_name()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(place.path()).expect("the place").flatten().map(|e| e.file_name()).collect();
     names.sort();
     assert_eq!(names, ["tar", "x.zip"]);
 });
@@ -75,7 +79,8 @@ fn correct_checksums(tar: &mut [u8]) {
         header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         let digits = header[124..136].iter().skip_while(|byte| **byte == b' ');
         let digits = digits.take_while(|byte| (b'0'..=b'7').contains(*byte));
-        let size = digits.fold(0_usize, |size, digit| size.saturating_mul(8).saturating_add((digit - b'0').into()));
+        let size =
+            digits.fold(0_usize, |size, digit| size.saturating_mul(8).saturating_add((digit - b'0').into()));
         start = start.saturating_add(512).saturating_add(size.saturating_add(511) / 512 * 512);
         if start > tar.len() {
             return;

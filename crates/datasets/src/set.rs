@@ -96,7 +96,23 @@ pub fn fetch_card(
     if card.files.is_empty() {
         return Err(SetError::NotFetchable { name: card.name.clone(), ask: card.ask.clone() });
     }
+    let is_new = !folder.exists();
     fs::create_dir_all(folder).map_err(|source| SetError::Folder { path: folder.into(), source })?;
+    let result = fetch_files(card, folder, options, stop, report);
+    if is_new && result.is_err() {
+        // Only if nothing came: a folder with something in it is not removed.
+        let _ = fs::remove_dir(folder);
+    }
+    result
+}
+
+fn fetch_files(
+    card: &Card,
+    folder: &Path,
+    options: &Options,
+    stop: &AtomicBool,
+    report: &mut dyn FnMut(Step<'_>),
+) -> Result<Vec<Arrived>, SetError> {
     let unusable = |source| SetError::Folder { path: folder.join(RECORD), source };
     let mut record = Record::open(folder).map_err(unusable)?;
     let mut arrived = Vec::new();
