@@ -134,6 +134,9 @@ pub enum FetchError {
 /// What a status usually means here.
 fn explain(status: u16) -> &'static str {
     match status {
+        202 => {
+            ": it wants patience or a browser; what a browser saves into the folder under its name is used"
+        }
         401 | 403 => ": it may not be read without permission; ask whoever publishes it",
         404 | 410 => ": the file is no longer there; ask whoever publishes it",
         408 | 429 => ": it asks for patience; try again later",

@@ -333,6 +333,7 @@ fn a_status_says_whose_turn_it_is() {
     for (status, expected, requests) in [
         (404, "no longer there", 1),
         (403, "without permission", 1),
+        (202, "what a browser saves", 1),
         (400, "answers with status 400", 1),
         (503, "in trouble; try again later", 3),
         (429, "asks for patience", 3),
