@@ -1,6 +1,10 @@
 //! `facegrad data`.
 
+mod card;
+mod fetch;
+mod list;
 mod pairs;
+mod show;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -15,6 +19,12 @@ pub enum Command {
     Synth(Synth),
     /// Draw a verification list from a folder with one folder an identity.
     Pairs(pairs::Args),
+    /// List known data sets: size, purpose, licence, and whether they can be fetched.
+    List(list::Args),
+    /// Print the card of a data set: who made it, terms, people, layout, problems, and how to read it.
+    Show(show::Args),
+    /// Fetch a data set that may be fetched: resumed, checked, safely unpacked.
+    Fetch(fetch::Args),
 }
 
 #[derive(clap::Args)]
@@ -51,6 +61,9 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Synth(args) => synth(args),
         Command::Pairs(args) => pairs::run(args),
+        Command::List(args) => list::run(args),
+        Command::Show(args) => show::run(args),
+        Command::Fetch(args) => fetch::run(args),
     }
 }
 
