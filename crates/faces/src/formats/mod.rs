@@ -8,6 +8,8 @@ use crate::FaceSource;
 
 mod error;
 mod labels;
+mod offset;
+pub(crate) mod positioned;
 mod several;
 mod subset;
 mod summary;
@@ -84,10 +86,16 @@ macro_rules! formats {
 }
 
 pub mod folder;
+pub(crate) mod recordio;
+pub(crate) mod webdataset;
 
 formats! {
     /// Faces drawn by the program: nothing to download.
     Synthetic: synthetic as SyntheticConfig = "synthetic";
+    /// A RecordIO file of insightface or MXNet.
+    RecordIo: formats::recordio as RecordIoConfig = "recordio";
+    /// Shards of samples in tar files.
+    WebDataset: formats::webdataset as WebDatasetConfig = "webdataset";
     /// A folder with one folder of images an identity.
     Folder: formats::folder as FolderConfig = "folder";
 }
@@ -207,6 +215,19 @@ pub(crate) fn missing_path(path: &Path, at: &KeyPath, what: &str) -> Result<(), 
 pub(crate) fn title_of(path: &Path) -> String {
     let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
     name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// The folder with real files of other programs, where it is at hand.
+#[cfg(test)]
+pub(crate) fn shared_fixtures() -> Option<std::path::PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let data = std::env::var_os("FACEGRAD_SHARED_DATA").map_or_else(beside, Into::into);
+    let fixtures = data.join("fixtures");
+    if !fixtures.is_dir() {
+        println!("skipped: {} is not there", fixtures.display());
+        return None;
+    }
+    Some(fixtures)
 }
 
 #[cfg(test)]
