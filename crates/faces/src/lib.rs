@@ -7,6 +7,7 @@
 
 mod augment;
 mod contact_sheet;
+pub mod convert;
 pub mod decode;
 mod formats;
 mod insightface_bin;

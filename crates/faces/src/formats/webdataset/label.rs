@@ -51,7 +51,8 @@ impl SampleLabel {
         let value: Value =
             serde_json::from_slice(content).map_err(|error| format!("a JSON object is expected: {error}"))?;
         if let Some(Value::String(name)) = value.get(NAME_FIELD) {
-            self.name = Some(bounded(name)?);
+            // A name may be anything, also empty.
+            self.name = Some(if name.is_empty() { String::new() } else { bounded(name)? });
         }
         let found = match label_key {
             Some(key) => value.get(key).map(|label| (key, label)),
