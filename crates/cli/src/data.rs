@@ -1,5 +1,6 @@
 //! `facegrad data`.
 
+mod convert;
 mod pairs;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -13,6 +14,8 @@ use crate::{failure::Failure, progress::Progress, say};
 pub enum Command {
     /// Write synthetic faces as a folder with one folder an identity, and a contact sheet.
     Synth(Synth),
+    /// Write a set in another format: folder, RecordIO, WebDataset or Parquet.
+    Convert(convert::Args),
     /// Draw a verification list from a folder with one folder an identity.
     Pairs(pairs::Args),
 }
@@ -50,6 +53,7 @@ fn format(word: &str) -> Result<ImageFormat, String> {
 pub fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Synth(args) => synth(args),
+        Command::Convert(args) => convert::run(args),
         Command::Pairs(args) => pairs::run(args),
     }
 }
