@@ -8,12 +8,14 @@ use crate::FaceSource;
 
 mod error;
 mod labels;
+mod positioned;
 mod several;
 mod subset;
 mod summary;
 
 pub use error::{Place, SourceError};
 pub use labels::LabelGaps;
+pub use list::ListOrder;
 pub use several::SourcesConfig;
 pub use subset::SubsetConfig;
 pub use summary::Summary;
@@ -84,10 +86,13 @@ macro_rules! formats {
 }
 
 pub mod folder;
+mod list;
 
 formats! {
     /// Faces drawn by the program: nothing to download.
     Synthetic: synthetic as SyntheticConfig = "synthetic";
+    /// Images that a text file lists with their labels.
+    List: formats::list as ListConfig = "list";
     /// A folder with one folder of images an identity.
     Folder: formats::folder as FolderConfig = "folder";
 }
