@@ -24,8 +24,8 @@ pub use contact_sheet::{
     ImageFormat, WriteError, WrittenFolder, contact_sheet, encode, synthetic_sheet, write_folder, write_png,
 };
 pub use formats::{
-    FolderConfig, LabelGaps, ListConfig, ListOrder, Opened, Place, SourceConfig, SourceError, SourceKind,
-    SourcesConfig, SubsetConfig, Summary, SyntheticConfig,
+    FolderConfig, InsightfaceBinConfig, LabelGaps, ListConfig, ListOrder, MnistConfig, MnistPart, Opened,
+    Place, SourceConfig, SourceError, SourceKind, SourcesConfig, SubsetConfig, Summary, SyntheticConfig,
     folder::{self, FaceFolder},
 };
 pub use insightface_bin::{BinError, InsightfaceBin};

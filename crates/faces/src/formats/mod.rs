@@ -16,6 +16,7 @@ mod summary;
 pub use error::{Place, SourceError};
 pub use labels::LabelGaps;
 pub use list::ListOrder;
+pub use mnist::MnistPart;
 pub use several::SourcesConfig;
 pub use subset::SubsetConfig;
 pub use summary::Summary;
@@ -86,13 +87,19 @@ macro_rules! formats {
 }
 
 pub mod folder;
+mod insightface_bin;
 mod list;
+mod mnist;
 
 formats! {
     /// Faces drawn by the program: nothing to download.
     Synthetic: synthetic as SyntheticConfig = "synthetic";
     /// Images that a text file lists with their labels.
     List: formats::list as ListConfig = "list";
+    /// Grey pictures in idx files, as MNIST has them.
+    Mnist: formats::mnist as MnistConfig = "mnist";
+    /// The images of a verification set of insightface.
+    InsightfaceBin: formats::insightface_bin as InsightfaceBinConfig = "insightface_bin";
     /// A folder with one folder of images an identity.
     Folder: formats::folder as FolderConfig = "folder";
 }
