@@ -7,6 +7,7 @@
 
 mod augment;
 mod contact_sheet;
+mod convert;
 pub mod decode;
 mod formats;
 mod insightface_bin;
@@ -25,7 +26,8 @@ pub use contact_sheet::{
 };
 pub use formats::{
     FolderConfig, InsightfaceBinConfig, LabelGaps, ListConfig, ListOrder, MnistConfig, MnistPart, Opened,
-    Place, SourceConfig, SourceError, SourceKind, SourcesConfig, SubsetConfig, Summary, SyntheticConfig,
+    ParquetConfig, Place, SourceConfig, SourceError, SourceKind, SourcesConfig, SubsetConfig, Summary,
+    SyntheticConfig,
     folder::{self, FaceFolder},
 };
 pub use insightface_bin::{BinError, InsightfaceBin};

@@ -90,12 +90,15 @@ pub mod folder;
 mod insightface_bin;
 mod list;
 mod mnist;
+mod parquet;
 
 formats! {
     /// Faces drawn by the program: nothing to download.
     Synthetic: synthetic as SyntheticConfig = "synthetic";
     /// Images that a text file lists with their labels.
     List: formats::list as ListConfig = "list";
+    /// Images in the rows of Parquet files.
+    Parquet: formats::parquet as ParquetConfig = "parquet";
     /// Grey pictures in idx files, as MNIST has them.
     Mnist: formats::mnist as MnistConfig = "mnist";
     /// The images of a verification set of insightface.

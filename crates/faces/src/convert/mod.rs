@@ -1,0 +1,3 @@
+//! From one format to another.
+
+pub(crate) mod parquet;
