@@ -1,3 +1,4 @@
 //! From one format to another.
 
+#[allow(dead_code)]
 pub(crate) mod parquet;

@@ -157,8 +157,8 @@ impl Found {
             if read == 0 {
                 return Err(Problem::content("a page holds fewer rows than it claims"));
             }
-            if levels.iter().any(|level| *level != greatest) || values.len() != read {
-                return Err(Problem::Content(format!("the image behind row {} has no label", self.len())));
+            if let Some(without) = levels.iter().position(|level| *level != greatest) {
+                return Err(Problem::Row(self.len() + without, "the label is missing".into()));
             }
             values.iter().try_for_each(|value| add(self, value))?;
             left = left.saturating_sub(read);
@@ -169,10 +169,7 @@ impl Found {
     fn number(&mut self, label: i64) -> Result<(), Problem> {
         let row = self.len();
         let label = u32::try_from(label).map_err(|_| {
-            Problem::Content(format!(
-                "the label of row {row} is {label}; a number from 0 to {} is expected",
-                u32::MAX
-            ))
+            Problem::Row(row, format!("the label is {label}; a number from 0 to {} is expected", u32::MAX))
         })?;
         if let Self::Nothing = self {
             *self = Self::Numbers(Vec::new());
@@ -193,9 +190,7 @@ impl Found {
         let label = std::str::from_utf8(label)
             .ok()
             .filter(|label| !label.is_empty() && label.len() <= MAX_NAME)
-            .ok_or_else(|| {
-                Problem::Content(format!("the label of row {row} is empty, too long or not UTF-8"))
-            })?;
+            .ok_or_else(|| Problem::Row(row, "the label is empty, too long or not UTF-8".into()))?;
         if let Self::Nothing = self {
             *self = Self::Names { of: HashMap::new(), labels: Vec::new() };
         }

@@ -192,12 +192,15 @@ impl ParquetImages {
         let (mut found, mut names) = (Found::Nothing, None);
         let mut hash = Sha256::new();
         for path in paths {
+            let first = found.len();
             let added = caught(|| set.add(&path, config, &mut found, &mut names, &mut hash));
-            added.map_err(|problem| match problem {
-                Problem::Io(source) => SourceError::Unreadable { path: path.clone(), source },
-                Problem::Content(reason) => {
-                    SourceError::Malformed { path: path.clone(), place: Place::Whole, reason }
-                }
+            added.map_err(|problem| {
+                let (place, reason) = match problem {
+                    Problem::Io(source) => return SourceError::Unreadable { path: path.clone(), source },
+                    Problem::Content(reason) => (Place::Whole, reason),
+                    Problem::Row(row, reason) => (Place::Row(row.saturating_sub(first) as u64), reason),
+                };
+                SourceError::Malformed { path: path.clone(), place, reason }
             })?;
         }
         set.labels = labels(found, names, config)?;
@@ -631,7 +634,7 @@ mod tests {
     fn what_is_no_set_is_one_sentence() {
         assert_eq!(
             refusal(config(reference("set_unlabelled"))),
-            "ROOT/set_unlabelled.parquet: the image behind row 0 has no label"
+            "ROOT/set_unlabelled.parquet, row 2: the label is missing"
         );
         assert_eq!(
             refusal(config(reference("set_gzip"))),

@@ -40,6 +40,8 @@ pub(super) enum Problem {
     Io(io::Error),
     /// A clause.
     Content(String),
+    /// A clause about a row of the set.
+    Row(usize, String),
 }
 
 impl Problem {
@@ -68,7 +70,7 @@ impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Io(error) => write!(f, "it cannot be read: {error}"),
-            Self::Content(reason) => f.write_str(reason),
+            Self::Content(reason) | Self::Row(_, reason) => f.write_str(reason),
         }
     }
 }
@@ -235,6 +237,9 @@ impl Chunk {
                     header.values, page.rows
                 )));
             }
+            if header.is_coded && self.dictionary.is_none() {
+                return Err(Problem::content("a page needs a dictionary, and there is none"));
+            }
             check_size(header.uncompressed)?;
             size += length + header.uncompressed;
         }
@@ -324,4 +329,169 @@ fn append(file: &File, offset: u64, length: usize, bytes: &mut Vec<u8>) -> io::R
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use parquet::{
+        basic::{Repetition, Type as Physical},
+        schema::types::{ColumnDescriptor, ColumnPath, Type},
+    };
+
+    use super::*;
+
+    fn column() -> ColumnDescPtr {
+        let kind = Type::primitive_type_builder("image", Physical::BYTE_ARRAY);
+        let kind = Arc::new(kind.with_repetition(Repetition::REQUIRED).build().unwrap());
+        Arc::new(ColumnDescriptor::new(kind, 0, 0, ColumnPath::from("image")))
+    }
+
+    fn number(value: i64) -> Vec<u8> {
+        let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
+        let mut bytes = Vec::new();
+        while zigzag >= 0x80 {
+            bytes.push(zigzag as u8 | 0x80);
+            zigzag >>= 7;
+        }
+        bytes.push(zigzag as u8);
+        bytes
+    }
+
+    /// A data page of version 1, or a dictionary, with a header that claims what it likes.
+    fn page(kind: u8, uncompressed: i64, compressed: i64, values: i64, content: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0x15, kind << 1, 0x15];
+        bytes.extend(number(uncompressed));
+        bytes.push(0x15);
+        bytes.extend(number(compressed));
+        bytes.extend([if kind == 0 { 0x2c } else { 0x4c }, 0x15]);
+        bytes.extend(number(values));
+        // PLAIN values, RLE levels.
+        bytes.extend([0x15, 0x00]);
+        if kind == 0 {
+            bytes.extend([0x15, 0x06, 0x15, 0x06]);
+        }
+        bytes.extend([0x00, 0x00]);
+        bytes.extend(content);
+        bytes
+    }
+
+    fn string(text: &[u8]) -> Vec<u8> {
+        [&(text.len() as u32).to_le_bytes()[..], text].concat()
+    }
+
+    /// The strings of a column that is a whole file.
+    fn read(bytes: &[u8], compression: Compression, rows: u64) -> Result<Vec<Vec<u8>>, String> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        let about = ColumnChunkMetaData::builder(column())
+            .set_compression(compression)
+            .set_total_compressed_size(bytes.len() as i64)
+            .build()
+            .unwrap();
+        let strings = || {
+            let (chunk, pages) = Chunk::find(&file, bytes.len() as u64, &about, rows)?;
+            let mut strings = Vec::new();
+            for page in pages {
+                let decoded = caught(|| chunk.decode(&file, page, &column()))?;
+                strings.extend(decoded.values.into_iter().flatten().map(|value| value.data().to_vec()));
+            }
+            Ok(strings)
+        };
+        strings().map_err(|problem: Problem| problem.to_string())
+    }
+
+    #[test]
+    fn pages_are_read_one_after_the_other() {
+        let first = [string(b"one"), string(b"")].concat();
+        let second = string(b"three");
+        let length = |bytes: &[u8]| bytes.len() as i64;
+        let file = [
+            page(0, length(&first), length(&first), 2, &first),
+            // An index page is passed over.
+            page(1, 3, 3, 9, b"abc"),
+            page(0, length(&second), length(&second), 1, &second),
+        ]
+        .concat();
+        let plain = Compression::UNCOMPRESSED;
+        assert_eq!(read(&file, plain, 3).unwrap(), [&b"one"[..], b"", b"three"]);
+        assert_eq!(
+            read(&file, plain, 4).unwrap_err(),
+            "the pages of a column have 3 rows, and its row group 4"
+        );
+        assert_eq!(read(&file[..file.len() - 1], plain, 3).unwrap_err(), "a page is longer than its column");
+        assert_eq!(read(&file[..20], plain, 3).unwrap_err(), "a page is longer than its column");
+        assert_eq!(read(&file[..10], plain, 3).unwrap_err(), "the header of a page is damaged");
+        assert_eq!(
+            read(&file, Compression::LZ4, 3).unwrap_err(),
+            "it is compressed with LZ4; snappy, zstd or none is read"
+        );
+    }
+
+    #[test]
+    fn claims_are_checked_before_memory_is_taken() {
+        let text = string(b"one");
+        let two_gib = i64::from(i32::MAX);
+        let refused = |kind, uncompressed, compressed, values| {
+            read(&page(kind, uncompressed, compressed, values, &text), Compression::SNAPPY, 1).unwrap_err()
+        };
+        let large = |size: i64| {
+            format!(
+                "a page has or claims {size} bytes; at most 256 MiB are read, which smaller row groups have"
+            )
+        };
+        assert_eq!(refused(0, two_gib, 7, 1), large(two_gib));
+        assert!(refused(0, 7, two_gib, 1).starts_with("a page has or claims 21474836"));
+        assert_eq!(refused(0, -1, 7, 1), "the header of a page is damaged");
+        assert_eq!(refused(0, 7, 7, -1), "the header of a page is damaged");
+        assert!(refused(0, i64::MAX, i64::MAX, 1).starts_with("a page has or claims 92233720368547"));
+        assert!(refused(0, 200 << 20, 7, 1).len() < 200);
+        // Values beyond those that are there.
+        let many = (MAX_VALUES + 1) as u64;
+        let file = page(0, 7, 7, many as i64, &text);
+        assert_eq!(
+            read(&file, Compression::UNCOMPRESSED, many).unwrap_err(),
+            "a page has 1048577 images; at most 1048576 are read"
+        );
+        assert!(read(&page(0, 7, 7, 2, &text), Compression::UNCOMPRESSED, 2).is_err());
+        // A string that claims more than its page.
+        let long = [&u32::MAX.to_le_bytes()[..], b"abc"].concat();
+        assert!(read(&page(0, 7, 7, 1, &long), Compression::UNCOMPRESSED, 1).is_err());
+        let dictionary = page(2, 7, 7, 1, &text);
+        assert_eq!(
+            read(&[dictionary.clone(), dictionary].concat(), Compression::UNCOMPRESSED, 0).unwrap_err(),
+            "a column has two dictionaries"
+        );
+        let mut coded = page(0, 7, 7, 1, &text);
+        let at = coded.len() - 7 - 7;
+        assert_eq!(coded[at], 0x00);
+        coded[at] = 0x10;
+        assert_eq!(
+            read(&coded, Compression::UNCOMPRESSED, 1).unwrap_err(),
+            "a page needs a dictionary, and there is none"
+        );
+    }
+
+    #[test]
+    fn columns_lie_within_their_file() {
+        let bytes = page(0, 7, 7, 1, &string(b"one"));
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let refused = |offset: i64, size: i64, dictionary| {
+            let about = ColumnChunkMetaData::builder(column())
+                .set_total_compressed_size(size)
+                .set_data_page_offset(offset)
+                .set_dictionary_page_offset(dictionary)
+                .build()
+                .unwrap();
+            Chunk::find(&file, bytes.len() as u64, &about, 1).unwrap_err().to_string()
+        };
+        let without = "a column is not within the file, which may be truncated";
+        assert_eq!(refused(1, bytes.len() as i64, None), without);
+        assert_eq!(refused(i64::MAX, i64::MAX, None), without);
+        assert_eq!(refused(-1, 10, None), "the place of a column is negative");
+        assert_eq!(refused(0, -1, None), "the place of a column is negative");
+        assert_eq!(refused(0, 10, Some(i64::MIN)), refused(0, 10, None));
+    }
 }

@@ -27,6 +27,8 @@ pub(super) struct PageHeader {
     pub uncompressed: usize,
     /// Values, absent ones too.
     pub values: usize,
+    /// Whether the values are numbers of entries of a dictionary.
+    pub is_coded: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +51,8 @@ pub(super) struct PageLocation {
 impl PageHeader {
     pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
         let mut input = Input { bytes, at: 0 };
-        let (mut kind, mut uncompressed, mut compressed, mut values) = (None, None, None, 0);
+        let (mut kind, mut uncompressed, mut compressed) = (None, None, None);
+        let (mut values, mut encoding) = (0, None);
         input.structure(|input, field, of| {
             match (field, of) {
                 (1, I32) => {
@@ -62,12 +65,14 @@ impl PageHeader {
                 (2, I32) => uncompressed = Some(input.size()?),
                 (3, I32) => compressed = Some(input.size()?),
                 // The headers of data pages of both versions and of dictionaries begin with the number of values.
-                (5 | 7 | 8, STRUCT) => input.structure(|input, field, of| {
-                    if (field, of) == (1, I32) {
-                        values = input.size()?;
-                        return Ok(true);
+                (5 | 7 | 8, STRUCT) => input.structure(|input, inner, of| {
+                    match (field, inner, of) {
+                        (_, 1, I32) => values = input.size()?,
+                        // Where version 1 has the encoding, and version 2.
+                        (5, 2, I32) | (8, 4, I32) => encoding = Some(input.number()?),
+                        _ => return Ok(false),
                     }
-                    Ok(false)
+                    Ok(true)
                 })?,
                 _ => return Ok(false),
             }
@@ -75,7 +80,9 @@ impl PageHeader {
         })?;
         match (kind, uncompressed, compressed) {
             (Some(kind), Some(uncompressed), Some(compressed)) => {
-                Ok(Self { kind, length: input.at, compressed, uncompressed, values })
+                // PLAIN_DICTIONARY and RLE_DICTIONARY.
+                let is_coded = matches!(encoding, Some(2 | 8));
+                Ok(Self { kind, length: input.at, compressed, uncompressed, values, is_coded })
             }
             _ => Err(Fault::Damaged),
         }
@@ -260,12 +267,17 @@ mod tests {
             compressed: 200,
             uncompressed: 300,
             values: 3,
+            is_coded: false,
         };
         assert_eq!(PageHeader::parse(HEADER), Ok(header));
         assert_eq!(PageHeader::parse(&[HEADER, b"more"].concat()), Ok(header));
         for length in 0..HEADER.len() {
             assert_eq!(PageHeader::parse(&HEADER[..length]), Err(Fault::Ended), "{length}");
         }
+        // Version 1 has the encoding behind the values, here PLAIN_DICTIONARY.
+        let mut coded = HEADER.to_vec();
+        coded[12] = 0x04;
+        assert_eq!(PageHeader::parse(&coded), Ok(PageHeader { is_coded: true, ..header }));
         let mut negative = HEADER.to_vec();
         negative[3] |= 1;
         assert_eq!(PageHeader::parse(&negative), Err(Fault::Damaged));
