@@ -6,6 +6,7 @@
 
 mod folder;
 mod names;
+mod parquet;
 mod plan;
 mod recordio;
 mod shards;
@@ -37,6 +38,8 @@ choice! {
         RecordIo = "recordio",
         /// Tar files of images with their labels.
         WebDataset = "webdataset",
+        /// Parquet files as Hugging Face's image sets have them.
+        Parquet = "parquet",
     }
 }
 
@@ -47,6 +50,7 @@ impl TargetKind {
         match extension.as_str() {
             "rec" => Some(Self::RecordIo),
             "tar" => Some(Self::WebDataset),
+            "parquet" => Some(Self::Parquet),
             _ => None,
         }
     }
@@ -382,16 +386,17 @@ impl Layout {
         };
         let named = TargetKind::of_path(path);
         let (files, is_folder) = match target.kind {
-            TargetKind::Folder | TargetKind::RecordIo | TargetKind::WebDataset if named.is_none() => {
-                (vec![path.clone()], true)
-            }
+            _ if named.is_none() => (vec![path.clone()], true),
             TargetKind::Folder => return refuse("the name of a folder"),
             TargetKind::RecordIo if named == Some(TargetKind::RecordIo) => {
                 (recordio::files(path).into(), false)
             }
             TargetKind::RecordIo => return refuse("a .rec file, or a folder for train.rec,"),
-            TargetKind::WebDataset if named == Some(TargetKind::WebDataset) => (vec![path.clone()], false),
+            TargetKind::WebDataset | TargetKind::Parquet if named == Some(target.kind) => {
+                (vec![path.clone()], false)
+            }
             TargetKind::WebDataset => return refuse("a .tar file, or a folder for shards,"),
+            TargetKind::Parquet => return refuse("a .parquet file, or a folder for shards,"),
         };
         if path.file_name().is_none() {
             return refuse("a path that ends with a name");
@@ -417,6 +422,13 @@ impl Layout {
             }
             TargetKind::WebDataset => Box::new(shards::Shards::<webdataset::TarShard>::go_on(
                 self.shards(target, plan, name(), |shard, _| format!("shard-{shard:06}.tar")),
+                plan,
+                mark,
+            )),
+            TargetKind::Parquet => Box::new(shards::Shards::<parquet::ParquetShard>::go_on(
+                self.shards(target, plan, name(), |shard, count| {
+                    format!("train-{shard:05}-of-{count:05}.parquet")
+                }),
                 plan,
                 mark,
             )),

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, path::PathBuf};
 
-use super::{Image, Mark, Writer, plan::Plan};
+use super::{Image, Mark, Writer, parquet::ParquetShard, plan::Plan};
 
 /// A file of images that is being written, under another name until it is finished.
 pub(super) trait Shard: Sized + Send {
@@ -14,6 +14,20 @@ pub(super) trait Shard: Sized + Send {
 
     /// Has the disk confirm the file, and gives it its name.
     fn finish(self) -> io::Result<()>;
+}
+
+impl Shard for ParquetShard {
+    fn create(path: &Path, _first: usize, identities: &[String]) -> io::Result<Self> {
+        Self::create(path, identities)
+    }
+
+    fn append(&mut self, image: &ShardImage) -> io::Result<()> {
+        self.append(image.key, image.label, image.bytes)
+    }
+
+    fn finish(self) -> io::Result<()> {
+        self.finish()
+    }
 }
 
 /// An image of a shard.

@@ -16,6 +16,8 @@ mod summary;
 
 pub use error::{Place, SourceError};
 pub use labels::LabelGaps;
+pub use list::ListOrder;
+pub use mnist::MnistPart;
 pub use several::SourcesConfig;
 pub use subset::SubsetConfig;
 pub use summary::Summary;
@@ -86,8 +88,12 @@ macro_rules! formats {
 }
 
 pub mod folder;
+mod insightface_bin;
+mod list;
+mod mnist;
+mod parquet;
 pub(crate) mod recordio;
-pub(crate) mod webdataset;
+mod webdataset;
 
 formats! {
     /// Faces drawn by the program: nothing to download.
@@ -96,6 +102,14 @@ formats! {
     RecordIo: formats::recordio as RecordIoConfig = "recordio";
     /// Shards of samples in tar files.
     WebDataset: formats::webdataset as WebDatasetConfig = "webdataset";
+    /// Images that a text file lists with their labels.
+    List: formats::list as ListConfig = "list";
+    /// Images in the rows of Parquet files.
+    Parquet: formats::parquet as ParquetConfig = "parquet";
+    /// Grey pictures in idx files, as MNIST has them.
+    Mnist: formats::mnist as MnistConfig = "mnist";
+    /// The images of a verification set of insightface.
+    InsightfaceBin: formats::insightface_bin as InsightfaceBinConfig = "insightface_bin";
     /// A folder with one folder of images an identity.
     Folder: formats::folder as FolderConfig = "folder";
 }
