@@ -399,3 +399,46 @@ fn pixels_become_files() {
         assert_eq!(read.load(index, [16, 16]).unwrap(), faces.load(index, [16, 16]).unwrap());
     }
 }
+
+/// MXNet and webdataset, or what a few lines of Python make of the descriptions of their formats.
+#[test]
+fn other_programs_read_what_is_written() {
+    let mut source = Memory::new(&NAMES, 40);
+    // Images with the magic number of RecordIO in them, at and beside multiples of four.
+    for (_, key, bytes) in &mut source.images {
+        let bytes = bytes.as_mut().unwrap();
+        let magic = crate::formats::recordio::record::MAGIC;
+        bytes.extend(magic.repeat(key.len() % 3));
+        bytes.extend_from_slice(key.as_bytes());
+        bytes.extend(magic);
+    }
+    let folder = TempDir::new().unwrap();
+    let mut expected = 0u64;
+    let plan = Plan::new(&source, &[]);
+    for number in 0..plan.len() {
+        let text = format!("{} ", plan.label(number)).into_bytes();
+        let bytes = source.images[plan.image(number)].2.clone().unwrap();
+        for byte in text.into_iter().chain(bytes) {
+            expected = (expected * 31 + u64::from(byte)) % 1_000_000_007;
+        }
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/read_records.py");
+    let python = std::env::var("FACEGRAD_PYTHON").unwrap_or_else(|_| "python3".into());
+    for (kind, name) in [(TargetKind::RecordIo, "x.rec"), (TargetKind::WebDataset, "shards")] {
+        let path = folder.path().join(name);
+        done(&source, &target(kind, &path));
+        let mut written: Vec<PathBuf> = files(&path).into_keys().map(|file| path.join(file)).collect();
+        if kind == TargetKind::RecordIo {
+            written = vec![path];
+        }
+        let output = match std::process::Command::new(&python).arg(&script).args(&written).output() {
+            Ok(output) => output,
+            Err(error) => return println!("skipped: {python} does not run: {error}"),
+        };
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8_lossy(&output.stdout);
+        let (first, program) = text.split_once('\n').unwrap();
+        println!("{name}: {}", program.trim());
+        assert_eq!(first, format!("40 images, {expected}"));
+    }
+}

@@ -231,6 +231,18 @@ pub(crate) fn title_of(path: &Path) -> String {
     name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
+/// The image that `reference/write_records.py` calls number `number`: no image, but bytes with the magic number of
+/// RecordIO among them.
+#[cfg(test)]
+pub(crate) fn reference_content(number: usize) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..20 + number).map(|at| (number * 31 + at * 7) as u8).collect();
+    if number % 4 != 0 {
+        let at = [0, 0, 8, 5][number % 4];
+        bytes.splice(at..at, recordio::record::MAGIC.repeat(number));
+    }
+    bytes
+}
+
 /// The folder with real files of other programs, where it is at hand.
 #[cfg(test)]
 pub(crate) fn shared_fixtures() -> Option<std::path::PathBuf> {

@@ -251,6 +251,27 @@ fn a_path_is_a_file_or_a_folder_with_one() {
     }
 }
 
+/// `reference/write_records.py` has written them with MXNet.
+#[test]
+fn records_that_mxnet_cut_and_joined_are_read() {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference");
+    let folder = TempDir::new().unwrap();
+    for (name, keys) in [("insightface", [1, 2, 3, 4, 5, 6]), ("im2rec", [3, 0, 5, 1, 4, 2])] {
+        let path = reference.join(name).with_extension("rec");
+        let opened = open(&path).unwrap();
+        assert_eq!(opened.summary.to_string(), "6 images of 3 identities");
+        let label = |key: usize| [0, 0, 1, 1, 1, 2][if name == "im2rec" { key } else { key - 1 }];
+        let expected = keys.map(|key| (key.to_string(), label(key), crate::formats::reference_content(key)));
+        assert_eq!(images(opened.source.as_ref()), expected);
+        // And without the index.
+        let alone = folder.path().join(name).with_extension("rec");
+        fs::copy(path, &alone).unwrap();
+        let scanned = open(&alone).unwrap().source;
+        assert_eq!(images(scanned.as_ref()), expected);
+        assert_eq!(scanned.fingerprint(), opened.source.fingerprint());
+    }
+}
+
 #[test]
 fn files_of_mxnet_are_read() {
     let Some(fixtures) = crate::formats::shared_fixtures() else { return };

@@ -295,6 +295,20 @@ fn the_fingerprint_is_of_names_sizes_and_labels() {
     assert_ne!(before, print(&[("1.jpg", b"x"), ("1.cls", b"1")]));
 }
 
+/// `reference/write_records.py` has written it with webdataset.
+#[test]
+fn shards_that_webdataset_wrote_are_read() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/webdataset.tar");
+    let opened = config(&path).open().unwrap();
+    assert_eq!(opened.summary.to_string(), "6 images of 3 identities");
+    let expected = [0, 1, 2, 3, 4, 5].map(|number| {
+        let folder = if number == 4 { "long/".repeat(30) } else { String::new() };
+        let label = [0, 0, 1, 1, 1, 2][number];
+        (format!("{folder}{number:04}"), label, crate::formats::reference_content(number))
+    });
+    assert_eq!(images(opened.source.as_ref()), expected);
+}
+
 #[test]
 fn a_tar_file_of_something_else_is_told_from_a_set() {
     let Some(fixtures) = crate::formats::shared_fixtures() else { return };
