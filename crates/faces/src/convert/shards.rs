@@ -92,7 +92,7 @@ impl<S: Shard> Writer for Shards<'_, S> {
             extension: image.extension,
         })?;
         self.written += 1;
-        if self.written % self.files.images == 0 {
+        if self.written.is_multiple_of(self.files.images) {
             self.finish_shard()?;
         }
         Ok(())

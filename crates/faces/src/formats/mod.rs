@@ -236,7 +236,7 @@ pub(crate) fn title_of(path: &Path) -> String {
 #[cfg(test)]
 pub(crate) fn reference_content(number: usize) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..20 + number).map(|at| (number * 31 + at * 7) as u8).collect();
-    if number % 4 != 0 {
+    if !number.is_multiple_of(4) {
         let at = [0, 0, 8, 5][number % 4];
         bytes.splice(at..at, recordio::record::MAGIC.repeat(number));
     }

@@ -11,8 +11,8 @@ use crate::formats::positioned::read_at;
 
 /// Bytes of a block: headers are one, and content is padded to whole ones.
 const BLOCK: u64 = 512;
-/// Longest name of a member, in bytes.
-const MAX_NAME: u64 = 1 << 16;
+/// Longest name of a member, in bytes: the longest path that Linux has.
+const MAX_NAME: u64 = 4096;
 /// Largest extended header, in bytes.
 const MAX_EXTENDED: u64 = 1 << 20;
 /// Bytes read at a time when going through a file.
@@ -206,7 +206,16 @@ fn read_extended(bytes: &[u8], extended: &mut Extended) -> Result<(), String> {
     for extension in PaxExtensions::new(bytes) {
         let extension = extension.map_err(|_| "the extended header is damaged")?;
         match extension.key_bytes() {
-            b"path" => extended.name = Some(extension.value_bytes().to_vec()),
+            b"path" => {
+                let name = extension.value_bytes();
+                if name.len() as u64 > MAX_NAME {
+                    return Err(format!(
+                        "a name of {} bytes is claimed; {MAX_NAME} are the most",
+                        name.len()
+                    ));
+                }
+                extended.name = Some(name.to_vec());
+            }
             b"size" => {
                 let size = extension.value().ok().and_then(|size| size.parse().ok());
                 extended.size = Some(size.ok_or("the extended header gives no readable size")?);
@@ -379,6 +388,9 @@ mod tests {
         let extended = b"22 GNU.sparse.major=1\n";
         let sparse = [header("x", EntryType::XHeader, 22), padded(extended)].concat();
         assert_eq!(read(&sparse).unwrap_err(), "512: the member is stored as a sparse file; store it whole");
+        let long = format!("5014 path={}\n", "x".repeat(5003));
+        let named = [header("x", EntryType::XHeader, 5014), padded(long.as_bytes())].concat();
+        assert_eq!(read(&named).unwrap_err(), "512: a name of 5003 bytes is claimed; 4096 are the most");
         let damaged = [header("x", EntryType::XHeader, 4), padded(b"99 x")].concat();
         assert_eq!(read(&damaged).unwrap_err(), "512: the extended header is damaged");
     }
