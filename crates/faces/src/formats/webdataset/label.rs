@@ -148,7 +148,9 @@ impl Interned {
         gaps: LabelGaps,
         path: &Path,
     ) -> Result<(Vec<u32>, Vec<String>), SourceError> {
-        let numbers: Option<Vec<u32>> = self.values.iter().map(|value| value.parse().ok()).collect();
+        // `017` is a name.
+        let number = |value: &String| value.parse().ok().filter(|number: &u32| number.to_string() == *value);
+        let numbers: Option<Vec<u32>> = self.values.iter().map(number).collect();
         let Some(numbers) = numbers else {
             let names: Vec<&str> = self.values.iter().map(String::as_str).collect();
             let Labels { labels, identities } = Labels::of_names(&names);

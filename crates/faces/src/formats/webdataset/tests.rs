@@ -136,6 +136,14 @@ fn numbers_are_called_by_the_names_beside_them() {
 }
 
 #[test]
+fn labels_with_leading_zeros_are_names() {
+    let members: [Content; 4] = [("1.jpg", b"x"), ("1.cls", b"017"), ("2.jpg", b"y"), ("2.cls", b"5")];
+    let source = Set::one(&members).open().source;
+    assert_eq!(source.identities(), ["5", "017"]);
+    assert_eq!((source.label(0), source.label(1)), (1, 0));
+}
+
+#[test]
 fn the_field_of_the_label_can_be_named() {
     let set = Set::one(&[
         ("1.jpg", b"x"),
