@@ -3,6 +3,7 @@
 mod card;
 mod fetch;
 mod list;
+mod convert;
 mod pairs;
 mod show;
 
@@ -17,6 +18,8 @@ use crate::{failure::Failure, progress::Progress, say};
 pub enum Command {
     /// Write synthetic faces as a folder with one folder an identity, and a contact sheet.
     Synth(Synth),
+    /// Write a set in another format: folder, RecordIO, WebDataset or Parquet.
+    Convert(convert::Args),
     /// Draw a verification list from a folder with one folder an identity.
     Pairs(pairs::Args),
     /// List known data sets: size, purpose, licence, and whether they can be fetched.
@@ -60,6 +63,7 @@ fn format(word: &str) -> Result<ImageFormat, String> {
 pub fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Synth(args) => synth(args),
+        Command::Convert(args) => convert::run(args),
         Command::Pairs(args) => pairs::run(args),
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
