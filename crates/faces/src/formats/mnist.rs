@@ -140,7 +140,7 @@ impl IdxImages {
         let numbers = match numbers {
             Content::Inflated(numbers) => numbers,
             // The length of the file is the count; more than an image file may have are never used.
-            Content::File(file, start) => read_at(&file, start, count as usize)
+            Content::File(file, start) => read_at(&file, start, count)
                 .map_err(|source| SourceError::Unreadable { path: labels.clone(), source })?,
         };
         let mut hash = Sha256::new();
@@ -265,9 +265,8 @@ impl FaceSource for IdxImages {
         let grey = match &self.content {
             Content::Inflated(bytes) => &bytes[index * size..(index + 1) * size],
             Content::File(file, start) => {
-                read = read_at(file, start + (index * size) as u64, size).map_err(|error| FaceError {
-                    name: self.name(index),
-                    reason: format!("it cannot be read: {error}"),
+                read = read_at(file, start + (index * size) as u64, size as u64).map_err(|error| {
+                    FaceError { name: self.name(index), reason: format!("it cannot be read: {error}") }
                 })?;
                 &read
             }

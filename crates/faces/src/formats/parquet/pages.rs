@@ -18,7 +18,7 @@ use parquet::{
 };
 
 use super::thrift::{self, PageHeader, PageKind};
-use crate::{decode::MAX_FILE_SIZE, formats::positioned::read_at};
+use crate::formats::positioned::{fill_at, read_at};
 
 /// Largest page, compressed or not, in bytes. A writer cuts pages at about a mebibyte, but pyarrow looks only once in
 /// 1024 rows, so that 100 large photographs are a page of their own.
@@ -157,7 +157,7 @@ impl Chunk {
         if place.end > file_length || length > MAX_INDEX {
             return Ok(None);
         }
-        let bytes = read_at(file, place.start, length as usize)?;
+        let bytes = read_at(file, place.start, length)?;
         let Ok(locations) = thrift::offset_index(&bytes) else { return Ok(None) };
         let Some(first) = locations.first() else { return Ok((rows == 0).then(Vec::new)) };
         let (mut at, before) = (first.offset, first.offset.checked_sub(within.start));
@@ -226,7 +226,8 @@ impl Chunk {
         for ((offset, length), kind) in places.chain([((page.offset, page.length), PageKind::Data)]) {
             let start = bytes.len();
             check_size(length)?;
-            append(file, offset, length, &mut bytes)?;
+            bytes.resize(start + length, 0);
+            fill_at(file, offset, &mut bytes[start..])?;
             let header = PageHeader::parse(&bytes[start..]).map_err(|_| damaged_header())?;
             if header.kind != kind || header.length + header.compressed != length {
                 return Err(Problem::content("a page is not what the index of the file says"));
@@ -306,7 +307,7 @@ fn damaged_header() -> Problem {
 fn read_header(file: &File, within: std::ops::Range<u64>) -> Result<PageHeader, Problem> {
     let left = within.end - within.start;
     for length in [256, 16 << 10, MAX_HEADER] {
-        let bytes = read_at(file, within.start, left.min(length as u64) as usize)?;
+        let bytes = read_at(file, within.start, left.min(length as u64))?;
         match PageHeader::parse(&bytes) {
             Ok(header) => return Ok(header),
             Err(thrift::Fault::Ended) if bytes.len() as u64 != left => {}
@@ -314,21 +315,6 @@ fn read_header(file: &File, within: std::ops::Range<u64>) -> Result<PageHeader, 
         }
     }
     Err(damaged_header())
-}
-
-/// Reads to the end of `bytes`, in pieces that may be read at once.
-fn append(file: &File, offset: u64, length: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
-    let mut done = 0;
-    while done < length {
-        let piece = read_at(file, offset + done as u64, (length - done).min(MAX_FILE_SIZE as usize))?;
-        done += piece.len();
-        if bytes.is_empty() {
-            *bytes = piece;
-        } else {
-            bytes.extend_from_slice(&piece);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
