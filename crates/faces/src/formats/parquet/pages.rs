@@ -17,7 +17,7 @@ use parquet::{
     schema::types::ColumnDescPtr,
 };
 
-use super::thrift::{self, PageHeader, PageKind};
+use super::thrift::{self, Encoding, PageHeader, PageKind};
 use crate::formats::positioned::{fill_at, read_at};
 
 /// Largest page, compressed or not, in bytes. A writer cuts pages at about a mebibyte, but pyarrow looks only once in
@@ -27,7 +27,7 @@ const MAX_PAGE: usize = 256 << 20;
 /// Longest page header: the statistics in it may hold two values, which writers cut at some kibibytes.
 const MAX_HEADER: usize = 1 << 20;
 
-/// Most values of a page of images.
+/// Most values of a page of images, or of a dictionary.
 const MAX_VALUES: usize = 1 << 20;
 
 /// Longest offset index of a row group.
@@ -132,13 +132,11 @@ impl Chunk {
         let mut chunk = Self { compression, dictionary: None };
         let pages = match chunk.by_index(file, file_length, about, start..end, rows)? {
             Some(pages) => pages,
-            None => chunk.by_walking(file, start..end)?,
+            None => chunk.by_walking(file, start..end, rows)?,
         };
         let found: u64 = pages.iter().map(|page| page.rows as u64).sum();
         if found != rows {
-            return Err(Problem::Content(format!(
-                "the pages of a column have {found} rows, and its row group {rows}"
-            )));
+            return Err(wrong_rows(found, rows));
         }
         Ok((chunk, pages))
     }
@@ -187,9 +185,14 @@ impl Chunk {
     }
 
     /// The pages as their headers, one after the other, have them.
-    fn by_walking(&mut self, file: &File, within: std::ops::Range<u64>) -> Result<Vec<PageAt>, Problem> {
+    fn by_walking(
+        &mut self,
+        file: &File,
+        within: std::ops::Range<u64>,
+        rows: u64,
+    ) -> Result<Vec<PageAt>, Problem> {
         let mut pages = Vec::new();
-        let mut at = within.start;
+        let (mut at, mut found) = (within.start, 0);
         while at < within.end {
             let header = read_header(file, at..within.end)?;
             let length = header.length + header.compressed;
@@ -198,7 +201,14 @@ impl Chunk {
                 return Err(Problem::content("a page is longer than its column"));
             }
             match header.kind {
-                PageKind::Data => pages.push(PageAt { offset: at, length, rows: header.values }),
+                PageKind::Data if header.values == 0 => {}
+                PageKind::Data => {
+                    pages.push(PageAt { offset: at, length, rows: header.values });
+                    found += header.values as u64;
+                    if found > rows {
+                        return Err(wrong_rows(found, rows));
+                    }
+                }
                 PageKind::Dictionary if self.dictionary.is_none() && pages.is_empty() => {
                     self.dictionary = Some((at, length));
                 }
@@ -238,10 +248,8 @@ impl Chunk {
                     header.values, page.rows
                 )));
             }
-            if header.is_coded && self.dictionary.is_none() {
-                return Err(Problem::content("a page needs a dictionary, and there is none"));
-            }
             check_size(header.uncompressed)?;
+            check_encoding(&header, self.dictionary.is_some())?;
             size += length + header.uncompressed;
         }
         let about = ColumnChunkMetaData::builder(column.clone())
@@ -296,6 +304,34 @@ fn check_size(size: usize) -> Result<(), Problem> {
             "a page has or claims {size} bytes; at most {} MiB are read, which smaller row groups have",
             MAX_PAGE >> 20
         ))),
+    }
+}
+
+fn wrong_rows(found: u64, rows: u64) -> Problem {
+    Problem::Content(format!("the pages of a column have {found} rows, and its row group {rows}"))
+}
+
+/// An error if the library would take a page at its word, or fail an assertion.
+fn check_encoding(header: &PageHeader, has_dictionary: bool) -> Result<(), Problem> {
+    match header.encoding {
+        // Delta encodings state a number of values of their own, for which the library takes memory.
+        Encoding::Other(number) => {
+            Err(Problem::Content(format!("a page has the encoding {number}; plain and dictionary are read")))
+        }
+        Encoding::Coded if header.kind == PageKind::Data && !has_dictionary => {
+            Err(Problem::content("a page needs a dictionary, and there is none"))
+        }
+        _ if !header.has_levels => Err(damaged_header()),
+        // A value of a dictionary has 4 bytes at least, which are a length if it is a string.
+        _ if header.kind == PageKind::Dictionary
+            && (header.values > header.uncompressed / 4 || header.values > MAX_VALUES) =>
+        {
+            Err(Problem::Content(format!(
+                "a dictionary claims {} values in {} bytes; at most {MAX_VALUES} are read",
+                header.values, header.uncompressed
+            )))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -449,13 +485,23 @@ mod tests {
             read(&[dictionary.clone(), dictionary].concat(), Compression::UNCOMPRESSED, 0).unwrap_err(),
             "a column has two dictionaries"
         );
-        let mut coded = page(0, 7, 7, 1, &text);
-        let at = coded.len() - 7 - 7;
-        assert_eq!(coded[at], 0x00);
-        coded[at] = 0x10;
+        let encoded = |encoding: u8| {
+            let mut page = page(0, 7, 7, 1, &text);
+            let at = page.len() - 7 - 7;
+            assert_eq!(page[at], 0x00);
+            page[at] = encoding << 1;
+            read(&page, Compression::UNCOMPRESSED, 1)
+        };
+        assert_eq!(encoded(0).unwrap(), [b"one"]);
+        assert_eq!(encoded(8).unwrap_err(), "a page needs a dictionary, and there is none");
+        for delta in [5, 6, 7] {
+            let expected = format!("a page has the encoding {delta}; plain and dictionary are read");
+            assert_eq!(encoded(delta).unwrap_err(), expected);
+        }
+        let dictionary = page(2, 7, 7, two_gib, &text);
         assert_eq!(
-            read(&coded, Compression::UNCOMPRESSED, 1).unwrap_err(),
-            "a page needs a dictionary, and there is none"
+            read(&[dictionary, page(0, 7, 7, 1, &text)].concat(), Compression::UNCOMPRESSED, 1).unwrap_err(),
+            "a dictionary claims 2147483647 values in 7 bytes; at most 1048576 are read"
         );
     }
 

@@ -27,8 +27,21 @@ pub(super) struct PageHeader {
     pub uncompressed: usize,
     /// Values, absent ones too.
     pub values: usize,
-    /// Whether the values are numbers of entries of a dictionary.
-    pub is_coded: bool,
+    /// How they are written.
+    pub encoding: Encoding,
+    /// Whether it is known how their levels are.
+    pub has_levels: bool,
+}
+
+/// How the values of a page are written, as far as it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// One after the other.
+    Plain,
+    /// As numbers of entries of a dictionary.
+    Coded,
+    /// Another way, by its number.
+    Other(i64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +65,7 @@ impl PageHeader {
     pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
         let mut input = Input { bytes, at: 0 };
         let (mut kind, mut uncompressed, mut compressed) = (None, None, None);
-        let (mut values, mut encoding) = (0, None);
+        let (mut values, mut encoding, mut has_levels) = (0, Encoding::Plain, true);
         input.structure(|input, field, of| {
             match (field, of) {
                 (1, I32) => {
@@ -68,8 +81,17 @@ impl PageHeader {
                 (5 | 7 | 8, STRUCT) => input.structure(|input, inner, of| {
                     match (field, inner, of) {
                         (_, 1, I32) => values = input.size()?,
-                        // Where version 1 has the encoding, and version 2.
-                        (5, 2, I32) | (8, 4, I32) => encoding = Some(input.number()?),
+                        // Where version 1 and a dictionary have the encoding, and version 2.
+                        (5 | 7, 2, I32) | (8, 4, I32) => {
+                            encoding = match input.number()? {
+                                0 => Encoding::Plain,
+                                // PLAIN_DICTIONARY and RLE_DICTIONARY.
+                                2 | 8 => Encoding::Coded,
+                                other => Encoding::Other(other),
+                            }
+                        }
+                        // RLE and BIT_PACKED.
+                        (5, 3 | 4, I32) => has_levels &= matches!(input.number()?, 3 | 4),
                         _ => return Ok(false),
                     }
                     Ok(true)
@@ -80,9 +102,7 @@ impl PageHeader {
         })?;
         match (kind, uncompressed, compressed) {
             (Some(kind), Some(uncompressed), Some(compressed)) => {
-                // PLAIN_DICTIONARY and RLE_DICTIONARY.
-                let is_coded = matches!(encoding, Some(2 | 8));
-                Ok(Self { kind, length: input.at, compressed, uncompressed, values, is_coded })
+                Ok(Self { kind, length: input.at, compressed, uncompressed, values, encoding, has_levels })
             }
             _ => Err(Fault::Damaged),
         }
@@ -267,7 +287,8 @@ mod tests {
             compressed: 200,
             uncompressed: 300,
             values: 3,
-            is_coded: false,
+            encoding: Encoding::Plain,
+            has_levels: true,
         };
         assert_eq!(PageHeader::parse(HEADER), Ok(header));
         assert_eq!(PageHeader::parse(&[HEADER, b"more"].concat()), Ok(header));
@@ -277,7 +298,12 @@ mod tests {
         // Version 1 has the encoding behind the values, here PLAIN_DICTIONARY.
         let mut coded = HEADER.to_vec();
         coded[12] = 0x04;
-        assert_eq!(PageHeader::parse(&coded), Ok(PageHeader { is_coded: true, ..header }));
+        assert_eq!(PageHeader::parse(&coded), Ok(PageHeader { encoding: Encoding::Coded, ..header }));
+        coded[12] = 0x0e;
+        assert_eq!(PageHeader::parse(&coded), Ok(PageHeader { encoding: Encoding::Other(7), ..header }));
+        let mut levels = HEADER.to_vec();
+        levels[16] = 0x00;
+        assert_eq!(PageHeader::parse(&levels), Ok(PageHeader { has_levels: false, ..header }));
         let mut negative = HEADER.to_vec();
         negative[3] |= 1;
         assert_eq!(PageHeader::parse(&negative), Err(Fault::Damaged));
