@@ -85,10 +85,15 @@ impl AlignSettings {
                 ("the size", format!("{}x{}", of.size[0], of.size[1])),
                 ("the format", of.format.clone()),
                 ("what becomes of images without a face", format!("{:?}", of.without_face).to_lowercase()),
-                ("the landmarks", match &of.landmarks {
-                    FinderSettings::Mtcnn { min_face, .. } => format!("MTCNN for faces from {min_face} pixels"),
-                    FinderSettings::File { sha256 } => format!("a file with the SHA-256 {sha256}"),
-                }),
+                (
+                    "the landmarks",
+                    match &of.landmarks {
+                        FinderSettings::Mtcnn { min_face, .. } => {
+                            format!("MTCNN for faces from {min_face} pixels")
+                        }
+                        FinderSettings::File { sha256 } => format!("a file with the SHA-256 {sha256}"),
+                    },
+                ),
                 ("all of them", format!("{of:?}")),
             ]
         };
@@ -189,7 +194,9 @@ pub enum AlignError {
         source: io::Error,
     },
     /// A photograph has no face, and that was to be an error.
-    #[error("the image {image} {reason}; other answers to that are to skip such images or to take their centre")]
+    #[error(
+        "the image {image} {reason}; other answers to that are to skip such images or to take their centre"
+    )]
     NoFace {
         /// The photograph.
         image: String,
@@ -255,11 +262,7 @@ impl AlignJob<'_> {
     ///
     /// # Errors
     /// If the folder holds something else, nothing can be written there, or there is no face and should be one.
-    pub fn run(
-        &self,
-        workers: usize,
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<JobEnd, AlignError> {
+    pub fn run(&self, workers: usize, progress: &mut dyn FnMut(usize) -> bool) -> Result<JobEnd, AlignError> {
         let began = Instant::now();
         let settings = self.settings();
         let (mut journal, mut known) = Journal::open(self.places.output_folder(), &settings)?;
@@ -270,8 +273,12 @@ impl AlignJob<'_> {
             *record = before.filter(|record| self.is_done(index, record));
         }
         drop(known);
-        let todo: Vec<usize> =
-            records.iter().enumerate().filter(|(_, record)| record.is_none()).map(|(index, _)| index).collect();
+        let todo: Vec<usize> = records
+            .iter()
+            .enumerate()
+            .filter(|(_, record)| record.is_none())
+            .map(|(index, _)| index)
+            .collect();
         let before = self.places.len() - todo.len();
 
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(!progress(before)));
@@ -324,7 +331,8 @@ impl AlignJob<'_> {
             self.write_results(&settings, &records, &statistics)?;
         }
         let left_out = records.iter().flatten().filter(|record| !record.outcome.has_output());
-        let left_out = left_out.map(|record| (record.path.clone(), record.reason.clone().unwrap_or_default()));
+        let left_out =
+            left_out.map(|record| (record.path.clone(), record.reason.clone().unwrap_or_default()));
         let unused_landmarks = match &self.finder {
             Finder::Detector(_) => 0,
             Finder::File(file) => {
@@ -346,9 +354,8 @@ impl AlignJob<'_> {
 
     /// Whether `record` still says what became of photograph `index`.
     fn is_done(&self, index: usize, record: &Record) -> bool {
-        let is_same = || {
-            fs::metadata(self.places.input(index)).is_ok_and(|metadata| metadata.len() == record.bytes)
-        };
+        let is_same =
+            || fs::metadata(self.places.input(index)).is_ok_and(|metadata| metadata.len() == record.bytes);
         match record.outcome {
             Outcome::Aligned | Outcome::Centred => is_same() && self.places.output(index).is_file(),
             Outcome::WithoutFace => is_same(),
@@ -389,18 +396,16 @@ impl AlignJob<'_> {
 
         record.faces = found.faces;
         let transform = match found.landmarks {
-            Some(landmarks) => {
-                Similarity2d::estimate(landmarks, arcface_landmarks(self.size)).map_err(|error| error.to_string())
-            }
+            Some(landmarks) => Similarity2d::estimate(landmarks, arcface_landmarks(self.size))
+                .map_err(|error| error.to_string()),
             None => Err("has no face".into()),
         };
         let transform = match (transform, self.without_face) {
             (Ok(transform), _) => {
                 record.outcome = Outcome::Aligned;
                 record.score = found.face.map(|face| face.score);
-                let edges = |face: Face| {
-                    [face.bounds.left, face.bounds.top, face.bounds.right, face.bounds.bottom]
-                };
+                let edges =
+                    |face: Face| [face.bounds.left, face.bounds.top, face.bounds.right, face.bounds.bottom];
                 record.bounds = found.face.map(edges);
                 record.landmarks = found.landmarks;
                 Some(transform)

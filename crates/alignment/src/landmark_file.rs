@@ -264,9 +264,7 @@ impl Table<'_> {
         };
         self.lines += 1;
         let (image, coordinates): (&String, [&String; 10]) = match columns {
-            Columns::InOrder if fields.len() == 11 => {
-                (&fields[0], std::array::from_fn(|i| &fields[i + 1]))
-            }
+            Columns::InOrder if fields.len() == 11 => (&fields[0], std::array::from_fn(|i| &fields[i + 1])),
             Columns::InOrder => {
                 let found = fields.len();
                 return Err(wrong(format!("{found} fields instead of 11: a path and ten coordinates")));
@@ -347,7 +345,10 @@ mod tests {
         let blanks = "a/1.jpg 1 2 3 4 5 6.5 -7 8 9 10\n";
         for (name, content) in [
             ("l.csv", "a/1.jpg,1,2,3,4,5,6.5,-7,8,9,10\n".to_owned()),
-            ("l.csv", "\u{feff}path,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5\r\n./a/1.jpg, 1,2,3,4,5,6.5,-7,8,9,10\r\n".into()),
+            (
+                "l.csv",
+                "\u{feff}path,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5\r\n./a/1.jpg, 1,2,3,4,5,6.5,-7,8,9,10\r\n".into(),
+            ),
             ("l.csv", "\"a/1.jpg\",1,2,3,4,5,6.5,-7,8,9,10".into()),
             ("l.tsv", "a/1.jpg\t1\t2\t3\t4\t5\t6.5\t-7\t8\t9\t10\n".into()),
             ("l.txt", "a/1.jpg\t1\t2\t3\t4\t5\t6.5\t-7\t8\t9\t10\n".into()),
@@ -373,7 +374,11 @@ mod tests {
         assert_eq!(file.get("000002.jpg").unwrap()[2], [81.0, 135.0]);
         let error = read("l.txt", format!("3\n{header}\n{lines}")).unwrap_err();
         assert_eq!(error, "the landmarks l.txt, line 1: it says that 3 lines follow, and there are 2");
-        let kaggle = format!("image_id,{}\n{}", header.replace(' ', ","), "000001.jpg,69,109,106,113,77,142,73,152,108,154\n");
+        let kaggle = format!(
+            "image_id,{}\n{}",
+            header.replace(' ', ","),
+            "000001.jpg,69,109,106,113,77,142,73,152,108,154\n"
+        );
         assert_eq!(read("l.csv", kaggle).unwrap().get("000001.jpg").unwrap()[0], [69.0, 109.0]);
     }
 
@@ -405,19 +410,31 @@ mod tests {
             (format!("{good}b.jpg,1,2,3,4,5,6,7,8,9,ten\n"), "line 2: \"ten\" is no coordinate in pixels"),
             (format!("{good}b.jpg,1,2,3,4,5,6,7,8,9,NaN\n"), "line 2: \"NaN\" is no coordinate in pixels"),
             (format!("{good}b.jpg,1,2,3,4,5,6,7,8,9,1e9\n"), "line 2: \"1e9\" is no coordinate in pixels"),
-            (format!("\"b\nc.jpg\",1,2,3,4,5,6,7,8,9,10\n{good}\"d\ne\",1\n"), "line 4: 2 fields instead of 11: a path and ten coordinates"),
+            (
+                format!("\"b\nc.jpg\",1,2,3,4,5,6,7,8,9,10\n{good}\"d\ne\",1\n"),
+                "line 4: 2 fields instead of 11: a path and ten coordinates",
+            ),
             (good.replace("a.jpg", ""), "line 1: the path is empty"),
-            ("path,x,y\n".into(), "line 1: a header of 3 columns in which path, left_eye_x, left_eye_y, right_eye_x, ... nose_x, ... left_mouth_x, ... right_mouth_y are not all named"),
+            (
+                "path,x,y\n".into(),
+                "line 1: a header of 3 columns in which path, left_eye_x, left_eye_y, right_eye_x, ... nose_x, ... left_mouth_x, ... right_mouth_y are not all named",
+            ),
         ] {
             assert_eq!(read("l.csv", content).unwrap_err(), format!("the landmarks l.csv, {expected}"));
         }
         let error = read("l.csv", [good.as_bytes(), b"\xff,1,2,3,4,5,6,7,8,9,10\n"].concat()).unwrap_err();
         assert_eq!(error, "the landmarks l.csv, line 2: it is not UTF-8");
-        assert_eq!(read("l.txt", long).unwrap_err(), "the landmarks l.txt, line 1: it is longer than 65536 bytes");
+        assert_eq!(
+            read("l.txt", long).unwrap_err(),
+            "the landmarks l.txt, line 1: it is longer than 65536 bytes"
+        );
         assert_eq!(read("l.txt", b"a\xff 1\n").unwrap_err(), "the landmarks l.txt, line 1: it is not UTF-8");
         for empty in ["", "\n\n", "path,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5\n"] {
             let error = read("l.csv", empty).unwrap_err();
-            assert_eq!(error, "the landmarks l.csv have no line with a path and ten coordinates x1 y1 ... x5 y5");
+            assert_eq!(
+                error,
+                "the landmarks l.csv have no line with a path and ten coordinates x1 y1 ... x5 y5"
+            );
         }
         let missing = LandmarkFile::read(Path::new("no/such.csv")).unwrap_err().to_string();
         assert!(missing.starts_with("the landmarks no/such.csv cannot be read: "), "{missing}");

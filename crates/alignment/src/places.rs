@@ -74,8 +74,7 @@ impl Places {
         let ImagePaths { in_folders, beside, junk_files } = ImagePaths::below(input)?;
         let unusable = |source| PlaceError::Unusable { path: output.into(), source };
         let (real_input, real_output) = (
-            fs::canonicalize(input)
-                .map_err(|source| PlaceError::Unusable { path: input.into(), source })?,
+            fs::canonicalize(input).map_err(|source| PlaceError::Unusable { path: input.into(), source })?,
             canonical(output).map_err(unusable)?,
         );
         if real_input.starts_with(&real_output) || real_output.starts_with(&real_input) {
@@ -109,8 +108,7 @@ impl Places {
         let mut order: Vec<usize> = (0..self.images.len()).collect();
         order.sort_by_cached_key(|&index| self.relative_output(index));
         let same = |pair: &[usize]| self.relative_output(pair[0]) == self.relative_output(pair[1]);
-        let mut clashes: Vec<usize> =
-            order.windows(2).filter(|pair| same(pair)).flatten().copied().collect();
+        let mut clashes: Vec<usize> = order.windows(2).filter(|pair| same(pair)).flatten().copied().collect();
         clashes.sort_unstable();
         clashes.dedup();
         clashes
@@ -193,7 +191,9 @@ fn canonical(path: &Path) -> io::Result<PathBuf> {
                 return Ok(found);
             }
             // A link to nothing is no place for a folder.
-            Err(error) if error.kind() != io::ErrorKind::NotFound || existing.is_symlink() => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound || existing.is_symlink() => {
+                return Err(error);
+            }
             Err(error) => match (existing.parent(), existing.file_name()) {
                 (Some(parent), Some(name)) => {
                     missing.push(name.to_owned());
@@ -263,7 +263,9 @@ mod tests {
         let open = |input: &str, output: &str| {
             Places::open(&folder.path().join(input), &folder.path().join(output), ImageFormat::Png)
         };
-        for (input, output) in [("in", "in"), ("in", "in/out"), ("in", "in/../in/a/b"), ("in", "."), ("in", "")] {
+        for (input, output) in
+            [("in", "in"), ("in", "in/out"), ("in", "in/../in/a/b"), ("in", "."), ("in", "")]
+        {
             let error = open(input, output).unwrap_err();
             assert!(matches!(error, PlaceError::Nested { .. }), "{input} {output}: {error}");
         }
@@ -274,7 +276,8 @@ mod tests {
         {
             std::os::unix::fs::symlink(folder.path().join("in"), folder.path().join("link")).unwrap();
             assert!(matches!(open("in", "link/out").unwrap_err(), PlaceError::Nested { .. }));
-            std::os::unix::fs::symlink(folder.path().join("nothing"), folder.path().join("dangling")).unwrap();
+            std::os::unix::fs::symlink(folder.path().join("nothing"), folder.path().join("dangling"))
+                .unwrap();
             assert!(matches!(open("in", "dangling/out").unwrap_err(), PlaceError::Unusable { .. }));
         }
     }

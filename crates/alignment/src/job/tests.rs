@@ -132,7 +132,8 @@ fn faces_come_to_lie_on_the_template() {
 fn stopped_or_killed_it_goes_on_to_the_same_files() {
     let place = Place::new();
     fs::write(place.path("in/person 0/broken.jpg"), "no image").unwrap();
-    fs::write(place.path("in/person 0/faceless.pgm"), "P5 40 30 255\n".to_owned() + &"x".repeat(1200)).unwrap();
+    fs::write(place.path("in/person 0/faceless.pgm"), "P5 40 30 255\n".to_owned() + &"x".repeat(1200))
+        .unwrap();
     place.run("whole").unwrap();
     let whole = place.files("whole");
     // The summary names the folder of the photographs, which is the same.
@@ -227,7 +228,9 @@ fn photographs_without_a_face_by_each_policy() {
     let photograph = read_picture(&place.path("in/person 1/4.png")).unwrap();
     // 82.5 of 150 rows, in the middle.
     let by = |y: usize, x: usize| {
-        let place = |at: usize, side: f64, whole: f64| ((at as f64 + 0.5 - side / 2.0) * 82.5 / 112.0 + whole / 2.0) as usize;
+        let place = |at: usize, side: f64, whole: f64| {
+            ((at as f64 + 0.5 - side / 2.0) * 82.5 / 112.0 + whole / 2.0) as usize
+        };
         let at = place(y, 112.0, 150.0) * 170 + place(x, 96.0, 170.0);
         photograph.pixels()[at * 3]
     };
@@ -309,7 +312,10 @@ fn the_table_can_be_read_as_landmarks() {
     }
     let summary: serde_json::Value =
         serde_json::from_slice(&fs::read(place.path("out/alignment.json")).unwrap()).unwrap();
-    assert_eq!((&summary["statistics"]["aligned"], &summary["settings"]["size"]), (&json!(10), &json!([112, 112])));
+    assert_eq!(
+        (&summary["statistics"]["aligned"], &summary["settings"]["size"]),
+        (&json!(10), &json!([112, 112]))
+    );
 }
 
 #[test]
@@ -325,7 +331,8 @@ fn odd_and_hostile_photographs_end_nothing() {
     std::os::unix::fs::symlink(place.path("in"), place.path("in/person 0/loop")).unwrap();
     let end = place.run("out").unwrap();
     assert_eq!((end.statistics.aligned, end.statistics.unreadable), (10, 4));
-    let reasons: Vec<String> = end.left_out.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
+    let reasons: Vec<String> =
+        end.left_out.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
     assert_eq!(reasons[0], "cut.png: the PNG data ends early");
     assert!(reasons[1].starts_with("huge.pgm: its header claims 60000 x 60000 pixels; "), "{reasons:?}");
 }

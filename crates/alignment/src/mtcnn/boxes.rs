@@ -31,6 +31,9 @@ impl Overlap {
     }
 }
 
+/// Squares on a grid often overlap by exactly a half. That does not suppress, whatever rounding makes of it.
+const MARGIN: f32 = 1e-4;
+
 /// Non-maximum suppression: of `items`, the best first, those that overlap with none better by more than
 /// `threshold`; at most `limit`. Among equals the first is better.
 pub(super) fn suppress<T: Copy>(
@@ -46,7 +49,7 @@ pub(super) fn suppress<T: Copy>(
     let mut kept: Vec<T> = Vec::new();
     for item in items {
         let rect = candidate(&item).rect;
-        if kept.iter().all(|better| overlap.of(&candidate(better).rect, &rect) <= threshold) {
+        if kept.iter().all(|better| overlap.of(&candidate(better).rect, &rect) <= threshold + MARGIN) {
             kept.push(item);
         }
     }

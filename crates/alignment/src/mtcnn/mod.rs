@@ -133,7 +133,11 @@ impl Mtcnn {
             let bounds = corrected(&square, verdict.offsets);
             let landmarks = verdict.landmarks?.map(place);
             let is_finite = landmarks.as_flattened().iter().all(|x| x.is_finite());
-            (is_finite && is_usable(&bounds, size)).then_some(Face { score: verdict.score, bounds, landmarks })
+            (is_finite && is_usable(&bounds, size)).then_some(Face {
+                score: verdict.score,
+                bounds,
+                landmarks,
+            })
         });
         let candidate = |face: &Face| Candidate { rect: face.bounds, score: face.score };
         suppress(faces.collect(), candidate, Overlap::Smaller, 0.7, MAX_CANDIDATES)

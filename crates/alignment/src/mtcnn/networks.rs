@@ -252,8 +252,7 @@ impl Weights<'_> {
         weight: impl Fn(usize, usize) -> f32,
     ) -> Result<Linear, WeightError> {
         let mut linear = LinearConfig::new(inputs, outputs).init(self.device);
-        let values: Vec<f32> =
-            (0..inputs * outputs).map(|i| weight(i / outputs, i % outputs)).collect();
+        let values: Vec<f32> = (0..inputs * outputs).map(|i| weight(i / outputs, i % outputs)).collect();
         let values = TensorData::new(values, [inputs, outputs]);
         linear.weight = Param::from_tensor(Tensor::from_data(values, self.device));
         linear.bias = Some(self.tensor(&format!("{name}.bias"), [outputs])?);

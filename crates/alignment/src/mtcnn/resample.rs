@@ -107,7 +107,9 @@ impl Taps {
                         (0..count).map(|i| kernel(from + i as f32)).sum::<f32>()
                     };
                     let inside: f32 = weights.iter().sum();
-                    inside + outside(low, 0f32.min(high + 1.0)) + outside((source as f32).max(low), high + 1.0)
+                    inside
+                        + outside(low, 0f32.min(high + 1.0))
+                        + outside((source as f32).max(low), high + 1.0)
                 }
             };
             weights.iter_mut().for_each(|weight| *weight /= total);

@@ -116,11 +116,8 @@ impl Tensors {
             if view.dtype() != Dtype::F32 {
                 return Err(unfit(format!("{name} is of {:?}, not of F32", view.dtype())));
             }
-            let values: Vec<f32> = view
-                .data()
-                .chunks_exact(4)
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect();
+            let values: Vec<f32> =
+                view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
             if !values.iter().all(|value| value.is_finite()) {
                 return Err(unfit(format!("{name} holds a number that is not finite")));
             }
