@@ -7,7 +7,8 @@ use std::{
 
 use facegrad_devices::Chosen;
 use facegrad_faces::{
-    ARCFACE_LANDMARKS, Similarity2d, SyntheticConfig, SyntheticFaces, synthetic_sheet, warp,
+    ARCFACE_LANDMARKS, Similarity2d, SyntheticConfig, SyntheticFaces, decode::read_picture,
+    folder::ImagePaths, synthetic_sheet, warp,
 };
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::Value;
@@ -303,16 +304,21 @@ fn only_the_known_files_are_loaded() {
     assert!(message().contains("cannot be read: it has 30000 bytes, more than the 27568 it could need"));
 }
 
-/// The folder of the real weights, where the shared data is.
-fn real_weights() -> Option<PathBuf> {
+/// A folder of the shared data, where that is.
+fn shared(name: &str) -> Option<PathBuf> {
     let named = std::env::var_os("FACEGRAD_SHARED_DATA").map(PathBuf::from);
     let shared = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
-    let folder = shared.join("mtcnn");
+    let folder = shared.join(name);
     if !folder.is_dir() {
-        println!("skipped: no weights of MTCNN in {}", folder.display());
+        println!("skipped: there is no folder {}", folder.display());
         return None;
     }
     Some(folder)
+}
+
+/// The folder of the real weights, where the shared data is.
+fn real_weights() -> Option<PathBuf> {
+    shared("mtcnn")
 }
 
 #[test]
@@ -366,4 +372,33 @@ fn synthetic_faces_are_found_where_they_are() {
         at(0.5),
         at(0.9)
     );
+    // The drawings are aligned with errors of their own, and looked at from the side.
+    assert!(found >= total * 9 / 10 && at(0.5) < 4.0, "{found}, {}", at(0.5));
+}
+
+/// If pixels were counted from another place than they are, landmarks of mirrored photographs would be off by twice
+/// that.
+#[test]
+fn landmarks_of_mirrored_photographs_are_mirrored() {
+    let (Some(weights), Some(images)) = (real_weights(), shared("lfw112/images")) else { return };
+    let detector = Mtcnn::load(&weights, 40, &devices()[0].device).unwrap();
+    let paths = ImagePaths::below(&images).unwrap().in_folders;
+    let mut shifts = Vec::new();
+    for path in paths.iter().step_by(100) {
+        let picture = read_picture(&images.join(path)).unwrap();
+        let (width, size) = (picture.width(), [picture.height(), picture.width()]);
+        let rows = picture.pixels().chunks_exact(width * 3);
+        let mirrored = rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect();
+        let mirrored = Picture::new(width, size[0], mirrored);
+        let [faces, mirrored] = [&picture, &mirrored].map(|picture| detector.detect(picture));
+        if let (Some(face), Some(mirrored)) = (choose_face(&faces, size), choose_face(&mirrored, size)) {
+            for (point, twin) in [(0, 1), (1, 0), (2, 2), (3, 4), (4, 3)] {
+                let back = (width - 1) as f32 - mirrored.landmarks[twin][0];
+                shifts.push((face.landmarks[point][0] - back) / 2.0);
+            }
+        }
+    }
+    let mean = shifts.iter().sum::<f32>() / shifts.len() as f32;
+    println!("{} landmarks, {mean:.3} pixels to the right on average", shifts.len());
+    assert!(shifts.len() > 300 && mean.abs() < 0.3, "{mean}");
 }
