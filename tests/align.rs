@@ -7,17 +7,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use facegrad_faces::{ARCFACE_LANDMARKS, Picture, Similarity2d, decode::read_picture, warp, write_png};
+use facegrad_faces::{
+    ARCFACE_LANDMARKS, Picture, Similarity2d, SyntheticConfig, SyntheticFaces, decode::read_picture, warp,
+    write_png,
+};
 use serde_json::Value;
 use support::{FACEGRAD, Place};
+
+/// The faces on the photographs.
+fn faces() -> SyntheticFaces {
+    SyntheticFaces::new(&SyntheticConfig { difficulty: 0.5, ..Default::default() })
+}
 
 /// Photographs of 240 x 300 pixels of two synthetic people, on which the template was turned, scaled and shifted, and
 /// the table of their landmarks.
 fn photographs(place: &Place, images: usize) {
-    let count = images.to_string();
-    let synth =
-        ["data", "synth", "--identities", "2", "--size", "112", "--difficulty", "0.5", "--out", "synth"];
-    place.facegrad(&[&synth[..], &["--images", &count]].concat()).done();
+    let faces = faces();
     let mut table = String::new();
     for i in 0..2 * images {
         let name = format!("00000{}/{:04}", i % 2, i / 2);
@@ -28,7 +33,7 @@ fn photographs(place: &Place, images: usize) {
             [150.0 + x * angle.cos() - y * angle.sin(), 120.0 + x * angle.sin() + y * angle.cos()]
         });
         let photograph = Similarity2d::estimate(ARCFACE_LANDMARKS, known).unwrap();
-        let face = read_picture(&place.path(&format!("synth/{name}.png"))).unwrap();
+        let face = faces.render(i % 2, i / 2, 112);
         let path = place.path(&format!("photos/{name}.png"));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         write_png(&warp(&face, &photograph, [240, 300]), &path).unwrap();
@@ -91,7 +96,7 @@ fn a_table_of_landmarks_brings_faces_onto_the_template() {
     for i in 0..6 {
         let name = format!("00000{}/{:04}.png", i % 2, i / 2);
         let aligned = read_picture(&place.path(&format!("faces/{name}"))).unwrap();
-        let original = read_picture(&place.path(&format!("synth/{name}"))).unwrap();
+        let original = faces().render(i % 2, i / 2, 112);
         let difference = difference(&aligned, &original);
         assert!(difference < 8.0, "{name}: {difference}");
     }
@@ -168,9 +173,10 @@ fn what_cannot_be_done_is_one_sentence() {
         "faces holds faces that were aligned in another way (the size: 112x112 there, 112x96 now); use the settings \
          of then, or another folder"
     );
+    place.write("mine/notes.txt", "mine");
     assert_eq!(
-        refused(&["align", "photos", "synth", "--landmarks", "landmarks.txt"]),
-        "synth holds files that alignment did not write; name a new or an empty folder for the faces"
+        refused(&["align", "photos", "mine", "--landmarks", "landmarks.txt"]),
+        "mine holds files that alignment did not write; name a new or an empty folder for the faces"
     );
     assert_eq!(
         refused(&["align", "photos", "photos/faces", "--landmarks", "landmarks.txt"]),

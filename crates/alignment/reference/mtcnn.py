@@ -265,6 +265,13 @@ def detect(picture, nets, min_face):
     good = usable(bounds, picture)
     points, bounds, scores = points[good], bounds[good], scores[good]
     kept = suppress(bounds, scores, 0.7, smaller=True)
+    # A second look, at the square around each face.
+    squares = squared(bounds)
+    side = squares[:, 2:] - squares[:, :2]
+    again = onet(np.stack([centred(resample(picture, box, (48, 48), True)) for box in squares]), nets["onet"])[2]
+    again = np.stack([squares[:, :1] + side[:, :1] * again[:, :5] - 0.5,
+                      squares[:, 1:2] + side[:, 1:] * again[:, 5:] - 0.5], axis=2)
+    points = (points + again) / 2
     return [{"score": float(scores[i]), "bounds": bounds[i].tolist(), "landmarks": points[i].ravel().tolist()}
             for i in kept]
 

@@ -2,9 +2,13 @@
 //! before let through.
 //!
 //! Source: Zhang, Zhang, Li & Qiao, "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional
-//! Networks", 2016, and the authors' program, kpzhang93/MTCNN_face_detection_alignment. Where that rounds rectangles to
-//! whole pixels, here they stay as they are: what a network sees is resampled from the photograph at once, with a
-//! filter as wide as the shrinking wants.
+//! Networks", 2016, and the authors' program, kpzhang93/MTCNN_face_detection_alignment. Two things are different here.
+//!
+//! - Where that rounds rectangles to whole pixels, here they stay as they are: what a network sees is resampled from the
+//!   photograph at once, with a filter as wide as the shrinking wants. Landmarks count from the centre of the first
+//!   pixel; there, some count from its edge, which is half a pixel to the right and below.
+//! - The third network looks once more, at the square around the face that it found, and the landmarks are the mean of
+//!   both looks: they depend less on what the second network happened to hand on.
 
 mod boxes;
 mod networks;
@@ -53,6 +57,17 @@ struct Verdict {
     offsets: [f32; 4],
     /// x and y of each landmark, in shares of width and height; none from the second network.
     landmarks: Option<[[f32; 2]; 5]>,
+}
+
+impl Verdict {
+    /// The landmarks on the photograph, in pixels from the centre of the first, if there are any.
+    fn landmarks_on(&self, square: &Rect) -> Option<[[f32; 2]; 5]> {
+        let place = |[x, y]: [f32; 2]| {
+            [square.left + x * square.width() - 0.5, square.top + y * square.height() - 0.5]
+        };
+        let landmarks = self.landmarks?.map(place);
+        landmarks.as_flattened().iter().all(|x| x.is_finite()).then_some(landmarks)
+    }
 }
 
 impl Mtcnn {
@@ -121,26 +136,40 @@ impl Mtcnn {
         let passed = passed.into_iter().map(|(square, verdict)| Proposal::of(square, &verdict)).collect();
         let squares = next(passed, size);
 
-        let crops = (&halves, ONet::SIDE, BATCHES[1]);
-        let faces = self.look(crops, &squares, THRESHOLDS[2], |x| {
-            let [face, offsets, landmarks] = self.third.forward(x);
-            (numbers(face), numbers(offsets), Some(numbers(landmarks)))
-        });
+        let faces = self.inspect(&halves, &squares, THRESHOLDS[2]);
         let faces = faces.into_iter().filter_map(|(square, verdict)| {
-            let place = |[x, y]: [f32; 2]| {
-                [square.left + x * square.width() - 0.5, square.top + y * square.height() - 0.5]
-            };
             let bounds = corrected(&square, verdict.offsets);
-            let landmarks = verdict.landmarks?.map(place);
-            let is_finite = landmarks.as_flattened().iter().all(|x| x.is_finite());
-            (is_finite && is_usable(&bounds, size)).then_some(Face {
-                score: verdict.score,
-                bounds,
-                landmarks,
-            })
+            let landmarks = verdict.landmarks_on(&square)?;
+            is_usable(&bounds, size).then_some(Face { score: verdict.score, bounds, landmarks })
         });
         let candidate = |face: &Face| Candidate { rect: face.bounds, score: face.score };
-        suppress(faces.collect(), candidate, Overlap::Smaller, 0.7, MAX_CANDIDATES)
+        let faces = suppress(faces.collect(), candidate, Overlap::Smaller, 0.7, MAX_CANDIDATES);
+        self.look_again(&halves, faces)
+    }
+
+    /// Which of the squares the third network holds for faces.
+    fn inspect(&self, halves: &Halves<'_>, squares: &[Rect], threshold: f32) -> Vec<(Rect, Verdict)> {
+        self.look((halves, ONet::SIDE, BATCHES[1]), squares, threshold, |x| {
+            let [face, offsets, landmarks] = self.third.forward(x);
+            (numbers(face), numbers(offsets), Some(numbers(landmarks)))
+        })
+    }
+
+    /// Shows the third network the squares around the faces that it found, and takes the mean of the landmarks of both
+    /// looks.
+    fn look_again(&self, halves: &Halves<'_>, mut faces: Vec<Face>) -> Vec<Face> {
+        let squares: Vec<Rect> = faces.iter().map(|face| squared(&face.bounds)).collect();
+        let looked = self.inspect(halves, &squares, f32::NEG_INFINITY);
+        // All are there, unless weights that are none made a score that is not a number.
+        if looked.len() == faces.len() {
+            for (face, (square, verdict)) in faces.iter_mut().zip(looked) {
+                let Some(again) = verdict.landmarks_on(&square) else { continue };
+                for (first, again) in face.landmarks.as_flattened_mut().iter_mut().zip(again.as_flattened()) {
+                    *first = (*first + again) / 2.0;
+                }
+            }
+        }
+        faces
     }
 
     /// What the first network proposes on the level of `height` x `width` pixels.

@@ -402,3 +402,56 @@ fn landmarks_of_mirrored_photographs_are_mirrored() {
     println!("{} landmarks, {mean:.3} pixels to the right on average", shifts.len());
     assert!(shifts.len() > 300 && mean.abs() < 0.3, "{mean}");
 }
+
+/// `picture` with its edge going on for `by` pixels.
+fn padded(picture: &Picture, by: usize) -> Picture {
+    let (width, height) = (picture.width(), picture.height());
+    let inside = |at: usize, len: usize| at.saturating_sub(by).min(len - 1);
+    let mut pixels = Vec::new();
+    for y in 0..height + 2 * by {
+        for x in 0..width + 2 * by {
+            let at = (inside(y, height) * width + inside(x, width)) * 3;
+            pixels.extend(&picture.pixels()[at..at + 3]);
+        }
+    }
+    Picture::new(width + 2 * by, height + 2 * by, pixels)
+}
+
+/// LFW's faces, which somebody aligned by MTCNN on the whole photographs: how far the eyes come to lie from there when
+/// they are aligned again, and from each other if the face has more around it.
+#[test]
+fn photographs_are_aligned_in_the_same_way_in_other_surroundings() {
+    let (Some(weights), Some(images)) = (real_weights(), shared("lfw112/images")) else { return };
+    let detector = Mtcnn::load(&weights, 40, &devices()[0].device).unwrap();
+    let paths = ImagePaths::below(&images).unwrap().in_folders;
+    let (mut total, mut from_before, mut from_each_other) = (0, Vec::new(), Vec::new());
+    let by = 60;
+    for path in paths.iter().step_by(33) {
+        total += 1;
+        let picture = read_picture(&images.join(path)).unwrap();
+        let eyes = |picture: &Picture, shift: f64| -> Option<[[f64; 2]; 2]> {
+            let faces = detector.detect(picture);
+            let face = choose_face(&faces, [picture.height(), picture.width()])?;
+            // Where the template's eyes are on the photograph.
+            let template = Similarity2d::estimate(ARCFACE_LANDMARKS, face.landmarks).ok()?;
+            let eye = |i: usize| template.apply(ARCFACE_LANDMARKS[i].map(f64::from)).map(|x| x - shift);
+            Some([eye(0), eye(1)])
+        };
+        let distance = |a: [[f64; 2]; 2], b: [[f64; 2]; 2]| {
+            let each = a.iter().zip(b).map(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1]));
+            each.fold(0.0, f64::max)
+        };
+        let before = [0, 1].map(|i| ARCFACE_LANDMARKS[i].map(f64::from));
+        let (here, there) = (eyes(&picture, 0.0), eyes(&padded(&picture, by), by as f64));
+        from_before.extend(here.map(|here| distance(here, before)));
+        from_each_other.extend(here.zip(there).map(|(here, there)| distance(here, there)));
+    }
+    let within = |distances: &[f64]| {
+        let share = |limit| distances.iter().filter(|d| **d < limit).count() as f64 / distances.len() as f64;
+        [1.0, 2.0, 3.0].map(|limit| 100.0 * share(limit))
+    };
+    let (before, each_other) = (within(&from_before), within(&from_each_other));
+    println!("{} of {total} found; eyes within 1, 2, 3 pixels, in per cent:", from_before.len());
+    println!("  of where they were {before:.1?}, of each other {each_other:.1?}");
+    assert!(from_before.len() * 100 >= total * 98 && before[1] > 75.0 && each_other[1] > 96.0);
+}
