@@ -2,12 +2,12 @@
 //!
 //! cargo run --release -p facegrad-faces --example recordio_memory -- 5000000
 //!
-//! With a second argument `plain` it has no header record, and the header of every image is read.
+//! With a second argument `plain` the set has no header record, and the header of every image is read. Memory is what
+//! `/proc/self/status` says, which only Linux has.
 
 use std::{
     fs::{self, File},
-    io::{BufWriter, Write},
-    os::unix::fs::FileExt,
+    io::{BufWriter, Seek, SeekFrom, Write},
     time::Instant,
 };
 
@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("train.rec");
-    let file = File::create(&path)?;
+    let mut file = File::create(&path)?;
     let mut index = BufWriter::new(File::create(path.with_extension("idx"))?);
     let keys = if is_plain { images } else { images + identities + 1 };
     file.set_len(keys as u64 * STRIDE)?;
@@ -34,8 +34,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         writeln!(index, "{key}\t{}", key as u64 * STRIDE)?;
     }
     index.flush()?;
-    let put = |key: usize, labels: &[f32], image: usize| {
-        file.write_all_at(&record(key, labels, image), key as u64 * STRIDE)
+    let mut put = |key: usize, labels: &[f32], image: usize| {
+        file.seek(SeekFrom::Start(key as u64 * STRIDE))?;
+        file.write_all(&record(key, labels, image))
     };
     if is_plain {
         (0..images).try_for_each(|key| put(key, &[(key / IMAGES) as f32], 4000))?;

@@ -91,6 +91,9 @@ pub enum ConvertError {
         .0.display()
     )]
     OtherWork(PathBuf),
+    /// Another process does the same.
+    #[error("{} is being written by another process", .0.display())]
+    Busy(PathBuf),
     /// The name of the target says that it is a file of another format.
     #[error("{} cannot be a {kind} target; {expected} is expected", path.display())]
     Target {
@@ -210,7 +213,7 @@ pub fn convert(
                     None => return Ok(ConvertEnd::Stopped { images: 0, work: layout.work }),
                 },
             };
-            State::begin(source, target, &layout, skipped).map_err(unwritable)?
+            State::begin(source, target, &layout, skipped)?
         }
     };
     let plan = Plan::new(source, state.skipped());
@@ -233,6 +236,8 @@ pub fn convert(
         writer.finish().map_err(unwritable)?;
         state.written().map_err(unwritable)?;
     }
+    // Some systems rename no folder in which a file is open.
+    drop(state);
     layout.publish().map_err(|source| ConvertError::Unwritable { path: target.path.clone(), source })?;
     Ok(ConvertEnd::Done(Converted {
         images: plan.len(),
@@ -462,7 +467,12 @@ impl Layout {
                 let _ = fs::remove_dir(&self.target);
                 fs::rename(&self.work, &self.target)?;
             }
-            fs::remove_file(self.target.join(state::FILE))?;
+            for name in [state::LOCK, state::FILE] {
+                match fs::remove_file(self.target.join(name)) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    result => result?,
+                }
+            }
         } else {
             for file in &self.files {
                 let name = file.file_name().unwrap_or_default();

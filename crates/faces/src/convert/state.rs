@@ -1,7 +1,8 @@
 //! How far a conversion has come, in its folder of work.
 
 use std::{
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -13,6 +14,10 @@ use crate::{FaceError, FaceSource};
 
 /// The name of the file.
 pub(super) const FILE: &str = ".convert.json";
+/// The file that keeps other processes out.
+pub(super) const LOCK: &str = ".lock";
+/// What files are called that are not complete; see [`facegrad_files::temporary_beside`].
+const UNFINISHED: &str = ".writing-";
 /// Longest such file, in bytes: it lists what is skipped.
 const MAX_STATE: u64 = 1 << 30;
 
@@ -40,6 +45,8 @@ pub(super) struct State {
     path: PathBuf,
     saved: Saved,
     skipped: Vec<(usize, FaceError)>,
+    /// Locked while this lives, where the file system can.
+    _lock: Option<File>,
 }
 
 impl State {
@@ -61,16 +68,13 @@ impl State {
             if let Some(file) = layout.files.iter().find(|file| is_there(file)) {
                 return Err(ConvertError::Exists(file.clone()));
             }
-            return match is_there(&layout.work) {
-                true => Err(other()),
-                false => Ok(None),
-            };
+            return if is_foreign(&layout.work) { Err(other()) } else { Ok(None) };
         }
+        let lock = lock(&layout.work)?;
         let bytes = read_bounded(&path, MAX_STATE).map_err(|error| unwritable(&path, error))?;
         let saved: Saved = serde_json::from_slice(&bytes).map_err(|_| other())?;
-        if saved.conversion != identity(source, target)
-            || saved.skipped.iter().any(|(index, ..)| *index >= source.len())
-        {
+        let is_other = saved.conversion != identity(source, target);
+        if is_other || saved.skipped.iter().any(|(index, ..)| *index >= source.len()) {
             return Err(other());
         }
         if !saved.is_written
@@ -78,7 +82,8 @@ impl State {
         {
             return Err(ConvertError::Exists(file.clone()));
         }
-        Ok(Some(Self::of(path, saved)))
+        remove_unfinished(&layout.work).map_err(|error| unwritable(&layout.work, error))?;
+        Ok(Some(Self::of(path, saved, lock)))
     }
 
     /// Makes the folder of work.
@@ -87,20 +92,23 @@ impl State {
         target: &Target,
         layout: &Layout,
         skipped: Vec<(usize, FaceError)>,
-    ) -> io::Result<Self> {
-        fs::create_dir_all(&layout.work)?;
+    ) -> Result<Self, ConvertError> {
+        let unwritable = |source| ConvertError::Unwritable { path: layout.work.clone(), source };
+        fs::create_dir_all(&layout.work).map_err(unwritable)?;
+        let lock = lock(&layout.work)?;
+        remove_unfinished(&layout.work).map_err(unwritable)?;
         let skipped = skipped.into_iter().map(|(index, error)| (index, error.name, error.reason)).collect();
         let conversion = identity(source, target);
         let saved = Saved { conversion, skipped, mark: Mark::default(), is_written: false };
-        let state = Self::of(layout.work.join(FILE), saved);
-        state.save()?;
+        let state = Self::of(layout.work.join(FILE), saved, lock);
+        state.save().map_err(unwritable)?;
         Ok(state)
     }
 
-    fn of(path: PathBuf, saved: Saved) -> Self {
+    fn of(path: PathBuf, saved: Saved, lock: Option<File>) -> Self {
         let errors = saved.skipped.iter().cloned();
         let skipped = errors.map(|(index, name, reason)| (index, FaceError { name, reason })).collect();
-        Self { path, saved, skipped }
+        Self { path, saved, skipped, _lock: lock }
     }
 
     /// Images that are left out.
@@ -149,5 +157,44 @@ fn is_there(path: &Path) -> bool {
     match fs::read_dir(path) {
         Ok(mut entries) => entries.next().is_some(),
         Err(_) => path.symlink_metadata().is_ok(),
+    }
+}
+
+/// Whether a folder of work holds something that no conversion begins with.
+fn is_foreign(work: &Path) -> bool {
+    match fs::read_dir(work) {
+        Ok(entries) => entries.flatten().any(|entry| {
+            let name = entry.file_name();
+            name != LOCK && !name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
+        }),
+        Err(_) => work.symlink_metadata().is_ok(),
+    }
+}
+
+/// Removes what a process that was killed has left half written.
+fn remove_unfinished(work: &Path) -> io::Result<()> {
+    if !work.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(work)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps other processes out of a folder of work; the system lifts the lock when this one ends in any way.
+fn lock(work: &Path) -> Result<Option<File>, ConvertError> {
+    if !work.is_dir() {
+        return Ok(None);
+    }
+    let file = File::create(work.join(LOCK))
+        .map_err(|source| ConvertError::Unwritable { path: work.into(), source })?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(ConvertError::Busy(work.into())),
+        // A file system without locks: better to convert than not to.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),
     }
 }

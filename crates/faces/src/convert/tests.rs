@@ -253,6 +253,36 @@ fn what_was_written_after_the_last_mark_is_written_again() {
 }
 
 #[test]
+fn what_a_kill_leaves_half_written_is_removed() {
+    let source = Memory::new(&NAMES, 40);
+    let folder = TempDir::new().unwrap();
+    let goal = target(TargetKind::WebDataset, &folder.path().join("shards"));
+    let work = folder.path().join("shards.part");
+    let leave = || fs::write(work.join(".writing-Xy7"), "half a shard").unwrap();
+    // Before there is a state, and after.
+    fs::create_dir(&work).unwrap();
+    leave();
+    assert!(matches!(convert(&source, &goal, &mut |_| false), Ok(ConvertEnd::Stopped { .. })));
+    leave();
+    done(&source, &goal);
+    assert_eq!(fs::read_dir(&goal.path).unwrap().count(), 6);
+}
+
+#[test]
+fn two_processes_cannot_write_the_same_target() {
+    let source = Memory::new(&NAMES, 40);
+    let folder = TempDir::new().unwrap();
+    let goal = target(TargetKind::RecordIo, &folder.path().join("x.rec"));
+    let mut second = None;
+    convert(&source, &goal, &mut |_| {
+        second.get_or_insert_with(|| convert(&source, &goal, &mut |_| true).unwrap_err().to_string());
+        true
+    })
+    .unwrap();
+    assert!(second.unwrap().ends_with("x.rec.part is being written by another process"));
+}
+
+#[test]
 fn a_conversion_killed_while_names_are_given_is_finished() {
     let source = Memory::new(&NAMES, 20);
     let folder = TempDir::new().unwrap();
@@ -265,6 +295,7 @@ fn a_conversion_killed_while_names_are_given_is_finished() {
     write(&source, &plan, Mark::default(), writer.as_mut(), &mut |_| true, &mut |_| Ok(())).ok().unwrap();
     writer.finish().unwrap();
     state.written().unwrap();
+    drop(state);
     fs::rename(layout.work.join("x.idx"), folder.path().join("x.idx")).unwrap();
     assert_eq!(done(&source, &rec).images, 20);
     assert_eq!(people(open(&rec.path).as_ref()), people(&source));
@@ -275,9 +306,10 @@ fn a_conversion_killed_while_names_are_given_is_finished() {
     let layout = Layout::of(&goal).unwrap();
     State::begin(&source, &goal, &layout, Vec::new()).unwrap().written().unwrap();
     fs::rename(layout.work.join(state::FILE), goal.path.join(state::FILE)).unwrap();
+    fs::rename(layout.work.join(state::LOCK), goal.path.join(state::LOCK)).unwrap();
     fs::remove_dir(&layout.work).unwrap();
     assert_eq!(done(&source, &goal).images, 20);
-    assert!(!goal.path.join(state::FILE).exists());
+    assert!(!goal.path.join(state::FILE).exists() && !goal.path.join(state::LOCK).exists());
 }
 
 #[test]

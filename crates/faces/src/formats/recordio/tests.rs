@@ -1,4 +1,8 @@
-use std::{fmt::Write, fs::File, io::Write as _, os::unix::fs::FileExt};
+use std::{
+    fmt::Write,
+    fs::File,
+    io::{Seek, SeekFrom, Write as _},
+};
 
 use facegrad_random::{Purpose, Stream};
 use tempfile::TempDir;
@@ -204,7 +208,9 @@ fn a_bad_record_of_a_set_with_ranges_is_named_when_it_is_loaded() {
     let path = write(folder.path(), &records, true);
     let second = fs::read_to_string(path.with_extension("idx")).unwrap();
     let offset: u64 = second.lines().nth(1).unwrap().split('\t').nth(1).unwrap().parse().unwrap();
-    File::options().write(true).open(&path).unwrap().write_all_at(&[0xFF; 8], offset).unwrap();
+    let mut file = File::options().write(true).open(&path).unwrap();
+    file.seek(SeekFrom::Start(offset)).unwrap();
+    file.write_all(&[0xFF; 8]).unwrap();
     let opened = open(&path).unwrap();
     let error = opened.source.stored(1).unwrap_err().to_string();
     assert!(error.ends_with(&format!(
@@ -305,9 +311,10 @@ fn an_image_takes_nine_bytes_of_memory() {
     file.set_len(u64::from(keys) * 64).unwrap();
     (0..keys).for_each(|key| writeln!(index, "{key}\t{}", u64::from(key) * 64).unwrap());
     index.flush().unwrap();
-    let put = |key: u32, labels: &[f32], image: &[u8]| {
+    let mut put = |key: u32, labels: &[f32], image: &[u8]| {
         let record = framed(&image_record(key.into(), labels, image)).unwrap();
-        file.write_all_at(&record, u64::from(key) * 64).unwrap();
+        file.seek(SeekFrom::Start(u64::from(key) * 64)).unwrap();
+        file.write_all(&record).unwrap();
     };
     put(0, &[(images + 1) as f32, keys as f32], b"");
     for identity in 0..identities {
