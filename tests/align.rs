@@ -1,5 +1,7 @@
 //! Photographs to aligned faces, by a table of landmarks and by the detector.
 
+#[path = "support/server.rs"]
+mod server;
 mod support;
 
 use std::{
@@ -12,6 +14,7 @@ use facegrad_faces::{
     write_png,
 };
 use serde_json::Value;
+use server::{Answer, Server};
 use support::{FACEGRAD, Place};
 
 /// The faces on the photographs.
@@ -212,16 +215,59 @@ fn what_cannot_be_done_is_one_sentence() {
     }
 }
 
-/// With the weights that the shared data has.
-#[test]
-fn the_detector_finds_the_faces() {
+/// The folder of the weights that the shared data has, if it is there.
+fn weights() -> Option<PathBuf> {
     let named = std::env::var_os("FACEGRAD_SHARED_DATA").map(PathBuf::from);
     let shared = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
     let weights = shared.join("mtcnn");
     if !weights.is_dir() {
         println!("skipped: no weights of MTCNN in {}", weights.display());
-        return;
+        return None;
     }
+    Some(weights)
+}
+
+#[test]
+fn other_weights_than_the_known_ones_are_not_taken_from_the_web() {
+    let place = Place::new();
+    photographs(&place, 1);
+    let server = Server::new(|request| match request.path.as_str() {
+        "/right/pnet.safetensors" => Answer::new(200, &[7; 27_568]),
+        "/short/pnet.safetensors" => Answer::new(200, b"short"),
+        _ => Answer::new(404, b""),
+    });
+    for (path, sentence) in [("/right", "c58d68e5"), ("/short/", "5"), ("/nothing", "status 404")] {
+        let url = server.url(path);
+        let arguments = ["align", "photos", "out", "--detector-weights", "mtcnn", "--detector-url", &url];
+        let refused = place.facegrad(&arguments).refused(1);
+        assert!(refused.contains(sentence) && refused.contains("pnet.safetensors"), "{refused}");
+        assert!(!place.path("mtcnn/pnet.safetensors").exists());
+    }
+    assert!(!place.path("out").exists());
+}
+
+/// With the weights that the shared data has.
+#[test]
+fn the_detector_is_fetched_once() {
+    let Some(weights) = weights() else { return };
+    let place = Place::new();
+    photographs(&place, 1);
+    let server = Server::new(move |request| match fs::read(weights.join(&request.path[1..])) {
+        Ok(bytes) => Answer::new(200, &bytes),
+        Err(_) => Answer::new(404, b""),
+    });
+    for out in ["one", "two"] {
+        let url = server.url("/");
+        let arguments = ["align", "photos", out, "--detector-weights", "mtcnn", "--detector-url", &url];
+        place.facegrad(&arguments).done();
+        assert_eq!(server.requests().len(), 3);
+    }
+}
+
+/// With the weights that the shared data has.
+#[test]
+fn the_detector_finds_the_faces() {
+    let Some(weights) = weights() else { return };
     let place = Place::new();
     photographs(&place, 10);
     let weights = weights.display().to_string();

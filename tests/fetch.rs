@@ -6,7 +6,9 @@ mod support;
 
 use std::{fs, process::Command};
 
+use facegrad_datasets::cards;
 use facegrad_files::sha256;
+use facegrad_training::Experiment;
 use serde_json::Value;
 use server::{Answer, Server};
 use support::{Ended, FACEGRAD, Place};
@@ -236,4 +238,17 @@ fn the_cards_are_listed_and_shown() {
     assert_eq!(json, *cards.iter().find(|card| card["name"] == "mnist").unwrap());
     let sentence = place.facegrad(&["data", "show", "webface"]).refused(2);
     assert!(sentence.contains("did you mean \"webface260m\"?"), "{sentence}");
+}
+
+/// What a card says is put into a config file as it stands.
+#[test]
+fn every_card_is_read_as_it_says() {
+    for card in cards() {
+        for reading in &card.reading {
+            let table = format!("[run]\nepochs = 1\n{}", reading.config).parse().unwrap();
+            if let Err(error) = Experiment::resolve(table, &[]) {
+                panic!("{}: {error}\n{}", card.name, reading.config);
+            }
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! `facegrad align`.
 
 use std::{
-    path::PathBuf,
+    fs,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{
         Arc,
@@ -14,6 +15,7 @@ use facegrad_alignment::{
     AlignError, AlignJob, Finder, JobEnd, LandmarkFile, Mtcnn, Places, Spread, TABLE, WEIGHT_FILES,
     WithoutFace,
 };
+use facegrad_datasets::{Download, Options, fetch};
 use facegrad_faces::ImageFormat;
 use serde_json::json;
 
@@ -39,12 +41,16 @@ pub struct Args {
     output: PathBuf,
     /// A table of landmarks, a line an image: path x1 y1 ... x5 y5 (eyes, nose, corners of the mouth, from left to
     /// right), by commas, tabs or blanks, with or without a header; CelebA's lists are read as they are.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["detector_weights", "min_face"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["detector_weights", "detector_url", "min_face"])]
     landmarks: Option<PathBuf>,
     /// The folder with the detector's weights: pnet.safetensors, rnet.safetensors and onet.safetensors of MTCNN;
     /// without it what the environment variable FACEGRAD_MTCNN says.
     #[arg(long, value_name = "DIR")]
     detector_weights: Option<PathBuf>,
+    /// Where the three files are on the web, without their names: those that the folder of weights lacks are fetched
+    /// from there first. Their sizes and SHA-256 are known, and nothing else is taken.
+    #[arg(long, value_name = "URL")]
+    detector_url: Option<String>,
     /// Height and width of the faces in pixels; the template is scaled by the height and centred in the width.
     #[arg(long, default_value = "112x112", value_parser = size)]
     size: [usize; 2],
@@ -80,15 +86,15 @@ const NAMED: usize = 10;
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let places = Places::open(&args.input, &args.output, args.format).map_err(Failure::input)?;
-    let (finder, by) = finder(&args)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_signal(&stop, "image")?;
+    let (finder, by) = finder(&args, &stop)?;
     let without_face = match args.without_face {
         Policy::Skip => WithoutFace::Skip,
         Policy::Centre => WithoutFace::Centre,
         Policy::Fail => WithoutFace::Fail,
     };
     let job = AlignJob { places: &places, finder, size: args.size, without_face };
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop, "image")?;
 
     let total = places.len();
     let mut progress: Option<(Progress, usize, Instant)> = None;
@@ -131,7 +137,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// What finds landmarks, and a name for it.
-fn finder(args: &Args) -> Result<(Finder, String), Failure> {
+fn finder(args: &Args, stop: &AtomicBool) -> Result<(Finder, String), Failure> {
     if let Some(file) = &args.landmarks {
         if let Some(backend) = args.device.backend {
             let sentence =
@@ -151,12 +157,36 @@ fn finder(args: &Args) -> Result<(Finder, String), Failure> {
         ))
     })?;
     let chosen = args.device.choose(default_backend())?;
+    if let Some(url) = &args.detector_url {
+        fetch_weights(url, &folder, stop)?;
+    }
     let min_face = args.min_face.unwrap_or(MIN_FACE).into();
     let detector = Mtcnn::load(&folder, min_face, &chosen.device).map_err(Failure::input)?;
     Ok((
         Finder::Detector(Box::new(detector)),
         format!("MTCNN for faces from {min_face} pixels, {}", chosen.description),
     ))
+}
+
+/// Brings the weights that are not in `folder` from `url`.
+fn fetch_weights(url: &str, folder: &Path, stop: &AtomicBool) -> Result<(), Failure> {
+    let unwritable = |error| Failure::work(format!("cannot make the folder {}: {error}", folder.display()));
+    fs::create_dir_all(folder).map_err(unwritable)?;
+    for file in WEIGHT_FILES {
+        let url = format!("{}/{}", url.trim_end_matches('/'), file.name);
+        let download = Download {
+            url: &url,
+            bytes: file.size,
+            sha256: file.sha256,
+            destination: &folder.join(file.name),
+        };
+        let mut progress = Progress::bytes(file.name, 0, file.size);
+        let fetched =
+            fetch(&download, &Options::default(), stop, &mut |done| progress.set(done as usize, ""));
+        progress.finish();
+        fetched.map_err(Failure::work)?;
+    }
+    Ok(())
 }
 
 /// Images a second in this run.
