@@ -150,10 +150,11 @@ impl<'a> Output<'a> {
                 Err(error) => return Err(self.refuse(name, format!("cannot be read ({error})"))),
             };
             length += count as u64;
-            self.done.bytes += count as u64;
-            if self.done.bytes > self.most.0 {
-                return Err(self.too_many_bytes());
+            // The rest may be without end, and only what it says of itself was held against the limits.
+            if length > size {
+                return Err(self.refuse(name, format!("has more than the {size} bytes that it says it has")));
             }
+            self.done.bytes += count as u64;
             file.write_all(&buffer[..count]).map_err(unwritable)?;
         }
         if length != size {
