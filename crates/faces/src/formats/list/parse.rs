@@ -561,4 +561,41 @@ mod tests {
                 .starts_with("list, line 2: it has 1 columns")
         );
     }
+
+    /// Random damage ends in rows or a sentence.
+    #[test]
+    fn damaged_lists_never_panic() {
+        use facegrad_random::{Purpose, Stream};
+        let lists = [
+            "a b/1.jpg 0\nc/2.jpg 1\nd/3.jpg 1\n",
+            "name;file\r\nbo;a.jpg\r\n\"x\ny\";\"b,c\"\r\n",
+            "0\t0.000000\ta.jpg\n4\t1.000000\tb/c.jpg\n",
+            "1\ta.jpg\t0\n1\tb/c.jpg\t1\t1\t2\t3\t4\n",
+        ];
+        let bytes = b"\t\t,,;; \n\n\r\"\"#a0.-jpg/\xc3\xa4\xff\0";
+        let mut stream = Stream::new(7, Purpose::SyntheticPicture, 0, 0);
+        let mut read = 0;
+        for round in 0..4000 {
+            let mut damaged = lists[round % lists.len()].as_bytes().to_vec();
+            for _ in 0..1 + stream.below(6) {
+                let (at, byte) = (stream.below(damaged.len()), bytes[stream.below(bytes.len())]);
+                match stream.below(3) {
+                    0 => damaged[at] = byte,
+                    1 => damaged.insert(at, byte),
+                    _ => drop(damaged.remove(at)),
+                }
+            }
+            match rows(&damaged, ListOrder::Auto) {
+                Ok(mut rows) => {
+                    read += 1;
+                    let count = rows.len();
+                    rows.sort_unstable();
+                    rows.dedup();
+                    assert!(count > 0 && rows.len() == count);
+                }
+                Err(message) => assert!(message.starts_with("list") && !message.contains('\n'), "{message}"),
+            }
+        }
+        assert!((400..3600).contains(&read), "{read}");
+    }
 }

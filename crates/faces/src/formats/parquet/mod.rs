@@ -28,7 +28,10 @@ use self::{
     columns::{Columns, Found},
     pages::{Chunk, Decoded, PageAt, Problem, caught},
 };
-use super::{Format, LabelGaps, Opened, Place, SourceError, Summary, labels::Labels, missing_path, title_of};
+use super::{
+    Format, LabelGaps, Opened, Place, SourceError, Summary, labels::Labels, missing_path,
+    positioned::read_at, title_of,
+};
 use crate::{FaceError, FaceSource, Stored, decode::MAX_FILE_SIZE};
 
 mod columns;
@@ -37,6 +40,12 @@ mod thrift;
 
 /// Bytes of pages that are kept; the last page is, however large.
 const KEPT: usize = 64 << 20;
+
+/// Bytes at the end of a file: the length of its metadata and a magic number.
+const TAIL: u64 = 8;
+
+/// Longest metadata: those of some ten million images in row groups of a hundred.
+const MAX_METADATA: u64 = 64 << 20;
 
 settings! {
     /// Images in the rows of Parquet files, as Hugging Face has them.
@@ -225,6 +234,7 @@ impl ParquetImages {
     ) -> Result<(), Problem> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
+        check_footer(&file, length)?;
         let metadata = ParquetMetaDataReader::new().parse_and_finish(&file)?;
         let columns = Columns::find(&metadata, config.image_key.as_deref(), config.label_key.as_deref())?;
         let here = columns.class_names(&metadata);
@@ -296,12 +306,36 @@ impl ParquetImages {
     }
 }
 
+/// An error unless a file ends as a Parquet file does: with its metadata, their length and a magic number.
+fn check_footer(file: &File, length: u64) -> Result<(), Problem> {
+    let tail = match length.checked_sub(TAIL) {
+        Some(start) if length > 2 * TAIL => read_at(file, start, TAIL)?,
+        _ => return Err(Problem::Content(format!("it has {length} bytes, too few for a Parquet file"))),
+    };
+    let (size, magic) = tail.split_at(4);
+    if magic != b"PAR1" {
+        let what = if magic == b"PARE" { "encrypted" } else { "truncated, or no Parquet file" };
+        return Err(Problem::Content(format!("it is {what}: it does not end with PAR1")));
+    }
+    let size = size.iter().rev().fold(0, |size, byte| size << 8 | u64::from(*byte));
+    if size > MAX_METADATA || size + TAIL > length {
+        return Err(Problem::Content(format!(
+            "its metadata claim {size} bytes; at most {} MiB are read, in a file of {length} bytes",
+            MAX_METADATA >> 20
+        )));
+    }
+    Ok(())
+}
+
 /// An error if a file claims more rows than it has bytes, before memory is taken for their labels.
 fn check_rows(metadata: &ParquetMetaData, length: u64) -> Result<(), Problem> {
     let mut all = 0_u64;
     for group in metadata.row_groups() {
         let rows = u64::try_from(group.num_rows());
         all = all.saturating_add(rows.map_err(|_| Problem::content("a row group has a negative size"))?);
+        if group.num_columns() != metadata.file_metadata().schema_descr().num_columns() {
+            return Err(Problem::content("a row group has other columns than the file"));
+        }
     }
     if all > length {
         return Err(Problem::Content(format!("it claims {all} rows of images in {length} bytes")));
@@ -653,16 +687,33 @@ mod tests {
                 .to_string()
                 .ends_with(": the folder has no .parquet file")
         );
-        for (name, content) in
-            [("empty", &b""[..]), ("png", b"\x89PNG\r\n\x1a\n12345678"), ("magic", b"PAR1PAR1")]
-        {
+        let no_end = "it is truncated, or no Parquet file: it does not end with PAR1";
+        let claims = |claim: u32| [&b"PAR1and some more"[..], &claim.to_le_bytes(), b"PAR1"].concat();
+        for (name, content, reason) in [
+            ("empty", b"".to_vec(), "it has 0 bytes, too few for a Parquet file"),
+            ("png", b"\x89PNG\r\n\x1a\n1234567890".to_vec(), no_end),
+            ("magic", b"PAR1\0\0\0\0PAR1".to_vec(), "it has 12 bytes, too few for a Parquet file"),
+            ("encrypted", b"PARE and some more PARE".to_vec(), "it is encrypted: it does not end with PAR1"),
+            (
+                "claim",
+                claims(u32::MAX),
+                "its metadata claim 4294967295 bytes; at most 64 MiB are read, in a file of 25 bytes",
+            ),
+            (
+                "long",
+                claims(18),
+                "its metadata claim 18 bytes; at most 64 MiB are read, in a file of 25 bytes",
+            ),
+        ] {
             let path = root.path().join(name).with_extension("parquet");
             fs::write(&path, content).unwrap();
-            let message = refusal(config(&path));
-            assert!(
-                message.starts_with(&format!("ROOT/{name}.parquet: ")) && !message.contains('\n'),
-                "{message}"
-            );
+            assert_eq!(refusal(config(&path)), format!("ROOT/{name}.parquet: {reason}"));
+        }
+        let whole = fs::read(reference("set_plain")).unwrap();
+        for length in [whole.len() - 1, whole.len() / 2, 100] {
+            let path = root.path().join("cut.parquet");
+            fs::write(&path, &whole[..length]).unwrap();
+            assert_eq!(refusal(config(&path)), format!("ROOT/cut.parquet: {no_end}"));
         }
         assert_eq!(ParquetConfig::of_path(root.path().parent().unwrap().join("nothing").as_path()), None);
     }
