@@ -35,7 +35,9 @@ fn reencoded(picture: &Picture, quality: u8) -> Picture {
     let mut bytes = Cursor::new(Vec::new());
     let (width, height) = (picture.width() as u32, picture.height() as u32);
     let encoder = JpegEncoder::new_with_quality(&mut bytes, quality);
-    encoder.write_image(picture.pixels(), width, height, ExtendedColorType::Rgb8).expect("a picture is encoded");
+    encoder
+        .write_image(picture.pixels(), width, height, ExtendedColorType::Rgb8)
+        .expect("a picture is encoded");
     facegrad_faces::decode::decode(&bytes.into_inner()).expect("what was encoded is decoded")
 }
 
@@ -79,7 +81,9 @@ fn quantiles(name: &str, mut bits: Vec<u32>, mut differences: Vec<f32>) {
     bits.sort_unstable();
     differences.sort_unstable_by(f32::total_cmp);
     let at = |share: f64| ((bits.len() - 1) as f64 * share).round() as usize;
-    let text = [0.5, 0.9, 0.95, 0.99, 1.0].map(|s| format!("{:>3} {:>5.1}", bits[at(s)], differences[at(s)])).join("  ");
+    let text = [0.5, 0.9, 0.95, 0.99, 1.0]
+        .map(|s| format!("{:>3} {:>5.1}", bits[at(s)], differences[at(s)]))
+        .join("  ");
     println!("{name:34} {:>8}  {text}", bits.len());
 }
 
@@ -115,7 +119,9 @@ fn main() {
         let sum: f32 = normalised[a].iter().zip(&normalised[b]).map(|(x, y)| (x - y).abs()).sum();
         sum * 1.5
     };
-    println!("other images: pairs by hash bits (columns: 0-4, 5-8, 9-12, 13-16) and thumbnail difference (rows)");
+    println!(
+        "other images: pairs by hash bits (columns: 0-4, 5-8, 9-12, 13-16) and thumbnail difference (rows)"
+    );
     for (name, is_same) in [("one person", true), ("different people", false)] {
         let pairs: Vec<(u32, f32)> = (0..faces.len())
             .into_par_iter()

@@ -122,18 +122,16 @@ pub fn duplicates(
     let index = HammingIndex::new(&hashes, nearness.bits);
     for first in (0..different.len()).step_by(IMAGES_AT_A_TIME) {
         let some = first..(first + IMAGES_AT_A_TIME).min(different.len());
-        let candidates: Vec<Pair> = some
-            .into_par_iter()
-            .flat_map_iter(|at| {
-                let (image, fingerprint) = different[at];
-                candidates(&index, fingerprint, Some(at)).into_iter().map(move |(position, mirrored)| Pair {
-                    a: image,
-                    b: position,
-                    mirrored,
+        let candidates: Vec<Pair> =
+            some.into_par_iter()
+                .flat_map_iter(|at| {
+                    let (image, fingerprint) = different[at];
+                    candidates(&index, fingerprint, Some(at))
+                        .into_iter()
+                        .map(move |(position, mirrored)| Pair { a: image, b: position, mirrored })
                 })
-            })
-            .map(|pair| Pair { b: different[pair.b].0, ..pair })
-            .collect();
+                .map(|pair| Pair { b: different[pair.b].0, ..pair })
+                .collect();
         let limit = |pair: &Pair| {
             if labels[pair.a] == labels[pair.b] { nearness.within } else { nearness.across }
         };
@@ -274,10 +272,8 @@ fn groups(images: usize, links: &[(usize, usize, Sameness)]) -> Vec<DuplicateGro
             nearest.insert(image, nearer);
         }
     }
-    let mut members: Vec<(usize, usize, Sameness)> = nearest
-        .into_iter()
-        .map(|(image, sameness)| (first(&mut leads_to, image), image, sameness))
-        .collect();
+    let mut members: Vec<(usize, usize, Sameness)> =
+        nearest.into_iter().map(|(image, sameness)| (first(&mut leads_to, image), image, sameness)).collect();
     members.sort_unstable_by_key(|(first, image, _)| (*first, *image));
     members
         .chunk_by(|a, b| a.0 == b.0)
@@ -361,7 +357,9 @@ mod tests {
         let images: Vec<Vec<usize>> = found.iter().map(|group| group.images().collect()).collect();
         assert_eq!(images, [vec![0, 40, 41], vec![7, 42], vec![12, 43, 45], vec![13, 44]]);
         assert_eq!(found[0].others[0].1, Sameness::File);
-        assert!(matches!(found[2].others[0].1, Sameness::Near { mirrored: false, difference } if difference < 2.0));
+        assert!(
+            matches!(found[2].others[0].1, Sameness::Near { mirrored: false, difference } if difference < 2.0)
+        );
         assert!(matches!(found[3].others[0].1, Sameness::Near { mirrored: true, .. }));
         assert_eq!(duplicates(&survey, &labels, &Nearness::default(), &load, &mut |_| false), None);
     }
@@ -377,7 +375,8 @@ mod tests {
         ];
         let (set_a, a) = set(pictures);
         let (set_b, b) = set(of_other);
-        let (load_a, load_b) = (|image: usize| thumbnail(&set_a, image), |image: usize| thumbnail(&set_b, image));
+        let (load_a, load_b) =
+            (|image: usize| thumbnail(&set_a, image), |image: usize| thumbnail(&set_b, image));
         let found = common((&a, &load_a), (&b, &load_b), &Nearness::default());
         let pairs: Vec<(usize, usize)> = found.iter().map(|common| (common.image, common.other)).collect();
         assert_eq!(pairs, [(3, 1), (5, 2), (30, 0)]);

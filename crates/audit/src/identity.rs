@@ -279,11 +279,8 @@ impl LabelledEmbeddings {
             let label = self.labels[image];
             let Some(cosine) = affinity.own.filter(|_| own[label].len() > 2) else { continue };
             let deviation = |label: usize| deviations[label].max(usual / 2.0).max(1e-6);
-            let below = |label: usize, cosine: f32| {
-                (quantile(&own[label], 0.5) - cosine) / deviation(label)
-            };
-            let found =
-                Mislabelled { image, own: cosine, other: affinity.other, nearest: affinity.nearest };
+            let below = |label: usize, cosine: f32| (quantile(&own[label], 0.5) - cosine) / deviation(label);
+            let found = Mislabelled { image, own: cosine, other: affinity.other, nearest: affinity.nearest };
             let is_like_nearest = affinity.other > cosine
                 && !own[affinity.nearest].is_empty()
                 && below(affinity.nearest, affinity.other) < UNUSUAL;
@@ -327,7 +324,10 @@ impl LabelledEmbeddings {
             return None;
         }
         let farthest = |from: &[f32]| {
-            images.iter().copied().min_by(|&a, &b| dot(self.unit(a), from).total_cmp(&dot(self.unit(b), from)))
+            images
+                .iter()
+                .copied()
+                .min_by(|&a, &b| dot(self.unit(a), from).total_cmp(&dot(self.unit(b), from)))
         };
         let first = farthest(self.sum(identity))?;
         let second = farthest(self.unit(first))?;
@@ -478,8 +478,7 @@ mod tests {
     impl People {
         fn direction(&mut self) -> Vec<f32> {
             // The sum of some uniform numbers is about normal.
-            let mut row: Vec<f32> =
-                (0..DIM).map(|_| (0..6).map(|_| self.0.range(-1.0, 1.0)).sum()).collect();
+            let mut row: Vec<f32> = (0..DIM).map(|_| (0..6).map(|_| self.0.range(-1.0, 1.0)).sum()).collect();
             let length = dot(&row, &row).sqrt();
             row.iter_mut().for_each(|x| *x /= length);
             row
@@ -492,7 +491,11 @@ mod tests {
     }
 
     /// A set of 60 people with 5 to 29 images each, of whom `who(label, k)` is on image k.
-    fn set(seed: u64, spread: f32, who: impl Fn(usize, usize) -> usize) -> (LabelledEmbeddings, Vec<Vec<usize>>) {
+    fn set(
+        seed: u64,
+        spread: f32,
+        who: impl Fn(usize, usize) -> usize,
+    ) -> (LabelledEmbeddings, Vec<Vec<usize>>) {
         let mut people = People(Stream::new(seed, Purpose::Benchmark, 0, 0));
         let persons: Vec<Vec<f32>> = (0..60).map(|_| people.direction()).collect();
         let (mut rows, mut labels, mut images) = (Vec::new(), Vec::new(), Vec::new());
@@ -511,7 +514,8 @@ mod tests {
     fn planted_wrong_labels_are_found() {
         for spread in [0.6, 1.0] {
             // One image of every third person is of the next but seven.
-            let (set, images) = set(1, spread, |label, k| if label % 3 == 0 && k == 2 { (label + 7) % 60 } else { label });
+            let (set, images) =
+                set(1, spread, |label, k| if label % 3 == 0 && k == 2 { (label + 7) % 60 } else { label });
             let planted: Vec<usize> = (0..60).step_by(3).map(|label| images[label][2]).collect();
             let (found, odd) = set.mislabelled(&set.affinities());
             let right = found.iter().filter(|found| planted.contains(&found.image)).count();

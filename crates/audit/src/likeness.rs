@@ -96,9 +96,9 @@ mod tests {
         let mean = MeanFace::of(thumbnails.iter()).unwrap();
         let mut upright: Vec<f32> = thumbnails.iter().map(|face| mean.likeness(face).unwrap()).collect();
         upright.sort_unstable_by(f32::total_cmp);
-        let turned = pictures.iter().filter(|picture| {
-            mean.likeness(&Thumbnail::of(upside_down(picture))).unwrap() < upright[3]
-        });
+        let turned = pictures
+            .iter()
+            .filter(|picture| mean.likeness(&Thumbnail::of(upside_down(picture))).unwrap() < upright[3]);
         assert!(upright[3] > 0.0, "{upright:?}");
         let turned = turned.count();
         assert!(turned >= 48, "{turned} of 60");

@@ -52,8 +52,7 @@ pub fn alike(identities: &[String]) -> Vec<Vec<usize>> {
         by_name.entry(normalised(name)).or_default().push(label);
     }
     let is_name = |(name, labels): &(String, Vec<usize>)| !name.is_empty() && labels.len() > 1;
-    let mut found: Vec<Vec<usize>> =
-        by_name.into_iter().filter(is_name).map(|(_, labels)| labels).collect();
+    let mut found: Vec<Vec<usize>> = by_name.into_iter().filter(is_name).map(|(_, labels)| labels).collect();
     found.sort_unstable();
     found
 }

@@ -137,7 +137,8 @@ mod tests {
         for picture in faces() {
             let mirrored = {
                 let row = picture.width() * 3;
-                let pixels = picture.pixels().chunks_exact(row).flat_map(|row| row.chunks_exact(3).rev().flatten());
+                let pixels =
+                    picture.pixels().chunks_exact(row).flat_map(|row| row.chunks_exact(3).rev().flatten());
                 Picture::new(picture.width(), picture.height(), pixels.copied().collect())
             };
             let (a, b) = (Thumbnail::of(picture), Thumbnail::of(mirrored));

@@ -1,6 +1,9 @@
 //! What each image of a set is, from its file and its pixels alone.
 
-use facegrad_faces::{FaceSource, Picture, Stored, decode::{MAX_SIDE, decode}};
+use facegrad_faces::{
+    FaceSource, Picture, Stored,
+    decode::{MAX_SIDE, decode},
+};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -93,8 +96,11 @@ pub fn thumbnail(source: &dyn FaceSource, image: usize) -> Option<Thumbnail> {
 
 fn mean_face(source: &dyn FaceSource) -> Option<MeanFace> {
     let step = source.len().div_ceil(MEAN_OF).max(1);
-    let faces: Vec<Thumbnail> =
-        (0..source.len()).into_par_iter().step_by(step).filter_map(|image| thumbnail(source, image)).collect();
+    let faces: Vec<Thumbnail> = (0..source.len())
+        .into_par_iter()
+        .step_by(step)
+        .filter_map(|image| thumbnail(source, image))
+        .collect();
     MeanFace::of(faces.iter())
 }
 
@@ -182,7 +188,9 @@ mod tests {
             survey.records[image].clone().unwrap()
         };
         let (first, named) = (of("000000/0000.jpg"), of("000001/name.png"));
-        assert!(!first.misnamed && named.misnamed && first.file == named.file && first.pixels == named.pixels);
+        assert!(
+            !first.misnamed && named.misnamed && first.file == named.file && first.pixels == named.pixels
+        );
         assert_eq!((first.width, first.height, first.grey), (64, 64, false));
         assert!(first.fingerprint.is_some() && first.likeness.is_some());
         assert!(of("000002/grey.pgm").grey);

@@ -1,5 +1,6 @@
 //! `facegrad data`.
 
+mod audit;
 mod pairs;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -15,6 +16,8 @@ pub enum Command {
     Synth(Synth),
     /// Draw a verification list from a folder with one folder an identity.
     Pairs(pairs::Args),
+    /// Tell what is in a set of faces: counts, duplicates, wrong labels, what an evaluation set has too.
+    Audit(audit::Args),
 }
 
 #[derive(clap::Args)]
@@ -51,6 +54,7 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Synth(args) => synth(args),
         Command::Pairs(args) => pairs::run(args),
+        Command::Audit(args) => audit::run(args),
     }
 }
 
