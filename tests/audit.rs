@@ -111,7 +111,6 @@ fn planted_faults_are_found_and_nothing_else() {
     assert_eq!(groups(&found["cross_identity"]), [vec!["Ann_Lee/5.jpg", "ann lee/5, again.jpg"]]);
 
     assert_eq!(found["misnamed"], serde_json::json!(["c/other.jpg"]));
-    assert_eq!(found["grey"], 1);
     assert_eq!(found["size"], serde_json::json!({ "width": 64, "height": 64 }));
     assert_eq!(found["wrong_size"], serde_json::json!(["d/large.png"]));
     assert_eq!(found["few_images"], serde_json::json!([{ "identity": "tiny", "images": 1 }]));
@@ -139,10 +138,9 @@ fn the_list_is_what_training_leaves_out() {
     let list = place.text("out.csv");
     assert_eq!(list.lines().next(), Some("image,reason,identity,detail"));
     let reason = |image: &str| {
-        let line = list.lines().find(|line| line.trim_start_matches('"').starts_with(image));
-        line.map(|line| {
-            line[image.len()..].trim_start_matches(['"', ',']).split(',').next().unwrap().to_owned()
-        })
+        let cell = if image.contains(',') { format!("\"{image}\",") } else { format!("{image},") };
+        let rest = list.lines().find_map(|line| line.strip_prefix(&cell))?;
+        rest.split(',').next()
     };
     for (image, expected) in [
         ("a/copy.jpg", "duplicate"),
@@ -156,7 +154,7 @@ fn the_list_is_what_training_leaves_out() {
         // By the name of the person.
         ("Ann_Lee/0.jpg", "overlap"),
     ] {
-        assert_eq!(reason(image).as_deref(), Some(expected), "{image}\n{list}");
+        assert_eq!(reason(image), Some(expected), "{image}\n{list}");
     }
     for image in ["a/1.jpg", "b/2.jpg", "d/large.png", "c/other.jpg", "tiny/0.png"] {
         assert_eq!(reason(image), None, "{image}\n{list}");

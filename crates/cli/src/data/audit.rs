@@ -278,8 +278,9 @@ impl Images for Keyed<'_> {
 impl Source {
     fn of(args: &Args) -> Result<Option<Self>, Failure> {
         if let Some(path) = &args.embeddings {
-            let own = EmbeddingFile::open(path)?;
-            let other = args.against_embeddings.as_ref().map(EmbeddingFile::open).transpose()?;
+            let own = EmbeddingFile::open(path).map_err(Failure::input)?;
+            let other = args.against_embeddings.as_ref().map(EmbeddingFile::open).transpose();
+            let other = other.map_err(Failure::input)?;
             if let Some(other) = other.as_ref().filter(|other| other.dim() != own.dim()) {
                 let path = args.against_embeddings.as_deref().unwrap_or(path).display();
                 return Err(Failure::input(format!(
