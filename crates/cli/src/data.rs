@@ -1,9 +1,10 @@
 //! `facegrad data`.
 
+mod audit;
 mod card;
+mod convert;
 mod fetch;
 mod list;
-mod convert;
 mod pairs;
 mod show;
 
@@ -28,6 +29,8 @@ pub enum Command {
     Show(show::Args),
     /// Fetch a data set that may be fetched: resumed, checked, safely unpacked.
     Fetch(fetch::Args),
+    /// Tell what is in a set of faces: counts, duplicates, wrong labels, what an evaluation set has too.
+    Audit(audit::Args),
 }
 
 #[derive(clap::Args)]
@@ -68,6 +71,7 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
         Command::Fetch(args) => fetch::run(args),
+        Command::Audit(args) => audit::run(args),
     }
 }
 
