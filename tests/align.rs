@@ -91,7 +91,7 @@ fn a_table_of_landmarks_brings_faces_onto_the_template() {
         "faces: 6 of 8 images aligned to 112x112 (height x width)",
         "passed    1 files that are no images, are empty or hidden",
         "left out  1 images without a face and 1 unreadable, listed in faces/alignment.csv",
-        "          000001/faceless.pgm: has no face",
+        "          000001/faceless.pgm: it has no face",
         "          broken?name.jpg: its content is not a JPEG, PNG, WebP, BMP or PNM image",
     ] {
         assert!(ended.stdout.lines().any(|said| said == line), "{line}\n{ended}");
@@ -204,7 +204,7 @@ fn what_cannot_be_done_is_one_sentence() {
     place.write("one.txt", one);
     assert_eq!(
         refused(&["align", "photos", "out", "--landmarks", "one.txt", "--without-face", "fail"]),
-        "the image 000001/0000.png has no face; other answers to that are to skip such images or to take their centre"
+        "the image 000001/0000.png: it has no face; other answers to that are to skip such images or to take their centre"
     );
     let unnamed = ["-u", "FACEGRAD_MTCNN", FACEGRAD, "align", "photos", "out"];
     let sentence = place.start("env", &unnamed).wait().refused(2);

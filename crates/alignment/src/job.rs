@@ -195,7 +195,7 @@ pub enum AlignError {
     },
     /// A photograph has no face, and that was to be an error.
     #[error(
-        "the image {image} {reason}; other answers to that are to skip such images or to take their centre"
+        "the image {image}: {reason}; other answers to that are to skip such images or to take their centre"
     )]
     NoFace {
         /// The photograph.
@@ -398,7 +398,7 @@ impl AlignJob<'_> {
         let transform = match found.landmarks {
             Some(landmarks) => Similarity2d::estimate(landmarks, arcface_landmarks(self.size))
                 .map_err(|error| error.to_string()),
-            None => Err("has no face".into()),
+            None => Err("it has no face".into()),
         };
         let transform = match (transform, self.without_face) {
             (Ok(transform), _) => {

@@ -217,13 +217,14 @@ fn print(args: &Args, places: &Places, end: &JobEnd, by: &str) {
     if let Some(score) = found.mean_score {
         say!("score     {score:.4} on average");
     }
-    let spread =
-        |Spread { low, median, high }: Spread| format!("{low:.2} to {high:.2} for 90 %, median {median:.2}");
+    let spread = |Spread { low, median, high }: Spread| {
+        format!("{low:.2} to {high:.2} for 90 % of them, median {median:.2}")
+    };
     if let Some(rotation) = found.rotation {
-        say!("turned    {} degrees", spread(rotation));
+        say!("turned    by degrees: {}", spread(rotation));
     }
     if let Some(scale) = found.scale {
-        say!("enlarged  {} times, more than twice {} images", spread(scale), found.enlarged_twice);
+        say!("enlarged  by a factor: {}; more than twice {} images", spread(scale), found.enlarged_twice);
     }
     say!("speed     {:.1} images/s, finding takes {:.1} ms an image on a thread", rate(end), finding_ms(end));
     if end.before > 0 {

@@ -193,7 +193,7 @@ fn changed_and_new_photographs_are_done_again() {
     assert!(place.path("out/person 1/1.png").exists() && !place.path("out/person 0/3.png").exists());
     let names: Vec<&str> = end.left_out.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["person 0/3.png", "person 0/new.pgm"]);
-    assert_eq!(end.left_out[1].1, "has no face");
+    assert_eq!(end.left_out[1].1, "it has no face");
     // A photograph that is gone is no longer told of.
     fs::remove_file(place.path("in/person 0/new.pgm")).unwrap();
     let end = place.run("out").unwrap();
@@ -215,9 +215,9 @@ fn photographs_without_a_face_by_each_policy() {
     assert_eq!(
         left_out.collect::<Vec<_>>(),
         [
-            "person 1/4.png: has no face",
+            "person 1/4.png: it has no face",
             "person 1/flat.pgm: the five landmarks are all in one place, which gives no scale or angle",
-            "wide.pgm: has no face",
+            "wide.pgm: it has no face",
         ]
     );
     assert_eq!((end.statistics.without_face, end.unused_landmarks), (3, 1));
@@ -243,7 +243,7 @@ fn photographs_without_a_face_by_each_policy() {
     let message = place.message(place.run_as("failed", [112, 112], WithoutFace::Fail, 1, &mut |_| true));
     assert_eq!(
         message,
-        "the image person 1/4.png has no face; other answers to that are to skip such images or to take their centre"
+        "the image person 1/4.png: it has no face; other answers to that are to skip such images or to take their centre"
     );
 }
 

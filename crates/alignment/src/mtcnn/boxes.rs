@@ -43,9 +43,7 @@ pub(super) fn suppress<T: Copy>(
     threshold: f32,
     limit: usize,
 ) -> Vec<T> {
-    // A stable sort keeps the order of equals.
-    items.sort_by(|a, b| candidate(b).score.total_cmp(&candidate(a).score));
-    items.truncate(limit);
+    keep_best(&mut items, &candidate, limit);
     let mut kept: Vec<T> = Vec::new();
     for item in items {
         let rect = candidate(&item).rect;
@@ -54,6 +52,13 @@ pub(super) fn suppress<T: Copy>(
         }
     }
     kept
+}
+
+/// Keeps the `limit` best, the best first; among equals the first is better.
+pub(super) fn keep_best<T>(items: &mut Vec<T>, candidate: impl Fn(&T) -> Candidate, limit: usize) {
+    // A stable sort keeps the order of equals.
+    items.sort_by(|a, b| candidate(b).score.total_cmp(&candidate(a).score));
+    items.truncate(limit);
 }
 
 /// `rect` with its edges moved by shares of its width and height: left, upper, right, lower.

@@ -22,7 +22,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use facegrad_faces::Picture;
 
 use self::{
-    boxes::{Candidate, Overlap, corrected, is_usable, squared, suppress},
+    boxes::{Candidate, Overlap, corrected, is_usable, keep_best, squared, suppress},
     networks::{ONet, PNet, RNet},
     pyramid::{CELL, STRIDE},
     resample::{Beyond, Halves},
@@ -179,22 +179,20 @@ impl Mtcnn {
         [full_height, full_width]: [usize; 2],
         [height, width]: [usize; 2],
     ) -> Vec<Proposal> {
-        let all = Rect { left: 0.0, top: 0.0, right: full_width as f32, bottom: full_height as f32 };
-        let level = halves.resample(&all, [height, width], Beyond::Nothing);
         let scale = [full_width as f32 / width as f32, full_height as f32 / height as f32];
         let mut proposals = Vec::new();
         for (rows, pixel_rows) in pyramid::tiles(height) {
             for (columns, pixel_columns) in pyramid::tiles(width) {
-                let mut planes = Vec::with_capacity(pixel_rows.len() * pixel_columns.len() * 3);
-                for channel in 0..3 {
-                    for row in pixel_rows.clone() {
-                        let pixels = &level[(row * width + pixel_columns.start) * 3..];
-                        let pixels = pixels.chunks_exact(3).take(pixel_columns.len());
-                        planes.extend(pixels.map(|pixel| centred(pixel[channel])));
-                    }
-                }
-                let shape = [1, 3, pixel_rows.len(), pixel_columns.len()];
-                let x = Tensor::from_data(TensorData::new(planes, shape), &self.device);
+                let (height, width) = (pixel_rows.len(), pixel_columns.len());
+                let window = Rect {
+                    left: pixel_columns.start as f32 * scale[0],
+                    top: pixel_rows.start as f32 * scale[1],
+                    right: pixel_columns.end as f32 * scale[0],
+                    bottom: pixel_rows.end as f32 * scale[1],
+                };
+                let tile = halves.resample(&window, [height, width], Beyond::Nothing);
+                let x = TensorData::new(planes(&[tile]), [1, 3, height, width]);
+                let x = Tensor::from_data(x, &self.device);
                 let [face, offsets] = self.first.forward(x).map(numbers);
                 let cells = rows.len() * columns.len();
                 for cell in 0..cells {
@@ -216,6 +214,10 @@ impl Mtcnn {
                         proposals.push(Proposal { candidate: Candidate { rect, score }, offsets });
                     }
                 }
+                // No more would be looked at in the end.
+                if proposals.len() > 2 * MAX_CANDIDATES {
+                    keep_best(&mut proposals, |proposal| proposal.candidate, MAX_CANDIDATES);
+                }
             }
         }
         suppress(proposals, |proposal| proposal.candidate, Overlap::Union, 0.5, MAX_CANDIDATES)
@@ -232,14 +234,9 @@ impl Mtcnn {
     ) -> Vec<(Rect, Verdict)> {
         let mut passed = Vec::new();
         for squares in squares.chunks(batch) {
-            let mut planes = Vec::with_capacity(squares.len() * side * side * 3);
-            for square in squares {
-                let crop = halves.resample(square, [side; 2], Beyond::Black);
-                for channel in 0..3 {
-                    planes.extend(crop.chunks_exact(3).map(|pixel| centred(pixel[channel])));
-                }
-            }
-            let x = TensorData::new(planes, [squares.len(), 3, side, side]);
+            let crop = |square: &Rect| halves.resample(square, [side; 2], Beyond::Black);
+            let crops: Vec<_> = squares.iter().map(crop).collect();
+            let x = TensorData::new(planes(&crops), [squares.len(), 3, side, side]);
             let (face, offsets, landmarks) = network(Tensor::from_data(x, &self.device));
             for (i, square) in squares.iter().enumerate() {
                 let score = probability(face[i * 2], face[i * 2 + 1]);
@@ -278,9 +275,12 @@ fn next(proposals: Vec<Proposal>, size: [usize; 2]) -> Vec<Rect> {
     corrected.filter(|rect| is_usable(rect, size)).map(|rect| squared(&rect)).collect()
 }
 
-/// A colour value as the networks take it.
-fn centred(value: f32) -> f32 {
-    (value - 127.5) / 128.0
+/// Colour values of pictures, `[height, width, 3]` each, as the networks take them: `[batch, 3, height, width]`, from
+/// about −1 to 1.
+fn planes(pictures: &[Vec<f32>]) -> Vec<f32> {
+    let channels = pictures.iter().flat_map(|picture| [0, 1, 2].map(|channel| (picture, channel)));
+    let values = channels.flat_map(|(picture, channel)| picture.iter().skip(channel).step_by(3));
+    values.map(|value| (value - 127.5) / 128.0).collect()
 }
 
 /// The second part of the softmax of two numbers.
