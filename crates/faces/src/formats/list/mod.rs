@@ -121,8 +121,8 @@ impl ImageList {
             return Ok(());
         }
         let reason = format!(
-            "its first image would be {}, which is no file; set root to the folder that its paths are relative to",
-            first.display()
+            // A path of a table may hold line breaks.
+            "its first image would be {first:?}, which is no file; set root to the folder that its paths are relative to"
         );
         Err(SourceError::Malformed { path: config.path.clone(), place: Place::Whole, reason })
     }
@@ -232,7 +232,7 @@ mod tests {
         let message = ListConfig { root: None, ..config.clone() }.open().err().unwrap().to_string();
         assert!(
             message.ends_with(
-                "ann lee/10.jpg, which is no file; set root to the folder that its paths are relative to"
+                "ann lee/10.jpg\", which is no file; set root to the folder that its paths are relative to"
             ),
             "{message}"
         );
@@ -292,6 +292,9 @@ mod tests {
         let large = fs::File::create(root.path().join("large.txt")).unwrap();
         large.set_len(MAX_LIST + 1).unwrap();
         assert!(message(at("large.txt")).contains("1073741825 bytes, more than the 1073741824"));
+        fs::write(root.path().join("breaks.csv"), "path,label\n\"a\nb.jpg\",1\n").unwrap();
+        let breaks = message(at("breaks.csv"));
+        assert!(breaks.contains("would be \"ROOT/a\\nb.jpg\", which is no file"), "{breaks}");
         assert_eq!(ListConfig::of_path(&root.path().join("no.txt")), None);
         assert_eq!(ListConfig::of_path(root.path()), None);
         let error = ListConfig::default().validate(&"data.train".into()).unwrap_err().to_string();
