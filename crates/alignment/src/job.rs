@@ -43,7 +43,7 @@ pub enum WithoutFace {
 /// Where landmarks come from, in the words of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
-pub enum FinderSettings {
+pub(crate) enum FinderSettings {
     /// [`Mtcnn`].
     Mtcnn {
         /// The smallest face that is looked for, in pixels.
@@ -60,7 +60,7 @@ pub enum FinderSettings {
 
 /// What decides the faces: work goes on only with the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AlignSettings {
+pub(crate) struct AlignSettings {
     /// Version of the recipe.
     recipe: u32,
     /// The folder of the photographs.

@@ -9,10 +9,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AlignError, AlignSettings};
+use crate::{AlignError, job::AlignSettings};
 
 /// The file in the folder of the faces that says what was done with each photograph, while it is being done.
-pub const JOURNAL: &str = ".alignment.jsonl";
+pub(crate) const JOURNAL: &str = ".alignment.jsonl";
 /// The file in the folder of the faces that says the same, when all is done.
 pub const TABLE: &str = "alignment.csv";
 

@@ -3,7 +3,7 @@ use std::sync::atomic::AtomicU32;
 use facegrad_faces::{ARCFACE_LANDMARKS, ImageFormat, SyntheticConfig, SyntheticFaces, write_png};
 
 use super::*;
-use crate::{JOURNAL, TABLE};
+use crate::{TABLE, record::JOURNAL};
 
 /// Ten photographs of synthetic faces: turned, scaled and shifted by known numbers, with the table of their landmarks.
 struct Place {
