@@ -127,6 +127,12 @@ fn planted_faults_are_found_and_nothing_else() {
     {
         assert!(said.contains(line), "{line} is not in\n{said}");
     }
+
+    // Some of the others are grey as well.
+    let grey = |found: &Value| found["grey"].as_u64().unwrap();
+    fs::remove_file(place.path("faces/d/grey.png")).unwrap();
+    let without = json(audit(&place, &["--json"]));
+    assert_eq!(grey(&without) + 1, grey(&found));
 }
 
 #[test]
