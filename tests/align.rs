@@ -189,10 +189,12 @@ fn what_cannot_be_done_is_one_sentence() {
         refused(&["align", "nothing", "out", "--landmarks", "landmarks.txt"]),
         "the image folder nothing does not exist"
     );
-    assert_eq!(
-        refused(&align(&["--backend", "flex"])),
-        "--backend flex has no effect with --landmarks: nothing is to be computed"
-    );
+    for [option, value] in [["--backend", "flex"], ["--adapter", "software"]] {
+        assert_eq!(
+            refused(&align(&[option, value])),
+            format!("{option} has no effect with --landmarks: nothing is to be computed")
+        );
+    }
     place.write("wrong.csv", "000000/0000.png,1,2\n");
     assert_eq!(
         refused(&["align", "photos", "out", "--landmarks", "wrong.csv"]),

@@ -139,9 +139,10 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 /// What finds landmarks, and a name for it.
 fn finder(args: &Args, stop: &AtomicBool) -> Result<(Finder, String), Failure> {
     if let Some(file) = &args.landmarks {
-        if let Some(backend) = args.device.backend {
-            let sentence =
-                format!("--backend {backend} has no effect with --landmarks: nothing is to be computed");
+        let DeviceArgs { backend, adapter } = &args.device;
+        if backend.is_some() || adapter.is_some() {
+            let name = if backend.is_some() { "--backend" } else { "--adapter" };
+            let sentence = format!("{name} has no effect with --landmarks: nothing is to be computed");
             return Err(Failure::input(sentence));
         }
         let read = LandmarkFile::read(file).map_err(Failure::input)?;
