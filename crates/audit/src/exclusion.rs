@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use facegrad_faces::FaceSource;
 use facegrad_settings::choice;
 
-use crate::{Findings, Sameness};
+use crate::{Findings, Sameness, TRUSTED};
 
 choice! {
     /// A reason to leave an image out.
@@ -41,6 +41,12 @@ impl Exclude {
         Self::Mislabelled,
         Self::Overlap,
     ];
+
+    /// [`USUAL`](Self::USUAL), without what embeddings say of labels if they hardly know the identities.
+    pub fn usual(findings: &Findings) -> Vec<Self> {
+        let is_trusted = findings.labels.as_ref().is_none_or(|labels| labels.usual.recognised >= TRUSTED);
+        Self::USUAL.into_iter().filter(|reason| is_trusted || *reason != Self::Mislabelled).collect()
+    }
 }
 
 /// An image to leave out.

@@ -365,12 +365,22 @@ mod tests {
         let embeddings = LabelledEmbeddings::new(rows.collect(), 8, labels, 6).unwrap();
         found.add_embeddings(&embeddings, &images, None);
         let labels = found.labels.as_ref().unwrap();
+        assert!(labels.usual.recognised > 0.9);
         assert_eq!(labels.mislabelled.len(), 1);
         assert_eq!((labels.mislabelled[0].image, labels.mislabelled[0].nearest), (8, 4));
         assert_eq!(labels.typical.len(), 6);
         let list = exclusions(&found, source, None, &Exclude::USUAL);
         let reasons: Vec<(usize, Exclude)> = list.iter().map(|found| (found.image, found.reason)).collect();
         assert_eq!(reasons, [(0, Exclude::Unreadable), (8, Exclude::Mislabelled)]);
+        assert_eq!(Exclude::usual(&found), Exclude::USUAL);
+        if let Some(labels) = &mut found.labels {
+            labels.usual.recognised = 0.5;
+        }
+        assert!(!Exclude::usual(&found).contains(&Exclude::Mislabelled));
+        assert!(
+            table(&found, source, None)
+                .contains("50.0 % of the images are nearest to their own identity: too few")
+        );
         assert_eq!(json(&found, source, None, &list)["labels"]["mislabelled"][0]["nearest"], "000004");
     }
 }

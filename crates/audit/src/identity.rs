@@ -98,6 +98,9 @@ pub struct Alike {
 /// What is usual in a set.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Usual {
+    /// The share of images that are nearer to the others of their identity than to any other identity, of those that
+    /// have others: how far the embeddings tell these identities apart.
+    pub recognised: f32,
     /// The median cosine of an image with the mean of the others of its identity.
     pub own: f32,
     /// The quarter of images that are least like their identity are below this.
@@ -107,6 +110,9 @@ pub struct Usual {
     /// A tenth of the identities have halves that are less alike than this.
     pub halves: f32,
 }
+
+/// Embeddings that recognise fewer of the images than this say little of labels.
+pub const TRUSTED: f32 = 0.9;
 
 /// Images or identities that are compared by one task.
 const BLOCK: usize = 64;
@@ -239,7 +245,9 @@ impl LabelledEmbeddings {
             let half = |skip: usize| self.mean_of(images.iter().copied().skip(skip).step_by(2));
             cosine(&half(0), &half(1))
         });
+        let recognised = affinities.iter().filter(|affinity| affinity.own > Some(affinity.other)).count();
         Usual {
+            recognised: recognised as f32 / own.len().max(1) as f32,
             own: quantile(&own, 0.5),
             own_quartile: quantile(&own, 0.25),
             between: quantile(&between, 0.5),
@@ -539,6 +547,7 @@ mod tests {
             assert!(found.is_empty() && odd.len() <= 3, "{found:?} {odd:?}");
             assert!(set.merged().len() <= 1, "{:?}", set.merged());
             assert_eq!(set.split_identities(&usual), []);
+            assert!(usual.recognised > 0.99 && usual.own > usual.own_quartile, "{usual:?}");
         }
     }
 
@@ -546,7 +555,7 @@ mod tests {
     fn people_under_one_label_and_under_two() {
         // Labels 40 to 42 hold a second person in a third of their images; 50 to 52 are those of 10 to 12.
         let who = |label: usize, k: usize| match label {
-            40..=42 if k % 3 == 0 => label - 20,
+            40..=42 if k.is_multiple_of(3) => label - 20,
             50..=52 => label - 40,
             _ => label,
         };

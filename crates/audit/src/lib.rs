@@ -25,7 +25,7 @@ pub use findings::{
     ALIGNED_LIKENESS, Against, AuditOptions, Findings, LEAST_LIKENESS, LabelFindings, Overlap, labels,
 };
 pub use hamming::HammingIndex;
-pub use identity::{Affinity, Alike, IdentityError, LabelledEmbeddings, Merged, Mislabelled, Usual};
+pub use identity::{Affinity, Alike, IdentityError, LabelledEmbeddings, Merged, Mislabelled, TRUSTED, Usual};
 pub use likeness::MeanFace;
 pub use output::{json, table};
 pub use page::{PageOptions, report};

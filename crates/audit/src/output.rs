@@ -102,6 +102,13 @@ pub fn table(findings: &Findings, source: &dyn FaceSource, against: Option<&dyn 
         say("names", format!("{spelt} in several spellings"));
     }
     if let Some(labels) = &findings.labels {
+        let recognised = 100.0 * labels.usual.recognised;
+        let trust =
+            if labels.usual.recognised < crate::TRUSTED { ": too few to trust what follows" } else { "" };
+        say(
+            "embeddings",
+            format!("{recognised:.1} % of the images are nearest to their own identity{trust}"),
+        );
         say("mislabelled", format!("{} look like another identity", images(labels.mislabelled.len())));
         say("odd", format!("{} look like nobody in the set", images(labels.odd.len())));
         say("merged", format!("{} may be two people", identities(labels.merged.len())));
@@ -200,6 +207,7 @@ pub fn json(
     let Value::Object(entries) = &mut found else { return found };
     if let Some(labels) = &findings.labels {
         let entry = json!({
+            "recognised": labels.usual.recognised,
             "usual": {
                 "own_median": labels.usual.own, "own_lower_quartile": labels.usual.own_quartile,
                 "nearest_identity_median": labels.usual.between, "halves_lowest_tenth": labels.usual.halves,

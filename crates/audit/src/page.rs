@@ -1,7 +1,9 @@
 //! Findings as a page with the images side by side.
 
 use facegrad_faces::{FaceSource, ImageFormat, encode, plain};
-use facegrad_report::{AuditReport, AuditSection, CaptionedImage, Entry, ImageGroup, Table, Thumbnail};
+use facegrad_report::{
+    AuditReport, AuditSection, BarChart, CaptionedImage, Entry, ImageGroup, Table, Thumbnail,
+};
 
 use crate::{DuplicateGroup, Findings, GREY_TOLERANCE, Mislabelled, Nearness, Sameness, output::counted};
 
@@ -157,7 +159,12 @@ fn people(findings: &Findings) -> Option<AuditSection> {
         bins.iter().map(|&(from, to, identities)| (name(from, to), identities as u64)).collect();
     (!bars.is_empty()).then(|| AuditSection {
         title: "Images of an identity".into(),
-        charts: vec![("Identities by their images".into(), ["images".into(), "identities".into()], bars)],
+        charts: vec![BarChart {
+            title: "Identities by their images".into(),
+            x_label: "images".into(),
+            y_label: "identities".into(),
+            bars,
+        }],
         ..Default::default()
     })
 }

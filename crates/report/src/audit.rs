@@ -1,7 +1,7 @@
 //! The page of an audit: what is wrong with a set of images, with the images side by side.
 
 use crate::{
-    Entry, Table, Thumbnail,
+    BarChart, Entry, Table, Thumbnail, bar_chart,
     chart::DrawError,
     html::{Escaped, Images, Sections, document, figure, join, push, row},
 };
@@ -32,8 +32,8 @@ pub struct AuditSection {
     pub title: String,
     /// What it means and how it was found.
     pub note: String,
-    /// Bar charts, each with a title, the names of its axes and its bars.
-    pub charts: Vec<(String, [String; 2], Vec<(String, u64)>)>,
+    /// Bar charts.
+    pub charts: Vec<BarChart>,
     /// Tables.
     pub tables: Vec<Table>,
     /// Images that belong together.
@@ -86,9 +86,9 @@ fn section_html(section: &AuditSection) -> Result<String, DrawError> {
     if !section.note.is_empty() {
         push(&mut html, format_args!("<p class=\"quiet note\">{}</p>\n", Escaped(&section.note)));
     }
-    for (title, [x_label, y_label], bars) in &section.charts {
-        let chart = crate::bar_chart(title, x_label, y_label, bars)?;
-        html.push_str(&figure(&chart, title).replacen("<figure>", "<figure class=\"single\">", 1));
+    for chart in &section.charts {
+        let picture = figure(&bar_chart(chart)?, &chart.title);
+        html.push_str(&picture.replacen("<figure>", "<figure class=\"single\">", 1));
     }
     html.extend(section.tables.iter().map(Table::to_html));
     if section.groups.is_empty() {
@@ -143,7 +143,12 @@ mod tests {
             sections: vec![AuditSection {
                 title: text(),
                 note: text(),
-                charts: vec![(text(), [text(), text()], vec![(text(), 3)])],
+                charts: vec![BarChart {
+                    title: text(),
+                    x_label: text(),
+                    y_label: text(),
+                    bars: vec![(text(), 3)],
+                }],
                 tables: vec![Table { title: text(), rows: vec![vec![text()]], ..Default::default() }],
                 groups: vec![ImageGroup { caption: text(), images: vec![image, CaptionedImage::default()] }],
             }],

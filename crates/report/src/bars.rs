@@ -6,16 +6,25 @@ use crate::chart::{
     Axes, BLUE, DrawError, FONT, chart_with_ticks, draw, fitting, grid_step, heading, number, text_width,
 };
 
-/// How many there are of each kind, as a bar for each with its name below, as SVG.
+/// How many there are of each kind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BarChart {
+    /// The title.
+    pub title: String,
+    /// What the names of the bars are.
+    pub x_label: String,
+    /// What is counted.
+    pub y_label: String,
+    /// A name and a count for each bar.
+    pub bars: Vec<(String, u64)>,
+}
+
+/// A bar for each kind with its name below, as SVG.
 ///
 /// # Errors
 /// If the drawing library fails.
-pub fn bar_chart(
-    title: &str,
-    x_label: &str,
-    y_label: &str,
-    bars: &[(String, u64)],
-) -> Result<String, DrawError> {
+pub fn bar_chart(chart: &BarChart) -> Result<String, DrawError> {
+    let BarChart { title, x_label, y_label, bars } = chart;
     draw("the bar chart", 620, |area| {
         let area = heading(area, title, &[])?;
         let highest = bars.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1) as f64;
@@ -67,15 +76,17 @@ mod tests {
 
     #[test]
     fn each_bar_has_its_name() {
-        let bars = [("1".to_owned(), 3), ("2 to 3".to_owned(), 0), ("<4>".to_owned(), 12)];
-        let svg = bar_chart("Images", "images", "identities", &bars).unwrap();
+        let bars = vec![("1".to_owned(), 3), ("2 to 3".to_owned(), 0), ("<4>".to_owned(), 12)];
+        let [title, x_label, y_label] = ["Images", "images", "identities"].map(str::to_owned);
+        let svg = bar_chart(&BarChart { title, x_label, y_label, bars }).unwrap();
         let texts = texts_of_well_formed(&svg);
         for name in ["Images", "images", "identities", "1", "2 to 3", "&lt;4&gt;"] {
             assert!(texts.iter().any(|text| text == name), "{name} in {texts:?}");
         }
         assert!(texts.iter().any(|text| text == "12" || text == "10"), "{texts:?}");
-        assert!(bar_chart("", "", "", &[]).is_ok());
-        let many: Vec<(String, u64)> = (0..200).map(|i| (format!("number {i}"), i)).collect();
-        assert!(texts_of_well_formed(&bar_chart("", "x", "", &many).unwrap()).len() < 60);
+        assert!(bar_chart(&BarChart::default()).is_ok());
+        let bars = (0..200).map(|i| (format!("number {i}"), i)).collect();
+        let many = bar_chart(&BarChart { bars, ..Default::default() }).unwrap();
+        assert!(texts_of_well_formed(&many).len() < 60);
     }
 }

@@ -27,7 +27,7 @@ mod roofline;
 mod table;
 
 pub use audit::{AuditReport, AuditSection, CaptionedImage, ImageGroup, audit_page};
-pub use bars::bar_chart;
+pub use bars::{BarChart, bar_chart};
 pub use chart::{DrawError, Series, thousands};
 pub use cmc::cmc_curve;
 pub use compare::{

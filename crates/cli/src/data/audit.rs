@@ -11,7 +11,7 @@ use std::{
 };
 
 use facegrad_audit::{
-    Against, AuditOptions, Exclude, Exclusion, Findings, LabelledEmbeddings, PageOptions, Survey,
+    Against, AuditOptions, Exclude, Exclusion, Findings, LabelledEmbeddings, PageOptions, Survey, TRUSTED,
 };
 use facegrad_embeddings::EmbeddingFile;
 use facegrad_faces::{FaceError, FaceSource, Opened, Picture, SourceConfig};
@@ -103,8 +103,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     };
     let source = opened.source.as_ref();
     let other = against.as_ref().map(|against| against.source.as_ref());
-    let what = if args.exclude_what.is_empty() { &Exclude::USUAL } else { &args.exclude_what[..] };
-    let exclusions = facegrad_audit::exclusions(&findings, source, other, what);
+    let what =
+        if args.exclude_what.is_empty() { Exclude::usual(&findings) } else { args.exclude_what.clone() };
+    let exclusions = facegrad_audit::exclusions(&findings, source, other, &what);
     if let Some(path) = &args.exclude {
         facegrad_audit::write_exclusions(&exclusions, source, path)
             .map_err(|error| Failure::work(format!("cannot write {}: {error}", path.display())))?;
@@ -401,7 +402,14 @@ fn page(
     if let (Some(path), Some(against)) = (&args.against, against) {
         report.facts.push(format!("against {}: {}", path.display(), against.summary));
     }
-    if findings.labels.is_some() {
+    if let Some(labels) = &findings.labels {
+        if labels.usual.recognised < TRUSTED {
+            report.warnings.push(format!(
+                "The embeddings tell these identities apart for {:.1} % of the images only: what they say of labels is not \
+                 to be trusted.",
+                100.0 * labels.usual.recognised
+            ));
+        }
         report.warnings.push(
             "What embeddings say of labels is likely, not certain: look at the images. A model that was trained on these \
              labels tends to confirm them."

@@ -1,7 +1,7 @@
 //! Pages with every section, made up of formulas: no number here was measured.
 
 use facegrad_report::{
-    AuditReport, AuditSection, CaptionedImage, DataHash, EmbeddingMap, Entry, Estimate, EstimateAt,
+    AuditReport, AuditSection, BarChart, CaptionedImage, DataHash, EmbeddingMap, Entry, Estimate, EstimateAt,
     EvaluationReport, Fold, ImageGroup, ImagePair, MapClass, Measured, ModelCard, ModelIdentification,
     ModelVerification, PairedDifference, ProtocolResults, RankRate, ScoreCounts, Table, Threshold, Thumbnail,
 };
@@ -68,11 +68,12 @@ pub fn audit(hostile: bool) -> AuditReport {
         sections: vec![
             AuditSection {
                 title: text("Images of an identity"),
-                charts: vec![(
-                    text("Identities by their images"),
-                    [text("images"), text("identities")],
+                charts: vec![BarChart {
+                    title: text("Identities by their images"),
+                    x_label: text("images"),
+                    y_label: text("identities"),
                     bars,
-                )],
+                }],
                 tables: vec![table("Unreadable images"), table("Wrong size")],
                 ..Default::default()
             },
