@@ -99,13 +99,17 @@ fn the_preflight_changes_nothing_in_the_run() {
 #[test]
 fn every_sampler_tells_what_it_makes_of_the_set() {
     let place = Place::new();
-    let synth = |identities: &str, images: &str, first: &str| {
-        let synth = ["data", "synth", "--size", "20", "--out", "faces", "--first-identity", first];
-        place.facegrad(&[&synth[..], &["--identities", identities, "--images", images]].concat()).done();
-    };
-    synth("2", "20", "0");
-    synth("2", "3", "2");
-    synth("2", "1", "4");
+    std::fs::create_dir(place.path("faces")).unwrap();
+    for (images, first) in [("20", 0), ("3", 2), ("1", 4)] {
+        let first_identity = first.to_string();
+        let synth = ["data", "synth", "--size", "20", "--out", "drawn", "--first-identity", &first_identity];
+        place.facegrad(&[&synth[..], &["--identities", "2", "--images", images]].concat()).done();
+        for identity in first..first + 2 {
+            let [from, to] = ["drawn", "faces"].map(|folder| place.path(&format!("{folder}/{identity:06}")));
+            std::fs::rename(from, to).unwrap();
+        }
+        std::fs::remove_dir_all(place.path("drawn")).unwrap();
+    }
     place.write("folder.toml", config("kind = \"folder\"\npath = \"faces\""));
     let preflight = |changes: &[&str]| {
         place.facegrad(&[&support::train("folder.toml", changes)[..], &["--preflight"]].concat())
@@ -162,8 +166,8 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
     assert_eq!(said, "the data set has 18 images, too few for one batch of 19; choose a smaller batch size");
     let said = refused(&["data.train.max_identities=1"]);
     assert!(said.contains("identit"), "{said}");
-    for identity in place.path("faces").read_dir().unwrap() {
-        for image in identity.unwrap().path().read_dir().unwrap() {
+    for identity in 0..3 {
+        for image in place.path(&format!("faces/{identity:06}")).read_dir().unwrap() {
             std::fs::write(image.unwrap().path(), "no image at all").unwrap();
         }
     }
