@@ -105,11 +105,14 @@ fn of_batch(batch: usize, threads: usize, mut time: impl FnMut(usize) -> Option<
     if large < 2 * small {
         return Some(few * batch as f64 / small as f64);
     }
-    // Once more for the memory of a larger batch, if it is no more than that.
-    if few * (large as f64 / small as f64) < BUDGET / 4.0 {
-        time(large)?;
+    let mut many = time(large)?;
+    let mut spent = many;
+    // The first time asks the system for memory, and whatever else runs on the machine only ever slows one down.
+    while spent + many < BUDGET {
+        let again = time(large)?;
+        spent += again;
+        many = many.min(again);
     }
-    let many = time(large)?;
     let image = ((many - few) / (large - small) as f64).max(0.0);
     Some(many + image * (batch - large) as f64)
 }
