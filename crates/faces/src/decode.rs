@@ -17,7 +17,7 @@ use zune_jpeg::{
     zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
 };
 
-use crate::Picture;
+use crate::{Picture, jpeg::Baseline};
 
 /// Longest side that is decoded, in pixels.
 pub const MAX_SIDE: usize = 10_000;
@@ -128,6 +128,13 @@ fn check_dimensions(width: usize, height: usize) -> Result<(), DecodeError> {
 
 /// JPEG goes to zune-jpeg directly: through `image`, a truncated file would come out half grey.
 fn decode_jpeg(bytes: &[u8]) -> Result<Picture, DecodeError> {
+    if let Some(baseline) = Baseline::read(bytes) {
+        let (width, height) = baseline.dimensions();
+        check_dimensions(width, height)?;
+        if let Some(decoded) = baseline.decode(8) {
+            return Ok(Picture::new(decoded.width, decoded.height, decoded.pixels));
+        }
+    }
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::MAX)

@@ -9,6 +9,7 @@ mod contact_sheet;
 pub mod decode;
 pub mod folder;
 mod insightface_bin;
+mod jpeg;
 pub mod loader;
 mod pickle;
 mod picture;
