@@ -17,7 +17,10 @@ use zune_jpeg::{
     zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
 };
 
-use crate::{Picture, jpeg::Baseline};
+use crate::{
+    Picture,
+    jpeg::{Baseline, Decoded},
+};
 
 /// Longest side that is decoded, in pixels.
 pub const MAX_SIDE: usize = 10_000;
@@ -95,6 +98,20 @@ pub fn read_picture(path: &Path) -> Result<Picture, DecodeError> {
 /// applied. Size limits are checked on the header, before memory is taken for pixels. Truncated files are
 /// errors; of other damage to a JPEG only what breaks its coding is noticed, as the format has no checksum.
 pub fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
+    decode_for(bytes, None)
+}
+
+/// As [`decode`], but a JPEG may come out smaller, at a half, a quarter or an eighth of its size, as long as it is
+/// upright and at least `size` (height, width) in pixels. That is several times as fast for a large photograph.
+///
+/// The smaller picture is made of the low frequencies of each block (ITU-T T.81, as libjpeg's `scale_denom`): it
+/// looks as if the large one had been averaged, but is not the same to the bit. Variants of JPEG other than
+/// baseline, and other formats, are decoded in full.
+pub fn decode_at_least(bytes: &[u8], size: [usize; 2]) -> Result<Picture, DecodeError> {
+    decode_for(bytes, Some(size))
+}
+
+fn decode_for(bytes: &[u8], least: Option<[usize; 2]>) -> Result<Picture, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
@@ -112,7 +129,7 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
     };
     // The decoders are not ours: should one of them panic on crafted bytes, the image is bad, not the run.
     catch_unwind(AssertUnwindSafe(|| match format {
-        ImageFormat::Jpeg => decode_jpeg(bytes),
+        ImageFormat::Jpeg => decode_jpeg(bytes, least),
         _ => decode_other(bytes, format, name),
     }))
     .unwrap_or(Err(DecodeError::DecoderFailed(name)))
@@ -126,13 +143,16 @@ fn check_dimensions(width: usize, height: usize) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// JPEG goes to zune-jpeg directly: through `image`, a truncated file would come out half grey.
-fn decode_jpeg(bytes: &[u8]) -> Result<Picture, DecodeError> {
+/// The usual JPEG is decoded here. What that decoder does not take, and what it finds damaged, goes to zune-jpeg:
+/// through `image`, a truncated file would come out half grey.
+fn decode_jpeg(bytes: &[u8], least: Option<[usize; 2]>) -> Result<Picture, DecodeError> {
     if let Some(baseline) = Baseline::read(bytes) {
         let (width, height) = baseline.dimensions();
         check_dimensions(width, height)?;
-        if let Some(decoded) = baseline.decode(8) {
-            return Ok(Picture::new(decoded.width, decoded.height, decoded.pixels));
+        let orientation = orientation(baseline.exif());
+        let side = least.map_or(8, |size| block_side([height, width], orientation, size));
+        if let Some(Decoded { width, height, pixels }) = baseline.decode(side) {
+            return jpeg_upright(width, height, pixels, orientation);
         }
     }
     let options = DecoderOptions::default()
@@ -150,10 +170,32 @@ fn decode_jpeg(bytes: &[u8]) -> Result<Picture, DecodeError> {
     }
     let mut pixels = vec![0; width * height * 3];
     decoder.decode_into(&mut pixels).map_err(jpeg_error)?;
-    let orientation = decoder
-        .exif()
-        .and_then(|exif| Orientation::from_exif_chunk(exif))
-        .unwrap_or(Orientation::NoTransforms);
+    let orientation = orientation(decoder.exif().map(Vec::as_slice));
+    jpeg_upright(width, height, pixels, orientation)
+}
+
+/// The orientation in an EXIF block; none where there is no block, or it cannot be read.
+fn orientation(exif: Option<&[u8]>) -> Orientation {
+    exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
+}
+
+/// The smallest side that blocks of an image of `stored` (height, width) can be decoded to, so that it is not
+/// smaller than `least` once it is upright.
+fn block_side(stored: [usize; 2], orientation: Orientation, [height, width]: [usize; 2]) -> usize {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    let is_turned = matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH);
+    let least = if is_turned { [width, height] } else { [height, width] };
+    let is_enough =
+        |side: &usize| stored.iter().zip(least).all(|(stored, least)| (stored * side).div_ceil(8) >= least);
+    [1, 2, 4].into_iter().find(is_enough).unwrap_or(8)
+}
+
+fn jpeg_upright(
+    width: usize,
+    height: usize,
+    pixels: Vec<u8>,
+    orientation: Orientation,
+) -> Result<Picture, DecodeError> {
     if orientation == Orientation::NoTransforms {
         return Ok(Picture::new(width, height, pixels));
     }

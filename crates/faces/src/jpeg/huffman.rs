@@ -178,23 +178,24 @@ pub fn block(
     *previous = previous.wrapping_add(extend(bits.next << (found >> 8 & 31), found >> 16 & 15));
     bits.drop(found & 31);
     coefficients[0] = previous.wrapping_mul(quantization[0]);
-    let (mut at, mut last) = (0, 0);
+    let mut at = 0;
     loop {
-        if bits.count < 32 {
-            bits.refill();
-        }
-        let found = ac.find(bits.next)?;
-        let value = extend(bits.next << (found >> 8 & 31), found >> 16 & 15);
-        bits.drop(found & 31);
-        let skip = found >> 24;
-        at += skip as usize;
-        if at > 63 {
-            return (skip == END).then_some(last);
-        }
-        last = at;
-        coefficients[usize::from(ZIGZAG[at] & 63)] = value.wrapping_mul(quantization[at]);
-        if at == 63 {
-            return Some(last);
+        // Enough for two symbols, of 26 bits at most.
+        bits.refill();
+        for _ in 0..2 {
+            let found = ac.find(bits.next)?;
+            let value = extend(bits.next << (found >> 8 & 31), found >> 16 & 15);
+            bits.drop(found & 31);
+            let skip = found >> 24;
+            let next = at + skip as usize;
+            if next > 63 {
+                return (skip == END).then_some(at);
+            }
+            at = next;
+            coefficients[usize::from(ZIGZAG[at] & 63)] = value.wrapping_mul(quantization[at]);
+            if at == 63 {
+                return Some(at);
+            }
         }
     }
 }
