@@ -5,7 +5,7 @@ use facegrad_settings::{above, settings, within};
 
 use crate::{
     Picture,
-    resize::{Kernel, Window, gaussian_blur, resample},
+    resize::{Kernel, Window, gaussian_blur, resample, resample_to},
 };
 
 settings! {
@@ -73,8 +73,19 @@ impl AugmentationConfig {
     /// et al., "Random erasing data augmentation", AAAI 2020) follow their sources, but crop, shift, scale
     /// and flip are one resampling. The draws do not depend on what is turned on: with one change added,
     /// the others stay as they were.
-    pub fn apply(&self, picture: Picture, size: [usize; 2], stream: &mut Stream) -> Picture {
-        let mut window = Window::fitting(&picture, size);
+    pub fn apply(&self, picture: &Picture, size: [usize; 2], stream: &mut Stream) -> Picture {
+        let mut pixels = vec![0; size[0] * size[1] * 3];
+        self.apply_to(picture, size, stream, &mut pixels);
+        Picture::new(size[1], size[0], pixels)
+    }
+
+    /// As [`apply`](Self::apply), into `pixels`, `[height, width, 3]`.
+    ///
+    /// # Panics
+    /// If the number of bytes is not `height * width * 3`.
+    pub fn apply_to(&self, picture: &Picture, size: [usize; 2], stream: &mut Stream, pixels: &mut [u8]) {
+        assert_eq!(pixels.len(), size[0] * size[1] * 3, "bytes of a picture of {size:?} pixels");
+        let mut window = Window::fitting(picture, size);
         let flip = stream.chance(self.flip);
 
         let crop = stream.chance(self.crop);
@@ -101,38 +112,43 @@ impl AugmentationConfig {
         let low_resolution = stream.chance(self.low_resolution);
         let share = stream.range(self.low_resolution_min as f32, 1.0);
         let [shrink, enlarge] = [(); 2].map(|()| Kernel::ALL[stream.below(Kernel::ALL.len())]);
-        let mut picture = if low_resolution {
-            let small = size.map(|side| ((side as f32 * share).round() as usize).max(1));
-            let small = resample(picture, window, small, shrink, flip);
-            let whole = Window::whole(&small);
-            resample(small, whole, size, enlarge, false)
-        } else {
-            resample(picture, window, size, Kernel::Triangle, flip)
-        };
-
         let blur = stream.chance(self.blur);
         let sigma = self.blur_sigma as f32 * (1.0 - stream.uniform());
+
+        // Each change reads what the one before has written; the last one writes into `pixels`.
+        let mut small = None;
+        let (source, window, kernel, flip) = if low_resolution {
+            let [height, width] = size.map(|side| ((side as f32 * share).round() as usize).max(1));
+            let mut pixels = vec![0; height * width * 3];
+            resample_to(picture, window, [height, width], shrink, flip, &mut pixels);
+            let small = small.insert(Picture::new(width, height, pixels));
+            (&*small, Window::whole(small), enlarge, false)
+        } else {
+            (picture, window, Kernel::Triangle, flip)
+        };
         if blur {
-            picture = gaussian_blur(&picture, sigma);
+            let mut sharp = vec![0; pixels.len()];
+            resample_to(source, window, size, kernel, flip, &mut sharp);
+            gaussian_blur(&Picture::new(size[1], size[0], sharp), sigma, pixels);
+        } else {
+            resample_to(source, window, size, kernel, flip, pixels);
         }
 
-        let mut pixels = picture.into_pixels();
         let colour_jitter = stream.chance(self.colour_jitter);
         let brightness = 1.0 + symmetric(self.brightness, stream);
         let contrast = 1.0 + symmetric(self.contrast, stream);
         let saturation = 1.0 + symmetric(self.saturation, stream);
         if colour_jitter {
-            change_light(&mut pixels, brightness, contrast);
-            change_saturation(&mut pixels, saturation);
+            change_light(pixels, brightness, contrast);
+            change_saturation(pixels, saturation);
         }
         if stream.chance(self.grey) {
-            change_saturation(&mut pixels, 0.0);
+            change_saturation(pixels, 0.0);
         }
 
         if stream.chance(self.erasing) {
-            erase(&mut pixels, size, self.erasing_area as f32, stream);
+            erase(pixels, size, self.erasing_area as f32, stream);
         }
-        Picture::new(size[1], size[0], pixels)
     }
 }
 
@@ -205,7 +221,7 @@ mod tests {
     }
 
     fn apply(config: &AugmentationConfig, index: u64) -> Picture {
-        config.apply(picture(), [64, 64], &mut stream(index))
+        config.apply(&picture(), [64, 64], &mut stream(index))
     }
 
     fn mean(picture: &Picture, channel: usize) -> f64 {
@@ -223,7 +239,7 @@ mod tests {
 
     #[test]
     fn the_default_flips_half_of_the_images() {
-        let flipped = plain(OFF().apply(picture(), [64, 64], &mut stream(0)), [64, 64]);
+        let flipped = plain(OFF().apply(&picture(), [64, 64], &mut stream(0)), [64, 64]);
         let count = (0..200).filter(|&i| apply(&AugmentationConfig::default(), i) != flipped).count();
         assert!((70..130).contains(&count), "{count}");
         let always = apply(&AugmentationConfig { flip: 1.0, ..OFF() }, 0);
@@ -262,7 +278,7 @@ mod tests {
         for (width, height) in [(1, 1), (3, 200), (200, 3), (64, 64), (500, 400)] {
             for size in [[1, 1], [64, 64], [112, 96], [7, 301]] {
                 let picture = Picture::new(width, height, vec![9; width * height * 3]);
-                let out = everything().apply(picture, size, &mut stream(1));
+                let out = everything().apply(&picture, size, &mut stream(1));
                 assert_eq!([out.height(), out.width()], size);
             }
         }
@@ -344,7 +360,7 @@ mod tests {
             AugmentationConfig { low_resolution: 1.0, low_resolution_min: 0.2, ..OFF() },
         ] {
             let left: u64 =
-                (0..20).map(|i| detail(&config.apply(noise.clone(), [64, 64], &mut stream(i)))).sum();
+                (0..20).map(|i| detail(&config.apply(&noise, [64, 64], &mut stream(i)))).sum();
             assert!(left < detail(&noise) * 20 * 3 / 4, "{left} of {}", detail(&noise) * 20);
         }
     }

@@ -10,6 +10,7 @@ pub mod decode;
 pub mod folder;
 mod insightface_bin;
 mod jpeg;
+mod lanes;
 pub mod loader;
 mod pickle;
 mod picture;

@@ -405,7 +405,7 @@ impl Shared {
             }
         };
         let mut stream = Stream::new(seed, Purpose::Augmentation, number, wanted as u64);
-        Ok(Prepared { picture: self.augmentation.apply(picture, size, &mut stream), index })
+        Ok(Prepared { picture: self.augmentation.apply(&picture, size, &mut stream), index })
     }
 
     /// A readable image instead of that of `job`, and its index.

@@ -1,7 +1,15 @@
 //! Separable resampling: resizing, shifting, zooming, flipping and blurring are all one table of weights
 //! per axis.
 
-use crate::Picture;
+use std::ops::Range;
+
+#[cfg(target_arch = "x86_64")]
+use pulp::{Simd, WithSimd, x86::V3};
+
+use crate::{
+    Picture,
+    lanes::{Lanes, Portable},
+};
 
 /// The kernel of a resampling.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,54 +80,89 @@ impl Window {
 pub(crate) fn resample(
     picture: Picture,
     window: Window,
-    [height, width]: [usize; 2],
+    size: [usize; 2],
     kernel: Kernel,
     flip: bool,
 ) -> Picture {
-    if window == Window::whole(&picture) && [picture.height(), picture.width()] == [height, width] {
-        return if flip { mirrored(picture) } else { picture };
+    if is_whole(&picture, window, size) && !flip {
+        return picture;
     }
+    let [height, width] = size;
+    let mut pixels = vec![0; height * width * 3];
+    resample_to(&picture, window, size, kernel, flip, &mut pixels);
+    Picture::new(width, height, pixels)
+}
+
+/// As [`resample`], into `pixels`, `[height, width, 3]`.
+pub(crate) fn resample_to(
+    picture: &Picture,
+    window: Window,
+    size: [usize; 2],
+    kernel: Kernel,
+    flip: bool,
+    pixels: &mut [u8],
+) {
+    if is_whole(picture, window, size) {
+        match flip {
+            true => mirror(picture, pixels),
+            false => pixels.copy_from_slice(picture.pixels()),
+        }
+        return;
+    }
+    let [height, width] = size;
     let rows = Taps::window(window.top, window.height, picture.height(), height, kernel);
     let mut columns = Taps::window(window.left, window.width, picture.width(), width, kernel);
     if flip {
         columns.reverse();
     }
-    convolve(&picture, &rows, &columns)
+    Convolution { picture, rows: &rows, columns: &columns, pixels }.run();
 }
 
-fn mirrored(picture: Picture) -> Picture {
-    let (width, height) = (picture.width(), picture.height());
-    let mut pixels = picture.into_pixels();
-    for row in pixels.chunks_exact_mut(width * 3) {
-        for x in 0..width / 2 {
-            for channel in 0..3 {
-                row.swap(x * 3 + channel, (width - 1 - x) * 3 + channel);
-            }
-        }
+/// Whether each pixel of the result is one of the picture.
+fn is_whole(picture: &Picture, window: Window, size: [usize; 2]) -> bool {
+    window == Window::whole(picture) && [picture.height(), picture.width()] == size
+}
+
+/// Writes `picture` from right to left into `pixels`.
+fn mirror(picture: &Picture, pixels: &mut [u8]) {
+    let stride = picture.width() * 3;
+    for (target, source) in pixels.chunks_exact_mut(stride).zip(picture.pixels().chunks_exact(stride)) {
+        let targets = target.as_chunks_mut::<3>().0.iter_mut();
+        targets.zip(source.as_chunks::<3>().0.iter().rev()).for_each(|(target, source)| *target = *source);
     }
-    Picture::new(width, height, pixels)
 }
 
-/// `picture` under a Gaussian of standard deviation `sigma` pixels, cut off at three of them.
-pub(crate) fn gaussian_blur(picture: &Picture, sigma: f32) -> Picture {
-    let taps = |len| {
-        Taps::new(len, len, |centre| {
-            let reach = (3.0 * sigma).ceil();
-            (centre - reach, centre + reach, move |x: f32| (-0.5 * ((x - centre) / sigma).powi(2)).exp())
-        })
-    };
-    convolve(picture, &taps(picture.height()), &taps(picture.width()))
+/// `picture` under a Gaussian of standard deviation `sigma` pixels, cut off at three of them, into `pixels`, which
+/// are as many.
+pub(crate) fn gaussian_blur(picture: &Picture, sigma: f32, pixels: &mut [u8]) {
+    let columns = Taps::gaussian(picture.width(), sigma);
+    let is_square = picture.width() == picture.height();
+    let rows = if is_square { None } else { Some(Taps::gaussian(picture.height(), sigma)) };
+    let rows = rows.as_ref().unwrap_or(&columns);
+    Convolution { picture, rows, columns: &columns, pixels }.run();
 }
 
 /// For each pixel along one axis of the result: which pixels of the source it is made of, by what weights.
 struct Taps {
-    /// First source pixel and range of `weights` of each pixel.
-    spans: Vec<(usize, std::ops::Range<usize>)>,
-    /// Those of one pixel sum to 1.
+    /// The first source pixel of each.
+    first: Vec<usize>,
+    /// `count` weights of each, which sum to 1; where fewer are needed, the others are 0.
     weights: Vec<f32>,
+    count: usize,
 }
 
 impl Taps {
+    /// The kernel reaches the same whole number of pixels to both sides of each, so its values are few.
+    fn gaussian(len: usize, sigma: f32) -> Self {
+        let reach = (3.0 * sigma).ceil();
+        let values: Vec<f32> =
+            (0..=reach as usize).map(|x| (-0.5 * (x as f32 / sigma).powi(2)).exp()).collect();
+        Self::new(len, len, |centre| {
+            let values = &values;
+            (centre - reach, centre + reach, move |x: f32| values[(x - centre).abs() as usize])
+        })
+    }
+
     fn window(start: f32, extent: f32, source: usize, target: usize, kernel: Kernel) -> Self {
         let scale = extent / target as f32;
         // When shrinking, a kernel as wide as the new pixels keeps what they cannot show from aliasing.
@@ -135,57 +178,212 @@ impl Taps {
     /// `support` gives, for a target index, the ends of the kernel and the kernel itself, both in source
     /// pixels counted from 0 at the centre of the first.
     fn new<K: Fn(f32) -> f32>(source: usize, target: usize, support: impl Fn(f32) -> (f32, f32, K)) -> Self {
-        let mut taps = Self { spans: Vec::with_capacity(target), weights: Vec::new() };
+        // First source pixel and range of `weights` of each pixel.
+        let mut spans: Vec<(usize, Range<usize>)> = Vec::with_capacity(target);
+        let mut weights = Vec::with_capacity(target * 4);
         let last = source as isize - 1;
         for index in 0..target {
             let (low, high, kernel) = support(index as f32);
             let (low, high) = (low.ceil() as isize, high.floor() as isize);
             let first = low.clamp(0, last) as usize;
-            let begin = taps.weights.len();
-            taps.weights.resize(begin + high.clamp(0, last) as usize - first + 1, 0.0);
-            let weights = &mut taps.weights[begin..];
+            let begin = weights.len();
+            weights.resize(begin + high.clamp(0, last) as usize - first + 1, 0.0);
+            let own = &mut weights[begin..];
             for x in low..=high {
                 // Beyond the edge the pixel at the edge goes on.
-                weights[x.clamp(0, last) as usize - first] += kernel(x as f32);
+                own[x.clamp(0, last) as usize - first] += kernel(x as f32);
             }
-            let total: f32 = weights.iter().sum();
-            weights.iter_mut().for_each(|w| *w /= total);
-            taps.spans.push((first, begin..taps.weights.len()));
+            let total: f32 = own.iter().sum();
+            own.iter_mut().for_each(|w| *w /= total);
+            let leading = own.iter().take_while(|weight| **weight == 0.0).count();
+            let trailing = own.iter().rev().take_while(|weight| **weight == 0.0).count();
+            spans.push((first + leading, begin + leading..(weights.len() - trailing).max(begin + leading)));
+        }
+        let count = spans.iter().map(|(_, span)| span.len()).max().unwrap_or(1).max(1);
+        let mut taps = Self { first: Vec::with_capacity(target), weights: vec![0.0; target * count], count };
+        for ((begin, span), even) in spans.into_iter().zip(taps.weights.chunks_exact_mut(count)) {
+            let first = begin.min(source - count);
+            even[begin - first..][..span.len()].copy_from_slice(&weights[span]);
+            taps.first.push(first);
         }
         taps
     }
 
     fn reverse(&mut self) {
-        self.spans.reverse();
+        self.first.reverse();
+        // Of each pixel the weights keep their order.
+        self.weights.reverse();
+        self.weights.chunks_exact_mut(self.count).for_each(<[f32]>::reverse);
     }
 }
 
-fn convolve(picture: &Picture, rows: &Taps, columns: &Taps) -> Picture {
-    let stride = picture.width() * 3;
-    let mut pixels = vec![0; rows.spans.len() * columns.spans.len() * 3];
-    // One row is finished at a time, so that what is between the two passes stays in the cache.
-    let mut mixed = vec![0.0; stride];
-    for (target, (first, span)) in pixels.chunks_exact_mut(columns.spans.len() * 3).zip(&rows.spans) {
-        mixed.fill(0.0);
-        let sources = picture.pixels()[first * stride..].chunks_exact(stride);
-        for (weight, source) in rows.weights[span.clone()].iter().zip(sources) {
-            for (sum, &value) in mixed.iter_mut().zip(source) {
-                *sum += weight * f32::from(value);
-            }
+/// A separable convolution, compiled for the instructions of the processor. Products and sums are the same and in
+/// the same order with all of them, so that an image is the same to the bit everywhere.
+struct Convolution<'a> {
+    picture: &'a Picture,
+    rows: &'a Taps,
+    columns: &'a Taps,
+    pixels: &'a mut [u8],
+}
+
+impl Convolution<'_> {
+    fn run(self) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = V3::try_new() {
+            return Simd::vectorize(simd, self);
         }
-        for (pixel, (first, span)) in target.chunks_exact_mut(3).zip(&columns.spans) {
-            let mut sum = [0.5; 3];
-            for (i, weight) in columns.weights[span.clone()].iter().enumerate() {
-                let at = (first + i) * 3;
-                for (sum, value) in sum.iter_mut().zip(&mixed[at..at + 3]) {
-                    *sum += weight * value;
-                }
+        self.compute(Portable);
+    }
+
+    #[inline(always)]
+    fn compute<L: Lanes>(self, lanes: L) {
+        let Self { picture, rows, columns, pixels } = self;
+        let stride = picture.width() * 3;
+        // One row is finished at a time, so that what is between the two passes stays in the cache. Pixels are read
+        // as four values, so there is one more.
+        let mut mixed = vec![0.0; stride + 1];
+        let columns = Columns::new(columns);
+        let weights = rows.weights.chunks_exact(rows.count);
+        let targets = pixels.chunks_exact_mut(columns.width * 3);
+        for ((target, weights), first) in targets.zip(weights).zip(&rows.first) {
+            mix_rows(&picture.pixels()[first * stride..], weights, &mut mixed[..stride]);
+            match columns.count {
+                1 => columns.mix::<L, 1, 4>(lanes, &mixed, target),
+                2 => columns.mix::<L, 2, 7>(lanes, &mixed, target),
+                3 => columns.mix::<L, 3, 10>(lanes, &mixed, target),
+                4 => columns.mix::<L, 4, 13>(lanes, &mixed, target),
+                _ => columns.mix_many(lanes, &mixed, target),
             }
-            // The conversion saturates.
-            pixel.copy_from_slice(&sum.map(|value| value as u8));
         }
     }
-    Picture::new(columns.spans.len(), rows.spans.len(), pixels)
+}
+
+#[cfg(target_arch = "x86_64")]
+impl WithSimd for Convolution<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        if let Some(simd) = V3::try_new() {
+            self.compute(simd);
+        }
+    }
+}
+
+/// The sum of the rows that `sources` begins with, by their weights.
+#[inline(always)]
+fn mix_rows(sources: &[u8], weights: &[f32], mixed: &mut [f32]) {
+    const LANES: usize = 32;
+    let stride = mixed.len();
+    let mut begin = 0;
+    let (blocks, rest) = mixed.as_chunks_mut::<LANES>();
+    for block in blocks {
+        let mut sums = [0.0; LANES];
+        for (weight, source) in weights.iter().zip(sources[begin..].chunks(stride)) {
+            if let Some(source) = source.first_chunk::<LANES>() {
+                for (sum, &value) in sums.iter_mut().zip(source) {
+                    *sum += weight * f32::from(value);
+                }
+            }
+        }
+        *block = sums;
+        begin += LANES;
+    }
+    rest.fill(0.0);
+    for (weight, source) in weights.iter().zip(sources[begin..].chunks(stride)) {
+        for (sum, &value) in rest.iter_mut().zip(source) {
+            *sum += weight * f32::from(value);
+        }
+    }
+}
+
+/// Pixels of a row that are computed together.
+const TOGETHER: usize = 8;
+
+/// The taps of a row, arranged for vectors: of eight pixels, the first and the fifth share one, and so on.
+struct Columns {
+    /// Where each pixel begins in a row of floating-point numbers, three a pixel; eight of each group.
+    begin: Vec<[usize; TOGETHER]>,
+    /// Of each group, for each pair, `count` times four copies of the weight of each of the two.
+    weights: Vec<[f32; 8]>,
+    count: usize,
+    width: usize,
+}
+
+impl Columns {
+    fn new(taps: &Taps) -> Self {
+        let (width, count) = (taps.first.len(), taps.count);
+        let mut columns = Self { begin: Vec::new(), weights: Vec::new(), count, width };
+        for group in (0..width).step_by(TOGETHER) {
+            // Behind the last pixel it is computed again, and dropped.
+            let pixel = |i: usize| (group + i).min(width - 1);
+            columns.begin.push(std::array::from_fn(|i| taps.first[pixel(i)] * 3));
+            for i in 0..4 {
+                let pair = [pixel(i), pixel(i + 4)];
+                let weights = |k| std::array::from_fn(|lane| taps.weights[pair[lane / 4] * count + k]);
+                columns.weights.extend((0..count).map(weights));
+            }
+        }
+        columns
+    }
+
+    /// The row of pixels that columns with `COUNT` weights make of `mixed`; `READ` is `3 * COUNT + 1`.
+    #[inline(always)]
+    fn mix<L: Lanes, const COUNT: usize, const READ: usize>(
+        &self,
+        lanes: L,
+        mixed: &[f32],
+        target: &mut [u8],
+    ) {
+        let (weights, _) = self.weights.as_chunks::<COUNT>();
+        for ((group, begin), weights) in self.begin.iter().enumerate().zip(weights.chunks_exact(4)) {
+            let mut sums = [lanes.splat_float(0.5); 4];
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let low = mixed[begin[i]..].first_chunk::<READ>();
+                let high = mixed[begin[i + 4]..].first_chunk::<READ>();
+                let (Some(low), Some(high)) = (low, high) else { continue };
+                for (k, weights) in weights[i].iter().enumerate() {
+                    let [low, high] = [low, high].map(|values| values[k * 3..].first_chunk());
+                    let (Some(low), Some(high)) = (low, high) else { continue };
+                    *sum = lanes.add_product_floats(*sum, lanes.load_floats(weights), lanes.join([low, high]));
+                }
+            }
+            put(lanes.pixels(sums), &mut target[group * TOGETHER * 3..]);
+        }
+    }
+
+    /// As [`mix`](Self::mix), for any number of weights.
+    #[inline(always)]
+    fn mix_many<L: Lanes>(&self, lanes: L, mixed: &[f32], target: &mut [u8]) {
+        let weights = self.weights.chunks_exact(4 * self.count);
+        for ((group, begin), weights) in self.begin.iter().enumerate().zip(weights) {
+            let mut sums = [lanes.splat_float(0.5); 4];
+            for (i, (sum, weights)) in sums.iter_mut().zip(weights.chunks_exact(self.count)).enumerate() {
+                let [low, high] = [begin[i], begin[i + 4]].map(|begin| mixed[begin..].windows(4).step_by(3));
+                for ((weights, low), high) in weights.iter().zip(low).zip(high) {
+                    let (Some(low), Some(high)) = (low.first_chunk(), high.first_chunk()) else { continue };
+                    *sum = lanes.add_product_floats(*sum, lanes.load_floats(weights), lanes.join([low, high]));
+                }
+            }
+            put(lanes.pixels(sums), &mut target[group * TOGETHER * 3..]);
+        }
+    }
+}
+
+/// Puts eight pixels, twelve bytes of each half, at the beginning of `target`, or as many as it has room for.
+#[inline(always)]
+fn put([low, high]: [[u8; 16]; 2], target: &mut [u8]) {
+    let mut pixels = [0; 28];
+    pixels[..16].copy_from_slice(&low);
+    pixels[12..].copy_from_slice(&high);
+    match target.first_chunk_mut::<28>() {
+        // What is behind the last pixel is overwritten by the next ones.
+        Some(target) => *target = pixels,
+        None => {
+            let room = target.len().min(24);
+            target[..room].copy_from_slice(&pixels[..room]);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -205,6 +403,19 @@ mod tests {
         resample(picture.clone(), window, [10, 10], kernel, false)
     }
 
+    fn convolved(picture: &Picture, rows: &Taps, columns: &Taps) -> Picture {
+        let [height, width] = [rows.first.len(), columns.first.len()];
+        let mut pixels = vec![0; height * width * 3];
+        Convolution { picture, rows, columns, pixels: &mut pixels }.run();
+        Picture::new(width, height, pixels)
+    }
+
+    fn blurred(picture: &Picture, sigma: f32) -> Picture {
+        let mut pixels = vec![0; picture.pixels().len()];
+        gaussian_blur(picture, sigma, &mut pixels);
+        Picture::new(picture.width(), picture.height(), pixels)
+    }
+
     fn flat(picture: &Picture) -> bool {
         picture.pixels().chunks(3).all(|pixel| pixel == &picture.pixels()[..3])
     }
@@ -215,12 +426,12 @@ mod tests {
         let whole = Window::whole(&picture);
         for kernel in Kernel::ALL {
             let taps = |len| Taps::window(0.0, len as f32, len, len, kernel);
-            assert_eq!(convolve(&picture, &taps(9), &taps(13)), picture, "{kernel:?}");
+            assert_eq!(convolved(&picture, &taps(9), &taps(13)), picture, "{kernel:?}");
         }
         let flipped = resample(picture.clone(), whole, [9, 13], Kernel::Area, true);
         let mut columns = Taps::window(0.0, 13.0, 13, 13, Kernel::Area);
         columns.reverse();
-        assert_eq!(convolve(&picture, &Taps::window(0.0, 9.0, 9, 9, Kernel::Area), &columns), flipped);
+        assert_eq!(convolved(&picture, &Taps::window(0.0, 9.0, 9, 9, Kernel::Area), &columns), flipped);
         assert_eq!(flipped.pixels()[..3], picture.pixels()[36..39]);
         assert_eq!(resample(flipped, whole, [9, 13], Kernel::Area, true), picture);
     }
@@ -325,14 +536,14 @@ mod tests {
     fn a_blur_spreads_a_dot_as_a_gaussian() {
         let mut pixels = vec![0; 31 * 31 * 3];
         pixels[(15 * 31 + 15) * 3] = 255;
-        let blurred = gaussian_blur(&Picture::new(31, 31, pixels), 1.0);
-        let at = |x: usize, y: usize| f32::from(blurred.pixels()[(y * 31 + x) * 3]);
+        let spread = blurred(&Picture::new(31, 31, pixels), 1.0);
+        let at = |x: usize, y: usize| f32::from(spread.pixels()[(y * 31 + x) * 3]);
         // 255/(2π) at the centre, e^(-1/2) of it one pixel off.
         assert!((at(15, 15) - 40.6).abs() < 1.0, "{}", at(15, 15));
         assert!((at(16, 15) - 24.6).abs() < 1.0, "{}", at(16, 15));
         assert_eq!(at(15, 17), at(13, 15));
-        assert_eq!(blurred.pixels().iter().skip(1).step_by(3).max(), Some(&0));
+        assert_eq!(spread.pixels().iter().skip(1).step_by(3).max(), Some(&0));
         let grey = Picture::new(5, 4, vec![77; 60]);
-        assert_eq!(gaussian_blur(&grey, 9.0), grey);
+        assert_eq!(blurred(&grey, 9.0), grey);
     }
 }

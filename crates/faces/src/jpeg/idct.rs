@@ -4,7 +4,7 @@
 //! between the passes. Its butterflies are sums of whole numbers that are rounded at the end only, so products
 //! with a matrix give the same bytes, and blocks with few coefficients take few products.
 
-use super::lanes::Lanes;
+use crate::lanes::Lanes;
 
 /// Bits after the point of the bases.
 const FRACTION: i32 = 13;

@@ -8,7 +8,6 @@ mod colour;
 mod header;
 mod huffman;
 mod idct;
-mod lanes;
 
 use std::rc::Rc;
 
@@ -19,8 +18,8 @@ use self::{
     colour::{Chroma, Plane},
     header::Header,
     huffman::{Bits, Class, Table},
-    lanes::{Lanes, Portable},
 };
+use crate::lanes::{Lanes, Portable};
 
 /// Fewer pixels than this a side are left to the other decoder, as libjpeg treats them in a way of its own.
 const MIN_SIDE: usize = 16;
