@@ -1,7 +1,7 @@
 //! Separable resampling: resizing, shifting, zooming, flipping and blurring are all one table of weights
 //! per axis.
 
-use std::ops::Range;
+use std::{ops::Range, slice::ChunksExact};
 
 #[cfg(target_arch = "x86_64")]
 use pulp::{Simd, WithSimd, x86::V3};
@@ -28,6 +28,7 @@ impl Kernel {
     pub const ALL: [Self; 4] = [Self::Nearest, Self::Area, Self::Triangle, Self::Cubic];
 
     /// Half its width for new pixels of the size of the old.
+    #[inline(always)]
     fn support(self) -> f32 {
         match self {
             Self::Nearest | Self::Area => 0.5,
@@ -37,6 +38,7 @@ impl Kernel {
     }
 
     /// Its value `distance` pixels from the centre when it is `width` times as wide.
+    #[inline(always)]
     fn weight(self, distance: f32, width: f32) -> f32 {
         let x = distance / width;
         match self {
@@ -109,13 +111,7 @@ pub(crate) fn resample_to(
         }
         return;
     }
-    let [height, width] = size;
-    let rows = Taps::window(window.top, window.height, picture.height(), height, kernel);
-    let mut columns = Taps::window(window.left, window.width, picture.width(), width, kernel);
-    if flip {
-        columns.reverse();
-    }
-    Convolution { picture, rows: &rows, columns: &columns, pixels }.run();
+    run(Resampling { picture, window, size, kernel, flip, pixels });
 }
 
 /// Whether each pixel of the result is one of the picture.
@@ -135,11 +131,89 @@ fn mirror(picture: &Picture, pixels: &mut [u8]) {
 /// `picture` under a Gaussian of standard deviation `sigma` pixels, cut off at three of them, into `pixels`, which
 /// are as many.
 pub(crate) fn gaussian_blur(picture: &Picture, sigma: f32, pixels: &mut [u8]) {
-    let columns = Taps::gaussian(picture.width(), sigma);
-    let is_square = picture.width() == picture.height();
-    let rows = if is_square { None } else { Some(Taps::gaussian(picture.height(), sigma)) };
-    let rows = rows.as_ref().unwrap_or(&columns);
-    Convolution { picture, rows, columns: &columns, pixels }.run();
+    run(Blur { picture, sigma, pixels });
+}
+
+/// Work that is compiled for the instructions of the processor. Products and sums are the same and in the same order
+/// with all of them, so that an image is the same to the bit everywhere.
+trait Work {
+    fn compute<L: Lanes>(self, lanes: L);
+}
+
+/// Does `work` with the best instructions there are.
+fn run(work: impl Work) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = V3::try_new() {
+        return Simd::vectorize(simd, Vectorized(work));
+    }
+    work.compute(Portable);
+}
+
+#[cfg(target_arch = "x86_64")]
+struct Vectorized<W>(W);
+
+#[cfg(target_arch = "x86_64")]
+impl<W: Work> WithSimd for Vectorized<W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        if let Some(simd) = V3::try_new() {
+            self.0.compute(simd);
+        }
+    }
+}
+
+struct Resampling<'a> {
+    picture: &'a Picture,
+    window: Window,
+    size: [usize; 2],
+    kernel: Kernel,
+    flip: bool,
+    pixels: &'a mut [u8],
+}
+
+impl Work for Resampling<'_> {
+    #[inline(always)]
+    fn compute<L: Lanes>(self, lanes: L) {
+        let Self { picture, window, size: [height, width], kernel, flip, pixels } = self;
+        let rows = Taps::window(window.top, window.height, picture.height(), height, kernel);
+        let mut columns = Taps::window(window.left, window.width, picture.width(), width, kernel);
+        if flip {
+            columns.reverse();
+        }
+        convolve(lanes, picture, &rows, &columns, pixels);
+    }
+}
+
+struct Blur<'a> {
+    picture: &'a Picture,
+    sigma: f32,
+    pixels: &'a mut [u8],
+}
+
+impl Work for Blur<'_> {
+    #[inline(always)]
+    fn compute<L: Lanes>(self, _: L) {
+        let Self { picture, sigma, pixels } = self;
+        let reach = (3.0 * sigma).ceil() as usize;
+        let distances = (0..2 * reach + 1).map(|place| place.abs_diff(reach) as f32);
+        let mut weights: Vec<f32> = distances.map(|x| (-0.5 * (x / sigma).powi(2)).exp()).collect();
+        let total: f32 = weights.iter().sum();
+        weights.iter_mut().for_each(|weight| *weight /= total);
+        let (stride, last) = (picture.width() * 3, picture.height() - 1);
+        // Beyond the edge the pixel at the edge goes on.
+        let mut mixed = vec![0.0; stride + 6 * reach];
+        for (y, target) in pixels.chunks_exact_mut(stride).enumerate() {
+            let rows = (0..weights.len()).map(|k| (y + k).saturating_sub(reach).min(last) * stride);
+            let inner = &mut mixed[3 * reach..][..stride];
+            mix_many_rows(rows.map(|begin| &picture.pixels()[begin..][..stride]), &weights, inner);
+            let [left, right] = [0, stride - 3].map(|at| [inner[at], inner[at + 1], inner[at + 2]]);
+            mixed[..3 * reach].as_chunks_mut().0.fill(left);
+            mixed[3 * reach + stride..].as_chunks_mut().0.fill(right);
+            slide(&mixed, &weights, target);
+        }
+    }
 }
 
 /// For each pixel along one axis of the result: which pixels of the source it is made of, by what weights.
@@ -152,17 +226,7 @@ struct Taps {
 }
 
 impl Taps {
-    /// The kernel reaches the same whole number of pixels to both sides of each, so its values are few.
-    fn gaussian(len: usize, sigma: f32) -> Self {
-        let reach = (3.0 * sigma).ceil();
-        let values: Vec<f32> =
-            (0..=reach as usize).map(|x| (-0.5 * (x as f32 / sigma).powi(2)).exp()).collect();
-        Self::new(len, len, |centre| {
-            let values = &values;
-            (centre - reach, centre + reach, move |x: f32| values[(x - centre).abs() as usize])
-        })
-    }
-
+    #[inline(always)]
     fn window(start: f32, extent: f32, source: usize, target: usize, kernel: Kernel) -> Self {
         let scale = extent / target as f32;
         // When shrinking, a kernel as wide as the new pixels keeps what they cannot show from aliasing.
@@ -177,6 +241,7 @@ impl Taps {
 
     /// `support` gives, for a target index, the ends of the kernel and the kernel itself, both in source
     /// pixels counted from 0 at the centre of the first.
+    #[inline(always)]
     fn new<K: Fn(f32) -> f32>(source: usize, target: usize, support: impl Fn(f32) -> (f32, f32, K)) -> Self {
         // First source pixel and range of `weights` of each pixel.
         let mut spans: Vec<(usize, Range<usize>)> = Vec::with_capacity(target);
@@ -209,6 +274,11 @@ impl Taps {
         taps
     }
 
+    /// The weights of each pixel.
+    fn all(&self) -> ChunksExact<'_, f32> {
+        self.weights.chunks_exact(self.count)
+    }
+
     fn reverse(&mut self) {
         self.first.reverse();
         // Of each pixel the weights keep their order.
@@ -217,83 +287,92 @@ impl Taps {
     }
 }
 
-/// A separable convolution, compiled for the instructions of the processor. Products and sums are the same and in
-/// the same order with all of them, so that an image is the same to the bit everywhere.
-struct Convolution<'a> {
-    picture: &'a Picture,
-    rows: &'a Taps,
-    columns: &'a Taps,
-    pixels: &'a mut [u8],
-}
-
-impl Convolution<'_> {
-    fn run(self) {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(simd) = V3::try_new() {
-            return Simd::vectorize(simd, self);
-        }
-        self.compute(Portable);
-    }
-
-    #[inline(always)]
-    fn compute<L: Lanes>(self, lanes: L) {
-        let Self { picture, rows, columns, pixels } = self;
-        let stride = picture.width() * 3;
-        // One row is finished at a time, so that what is between the two passes stays in the cache. Pixels are read
-        // as four values, so there is one more.
-        let mut mixed = vec![0.0; stride + 1];
-        let columns = Columns::new(columns);
-        let weights = rows.weights.chunks_exact(rows.count);
-        let targets = pixels.chunks_exact_mut(columns.width * 3);
-        for ((target, weights), first) in targets.zip(weights).zip(&rows.first) {
-            mix_rows(&picture.pixels()[first * stride..], weights, &mut mixed[..stride]);
-            match columns.count {
-                1 => columns.mix::<L, 1, 4>(lanes, &mixed, target),
-                2 => columns.mix::<L, 2, 7>(lanes, &mixed, target),
-                3 => columns.mix::<L, 3, 10>(lanes, &mixed, target),
-                4 => columns.mix::<L, 4, 13>(lanes, &mixed, target),
-                _ => columns.mix_many(lanes, &mixed, target),
-            }
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-impl WithSimd for Convolution<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) {
-        if let Some(simd) = V3::try_new() {
-            self.compute(simd);
-        }
-    }
-}
-
-/// The sum of the rows that `sources` begins with, by their weights.
+/// The pixels that `rows` and `columns` make of `picture`.
 #[inline(always)]
-fn mix_rows(sources: &[u8], weights: &[f32], mixed: &mut [f32]) {
-    const LANES: usize = 32;
-    let stride = mixed.len();
-    let mut begin = 0;
-    let (blocks, rest) = mixed.as_chunks_mut::<LANES>();
-    for block in blocks {
-        let mut sums = [0.0; LANES];
-        for (weight, source) in weights.iter().zip(sources[begin..].chunks(stride)) {
-            if let Some(source) = source.first_chunk::<LANES>() {
-                for (sum, &value) in sums.iter_mut().zip(source) {
-                    *sum += weight * f32::from(value);
-                }
-            }
+fn convolve<L: Lanes>(lanes: L, picture: &Picture, rows: &Taps, columns: &Taps, pixels: &mut [u8]) {
+    let stride = picture.width() * 3;
+    // One row is finished at a time, so that what is between the two passes stays in the cache. Pixels are read as
+    // four values, so there is one more.
+    let mut mixed = vec![0.0; stride + 1];
+    let columns = Columns::new(columns);
+    let targets = pixels.chunks_exact_mut(columns.width * 3);
+    for ((target, weights), first) in targets.zip(rows.all()).zip(&rows.first) {
+        let (sources, mix) = (&picture.pixels()[first * stride..], &mut mixed[..stride]);
+        match rows.count {
+            1 => mix_rows::<1>(sources, weights, mix),
+            2 => mix_rows::<2>(sources, weights, mix),
+            3 => mix_rows::<3>(sources, weights, mix),
+            4 => mix_rows::<4>(sources, weights, mix),
+            _ => mix_many_rows(sources.chunks_exact(stride), weights, mix),
         }
-        *block = sums;
-        begin += LANES;
+        match columns.count {
+            1 => columns.mix::<L, 1, 4>(lanes, &mixed, target),
+            2 => columns.mix::<L, 2, 7>(lanes, &mixed, target),
+            3 => columns.mix::<L, 3, 10>(lanes, &mixed, target),
+            4 => columns.mix::<L, 4, 13>(lanes, &mixed, target),
+            _ => columns.mix_many(lanes, &mixed, target),
+        }
     }
-    rest.fill(0.0);
-    for (weight, source) in weights.iter().zip(sources[begin..].chunks(stride)) {
-        for (sum, &value) in rest.iter_mut().zip(source) {
+}
+
+/// The sum of the `COUNT` rows that `sources` begins with, by their weights.
+#[inline(always)]
+fn mix_rows<const COUNT: usize>(sources: &[u8], weights: &[f32], mixed: &mut [f32]) {
+    let stride = mixed.len();
+    let Some(weights) = weights.first_chunk::<COUNT>() else { return };
+    let sources: [&[u8]; COUNT] = std::array::from_fn(|k| &sources[k * stride..][..stride]);
+    for (i, sum) in mixed.iter_mut().enumerate() {
+        *sum = 0.0;
+        for k in 0..COUNT {
+            *sum += weights[k] * f32::from(sources[k][i]);
+        }
+    }
+}
+
+/// As [`mix_rows`], for any number of rows.
+#[inline(always)]
+fn mix_many_rows<'a>(mut sources: impl Iterator<Item = &'a [u8]>, weights: &[f32], mixed: &mut [f32]) {
+    mixed.fill(0.0);
+    let (groups, rest) = weights.as_chunks::<4>();
+    // Four at a time, so that sums are written less often.
+    for [a, b, c, d] in groups {
+        let (Some(p), Some(q), Some(r), Some(s)) =
+            (sources.next(), sources.next(), sources.next(), sources.next())
+        else {
+            return;
+        };
+        for ((((sum, &p), &q), &r), &s) in mixed.iter_mut().zip(p).zip(q).zip(r).zip(s) {
+            let [p, q, r, s] = [f32::from(p), f32::from(q), f32::from(r), f32::from(s)];
+            *sum = *sum + a * p + b * q + c * r + d * s;
+        }
+    }
+    for (weight, source) in rest.iter().zip(sources) {
+        for (sum, &value) in mixed.iter_mut().zip(source) {
             *sum += weight * f32::from(value);
         }
+    }
+}
+
+/// The row of pixels that the same `weights` make of `mixed` everywhere, the first of them at its beginning.
+#[inline(always)]
+fn slide(mixed: &[f32], weights: &[f32], target: &mut [u8]) {
+    const LANES: usize = 32;
+    let (blocks, rest) = target.as_chunks_mut::<LANES>();
+    let begin_of_rest = blocks.len() * LANES;
+    for (block, values) in blocks.iter_mut().zip(mixed.chunks(LANES).enumerate().map(|(i, _)| &mixed[i * LANES..])) {
+        let mut sums = [0.5; LANES];
+        for (weight, values) in weights.iter().zip(values.windows(LANES).step_by(3)) {
+            for (sum, value) in sums.iter_mut().zip(values) {
+                *sum += weight * value;
+            }
+        }
+        for (byte, sum) in block.iter_mut().zip(sums) {
+            *byte = sum as u8;
+        }
+    }
+    for (i, byte) in rest.iter_mut().enumerate() {
+        let values = mixed[begin_of_rest + i..].iter().step_by(3);
+        *byte = weights.iter().zip(values).fold(0.5, |sum, (weight, value)| sum + weight * value) as u8;
     }
 }
 
@@ -311,6 +390,7 @@ struct Columns {
 }
 
 impl Columns {
+    #[inline(always)]
     fn new(taps: &Taps) -> Self {
         let (width, count) = (taps.first.len(), taps.count);
         let mut columns = Self { begin: Vec::new(), weights: Vec::new(), count, width };
@@ -372,18 +452,22 @@ impl Columns {
 
 /// Puts eight pixels, twelve bytes of each half, at the beginning of `target`, or as many as it has room for.
 #[inline(always)]
-fn put([low, high]: [[u8; 16]; 2], target: &mut [u8]) {
-    let mut pixels = [0; 28];
-    pixels[..16].copy_from_slice(&low);
-    pixels[12..].copy_from_slice(&high);
+fn put(halves: [[u8; 16]; 2], target: &mut [u8]) {
     match target.first_chunk_mut::<28>() {
         // What is behind the last pixel is overwritten by the next ones.
-        Some(target) => *target = pixels,
-        None => {
-            let room = target.len().min(24);
-            target[..room].copy_from_slice(&pixels[..room]);
+        Some(target) => {
+            target[..16].copy_from_slice(&halves[0]);
+            target[12..].copy_from_slice(&halves[1]);
         }
+        None => put_last(halves, target),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn put_last(halves: [[u8; 16]; 2], target: &mut [u8]) {
+    let bytes = halves.iter().flat_map(|half| &half[..12]);
+    target.iter_mut().zip(bytes).for_each(|(target, byte)| *target = *byte);
 }
 
 #[cfg(test)]
@@ -406,7 +490,7 @@ mod tests {
     fn convolved(picture: &Picture, rows: &Taps, columns: &Taps) -> Picture {
         let [height, width] = [rows.first.len(), columns.first.len()];
         let mut pixels = vec![0; height * width * 3];
-        Convolution { picture, rows, columns, pixels: &mut pixels }.run();
+        convolve(Portable, picture, rows, columns, &mut pixels);
         Picture::new(width, height, pixels)
     }
 
