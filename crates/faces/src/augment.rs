@@ -5,6 +5,7 @@ use facegrad_settings::{above, settings, within};
 
 use crate::{
     Picture,
+    light::{change_light, change_saturation},
     resize::{Kernel, Window, gaussian_blur, resample, resample_to},
 };
 
@@ -155,32 +156,6 @@ impl AugmentationConfig {
 /// Uniform from `-strength` to `strength`.
 fn symmetric(strength: f64, stream: &mut Stream) -> f32 {
     strength as f32 * stream.range(-1.0, 1.0)
-}
-
-/// The grey of an RGB pixel (ITU-R BT.601), in 256ths.
-fn luma(pixel: &[u8]) -> i32 {
-    77 * i32::from(pixel[0]) + 150 * i32::from(pixel[1]) + 29 * i32::from(pixel[2])
-}
-
-/// Multiplies colours by `brightness`, and then their distance from the mean grey by `contrast`.
-fn change_light(pixels: &mut [u8], brightness: f32, contrast: f32) {
-    let total: i64 = pixels.chunks_exact(3).map(|pixel| i64::from(luma(pixel))).sum();
-    let mean = total as f32 / 256.0 / (pixels.len() / 3) as f32;
-    let table: [u8; 256] =
-        std::array::from_fn(|v| (brightness * (contrast * v as f32 + (1.0 - contrast) * mean)).round() as u8);
-    pixels.iter_mut().for_each(|value| *value = table[usize::from(*value)]);
-}
-
-/// Multiplies the distance of each pixel's colours from its grey by `factor`.
-fn change_saturation(pixels: &mut [u8], factor: f32) {
-    let factor = (factor * 256.0).round() as i32;
-    for pixel in pixels.chunks_exact_mut(3) {
-        let grey = (luma(pixel) + 128) >> 8;
-        for value in pixel {
-            let new = grey * 256 + factor * (i32::from(*value) - grey) + 128;
-            *value = (new >> 8).clamp(0, 255) as u8;
-        }
-    }
 }
 
 /// Fills a rectangle with noise: from 2 % of the area to `largest`, sides from 3:10 to 10:3.

@@ -11,6 +11,7 @@ pub mod folder;
 mod insightface_bin;
 mod jpeg;
 mod lanes;
+mod light;
 pub mod loader;
 mod pickle;
 mod picture;

@@ -3,12 +3,9 @@
 
 use std::{ops::Range, slice::ChunksExact};
 
-#[cfg(target_arch = "x86_64")]
-use pulp::{Simd, WithSimd, x86::V3};
-
 use crate::{
     Picture,
-    lanes::{Lanes, Portable},
+    lanes::{Lanes, Work, run},
 };
 
 /// The kernel of a resampling.
@@ -134,36 +131,6 @@ pub(crate) fn gaussian_blur(picture: &Picture, sigma: f32, pixels: &mut [u8]) {
     run(Blur { picture, sigma, pixels });
 }
 
-/// Work that is compiled for the instructions of the processor. Products and sums are the same and in the same order
-/// with all of them, so that an image is the same to the bit everywhere.
-trait Work {
-    fn compute<L: Lanes>(self, lanes: L);
-}
-
-/// Does `work` with the best instructions there are.
-fn run(work: impl Work) {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(simd) = V3::try_new() {
-        return Simd::vectorize(simd, Vectorized(work));
-    }
-    work.compute(Portable);
-}
-
-#[cfg(target_arch = "x86_64")]
-struct Vectorized<W>(W);
-
-#[cfg(target_arch = "x86_64")]
-impl<W: Work> WithSimd for Vectorized<W> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) {
-        if let Some(simd) = V3::try_new() {
-            self.0.compute(simd);
-        }
-    }
-}
-
 struct Resampling<'a> {
     picture: &'a Picture,
     window: Window,
@@ -174,6 +141,8 @@ struct Resampling<'a> {
 }
 
 impl Work for Resampling<'_> {
+    type Output = ();
+
     #[inline(always)]
     fn compute<L: Lanes>(self, lanes: L) {
         let Self { picture, window, size: [height, width], kernel, flip, pixels } = self;
@@ -193,6 +162,8 @@ struct Blur<'a> {
 }
 
 impl Work for Blur<'_> {
+    type Output = ();
+
     #[inline(always)]
     fn compute<L: Lanes>(self, _: L) {
         let Self { picture, sigma, pixels } = self;
@@ -490,7 +461,7 @@ mod tests {
     fn convolved(picture: &Picture, rows: &Taps, columns: &Taps) -> Picture {
         let [height, width] = [rows.first.len(), columns.first.len()];
         let mut pixels = vec![0; height * width * 3];
-        convolve(Portable, picture, rows, columns, &mut pixels);
+        convolve(crate::lanes::Portable, picture, rows, columns, &mut pixels);
         Picture::new(width, height, pixels)
     }
 

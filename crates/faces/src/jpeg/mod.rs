@@ -11,15 +11,12 @@ mod idct;
 
 use std::rc::Rc;
 
-#[cfg(target_arch = "x86_64")]
-use pulp::{Simd, WithSimd, x86::V3};
-
 use self::{
     colour::{Chroma, Plane},
     header::Header,
     huffman::{Bits, Class, Table},
 };
-use crate::lanes::{Lanes, Portable};
+use crate::lanes::{Lanes, Work, run};
 
 /// Fewer pixels than this a side are left to the other decoder, as libjpeg treats them in a way of its own.
 const MIN_SIDE: usize = 16;
@@ -55,12 +52,7 @@ impl<'a> Baseline<'a> {
     /// The image with blocks of 8 pixels decoded to `side`, which is 8, 4, 2 or 1; nothing if the data is damaged.
     /// Memory is taken for as many pixels as the header says.
     pub fn decode(&self, side: usize) -> Option<Decoded> {
-        let op = Decode { header: &self.0, side };
-        #[cfg(target_arch = "x86_64")]
-        if let Some(simd) = V3::try_new() {
-            return Simd::vectorize(simd, op);
-        }
-        decode(Portable, op)
+        run(Decode { header: &self.0, side })
     }
 }
 
@@ -69,13 +61,12 @@ struct Decode<'a> {
     side: usize,
 }
 
-#[cfg(target_arch = "x86_64")]
-impl WithSimd for Decode<'_> {
+impl Work for Decode<'_> {
     type Output = Option<Decoded>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) -> Self::Output {
-        decode(V3::try_new()?, self)
+    fn compute<L: Lanes>(self, lanes: L) -> Option<Decoded> {
+        decode(lanes, self.header, self.side)
     }
 }
 
@@ -94,7 +85,7 @@ struct Coded {
 }
 
 #[inline(always)]
-fn decode<L: Lanes>(lanes: L, Decode { header, side }: Decode) -> Option<Decoded> {
+fn decode<L: Lanes>(lanes: L, header: &Header, side: usize) -> Option<Decoded> {
     let (width, height) = ((header.width * side).div_ceil(8), (header.height * side).div_ceil(8));
     let luma = header.components.first()?;
     let units = [header.width.div_ceil(8 * luma.across), header.height.div_ceil(8 * luma.down)];
