@@ -68,6 +68,14 @@ impl AugmentationConfig {
         idle.flat_map(|(switch, _, keys)| keys.iter().map(move |key| (*key, switch))).collect()
     }
 
+    /// How large (height, width) an image should be decoded, if it is larger than `size`, so that the smallest part
+    /// that is cut out has all the detail that the network can see.
+    pub fn source_size(&self, size: [usize; 2]) -> [usize; 2] {
+        let crop = if self.crop > 0.0 { (self.crop_scale * 0.75).sqrt() } else { 1.0 };
+        let share = crop * (1.0 - self.scale);
+        size.map(|side| (side as f64 / share).ceil() as usize)
+    }
+
     /// `picture` at `size` (height, width), in pixels, changed at random as [`plain`] would not.
     ///
     /// Crop (Szegedy et al. 2015), low resolution (Kim, Jain, Liu, "AdaFace", CVPR 2022) and erasing (Zhong
