@@ -81,6 +81,11 @@ pub enum DecodeError {
 
 /// Reads and decodes the image file at `path`; see [`decode`].
 pub fn read_picture(path: &Path) -> Result<Picture, DecodeError> {
+    decode(&read_file(path)?)
+}
+
+/// The content of the image file at `path`, of at most [`MAX_FILE_SIZE`].
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
     if size > MAX_FILE_SIZE {
@@ -89,7 +94,15 @@ pub fn read_picture(path: &Path) -> Result<Picture, DecodeError> {
     let mut bytes = Vec::with_capacity(size as usize);
     // A file that grows while it is read must not get past the limit either.
     file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes)?;
-    decode(&bytes)
+    if bytes.len() as u64 > MAX_FILE_SIZE {
+        return Err(DecodeError::FileTooLarge);
+    }
+    Ok(bytes)
+}
+
+/// As [`decode`], for a caller that shrinks the picture to `size` (height, width).
+pub fn decode_at_least(bytes: &[u8], _size: [usize; 2]) -> Result<Picture, DecodeError> {
+    decode(bytes)
 }
 
 /// Decodes a JPEG, PNG, WebP, BMP or PNM image, told apart by content.

@@ -494,7 +494,7 @@ mod tests {
     use std::{collections::BTreeSet, fs, io::Cursor};
 
     use super::*;
-    use crate::{FaceFolder, FolderConfig};
+    use crate::{FaceFolder, FolderConfig, Stored};
 
     /// Three images of each identity, each of one colour that tells its index; those in `bad` cannot be read.
     struct Colours {
@@ -530,14 +530,18 @@ mod tests {
             format!("colour {index}")
         }
 
-        fn load(&self, index: usize, _size: [usize; 2]) -> Result<Picture, FaceError> {
+        fn key(&self, index: usize) -> String {
+            self.name(index)
+        }
+
+        fn stored(&self, index: usize) -> Result<Stored, FaceError> {
             thread::sleep(self.delay);
             assert_ne!(Some(index), self.panics_on, "out of paint");
             if self.bad.contains(&index) {
                 return Err(FaceError { name: self.name(index), reason: "it is blank".into() });
             }
             let value = |i: usize| (index * 5 + i % 7 * 3) as u8;
-            Ok(Picture::new(10, 10, (0..300).map(value).collect()))
+            Ok(Stored::Pixels(Picture::new(10, 10, (0..300).map(value).collect())))
         }
 
         fn fingerprint(&self) -> String {
@@ -832,7 +836,7 @@ mod tests {
         fs::write(path("Zoë 2/1.jpg"), b"not an image").unwrap();
         fs::write(path("Zoë 3/1.jpg"), b"P6 100000 100000 255\n").unwrap();
         fs::write(path("Zoë 4/1.jpg"), b"").unwrap();
-        let folder = FolderConfig { path: root.path().into(), ..Default::default() };
+        let folder = FolderConfig { path: root.path().into() };
         let folder = FaceFolder::open(&folder).unwrap();
         assert_eq!(folder.summary().to_string(), "39 images of 10 identities; left out: 1 junk file");
         let plan = Plan { batch: 13, end_step: 6, ..PLAN };

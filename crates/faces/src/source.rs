@@ -1,6 +1,6 @@
 //! What every data set is to the loader.
 
-use crate::Picture;
+use crate::{Picture, decode::decode_at_least};
 
 /// A set of face images labelled by identity.
 ///
@@ -23,12 +23,40 @@ pub trait FaceSource: Send + Sync {
     /// What a person would call image `index`: its path, or how it is made.
     fn name(&self, index: usize) -> String;
 
+    /// What the set itself calls image `index`, wherever the set lies: a path relative to its folder with `/`
+    /// between the parts, or the number of a record. Lists about a set, such as what to exclude, hold these.
+    fn key(&self, index: usize) -> String;
+
+    /// Image `index` as the set has it.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is larger than an image file may be.
+    fn stored(&self, index: usize) -> Result<Stored, FaceError>;
+
     /// Decodes image `index`, at least as large as `size` (height, width) where the original is;
     /// the caller resizes.
-    fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError>;
+    ///
+    /// # Errors
+    /// If it cannot be read or decoded.
+    fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
+        match self.stored(index)? {
+            Stored::Encoded(bytes) => decode_at_least(&bytes, size)
+                .map_err(|error| FaceError { name: self.name(index), reason: error.to_string() }),
+            Stored::Pixels(picture) => Ok(picture),
+        }
+    }
 
     /// SHA-256 (hex) over what the set is: names, labels and sizes of its files, or its recipe.
     fn fingerprint(&self) -> String;
+}
+
+/// An image as a data set has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// The content of an image file, not yet looked at.
+    Encoded(Vec<u8>),
+    /// Pixels, of sets that are drawn or have no files.
+    Pixels(Picture),
 }
 
 /// An image that cannot be used, and why.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{every::Every, optimizer::OptimizerConfig, schedule::ScheduleConfig};
 use facegrad_backbones::BackboneConfig;
-use facegrad_faces::{AugmentationConfig, LoaderConfig, SamplerConfig, SourceConfig};
+use facegrad_faces::{AugmentationConfig, LoaderConfig, SamplerConfig, SourcesConfig};
 use facegrad_losses::{AuxiliaryConfig, ClassHeadConfig, CriterionConfig, HeadConfig, RegularisationConfig};
 use facegrad_recognition::{EvaluationConfig, Wanted};
 use facegrad_settings::{
@@ -42,8 +42,8 @@ settings! {
 settings! {
     /// The training images and how they reach the network.
     pub struct DataConfig {
-        /// Where training images come from.
-        train: SourceConfig = SourceConfig::default();
+        /// Where training images come from; several sections, `[[data.train]]`, for several sets.
+        train: SourcesConfig = SourcesConfig::default();
         /// Height and width of the network's input, in pixels.
         size: [usize; 2] = [112, 112], at_least(16).up_to(1024);
         /// Decoding ahead of the trainer.

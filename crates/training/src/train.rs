@@ -451,7 +451,7 @@ impl Trainer {
         Started {
             folder: self.folder.clone(),
             backend: self.chosen.description.clone(),
-            data: self.data.summary.clone(),
+            data: self.data.summary.to_string(),
             sampler: self.sampler.clone(),
             model: format!(
                 "{} at {height}x{width}: {:.2} M parameters, {:.1} M multiply-adds an image; loss {}",

@@ -45,7 +45,7 @@ pub fn run(args: Loader) -> Result<(), Failure> {
             written.path()
         }
     };
-    let source = SourceConfig::Folder(FolderConfig { path: folder.into(), ..FolderConfig::default() });
+    let source = SourceConfig::from(FolderConfig { path: folder.into() });
     let opened = source.open().map_err(Failure::input)?;
     let source = opened.source;
     let data = match &args.images {

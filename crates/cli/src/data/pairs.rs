@@ -35,7 +35,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let Args { folder, folds, per_fold, seed, out, json } = args;
-    let config = FolderConfig { path: folder.clone(), ..Default::default() };
+    let config = FolderConfig { path: folder.clone() };
     let faces = FaceFolder::open(&config).map_err(Failure::input)?;
     let labels: Vec<usize> = (0..faces.len()).map(|image| faces.label(image)).collect();
     let drawn = PairList::<usize>::generate(&labels, folds.into(), per_fold as usize, seed)

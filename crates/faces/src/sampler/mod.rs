@@ -139,7 +139,7 @@ mod tests {
     use facegrad_settings::toml;
 
     use super::*;
-    use crate::{FaceError, Picture};
+    use crate::{FaceError, Stored};
 
     /// A set of labels without pictures.
     pub(super) struct Labels {
@@ -172,7 +172,11 @@ mod tests {
             format!("image {index}")
         }
 
-        fn load(&self, index: usize, _size: [usize; 2]) -> Result<Picture, FaceError> {
+        fn key(&self, index: usize) -> String {
+            self.name(index)
+        }
+
+        fn stored(&self, index: usize) -> Result<Stored, FaceError> {
             Err(FaceError { name: self.name(index), reason: "there are no pictures".into() })
         }
 

@@ -17,11 +17,16 @@ mod paint;
 mod scene;
 
 use facegrad_random::{Purpose, Stream};
-use facegrad_settings::{Setting, at_least, settings, within};
+use std::{path::Path, sync::Arc};
+
+use facegrad_settings::{KeyPath, Setting, SettingsError, at_least, settings, within};
 use sha2::{Digest, Sha256};
 
 use self::{identity::Identity, scene::Scene};
-use crate::{FaceError, FaceSource, Picture};
+use crate::{
+    FaceError, FaceSource, Picture, Stored,
+    formats::{Format, Opened, SourceError, Summary},
+};
 
 pub use self::baseline::{PixelFeature, pixel_baseline};
 
@@ -43,6 +48,26 @@ settings! {
         first_identity: usize = 0;
         /// How far pictures of one identity differ: 0 for plain frontal ones, 1 for photographs of daily life.
         difficulty: f64 = 1.0, within(0.0, 3.0);
+    }
+}
+
+impl Format for SyntheticConfig {
+    fn of_path(_path: &Path) -> Option<Self> {
+        None
+    }
+
+    fn title(&self) -> String {
+        "synthetic".into()
+    }
+
+    fn validate(&self, _at: &KeyPath) -> Result<(), SettingsError> {
+        Ok(())
+    }
+
+    fn open(&self) -> Result<Opened, SourceError> {
+        let (images, identities) = (self.identities * self.images, self.identities);
+        let summary = Summary { images, identities, ..Summary::default() };
+        Ok(Opened { source: Arc::new(SyntheticFaces::new(self)), summary })
     }
 }
 
@@ -94,7 +119,16 @@ impl FaceSource for SyntheticFaces {
     }
 
     fn name(&self, index: usize) -> String {
-        format!("synthetic/{}/{:04}", self.names[self.label(index)], index % self.config.images)
+        format!("synthetic/{}", self.key(index))
+    }
+
+    fn key(&self, index: usize) -> String {
+        format!("{}/{:04}", self.names[self.label(index)], index % self.config.images)
+    }
+
+    /// The picture at the size of the config.
+    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
+        self.load(index, [self.config.size; 2]).map(Stored::Pixels)
     }
 
     /// Draws image `index` at the size asked for, but no larger than the config's.

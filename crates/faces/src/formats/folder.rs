@@ -1,15 +1,17 @@
 //! A folder per identity: the layout that most face data sets unpack to.
 
 use std::{
-    fmt, io,
+    io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use facegrad_settings::{at_least, settings};
+use facegrad_settings::{KeyPath, SettingsError, settings};
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-use crate::{FaceError, FaceSource, Picture, decode::read_picture};
+use super::{Format, Opened, SourceError, Summary, missing_path};
+use crate::{FaceError, FaceSource, Stored, decode::read_file};
 
 /// Extensions of the files that are taken for images, in any case.
 pub const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "bmp", "pgm", "ppm"];
@@ -19,10 +21,6 @@ settings! {
     pub struct FolderConfig {
         /// The folder that holds one folder per identity.
         path: PathBuf = PathBuf::new();
-        /// Identities with fewer images than this are left out.
-        min_images: usize = 1, at_least(1);
-        /// Take only the first so many identities, in the order of their names; all if absent.
-        max_identities: Option<usize> = None, at_least(2);
     }
 }
 
@@ -55,63 +53,28 @@ pub enum FolderError {
         /// The root.
         path: PathBuf,
         /// What was found.
-        summary: FolderSummary,
-    },
-    /// Fewer than two identities are left.
-    #[error(
-        "{} has {} with at least {min_images} images (min_images); at least 2 are needed, and the largest has {most} images",
-        path.display(), counted(*identities, "identity", "identities")
-    )]
-    TooFewIdentities {
-        /// The root.
-        path: PathBuf,
-        /// Identities with enough images.
-        identities: usize,
-        /// The key `min_images`.
-        min_images: usize,
-        /// Images of the identity that has most.
-        most: usize,
+        summary: Summary,
     },
 }
 
-/// What was found in a folder, and what was left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct FolderSummary {
-    /// Identities in the set.
-    pub identities: usize,
-    /// Images in the set.
-    pub images: usize,
-    /// Files and hidden folders passed over: hidden, empty, without an image extension, directly in the root,
-    /// or links that lead nowhere or back to a folder above them.
-    pub junk_files: usize,
-    /// Identities left out for having fewer than `min_images` images.
-    pub small_identities: usize,
-    /// Identities left out as being beyond `max_identities`.
-    pub surplus_identities: usize,
-}
-
-impl fmt::Display for FolderSummary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let images = counted(self.images, "image", "images");
-        write!(f, "{images} of {}", counted(self.identities, "identity", "identities"))?;
-        let left_out: Vec<_> = [
-            (self.junk_files, "junk file", "junk files"),
-            (self.small_identities, "identity with too few images", "identities with too few images"),
-            (self.surplus_identities, "identity beyond max_identities", "identities beyond max_identities"),
-        ]
-        .into_iter()
-        .filter(|(count, ..)| *count > 0)
-        .map(|(count, one, many)| counted(count, one, many))
-        .collect();
-        if !left_out.is_empty() {
-            write!(f, "; left out: {}", left_out.join(", "))?;
-        }
-        Ok(())
+impl Format for FolderConfig {
+    fn of_path(path: &Path) -> Option<Self> {
+        path.is_dir().then(|| Self { path: path.into() })
     }
-}
 
-fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
+    fn title(&self) -> String {
+        super::title_of(&self.path)
+    }
+
+    fn validate(&self, at: &KeyPath) -> Result<(), SettingsError> {
+        missing_path(&self.path, at, "the folder that holds one folder of images an identity")
+    }
+
+    fn open(&self) -> Result<Opened, SourceError> {
+        let folder = FaceFolder::open(self)?;
+        let summary = folder.summary().clone();
+        Ok(Opened { source: Arc::new(folder), summary })
+    }
 }
 
 /// Images on disk, one folder per identity: `<root>/<identity>/**/<image>`.
@@ -123,7 +86,7 @@ pub struct FaceFolder {
     root: PathBuf,
     identities: Vec<String>,
     images: Vec<Image>,
-    summary: FolderSummary,
+    summary: Summary,
     fingerprint: String,
 }
 
@@ -145,28 +108,13 @@ impl FaceFolder {
     pub fn open(config: &FolderConfig) -> Result<Self, FolderError> {
         let root = &config.path;
         check_root(root)?;
-        let mut summary = FolderSummary::default();
-        let (found, beside) = find_images(root, &mut summary)?;
-        summary.junk_files += beside.len();
-        let mut people = group(found);
+        let found = find_images(root)?;
+        let mut summary = Summary::default();
+        summary.leave_out(found.junk + found.beside.len(), "junk file", "junk files");
+        let people = group(found.in_folders);
         if people.is_empty() {
             return Err(FolderError::NoIdentities { path: root.clone(), summary });
         }
-        let most = people.iter().map(Vec::len).max().unwrap_or(0);
-        let found = people.len();
-        people.retain(|images| images.len() >= config.min_images);
-        summary.small_identities = found - people.len();
-        if people.len() < 2 {
-            return Err(FolderError::TooFewIdentities {
-                path: root.clone(),
-                identities: people.len(),
-                min_images: config.min_images,
-                most,
-            });
-        }
-        let kept = people.len().min(config.max_identities.unwrap_or(usize::MAX));
-        summary.surplus_identities = people.len() - kept;
-        people.truncate(kept);
         summary.identities = people.len();
         summary.images = people.iter().map(Vec::len).sum();
 
@@ -184,7 +132,7 @@ impl FaceFolder {
     }
 
     /// What was found, and what was left out.
-    pub fn summary(&self) -> &FolderSummary {
+    pub fn summary(&self) -> &Summary {
         &self.summary
     }
 
@@ -206,7 +154,8 @@ pub struct ImagePaths {
     pub in_folders: Vec<PathBuf>,
     /// Those in the folder itself.
     pub beside: Vec<PathBuf>,
-    /// Files and hidden folders passed over, as in [`FolderSummary::junk_files`].
+    /// Files and hidden folders passed over: hidden, empty, without an image extension, or links that lead
+    /// nowhere or back to a folder above them.
     pub junk_files: usize,
 }
 
@@ -217,15 +166,13 @@ impl ImagePaths {
     /// If `root` is no folder, or something in it cannot be read.
     pub fn below(root: &Path) -> Result<Self, FolderError> {
         check_root(root)?;
-        let mut summary = FolderSummary::default();
-        let (in_folders, beside) = find_images(root, &mut summary)?;
+        let Files { in_folders, beside, junk } = find_images(root)?;
         let sorted = |images: Vec<Found>| {
             let mut paths: Vec<PathBuf> = images.into_iter().map(|found| found.path).collect();
             paths.sort_unstable();
             paths
         };
-        let junk_files = summary.junk_files;
-        Ok(Self { in_folders: sorted(in_folders), beside: sorted(beside), junk_files })
+        Ok(Self { in_folders: sorted(in_folders), beside: sorted(beside), junk_files: junk })
     }
 }
 
@@ -265,9 +212,14 @@ impl FaceSource for FaceFolder {
         self.path(index).display().to_string()
     }
 
-    fn load(&self, index: usize, _size: [usize; 2]) -> Result<Picture, FaceError> {
-        read_picture(&self.path(index))
-            .map_err(|error| FaceError { name: self.name(index), reason: error.to_string() })
+    fn key(&self, index: usize) -> String {
+        let path = self.relative(index);
+        with_slashes(path).unwrap_or_else(|| path.display().to_string())
+    }
+
+    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
+        let read = read_file(&self.path(index)).map(Stored::Encoded);
+        read.map_err(|error| FaceError { name: self.name(index), reason: error.to_string() })
     }
 
     fn fingerprint(&self) -> String {
@@ -288,9 +240,19 @@ fn has_image_extension(path: &Path) -> bool {
     path.extension().is_some_and(|found| EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)))
 }
 
-/// Every image file in folders of `root`, and every one in `root` itself, in no particular order.
-fn find_images(root: &Path, summary: &mut FolderSummary) -> Result<(Vec<Found>, Vec<Found>), FolderError> {
-    let (mut in_folders, mut beside) = (Vec::new(), Vec::new());
+/// What lies in a folder, in no particular order.
+#[derive(Default)]
+struct Files {
+    /// Images in folders of the folder.
+    in_folders: Vec<Found>,
+    /// Images in the folder itself.
+    beside: Vec<Found>,
+    /// How much else.
+    junk: usize,
+}
+
+fn find_images(root: &Path) -> Result<Files, FolderError> {
+    let mut files = Files::default();
     let mut walk = WalkDir::new(root).min_depth(1).follow_links(true).into_iter();
     while let Some(entry) = walk.next() {
         let entry = match entry {
@@ -300,14 +262,14 @@ fn find_images(root: &Path, summary: &mut FolderSummary) -> Result<(Vec<Found>, 
                 // A link to a folder above it, or to nothing, is junk; anything else hides images.
                 let dangling = error.io_error().is_some_and(|e| e.kind() == io::ErrorKind::NotFound);
                 if error.loop_ancestor().is_some() || dangling {
-                    summary.junk_files += 1;
+                    files.junk += 1;
                     continue;
                 }
                 return Err(FolderError::Unreadable { path, source: error.into() });
             }
         };
         if is_hidden(entry.file_name()) {
-            summary.junk_files += 1;
+            files.junk += 1;
             if entry.file_type().is_dir() {
                 walk.skip_current_dir();
             }
@@ -317,7 +279,7 @@ fn find_images(root: &Path, summary: &mut FolderSummary) -> Result<(Vec<Found>, 
             continue;
         }
         if !entry.file_type().is_file() || !has_image_extension(entry.path()) {
-            summary.junk_files += 1;
+            files.junk += 1;
             continue;
         }
         let size = match entry.metadata() {
@@ -328,13 +290,13 @@ fn find_images(root: &Path, summary: &mut FolderSummary) -> Result<(Vec<Found>, 
         };
         match entry.path().strip_prefix(root) {
             Ok(path) if size > 0 => {
-                let images = if entry.depth() > 1 { &mut in_folders } else { &mut beside };
+                let images = if entry.depth() > 1 { &mut files.in_folders } else { &mut files.beside };
                 images.push(Found { path: path.to_owned(), size });
             }
-            _ => summary.junk_files += 1,
+            _ => files.junk += 1,
         }
     }
-    Ok((in_folders, beside))
+    Ok(files)
 }
 
 /// The images of each identity; identities by name, images by relative path, both by their bytes.
@@ -367,10 +329,9 @@ fn fingerprint(people: &[Vec<Found>]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs;
 
-    use facegrad_settings::Setting;
     use tempfile::TempDir;
 
     use super::*;
@@ -382,7 +343,7 @@ mod tests {
     }
 
     fn config(root: &Path) -> FolderConfig {
-        FolderConfig { path: root.into(), ..Default::default() }
+        FolderConfig { path: root.into() }
     }
 
     fn names(folder: &FaceFolder) -> Vec<String> {
@@ -390,7 +351,7 @@ mod tests {
     }
 
     /// Three identities; files are made in an order that is not that of their names.
-    fn three() -> TempDir {
+    pub fn three() -> TempDir {
         let root = TempDir::new().unwrap();
         for path in [
             "Zoë Müller/2.PNG",
@@ -426,7 +387,7 @@ mod tests {
             ]
         );
         assert_eq!(found.junk_files, 3);
-        assert_eq!(FaceFolder::open(&config(root.path())).unwrap().summary().junk_files, 5);
+        assert_eq!(FaceFolder::open(&config(root.path())).unwrap().summary().left_out[0].0, 5);
         assert!(matches!(ImagePaths::below(&root.path().join("b.png")), Err(FolderError::NotAFolder(_))));
     }
 
@@ -471,25 +432,7 @@ mod tests {
         let folder = FaceFolder::open(&config(root.path())).unwrap();
         assert_eq!(folder.identities().len(), 3);
         // .git counts once: what is inside a hidden folder is not looked at.
-        assert_eq!(folder.summary().junk_files, 8);
         assert_eq!(folder.summary().to_string(), "6 images of 3 identities; left out: 8 junk files");
-    }
-
-    #[test]
-    fn small_and_surplus_identities_are_left_out() {
-        let root = three();
-        let folder = FaceFolder::open(&FolderConfig { min_images: 2, ..config(root.path()) }).unwrap();
-        assert_eq!(folder.identities(), ["Zoë Müller", "ann lee"]);
-        assert_eq!((folder.label(0), folder.label(4)), (0, 1));
-        assert_eq!(
-            folder.summary().to_string(),
-            "5 images of 2 identities; left out: 1 identity with too few images"
-        );
-        let first =
-            FaceFolder::open(&FolderConfig { max_identities: Some(2), ..config(root.path()) }).unwrap();
-        assert_eq!(first.identities(), ["Bo", "Zoë Müller"]);
-        assert_eq!(first.summary().surplus_identities, 1);
-        assert_ne!(first.fingerprint(), folder.fingerprint());
     }
 
     #[cfg(unix)]
@@ -506,7 +449,7 @@ mod tests {
         symlink("nothing.jpg", root.path().join("Bo/dangling.jpg")).unwrap();
         symlink("x.JPeG", root.path().join("Bo/y.jpg")).unwrap();
         let folder = FaceFolder::open(&config(root.path())).unwrap();
-        assert_eq!(folder.summary().junk_files, 2);
+        assert_eq!(folder.summary().left_out, [(2, "junk file", "junk files")]);
         assert_eq!(names(&folder)[..2], ["Bo/x.JPeG", "Bo/y.jpg"]);
         if odd.exists() {
             assert_eq!(folder.identities()[3], "caf\u{fffd}");
@@ -552,14 +495,6 @@ mod tests {
             "ROOT holds no images in folders of its own (0 images of 0 identities; left out: 1 junk file); \
              one folder of images (jpg, jpeg, png, webp, bmp, pgm, ppm) per identity is expected"
         );
-        put(root.path(), "a/1.jpg", b"image");
-        put(root.path(), "b/1.jpg", b"image");
-        put(root.path(), "b/2.jpg", b"image");
-        assert_eq!(
-            message(&FolderConfig { min_images: 2, ..config(root.path()) }),
-            "ROOT has 1 identity with at least 2 images (min_images); at least 2 are needed, \
-             and the largest has 2 images"
-        );
     }
 
     #[cfg(unix)]
@@ -585,19 +520,5 @@ mod tests {
         let error = folder.load(1, [8, 8]).unwrap_err();
         assert!(error.name.ends_with("Zoë Müller/1.jpg"), "{}", error.name);
         assert_eq!(error.reason, "its content is not a JPEG, PNG, WebP, BMP or PNM image");
-    }
-
-    #[test]
-    fn keys_have_ranges() {
-        let read = |text: &str| FolderConfig::read(&toml(text), &"data.train".into());
-        assert_eq!(
-            read("min_images = 0").unwrap_err().to_string(),
-            "data.train.min_images is 0; it must be 1 or more"
-        );
-        assert_eq!(read("path = \"faces\"\nmax_identities = 7").unwrap().max_identities, Some(7));
-    }
-
-    fn toml(text: &str) -> facegrad_settings::toml::Value {
-        facegrad_settings::toml::Value::Table(text.parse().unwrap())
     }
 }

@@ -1,0 +1,127 @@
+//! Why a set of images cannot be opened.
+
+use std::{fmt, io, path::PathBuf};
+
+use crate::{folder::FolderError, formats::summary::counted};
+
+/// Why a source cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A folder of images.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// There is nothing at a path.
+    #[error("there is no {}; {expected} is expected", path.display())]
+    Missing {
+        /// The path.
+        path: PathBuf,
+        /// What should be there.
+        expected: String,
+    },
+    /// What lies at a path is of no kind that is known.
+    #[error("{}: {reason}", path.display())]
+    Unknown {
+        /// The path.
+        path: PathBuf,
+        /// What is there, and what would be right.
+        reason: String,
+    },
+    /// The system does not let a file be read.
+    #[error("{} cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file that is not what it should be.
+    #[error("{}{place}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        place: Place,
+        /// What is wrong and what would be right, as a clause.
+        reason: String,
+    },
+    /// Numbers of identities that are not used.
+    #[error(
+        "{}: the labels run from {first} to {last}, and {} of these {no_images} ({}); number them without gaps, or set label_gaps = \"close\" to leave the gaps out",
+        path.display(), counted(*missing, "number", "numbers"), examples.join(", "),
+        no_images = if *missing == 1 { "has no image" } else { "have no images" }
+    )]
+    Gaps {
+        /// The file.
+        path: PathBuf,
+        /// The least label that is expected: 0, or 1 where sets count from there.
+        first: u64,
+        /// The greatest label.
+        last: u64,
+        /// Labels in between without an image.
+        missing: usize,
+        /// The first of them, and `…` if there are more.
+        examples: Vec<String>,
+    },
+    /// Fewer than two identities are left.
+    #[error(
+        "{set} has {} with at least {min_images} images (min_images); at least 2 are needed, and the largest has {}",
+        counted(*identities, "identity", "identities"), counted(*most, "image", "images")
+    )]
+    TooFewIdentities {
+        /// The set.
+        set: String,
+        /// Identities with enough images.
+        identities: usize,
+        /// The key `min_images`.
+        min_images: usize,
+        /// Images of the identity that has most.
+        most: usize,
+    },
+    /// A list of what to leave out that names nothing of the set.
+    #[error(
+        "{} names none of the images of {set}; a line is expected to be what the set calls an image, such as {example}",
+        list.display()
+    )]
+    ExcludesNothing {
+        /// The list.
+        list: PathBuf,
+        /// The set.
+        set: String,
+        /// The key of its first image.
+        example: String,
+    },
+    /// A set without images.
+    #[error("{set} has no images")]
+    Empty {
+        /// The set.
+        set: String,
+    },
+}
+
+/// Where in a file something is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Not in one place.
+    Whole,
+    /// A line, from 1.
+    Line(u64),
+    /// A byte, from 0.
+    Byte(u64),
+    /// A row of a table, from 0.
+    Row(u64),
+    /// A file inside the file.
+    Member(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole => Ok(()),
+            Self::Line(number) => write!(f, ", line {number}"),
+            Self::Byte(number) => write!(f, ", byte {number}"),
+            Self::Row(number) => write!(f, ", row {number}"),
+            // Names come from outside and may hold anything.
+            Self::Member(name) => write!(f, ", {name:?}"),
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Kinds of data sets: one file and one line here for each.
+
+use std::{path::Path, sync::Arc};
+
+use facegrad_settings::{KeyPath, Schema, Setting, SettingsError, kinds, toml};
+
+use crate::FaceSource;
+
+mod error;
+mod labels;
+mod several;
+mod subset;
+mod summary;
+
+pub use error::{Place, SourceError};
+pub use labels::LabelGaps;
+pub use several::SourcesConfig;
+pub use subset::SubsetConfig;
+pub use summary::Summary;
+
+/// A source that is ready to be read.
+#[derive(Clone)]
+pub struct Opened {
+    /// The images.
+    pub source: Arc<dyn FaceSource>,
+    /// What was found and what was left out.
+    pub summary: Summary,
+}
+
+/// What the config of every kind of data set provides.
+pub(crate) trait Format: Setting {
+    /// The config of the set at `path`, if what lies there looks like this kind; see [`SourceConfig::of_path`].
+    fn of_path(path: &Path) -> Option<Self>;
+
+    /// A short name for the set, such as that of its file.
+    fn title(&self) -> String;
+
+    /// What is wrong with the keys at `at` before anything is read.
+    fn validate(&self, at: &KeyPath) -> Result<(), SettingsError>;
+
+    /// Opens the set: its labels are read, no image is decoded.
+    fn open(&self) -> Result<Opened, SourceError>;
+}
+
+/// The registry: one line a kind. What lies at a path is taken for the first kind that recognises it.
+macro_rules! formats {
+    ($( $(#[doc = $doc:literal])* $variant:ident: $($module:ident)::+ as $config:ident = $kind:literal; )*) => {
+        $( pub use crate::$($module)::+::$config; )*
+
+        kinds! {
+            /// Where labelled face images come from.
+            pub enum SourceKind {
+                $( $(#[doc = $doc])* $variant($config) = $kind, )*
+            }
+        }
+
+        $( impl From<$config> for SourceConfig {
+            fn from(config: $config) -> Self {
+                Self { kind: SourceKind::$variant(config), subset: SubsetConfig::default() }
+            }
+        } )*
+
+        impl SourceKind {
+            fn of_path(path: &Path) -> Option<Self> {
+                $( if let Some(config) = <$config as Format>::of_path(path) {
+                    return Some(Self::$variant(config));
+                } )*
+                None
+            }
+
+            fn title(&self) -> String {
+                match self { $( Self::$variant(config) => Format::title(config), )* }
+            }
+
+            fn validate(&self, at: &KeyPath) -> Result<(), SettingsError> {
+                match self { $( Self::$variant(config) => Format::validate(config, at), )* }
+            }
+
+            fn open(&self) -> Result<Opened, SourceError> {
+                match self { $( Self::$variant(config) => Format::open(config), )* }
+            }
+        }
+    };
+}
+
+pub mod folder;
+
+formats! {
+    /// Faces drawn by the program: nothing to download.
+    Synthetic: synthetic as SyntheticConfig = "synthetic";
+    /// A folder with one folder of images an identity.
+    Folder: formats::folder as FolderConfig = "folder";
+}
+
+/// A labelled set of images: its kind, and which part of it is taken.
+///
+/// In a config both are keys of one section.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceConfig {
+    /// Where the images come from.
+    pub kind: SourceKind,
+    /// Which of them are taken.
+    pub subset: SubsetConfig,
+}
+
+impl Default for SourceConfig {
+    fn default() -> Self {
+        SyntheticConfig::default().into()
+    }
+}
+
+impl SourceConfig {
+    /// The set at `path`, of whatever kind it looks like, with every key at its default.
+    ///
+    /// # Errors
+    /// If there is nothing, or nothing that is known.
+    pub fn of_path(path: &Path) -> Result<Self, SourceError> {
+        if let Some(kind) = SourceKind::of_path(path) {
+            return Ok(Self { kind, subset: SubsetConfig::default() });
+        }
+        if !path.exists() {
+            return Err(SourceError::Missing { path: path.into(), expected: "a set of face images".into() });
+        }
+        let kinds = SourceKind::KINDS.join(", ");
+        let reason = format!("it is not a set of face images of a kind that is known ({kinds})");
+        Err(SourceError::Unknown { path: path.into(), reason })
+    }
+
+    /// A short name for the set.
+    pub fn title(&self) -> String {
+        self.kind.title()
+    }
+
+    /// What is wrong with the keys at `at` before anything is read.
+    pub fn validate(&self, at: &KeyPath) -> Result<(), SettingsError> {
+        self.kind.validate(at)
+    }
+
+    /// Opens the set to tell people apart in it: its labels are read, no image is decoded.
+    ///
+    /// # Errors
+    /// If it cannot be read, or fewer than two identities are left.
+    pub fn open(&self) -> Result<Opened, SourceError> {
+        let opened = self.open_any()?;
+        subset::check_identities(&self.title(), &opened, self.subset.min_images)?;
+        Ok(opened)
+    }
+
+    /// Opens the set, however few identities it has.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn open_any(&self) -> Result<Opened, SourceError> {
+        self.subset.take(self.kind.open()?, &self.title())
+    }
+}
+
+impl Setting for SourceConfig {
+    fn read(value: &toml::Value, at: &KeyPath) -> Result<Self, SettingsError> {
+        // The keys of both together, so that a misspelt one is compared with all of them.
+        let Schema::Kinds(kinds) = Self::schema() else { unreachable!("declared as kinds") };
+        let (name, keys) = facegrad_settings::split_kind(value, at, &kinds)?;
+        let known = kinds.iter().filter(|kind| kind.name == name).flat_map(|kind| &kind.keys);
+        facegrad_settings::read_keys(&keys, at, &known.map(|key| key.name).collect::<Vec<_>>())?;
+        let (mut kind, mut subset) = (value.clone(), toml::Table::new());
+        if let Some(table) = kind.as_table_mut() {
+            for key in facegrad_settings::declared_keys::<SubsetConfig>() {
+                subset.extend(table.remove(key.name).map(|value| (key.name.to_owned(), value)));
+            }
+        }
+        Ok(Self {
+            kind: SourceKind::read(&kind, at)?,
+            subset: SubsetConfig::read(&toml::Value::Table(subset), at)?,
+        })
+    }
+
+    fn write(&self) -> Option<toml::Value> {
+        let mut value = self.kind.write()?;
+        if let (Some(table), Some(toml::Value::Table(subset))) = (value.as_table_mut(), self.subset.write()) {
+            table.extend(subset);
+        }
+        Some(value)
+    }
+
+    fn schema() -> Schema {
+        let mut schema = SourceKind::schema();
+        if let Schema::Kinds(kinds) = &mut schema {
+            for kind in kinds {
+                kind.keys.extend(facegrad_settings::declared_keys::<SubsetConfig>());
+            }
+        }
+        schema
+    }
+}
+
+facegrad_settings::serde_through_toml!(SourceConfig);
+
+/// An error if a kind that needs a path has none.
+pub(crate) fn missing_path(path: &Path, at: &KeyPath, what: &str) -> Result<(), SettingsError> {
+    match path.as_os_str().is_empty() {
+        true => Err(SettingsError::Missing { key: at.join("path"), expected: format!("it is {what}") }),
+        false => Ok(()),
+    }
+}
+
+/// The last part of a path, without extension if it is a file's, as a short name of a set.
+pub(crate) fn title_of(path: &Path) -> String {
+    let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<SourceConfig, SettingsError> {
+        SourceConfig::read(&toml::Value::Table(text.parse().unwrap()), &"data.train".into())
+    }
+
+    #[test]
+    fn the_keys_of_a_kind_and_of_the_subset_are_one_section() {
+        let config = read("kind = \"folder\"\npath = \"faces\"\nmax_identities = 7").unwrap();
+        assert_eq!(config.subset, SubsetConfig { max_identities: Some(7), ..Default::default() });
+        assert_eq!(config.kind, SourceKind::Folder(FolderConfig { path: "faces".into() }));
+        let written = config.write().unwrap();
+        assert_eq!(
+            written.to_string(),
+            "{ kind = \"folder\", path = \"faces\", min_images = 1, max_identities = 7 }"
+        );
+        assert_eq!(SourceConfig::read(&written, &"".into()).unwrap(), config);
+    }
+
+    #[test]
+    fn errors_name_the_key() {
+        let error = |text| read(text).unwrap_err().to_string();
+        assert_eq!(
+            error("kind = \"folder\"\nmin_images = 0"),
+            "data.train.min_images is 0; it must be 1 or more"
+        );
+        assert_eq!(
+            error("kind = \"folder\"\nmin_image = 2"),
+            "data.train.min_image is not a key of this section; did you mean data.train.min_images?"
+        );
+        assert_eq!(
+            error("kind = \"folder\"\nidentities = 2"),
+            "data.train.identities has no effect with data.train.kind = \"folder\"; it belongs to synthetic"
+        );
+        assert_eq!(
+            read("kind = \"folder\"").unwrap().validate(&"data.train".into()).unwrap_err().to_string(),
+            "data.train.path is missing; it is the folder that holds one folder of images an identity"
+        );
+    }
+
+    #[test]
+    fn what_is_no_set_is_one_sentence() {
+        let root = tempfile::tempdir().unwrap();
+        let error = |name: &str| {
+            let error = SourceConfig::of_path(&root.path().join(name)).unwrap_err().to_string();
+            error.replace(&root.path().display().to_string(), "ROOT")
+        };
+        assert_eq!(error("nothing"), "there is no ROOT/nothing; a set of face images is expected");
+        std::fs::write(root.path().join("a.exe"), "MZ").unwrap();
+        assert!(
+            error("a.exe").starts_with("ROOT/a.exe: it is not a set of face images of a kind that is known")
+        );
+    }
+}
