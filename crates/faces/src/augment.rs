@@ -362,6 +362,16 @@ mod tests {
     }
 
     #[test]
+    fn a_photograph_is_decoded_large_enough_for_the_smallest_part() {
+        assert_eq!(OFF().source_size([112, 96]), [112, 96]);
+        let cropped = AugmentationConfig { crop: 0.1, crop_scale: 0.25, ..OFF() };
+        // A quarter of the area at 3:4 is 0.43 of one side.
+        assert_eq!(cropped.source_size([112, 112]), [259, 259]);
+        let zoomed = AugmentationConfig { scale: 0.5, ..OFF() };
+        assert_eq!(zoomed.source_size([100, 50]), [200, 100]);
+    }
+
+    #[test]
     fn probabilities_are_probabilities() {
         let value = facegrad_settings::toml::Value::Table("blur = 1.5".parse().unwrap());
         let error = AugmentationConfig::read(&value, &"augmentation".into()).unwrap_err();

@@ -145,3 +145,59 @@ impl<L: Lanes> Change for Saturated<L> {
         lanes.merge([r, g, b])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use facegrad_random::{Purpose, Stream};
+
+    use super::*;
+    use crate::lanes::Portable;
+
+    fn noise(bytes: usize) -> Vec<u8> {
+        let mut stream = Stream::new(4, Purpose::Augmentation, 0, 0);
+        (0..bytes).map(|_| stream.bits() as u8).collect()
+    }
+
+    #[test]
+    fn every_processor_gives_the_same_bytes() {
+        for pixels in [1, 7, 8, 9, 10, 17, 200] {
+            let noise = noise(pixels * 3);
+            for factor in [0.0, 0.3, 1.0, 1.9] {
+                let [mut here, mut portable] = [noise.clone(), noise.clone()];
+                change_saturation(&mut here, factor);
+                Saturation { pixels: &mut portable, factor }.compute(Portable);
+                assert_eq!(here, portable, "{pixels} pixels");
+                let [mut here, mut portable] = [noise.clone(), noise.clone()];
+                change_light(&mut here, factor, 2.0 - factor);
+                let contrast = 2.0 - factor;
+                Light { pixels: &mut portable, brightness: factor, contrast }.compute(Portable);
+                assert_eq!(here, portable, "{pixels} pixels");
+            }
+        }
+    }
+
+    #[test]
+    fn light_and_saturation_are_the_formulas() {
+        let before = noise(300);
+        let mean = before.chunks(3).map(grey).sum::<f64>() / 100.0;
+        let mut lit = before.clone();
+        change_light(&mut lit, 1.3, 0.7);
+        for (before, after) in before.iter().zip(&lit) {
+            let expected = (1.3 * (mean + 0.7 * (f64::from(*before) - mean))).clamp(0.0, 255.0);
+            assert!((f64::from(*after) - expected).abs() < 0.51, "{before}: {after} for {expected}");
+        }
+        let mut saturated = before.clone();
+        change_saturation(&mut saturated, 1.4);
+        for (before, after) in before.chunks(3).zip(saturated.chunks(3)) {
+            for (value, after) in before.iter().zip(after) {
+                let expected = (grey(before) + 1.4 * (f64::from(*value) - grey(before))).clamp(0.0, 255.0);
+                // The grey is rounded before.
+                assert!((f64::from(*after) - expected).abs() < 0.9, "{value}: {after} for {expected}");
+            }
+        }
+    }
+
+    fn grey(pixel: &[u8]) -> f64 {
+        pixel.iter().zip(LUMA).map(|(&value, share)| f64::from(value) * f64::from(share) / 256.0).sum()
+    }
+}

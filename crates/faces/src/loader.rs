@@ -814,6 +814,40 @@ mod tests {
         assert_eq!(batches(&mut start(colours(14, &[]), Plan { batch: 42, ..PLAN }, 2)).len(), 12);
     }
 
+    /// Photographs large enough to be decoded at a quarter of their size, and others as they are.
+    #[test]
+    fn photographs_of_all_sizes_come_in_the_same_order_with_any_number_of_workers() {
+        let root = tempfile::TempDir::new().unwrap();
+        for identity in 0..4u32 {
+            let folder = root.path().join(format!("person {identity}"));
+            fs::create_dir(&folder).unwrap();
+            for image in 0..3u32 {
+                let (width, height) = [(24, 24), (50, 61), (130, 97)][image as usize];
+                let mut bytes = Cursor::new(Vec::new());
+                image::RgbImage::from_fn(width, height, |x, y| {
+                    image::Rgb([(x + identity * 60) as u8, (y * 2) as u8, ((x * y) % 200) as u8])
+                })
+                .write_to(&mut bytes, image::ImageFormat::Jpeg)
+                .unwrap();
+                fs::write(folder.join(format!("{image}.jpg")), bytes.into_inner()).unwrap();
+            }
+        }
+        let load = |workers| {
+            let folder = FaceFolder::open(&FolderConfig { path: root.path().into() }).unwrap();
+            let plan = Plan { batch: 5, size: [24, 24], end_step: 9, ..PLAN };
+            let augmentation = AugmentationConfig { low_resolution: 0.5, blur: 0.5, ..augmentation() };
+            let sampler = SamplerConfig::default();
+            let loader = Loader::start(Arc::new(folder), plan, &sampler, augmentation, config(workers)).unwrap();
+            loader.map(Result::unwrap).collect::<Vec<_>>()
+        };
+        let one = load(1);
+        assert_eq!(one.len(), 9);
+        assert!(one.iter().all(|batch| batch.pixels.len() == 5 * 24 * 24 * 3));
+        for workers in [2, 3, 8] {
+            assert!(load(workers) == one, "{workers} workers");
+        }
+    }
+
     /// The whole way, from files of which some are damaged in every manner.
     #[test]
     fn damaged_files_are_skipped_by_name() {

@@ -444,6 +444,7 @@ fn put_last(halves: [[u8; 16]; 2], target: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lanes::Portable;
 
     fn ramp(width: usize, height: usize) -> Picture {
         let value = |i: usize| ((i % (width * 3)) / 3 * 2 + i / (width * 3) * 3 + i % 3 * 20) as u8;
@@ -461,7 +462,7 @@ mod tests {
     fn convolved(picture: &Picture, rows: &Taps, columns: &Taps) -> Picture {
         let [height, width] = [rows.first.len(), columns.first.len()];
         let mut pixels = vec![0; height * width * 3];
-        convolve(crate::lanes::Portable, picture, rows, columns, &mut pixels);
+        convolve(Portable, picture, rows, columns, &mut pixels);
         Picture::new(width, height, pixels)
     }
 
@@ -600,5 +601,25 @@ mod tests {
         assert_eq!(spread.pixels().iter().skip(1).step_by(3).max(), Some(&0));
         let grey = Picture::new(5, 4, vec![77; 60]);
         assert_eq!(blurred(&grey, 9.0), grey);
+    }
+
+    #[test]
+    fn every_processor_gives_the_same_bytes() {
+        let picture = ramp(61, 47);
+        let window = Window { left: -3.3, top: 2.7, width: 50.1, height: 44.9 };
+        for kernel in Kernel::ALL {
+            for (size, flip) in [([30, 41], false), ([112, 112], true), ([9, 5], true), ([47, 200], false)] {
+                let mut pixels = [vec![0; size[0] * size[1] * 3], vec![0; size[0] * size[1] * 3]];
+                let [here, portable] = &mut pixels;
+                run(Resampling { picture: &picture, window, size, kernel, flip, pixels: here });
+                Resampling { picture: &picture, window, size, kernel, flip, pixels: portable }.compute(Portable);
+                assert!(here == portable, "{kernel:?} to {size:?}");
+            }
+        }
+        for sigma in [0.1, 0.9, 2.0, 11.0] {
+            let mut portable = vec![0; picture.pixels().len()];
+            Blur { picture: &picture, sigma, pixels: &mut portable }.compute(Portable);
+            assert_eq!(blurred(&picture, sigma).pixels(), portable);
+        }
     }
 }

@@ -89,9 +89,7 @@ impl<'a> Header<'a> {
     }
 
     fn frame(&mut self, segment: &[u8]) -> Option<()> {
-        let (&[precision, h1, h2, w1, w2, count], components) = segment.split_first_chunk()? else {
-            return None;
-        };
+        let (&[precision, h1, h2, w1, w2, count], components) = segment.split_first_chunk()?;
         (self.height, self.width) =
             (usize::from(u16::from_be_bytes([h1, h2])), usize::from(u16::from_be_bytes([w1, w2])));
         if precision != 8 || ![1, 3].contains(&count) || components.len() != usize::from(count) * 3 {

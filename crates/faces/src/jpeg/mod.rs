@@ -218,3 +218,30 @@ fn plain_run(bytes: &[u8]) -> usize {
     let tail = &bytes[begin..];
     begin + tail.iter().position(|&byte| byte == 0xFF).unwrap_or(tail.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::lanes::Portable;
+
+    #[test]
+    fn every_processor_gives_the_same_bytes() {
+        let image = image::RgbImage::from_fn(75, 50, |x, y| {
+            image::Rgb([(x * 37 + y * 11) as u8, (x * y) as u8, (x * 3 + y * 50) as u8])
+        });
+        for quality in [20, 75, 100] {
+            let mut bytes = Cursor::new(Vec::new());
+            image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, quality)
+                .encode_image(&image)
+                .unwrap();
+            let bytes = bytes.into_inner();
+            let baseline = Baseline::read(&bytes).unwrap();
+            for side in [8, 4, 2, 1] {
+                let portable = Decode { header: &baseline.0, side }.compute(Portable).unwrap();
+                assert!(portable.pixels == baseline.decode(side).unwrap().pixels, "{quality} {side}");
+            }
+        }
+    }
+}
