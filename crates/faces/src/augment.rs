@@ -14,7 +14,8 @@ settings! {
     pub struct AugmentationConfig {
         /// Probability of mirroring left to right.
         flip: f64 = 0.5, within(0.0, 1.0);
-        /// Probability of cutting out a random part and enlarging it to the full size.
+        /// Probability of cutting out a random part and enlarging it to the full size. (AdaFace leaves it where it
+        /// is, in black, and keeps a fifth of the area or more.)
         crop: f64 = 0.0, within(0.0, 1.0);
         /// Smallest share of the area that a crop keeps; its proportions vary from 3:4 to 4:3.
         crop_scale: f64 = 0.6, above(0.0).up_to(1.0);
@@ -22,7 +23,8 @@ settings! {
         shift: f64 = 0.0, within(0.0, 0.5);
         /// The view of every image is wider or narrower by up to this share.
         scale: f64 = 0.0, within(0.0, 0.5);
-        /// Probability of changing brightness, contrast and saturation.
+        /// Probability of changing brightness, contrast and saturation. (AdaFace: 0.2, the strengths below 0.5 each,
+        /// one after the other in an order drawn at random; here contrast and brightness come first.)
         colour_jitter: f64 = 0.0, within(0.0, 1.0);
         /// Colours are multiplied by a factor from 1 - brightness to 1 + brightness.
         brightness: f64 = 0.2, within(0.0, 1.0);
@@ -30,7 +32,8 @@ settings! {
         contrast: f64 = 0.2, within(0.0, 1.0);
         /// Distances from each pixel's grey are multiplied by a factor from 1 - saturation to 1 + saturation.
         saturation: f64 = 0.2, within(0.0, 1.0);
-        /// Probability of shrinking and enlarging again, each with a kernel drawn at random.
+        /// Probability of shrinking and enlarging again, each with a kernel drawn at random. (AdaFace: 0.2. Its
+        /// kernels do not smooth when shrinking, but for one; here all do but nearest, and there is no Lanczos.)
         low_resolution: f64 = 0.0, within(0.0, 1.0);
         /// Smallest share of the sides that it shrinks to.
         low_resolution_min: f64 = 0.2, above(0.0).up_to(1.0);
@@ -78,10 +81,11 @@ impl AugmentationConfig {
 
     /// `picture` at `size` (height, width), in pixels, changed at random as [`plain`] would not.
     ///
-    /// Crop (Szegedy et al. 2015), low resolution (Kim, Jain, Liu, "AdaFace", CVPR 2022) and erasing (Zhong
-    /// et al., "Random erasing data augmentation", AAAI 2020) follow their sources, but crop, shift, scale
-    /// and flip are one resampling. The draws do not depend on what is turned on: with one change added,
-    /// the others stay as they were.
+    /// Crop (Szegedy et al. 2015), low resolution and light (Kim, Jain, Liu, "AdaFace", CVPR 2022, and its
+    /// `dataset/augmenter.py`) and erasing (Zhong et al., "Random erasing data augmentation", AAAI 2020) follow their
+    /// sources, but crop, shift, scale and flip are one resampling; the keys tell the other differences. The draws do
+    /// not depend on what is turned on: with one change added, the others stay as they were. The bytes do not depend
+    /// on the processor.
     pub fn apply(&self, picture: &Picture, size: [usize; 2], stream: &mut Stream) -> Picture {
         let mut pixels = vec![0; size[0] * size[1] * 3];
         self.apply_to(picture, size, stream, &mut pixels);
@@ -342,8 +346,7 @@ mod tests {
             AugmentationConfig { blur: 1.0, ..OFF() },
             AugmentationConfig { low_resolution: 1.0, low_resolution_min: 0.2, ..OFF() },
         ] {
-            let left: u64 =
-                (0..20).map(|i| detail(&config.apply(&noise, [64, 64], &mut stream(i)))).sum();
+            let left: u64 = (0..20).map(|i| detail(&config.apply(&noise, [64, 64], &mut stream(i)))).sum();
             assert!(left < detail(&noise) * 20 * 3 / 4, "{left} of {}", detail(&noise) * 20);
         }
     }

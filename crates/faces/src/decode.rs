@@ -485,7 +485,8 @@ mod tests {
             let full = decode(&bytes).unwrap();
             let [height, width] = [full.height(), full.width()];
             let mut sides = Vec::new();
-            for size in [[20, 20], [32, 42], [40, 30], [63, 80], [112, 112], [125, 100], [129, 90], [251, 10]] {
+            for size in [[20, 20], [32, 42], [40, 30], [63, 80], [112, 112], [125, 100], [129, 90], [251, 10]]
+            {
                 let scaled = decode_at_least(&bytes, size).unwrap();
                 let [small_height, small_width] = [scaled.height(), scaled.width()];
                 let factor = height / small_height;

@@ -50,7 +50,8 @@ fn total_luma(pixels: &[u8]) -> i64 {
         for (sum, &value) in sums.iter_mut().zip(rest) {
             *sum += u32::from(value);
         }
-        total += sums.iter().zip(LUMA.iter().cycle()).map(|(&s, &l)| i64::from(s) * i64::from(l)).sum::<i64>();
+        total +=
+            sums.iter().zip(LUMA.iter().cycle()).map(|(&s, &l)| i64::from(s) * i64::from(l)).sum::<i64>();
     }
     total
 }

@@ -837,7 +837,8 @@ mod tests {
             let plan = Plan { batch: 5, size: [24, 24], end_step: 9, ..PLAN };
             let augmentation = AugmentationConfig { low_resolution: 0.5, blur: 0.5, ..augmentation() };
             let sampler = SamplerConfig::default();
-            let loader = Loader::start(Arc::new(folder), plan, &sampler, augmentation, config(workers)).unwrap();
+            let loader =
+                Loader::start(Arc::new(folder), plan, &sampler, augmentation, config(workers)).unwrap();
             loader.map(Result::unwrap).collect::<Vec<_>>()
         };
         let one = load(1);

@@ -330,7 +330,9 @@ fn slide(mixed: &[f32], weights: &[f32], target: &mut [u8]) {
     const LANES: usize = 32;
     let (blocks, rest) = target.as_chunks_mut::<LANES>();
     let begin_of_rest = blocks.len() * LANES;
-    for (block, values) in blocks.iter_mut().zip(mixed.chunks(LANES).enumerate().map(|(i, _)| &mixed[i * LANES..])) {
+    for (block, values) in
+        blocks.iter_mut().zip(mixed.chunks(LANES).enumerate().map(|(i, _)| &mixed[i * LANES..]))
+    {
         let mut sums = [0.5; LANES];
         for (weight, values) in weights.iter().zip(values.windows(LANES).step_by(3)) {
             for (sum, value) in sums.iter_mut().zip(values) {
@@ -396,7 +398,8 @@ impl Columns {
                 for (k, weights) in weights[i].iter().enumerate() {
                     let [low, high] = [low, high].map(|values| values[k * 3..].first_chunk());
                     let (Some(low), Some(high)) = (low, high) else { continue };
-                    *sum = lanes.add_product_floats(*sum, lanes.load_floats(weights), lanes.join([low, high]));
+                    *sum =
+                        lanes.add_product_floats(*sum, lanes.load_floats(weights), lanes.join([low, high]));
                 }
             }
             put(lanes.pixels(sums), &mut target[group * TOGETHER * 3..]);
@@ -413,7 +416,8 @@ impl Columns {
                 let [low, high] = [begin[i], begin[i + 4]].map(|begin| mixed[begin..].windows(4).step_by(3));
                 for ((weights, low), high) in weights.iter().zip(low).zip(high) {
                     let (Some(low), Some(high)) = (low.first_chunk(), high.first_chunk()) else { continue };
-                    *sum = lanes.add_product_floats(*sum, lanes.load_floats(weights), lanes.join([low, high]));
+                    *sum =
+                        lanes.add_product_floats(*sum, lanes.load_floats(weights), lanes.join([low, high]));
                 }
             }
             put(lanes.pixels(sums), &mut target[group * TOGETHER * 3..]);
@@ -612,7 +616,8 @@ mod tests {
                 let mut pixels = [vec![0; size[0] * size[1] * 3], vec![0; size[0] * size[1] * 3]];
                 let [here, portable] = &mut pixels;
                 run(Resampling { picture: &picture, window, size, kernel, flip, pixels: here });
-                Resampling { picture: &picture, window, size, kernel, flip, pixels: portable }.compute(Portable);
+                Resampling { picture: &picture, window, size, kernel, flip, pixels: portable }
+                    .compute(Portable);
                 assert!(here == portable, "{kernel:?} to {size:?}");
             }
         }

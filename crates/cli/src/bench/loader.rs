@@ -56,7 +56,8 @@ pub fn run(args: Loader) -> Result<(), Failure> {
     };
 
     let augmentation = augmentation(&args.overrides)?;
-    let Alone { speeds, batches, memory, processor_seconds } = alone(&source, &augmentation, batch, size, round)?;
+    let Alone { speeds, batches, memory, processor_seconds } =
+        alone(&source, &augmentation, batch, size, round)?;
     let speed = median(&speeds);
     let threads = rayon::current_num_threads();
     let per_core = processor_seconds.map(|seconds| (batches * batch) as f64 / seconds);

@@ -79,8 +79,7 @@ impl<'a> Header<'a> {
         header.scan = rest;
         if header.components.len() == 3 {
             let is_named_rgb = header.components.iter().map(|c| c.id).eq(*b"RGB");
-            if adobe.is_some_and(|transform| transform != 1)
-                || (adobe.is_none() && !is_jfif && is_named_rgb)
+            if adobe.is_some_and(|transform| transform != 1) || (adobe.is_none() && !is_jfif && is_named_rgb)
             {
                 return None;
             }

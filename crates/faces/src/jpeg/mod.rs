@@ -149,10 +149,22 @@ fn fill<L: Lanes>(lanes: L, coded: &mut [Coded], units: [usize; 2], header: &Hea
                 for v in 0..*down {
                     for h in 0..*across {
                         let mut coefficients = [0; 64];
-                        let last =
-                            huffman::block(&mut bits, [&**dc, &**ac], quantization, previous, &mut coefficients)?;
+                        let last = huffman::block(
+                            &mut bits,
+                            [&**dc, &**ac],
+                            quantization,
+                            previous,
+                            &mut coefficients,
+                        )?;
                         let place = (y * *down + v) * *side * plane.stride + (x * *across + h) * *side;
-                        idct::inverse(lanes, *side, &coefficients, last, &mut plane.samples[place..], plane.stride);
+                        idct::inverse(
+                            lanes,
+                            *side,
+                            &coefficients,
+                            last,
+                            &mut plane.samples[place..],
+                            plane.stride,
+                        );
                     }
                 }
             }
