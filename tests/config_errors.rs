@@ -37,7 +37,8 @@ const OVERRIDES: &[(&str, &str)] = &[
     ),
     (
         "data.train.path=faces",
-        "data.train.path has no effect with data.train.kind = \"synthetic\"; it belongs to folder",
+        "data.train.path has no effect with data.train.kind = \"synthetic\"; it belongs to recordio, webdataset, \
+         list, parquet, mnist, insightface_bin, folder",
     ),
     (
         "evaluation.0.images=faces",

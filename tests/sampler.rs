@@ -79,7 +79,7 @@ fn batches_that_cannot_be_made_are_refused() {
             &[],
             "wrong.toml: sampler.images has no effect with sampler.kind = \"random\"; it belongs to pk",
         ),
-        (&pk, &["sampler.kind=pairs"], "wrong.toml: sampler.kind is \"pairs\"; it must be one of random, pk"),
+        (&pk, &["sampler.kind=pairs"], "wrong.toml: sampler.kind is \"pairs\"; it must be one of random, pk, class_balanced, square_root"),
         (
             &pk,
             &["data.train.identities=3", "data.train.images=20"],

@@ -49,11 +49,11 @@ fn a_small_quickstart_learns_to_tell_strangers_apart() {
     ];
     starts.iter().zip(&lines).for_each(|(start, line)| assert!(line.starts_with(start), "{ended}"));
     assert_eq!(lines[4], format!("run      {run}, 180 steps, 30 an epoch"));
-    assert!(lines[5].starts_with("done: 180 steps in "), "{ended}");
-    let summary = lines[6].strip_prefix("unseen: accuracy ").unwrap();
+    let done = lines.iter().position(|line| line.starts_with("done: 180 steps in ")).unwrap();
+    let summary = lines[done + 1].strip_prefix("unseen: accuracy ").unwrap();
     assert!(summary.starts_with(&format!("{:.2} % ± ", trained * 100.0)), "{ended}");
     assert!(summary.contains(&format!("; untrained {:.2} % ± ", untrained * 100.0)), "{ended}");
-    assert_eq!(lines[7..], [format!("report   {run}/report.html")]);
+    assert_eq!(lines[done + 2..], [format!("report   {run}/report.html")]);
     // Not on a terminal there are lines, no bar that is painted over and over.
     assert!(!ended.stderr.contains(['\r', '\u{1b}']) && ended.stderr.lines().count() < 20, "{ended}");
     let first = ended.stderr.lines().find(|line| line.starts_with("step 1: loss ")).unwrap();

@@ -4,7 +4,7 @@
 //! and serves all of them.
 
 use burn::{
-    module::Module,
+    module::{Module, RunningState},
     nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, PaddingConfig2d, conv::Conv2d},
     tensor::Tensor,
 };
@@ -77,6 +77,26 @@ fn conv(layout: &Conv, weights: &mut Weights) -> Conv2d {
 /// With epsilon 1e-5 and momentum 0.1, as in PyTorch.
 fn norm(channels: usize, weights: &Weights) -> BatchNorm {
     BatchNormConfig::new(channels).with_epsilon(1e-5).with_momentum(0.1).init(weights.device())
+}
+
+/// Gives every normalisation of `layers` running statistics that nothing else shares.
+pub(crate) fn own_statistics(layers: &mut [Layer]) {
+    for layer in layers {
+        match layer {
+            Layer::Norm(norm) => own_statistics_of(norm),
+            Layer::Residual(block) => {
+                own_statistics(&mut block.body);
+                own_statistics(&mut block.shortcut);
+            }
+            Layer::Conv(_) | Layer::Act(_) => {}
+        }
+    }
+}
+
+/// Gives `norm` running statistics that nothing else shares.
+pub(crate) fn own_statistics_of(norm: &mut BatchNorm) {
+    norm.running_mean = RunningState::new(norm.running_mean.value());
+    norm.running_var = RunningState::new(norm.running_var.value());
 }
 
 /// Runs `layers`, on the kernels for CPUs where these take the map.

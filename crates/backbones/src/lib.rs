@@ -187,6 +187,15 @@ impl Backbone {
         self.embed.forward(layers::run(&self.layers, images))
     }
 
+    /// The same network with running statistics of its own. A clone shares them, so that a forward pass through it
+    /// in training changes those of the original.
+    pub fn with_own_statistics(&self) -> Self {
+        let mut network = self.clone();
+        layers::own_statistics(&mut network.layers);
+        network.embed.norm.iter_mut().for_each(layers::own_statistics_of);
+        network
+    }
+
     /// The length of the embedding.
     pub fn embedding_size(&self) -> usize {
         self.embedding_size

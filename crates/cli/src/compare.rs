@@ -124,7 +124,7 @@ impl Screen {
                 eprintln!("{}{from}", self.name(number, run));
             }
             ComparisonEvent::Run(Event::Started(started)) => {
-                self.progress = Some(Progress::new("steps", started.step, started.total));
+                self.progress = Some(Progress::new("steps", started.step, started.preflight.total));
             }
             ComparisonEvent::Run(Event::Step(line)) => {
                 if let Some(progress) = &mut self.progress {

@@ -1,6 +1,12 @@
 //! `facegrad data`.
 
+mod audit;
+mod card;
+mod convert;
+mod fetch;
+mod list;
 mod pairs;
+mod show;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -13,8 +19,18 @@ use crate::{failure::Failure, progress::Progress, say};
 pub enum Command {
     /// Write synthetic faces as a folder with one folder an identity, and a contact sheet.
     Synth(Synth),
+    /// Write a set in another format: folder, RecordIO, WebDataset or Parquet.
+    Convert(convert::Args),
     /// Draw a verification list from a folder with one folder an identity.
     Pairs(pairs::Args),
+    /// List known data sets: size, purpose, licence, and whether they can be fetched.
+    List(list::Args),
+    /// Print the card of a data set: who made it, terms, people, layout, problems, and how to read it.
+    Show(show::Args),
+    /// Fetch a data set that may be fetched: resumed, checked, safely unpacked.
+    Fetch(fetch::Args),
+    /// Tell what is in a set of faces: counts, duplicates, wrong labels, what an evaluation set has too.
+    Audit(audit::Args),
 }
 
 #[derive(clap::Args)]
@@ -50,7 +66,12 @@ fn format(word: &str) -> Result<ImageFormat, String> {
 pub fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Synth(args) => synth(args),
+        Command::Convert(args) => convert::run(args),
         Command::Pairs(args) => pairs::run(args),
+        Command::List(args) => list::run(args),
+        Command::Show(args) => show::run(args),
+        Command::Fetch(args) => fetch::run(args),
+        Command::Audit(args) => audit::run(args),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The `facegrad` program: arguments, printing, exit codes. It knows nothing of tensors.
 
+mod align;
 mod bench;
 mod calibrate;
 mod compare;
@@ -54,6 +55,8 @@ enum Command {
     Embed(embed::Args),
     /// Tell who is on images, among the people of a gallery.
     Identify(identify::Args),
+    /// Find the faces on photographs, and bring them into the position that networks expect.
+    Align(align::Args),
     /// Make and check data.
     #[command(subcommand)]
     Data(data::Command),
@@ -165,6 +168,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Embed(args) => embed::run(args),
         Command::Identify(args) => identify::run(args),
+        Command::Align(args) => align::run(args),
         Command::Data(command) => data::run(command),
         Command::Bench(command) => bench::run(command),
         Command::Explain(args) => explain::run(args),

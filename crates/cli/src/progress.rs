@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 /// Time between two progress lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(30);
@@ -13,25 +13,49 @@ const LINE_EVERY: Duration = Duration::from_secs(30);
 /// A bar on a terminal, occasional lines elsewhere, both on standard error.
 pub struct Progress {
     bar: Option<ProgressBar>,
+    unit: Unit,
+    first: usize,
     total: usize,
     started: Instant,
     last_line: Instant,
 }
 
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    /// Images, steps and the like.
+    Pieces,
+    /// Bytes of a file.
+    Bytes,
+}
+
 impl Progress {
     /// Progress from `done` to `total` of `what`.
     pub fn new(what: &str, done: usize, total: usize) -> Self {
+        let template = format!("{{bar:30}} {{pos}}/{{len}} {what}, {{eta}} left  {{msg}}");
+        Self::with(Unit::Pieces, &template, done, total)
+    }
+
+    /// Progress from `done` to `total` bytes of the file `name`, with the rate.
+    pub fn bytes(name: &str, done: u64, total: u64) -> Self {
+        // A file that is larger than memory can be addressed shows a full bar too early, no more.
+        let in_memory = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let template =
+            format!("{{bar:30}} {{bytes}}/{{total_bytes}} {name}, {{bytes_per_sec}}, {{eta}} left  {{msg}}");
+        Self::with(Unit::Bytes, &template, in_memory(done), in_memory(total))
+    }
+
+    fn with(unit: Unit, template: &str, done: usize, total: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total as u64).with_position(done as u64);
-            let template = format!("{{bar:30}} {{pos}}/{{len}} {what}, {{eta}} left  {{msg}}");
             bar.set_style(
-                ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
             );
             bar.reset_eta();
             bar
         });
         let now = Instant::now();
-        Self { bar, total, started: now, last_line: now }
+        Self { bar, unit, first: done, total, started: now, last_line: now }
     }
 
     /// Moves to `done`; `message` is shown behind the bar, or as a line every now and then.
@@ -43,8 +67,8 @@ impl Progress {
             }
             None if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
-                let elapsed = self.started.elapsed().as_secs();
-                eprintln!("{done}/{} after {elapsed} s  {message}", self.total);
+                let line = line(self.unit, [self.first, done, self.total], self.started.elapsed());
+                eprintln!("{line}  {message}");
             }
             None => {}
         }
@@ -70,5 +94,37 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// How far `[first, done, total]` got in a time, where there is no terminal.
+fn line(unit: Unit, [first, done, total]: [usize; 3], elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs();
+    match unit {
+        Unit::Pieces => format!("{done}/{total} after {seconds} s"),
+        Unit::Bytes => {
+            let rate = done.saturating_sub(first) as f64 / elapsed.as_secs_f64().max(1e-9);
+            let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
+            let [done, total, rate] = [done as u64, total as u64, rate as u64].map(HumanBytes);
+            // Far beyond what anybody waits for, while nothing has come yet.
+            let left = if left < 1e7 { format!(", {left:.0} s left") } else { String::new() };
+            format!("{done}/{total} after {seconds} s, {rate}/s{left}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_tell_the_rate_of_what_came_now() {
+        let elapsed = Duration::from_secs(10);
+        assert_eq!(line(Unit::Pieces, [5, 20, 100], elapsed), "20/100 after 10 s");
+        let [first, done, total] = [10 << 20, 30 << 20, 50 << 20];
+        let text = line(Unit::Bytes, [first, done, total], elapsed);
+        assert_eq!(text, "30.00 MiB/50.00 MiB after 10 s, 2.00 MiB/s, 10 s left");
+        let text = line(Unit::Bytes, [first, first, total], elapsed);
+        assert_eq!(text, "10.00 MiB/50.00 MiB after 10 s, 0 B/s");
     }
 }

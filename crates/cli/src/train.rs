@@ -11,7 +11,7 @@ use std::{
 };
 
 use facegrad_settings::Override;
-use facegrad_training::{EvaluationRecord, Event, Experiment, Outcome, SavedRun, Trainer};
+use facegrad_training::{EvaluationRecord, Event, Experiment, Outcome, Preflight, SavedRun, Trainer};
 
 use crate::{
     DeviceArgs,
@@ -22,7 +22,7 @@ use crate::{
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples: facegrad train configs/quickstart.toml\n          facegrad train configs/quickstart.toml --set head.kind=softmax --set run.seed=2\n          facegrad train --resume checkpoints/quickstart"
+    after_help = "Examples: facegrad train configs/quickstart.toml\n          facegrad train configs/quickstart.toml --set head.kind=softmax --set run.seed=2\n          facegrad train configs/quickstart.toml --preflight\n          facegrad train --resume checkpoints/quickstart"
 )]
 pub struct Args {
     /// The config file.
@@ -34,11 +34,15 @@ pub struct Args {
     /// Continue a run from its last checkpoint, or from the checkpoint folder given.
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
+    /// Print what the run would do, what memory and time it would take and what may be wrong, and stop: nothing is
+    /// trained or written. The exit code is 2 if it cannot work.
+    #[arg(long, conflicts_with = "resume")]
+    preflight: bool,
     /// Show Burn's terminal dashboard, with plots, instead of a progress bar; q in it stops and saves.
     #[cfg(feature = "dashboard")]
     #[arg(long)]
     dashboard: bool,
-    /// Print how the run ended as JSON on standard output, and all else on standard error.
+    /// Print how the run ended, or the preflight, as JSON on standard output, and all else on standard error.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -61,7 +65,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
                     chosen.description
                 );
             }
-            Trainer::resume(saved, chosen, command_line())?
+            Trainer::resume(saved, chosen, command_line())?.timed()
         }
         (None, Some(config)) => {
             let overrides: Vec<Override> = args
@@ -75,7 +79,10 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
                 eprintln!("note: {} of {} is left out: {}", left_out.key, config.display(), left_out.why);
             }
             let chosen = args.device.choose(crate::default_backend())?;
-            Trainer::new(experiment, chosen, command_line())?
+            if args.preflight {
+                return tell_preflight(&Preflight::of(experiment, &chosen)?, args.json);
+            }
+            Trainer::new(experiment, chosen, command_line())?.timed()
         }
         (None, None) => unreachable!("clap requires one of them"),
     };
@@ -142,19 +149,12 @@ impl Screen {
                     0 => String::new(),
                     step => format!(", continued after step {step}"),
                 };
-                self.head(&format!("backend  {}", started.backend));
-                self.head(&format!("data     {}", started.data));
-                self.head(&format!("sampler  {}", started.sampler));
-                self.head(&format!("model    {}", started.model));
-                self.head(&format!(
-                    "run      {}, {} steps, {} an epoch{continued}",
-                    started.folder.display(),
-                    started.total,
-                    started.steps_per_epoch,
-                ));
-                self.progress = Some(Progress::new("steps", started.step, started.total));
-                self.expected_first_loss = started.expected_first_loss;
-                self.total = started.total;
+                let preflight = &started.preflight;
+                let run = format!("{}, {}{continued}", started.folder.display(), length(preflight));
+                lines(preflight, &run).iter().for_each(|line| self.head(line));
+                self.progress = Some(Progress::new("steps", started.step, preflight.total));
+                self.expected_first_loss = preflight.expected_first_loss;
+                self.total = preflight.total;
             }
             Event::Step(line) => {
                 let Some(progress) = &mut self.progress else { return };
@@ -214,6 +214,45 @@ impl Screen {
             progress.finish();
         }
     }
+}
+
+/// How long the run is.
+fn length(preflight: &Preflight) -> String {
+    format!("{} steps, {} an epoch", preflight.total, preflight.steps_per_epoch)
+}
+
+/// The preflight, with `run` saying which run it is.
+fn lines(preflight: &Preflight, run: &str) -> Vec<String> {
+    let Preflight { identities, images_per_identity, .. } = preflight;
+    let mut lines = vec![
+        format!("backend  {}", preflight.backend),
+        format!("data     {}", preflight.data),
+        format!("sampler  {}", preflight.sampler),
+        format!("model    {}", preflight.model),
+        format!("run      {run}"),
+        format!("classes  {identities}, with {images_per_identity}"),
+    ];
+    lines.extend(preflight.expected_first_loss.map(|loss| format!("loss     about {loss:.3} at first")));
+    lines.push(match &preflight.memory {
+        Some(memory) => format!("memory   {memory}"),
+        None => "memory   not known beforehand on this backend".into(),
+    });
+    lines.push(match &preflight.time {
+        Some(time) => format!("time     {time}"),
+        None => "time     known after the first steps on this backend".into(),
+    });
+    lines.extend(preflight.notes.iter().map(|note| format!("note     {note}")));
+    lines
+}
+
+/// Prints the preflight of a run that is not made.
+fn tell_preflight(preflight: &Preflight, json: bool) -> Result<ExitCode, Failure> {
+    if json {
+        say!("{}", serde_json::to_string_pretty(preflight).map_err(Failure::work)?);
+    } else {
+        lines(preflight, &length(preflight)).iter().for_each(|line| say!("{line}"));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Three digits that count.

@@ -184,15 +184,22 @@ impl InsightfaceBin {
         hexadecimal(&hash.finalize())
     }
 
-    /// Reads and decodes image `index`. `size` (height, width) is what the caller will make of it; the formats of
-    /// these files decode at one size only.
-    ///
-    /// # Errors
-    /// If the file has changed since it was opened, or the image cannot be decoded.
+    /// The place of image `index` in the list of the file, from 0; the first place, if it has several.
     ///
     /// # Panics
     /// If there is no such image.
-    pub fn load(&self, index: usize, _size: [usize; 2]) -> Result<Picture, FaceError> {
+    pub fn position(&self, index: usize) -> usize {
+        self.images[index].position
+    }
+
+    /// Image `index` as the file has it: the content of an image file, as a rule a JPEG.
+    ///
+    /// # Errors
+    /// If the file has changed since it was opened.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    pub fn encoded(&self, index: usize) -> Result<Vec<u8>, FaceError> {
         let image = &self.images[index];
         let fail = |reason: String| FaceError { name: self.name(index), reason };
         let raw = {
@@ -204,7 +211,20 @@ impl InsightfaceBin {
         if image.sha256 != sha256(&bytes) {
             return Err(fail("the file has changed since it was opened".into()));
         }
-        decode::decode(&bytes).map_err(|error| fail(error.to_string()))
+        Ok(bytes)
+    }
+
+    /// Reads and decodes image `index`. `size` (height, width) is what the caller will make of it; the formats of
+    /// these files decode at one size only.
+    ///
+    /// # Errors
+    /// If the file has changed since it was opened, or the image cannot be decoded.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    pub fn load(&self, index: usize, _size: [usize; 2]) -> Result<Picture, FaceError> {
+        let decoded = decode::decode(&self.encoded(index)?);
+        decoded.map_err(|error| FaceError { name: self.name(index), reason: error.to_string() })
     }
 
     /// Writes a set that Python 3 reads with `pickle.load`, in protocol 3: first under a temporary name, then

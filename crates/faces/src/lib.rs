@@ -7,6 +7,7 @@
 
 mod augment;
 mod contact_sheet;
+pub mod convert;
 pub mod decode;
 mod formats;
 mod insightface_bin;
@@ -27,8 +28,9 @@ pub use contact_sheet::{
     ImageFormat, WriteError, WrittenFolder, contact_sheet, encode, synthetic_sheet, write_folder, write_png,
 };
 pub use formats::{
-    FolderConfig, LabelGaps, Opened, Place, SourceConfig, SourceError, SourceKind, SourcesConfig,
-    SubsetConfig, Summary, SyntheticConfig,
+    FolderConfig, InsightfaceBinConfig, LabelGaps, ListConfig, ListOrder, MnistConfig, MnistPart, Opened,
+    ParquetConfig, Place, RecordIoConfig, SourceConfig, SourceError, SourceKind, SourcesConfig, SubsetConfig,
+    Summary, SyntheticConfig, WebDatasetConfig,
     folder::{self, FaceFolder},
 };
 pub use insightface_bin::{BinError, InsightfaceBin};

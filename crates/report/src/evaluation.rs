@@ -7,7 +7,7 @@ use crate::{
     counts_histogram,
     det::det_picture,
     embedding_map,
-    html::{Escaped, Images, NBSP, document, figure, join, percent, push, row},
+    html::{Escaped, Images, NBSP, Sections, document, figure, join, percent, push, row},
     pairs::pair_grid,
     roc::{fnir_picture, roc_picture},
     table::{Grid, GridRow},
@@ -229,7 +229,7 @@ const INTERVALS: &str = "± is the standard deviation over folds or trials. Inte
 /// # Errors
 /// If a picture cannot be drawn.
 pub fn evaluation_page(report: &EvaluationReport) -> Result<String, DrawError> {
-    let mut page = Page { body: String::new(), sections: Vec::new() };
+    let mut page = Sections::default();
     page.add("Results", headline(report));
     page.add("Comparison", differences(report));
     let models = model_names(report);
@@ -246,36 +246,7 @@ pub fn evaluation_page(report: &EvaluationReport) -> Result<String, DrawError> {
     for warning in &report.warnings {
         push(&mut head, format_args!("<p class=\"card warning\">{}</p>\n", Escaped(warning)));
     }
-    Ok(document(&report.title, Images::Embedded, &format!("{head}{}{}", page.contents(), page.body)))
-}
-
-/// The sections so far.
-struct Page {
-    body: String,
-    sections: Vec<String>,
-}
-
-impl Page {
-    /// Adds a section of HTML, unless it is empty.
-    fn add(&mut self, title: &str, html: String) {
-        if html.is_empty() {
-            return;
-        }
-        self.sections.push(title.to_owned());
-        let number = self.sections.len();
-        push(&mut self.body, format_args!("<h2 id=\"section-{number}\">{}</h2>\n{html}", Escaped(title)));
-    }
-
-    /// Links to the sections, if there are several.
-    fn contents(&self) -> String {
-        if self.sections.len() < 3 {
-            return String::new();
-        }
-        let link =
-            |(i, title): (usize, &String)| format!("<a href=\"#section-{}\">{}</a>", i + 1, Escaped(title));
-        let links: Vec<String> = self.sections.iter().enumerate().map(link).collect();
-        format!("<nav>{}</nav>\n", links.join("\n"))
-    }
+    Ok(document(&report.title, Images::Embedded, &format!("{head}{}{}", page.contents(), page.body())))
 }
 
 /// The models in the order in which they appear.

@@ -67,6 +67,41 @@ pub(crate) fn figure(svg: &str, description: &str) -> String {
     format!("<figure>{}</figure>\n", svg.replacen("<svg ", &named, 1))
 }
 
+/// The sections of a page.
+#[derive(Default)]
+pub(crate) struct Sections {
+    body: String,
+    titles: Vec<String>,
+}
+
+impl Sections {
+    /// Adds a section of HTML, unless it is empty.
+    pub(crate) fn add(&mut self, title: &str, html: String) {
+        if html.is_empty() {
+            return;
+        }
+        self.titles.push(title.to_owned());
+        let number = self.titles.len();
+        push(&mut self.body, format_args!("<h2 id=\"section-{number}\">{}</h2>\n{html}", Escaped(title)));
+    }
+
+    /// Links to the sections, if there are several.
+    pub(crate) fn contents(&self) -> String {
+        if self.titles.len() < 3 {
+            return String::new();
+        }
+        let link =
+            |(i, title): (usize, &String)| format!("<a href=\"#section-{}\">{}</a>", i + 1, Escaped(title));
+        let links: Vec<String> = self.titles.iter().enumerate().map(link).collect();
+        format!("<nav>{}</nav>\n", links.join("\n"))
+    }
+
+    /// The sections so far.
+    pub(crate) fn body(&self) -> &str {
+        &self.body
+    }
+}
+
 /// The styles of a dark page, which also repaint the pictures.
 fn dark() -> String {
     let mut css = String::from(

@@ -3,11 +3,13 @@
 //! Everything here takes plain numbers and text, and gives SVG or HTML as text: [`loss_curve`],
 //! [`roc_curve`], [`score_histogram`] and, all together, [`run_report`]; [`evaluation_page`] of models on
 //! protocols, with [`det_curve`], [`cmc_curve`], [`fnir_curve`] and [`embedding_map`]; [`comparison_page`] of several
-//! runs; [`roofline`], of a machine; and [`logits`], of loss heads. How the numbers came about is the business of others.
+//! runs; [`audit_page`] of what is wrong with a set of images; [`roofline`], of a machine; and [`logits`], of loss heads. How the numbers came about is the business of others.
 //!
 //! The pictures have a white background, so that they read on any page; the HTML page repaints them where
 //! the reader prefers dark.
 
+mod audit;
+mod bars;
 mod chart;
 mod cmc;
 mod compare;
@@ -24,6 +26,8 @@ mod roc;
 mod roofline;
 mod table;
 
+pub use audit::{AuditReport, AuditSection, CaptionedImage, ImageGroup, audit_page};
+pub use bars::{BarChart, bar_chart};
 pub use chart::{DrawError, Series, thousands};
 pub use cmc::cmc_curve;
 pub use compare::{

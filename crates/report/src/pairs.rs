@@ -30,7 +30,7 @@ pub struct Thumbnail {
 }
 
 impl Thumbnail {
-    fn to_html(&self) -> String {
+    pub(crate) fn to_html(&self) -> String {
         let alt = Escaped(&self.alt);
         let kind = if self.bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
             "png"

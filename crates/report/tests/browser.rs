@@ -1,4 +1,4 @@
-//! The evaluation page in a real browser: nothing comes from outside and nothing is cut off.
+//! The pages of evaluations and audits in a real browser: nothing comes from outside and nothing is cut off.
 //!
 //! Looks for Chromium or Chrome and skips without one, unless `FACEGRAD_REQUIRE_BROWSER` is set. With
 //! `FACEGRAD_EXAMPLE_PAGE=FILE` the realistic example is written there, to be looked at.
@@ -11,7 +11,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use facegrad_report::{EvaluationReport, evaluation_page};
+use facegrad_report::{AuditReport, EvaluationReport, audit_page, evaluation_page};
 
 /// The widths of a phone, a tablet and a desk.
 const WIDTHS: [u32; 3] = [360, 800, 1400];
@@ -126,13 +126,17 @@ fn nothing_is_loaded_and_nothing_is_cut_off() {
     };
     write("realistic.html", &example::realistic());
     write("hostile.html", &example::hostile());
+    for (name, hostile) in [("audit.html", false), ("hostile-audit.html", true)] {
+        let page = audit_page(&example::audit(hostile)).unwrap();
+        fs::write(folder.path().join(name), instrumented(&page)).unwrap();
+    }
     let broken =
         BROKEN.replacen("<body>", &format!("<script>{}</script><body>", include_str!("measure.js")), 1);
     fs::write(folder.path().join("broken.html"), broken).unwrap();
 
     for dark in [false, true] {
-        let found =
-            measure(&browser, folder.path(), &["realistic.html", "hostile.html", "broken.html"], dark);
+        let pages = ["realistic.html", "hostile.html", "audit.html", "hostile-audit.html", "broken.html"];
+        let found = measure(&browser, folder.path(), &pages, dark);
         for measured in &found {
             assert_eq!(measured.count("dark"), dark.to_string(), "{measured:?}");
             assert!(
@@ -160,9 +164,12 @@ fn nothing_is_loaded_and_nothing_is_cut_off() {
                 continue;
             }
             assert!(measured.faults.is_empty(), "dark: {dark}: {measured:#?}");
+            let is_audit = measured.page.ends_with("audit.html");
             // Two models with twenty pairs of either kind, but for the one that is no image.
-            assert_eq!(measured.count("images"), (2 * (2 * 20 + 2 * 20) - 2).to_string());
-            assert!(measured.count("texts").parse::<usize>().unwrap() > 200, "{measured:?}");
+            let images = if is_audit { example::AUDIT_IMAGES } else { 2 * (2 * 20 + 2 * 20) - 2 };
+            assert_eq!(measured.count("images"), images.to_string());
+            let texts = if is_audit { 8 } else { 200 };
+            assert!(measured.count("texts").parse::<usize>().unwrap() > texts, "{measured:?}");
             let back = if dark { "rgb(27,\u{A0}31,\u{A0}36)" } else { "rgb(255,\u{A0}255,\u{A0}255)" };
             assert!(measured.counts.replace(", ", ",\u{A0}").contains(back), "{measured:?}");
         }
@@ -189,8 +196,10 @@ fn attributes(page: &str) -> Vec<(String, String)> {
 
 #[test]
 fn the_page_refers_to_nothing_outside() {
-    for report in [example::realistic(), example::hostile(), EvaluationReport::default()] {
-        let page = evaluation_page(&report).unwrap();
+    let evaluations = [example::realistic(), example::hostile(), EvaluationReport::default()];
+    let audits = [example::audit(false), example::audit(true), AuditReport::default()];
+    let evaluations = evaluations.iter().map(|report| evaluation_page(report).unwrap());
+    for page in evaluations.chain(audits.iter().map(|report| audit_page(report).unwrap())) {
         assert!(page.contains(POLICY));
         for (name, value) in attributes(&page) {
             assert!(!name.starts_with("on"), "{name}={value}");

@@ -35,9 +35,9 @@ impl Dashboard {
     pub fn show(&mut self, event: &Event<'_>) {
         match event {
             Event::Started(started) => {
-                self.total = started.total;
-                self.renderer.start(0, 0, Some(started.total), Some("steps"));
-                self.renderer.start_split("train", started.total);
+                self.total = started.preflight.total;
+                self.renderer.start(0, 0, Some(self.total), Some("steps"));
+                self.renderer.start_split("train", self.total);
                 self.renderer.update_split(started.step);
             }
             Event::Step(line) => {

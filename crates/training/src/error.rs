@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use facegrad_backbones::BackboneError;
-use facegrad_faces::{SourceError, loader::LoaderError};
+use facegrad_faces::{FaceError, SourceError, loader::LoaderError};
 use facegrad_losses::HeadError;
 
 use facegrad_recognition::{EvaluationError, checkpoint::CheckpointError};
@@ -16,6 +16,14 @@ pub enum TrainError {
     /// The training data.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// A look at a few images found none to train on.
+    #[error("none of the {looked_at} training images that were tried can be read; the first is {first}")]
+    NothingReadable {
+        /// Images that were tried.
+        looked_at: usize,
+        /// The first of them, and why.
+        first: FaceError,
+    },
     /// The batches.
     #[error(transparent)]
     Loader(#[from] LoaderError),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use facegrad_recognition::Measured;
 use serde::{Deserialize, Serialize};
 
-use crate::log::StepLine;
+use crate::{log::StepLine, preflight::Preflight};
 
 /// What happens in a run, for whoever shows it.
 #[derive(Debug)]
@@ -31,29 +31,15 @@ pub enum Event<'a> {
     Skipped(&'a facegrad_faces::FaceError),
 }
 
-/// What a run is about to do.
+/// A run that begins, or goes on.
 #[derive(Debug, Clone)]
 pub struct Started {
     /// The run folder.
     pub folder: PathBuf,
-    /// What computes.
-    pub backend: String,
-    /// The training data, in a line.
-    pub data: String,
-    /// The sampler and what it makes of the data, in a few words.
-    pub sampler: String,
-    /// The network, in a line.
-    pub model: String,
-    /// Number of identities, and so of classes.
-    pub identities: usize,
     /// Steps already done, for a run that is resumed.
     pub step: usize,
-    /// Steps of the whole run.
-    pub total: usize,
-    /// Steps of an epoch.
-    pub steps_per_epoch: usize,
-    /// The loss that random features would give, where there is a formula for it.
-    pub expected_first_loss: Option<f64>,
+    /// What it is about to do.
+    pub preflight: Preflight,
 }
 
 /// How a run ended.

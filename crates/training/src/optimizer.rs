@@ -118,6 +118,20 @@ impl OptimizerConfig {
         Optimizer { groups, gradient_factor }
     }
 
+    /// Numbers that are kept for each parameter.
+    pub(crate) fn slots(&self) -> u32 {
+        match self {
+            Self::Sgd(c) => u32::from(c.momentum > 0.0),
+            Self::AdamW(_) => 2,
+        }
+    }
+
+    /// Arrays as long as the parameters that pass through the memory in a step: the gradient is read, weights and
+    /// what is kept for them are read and written.
+    pub(crate) fn passes(&self) -> u32 {
+        1 + 2 * (1 + self.slots())
+    }
+
     /// Norm to which the gradients are cut.
     pub(crate) fn clip_norm(&self) -> Option<f64> {
         match self {

@@ -69,7 +69,7 @@ fn loss(summary: &Summary<'_>) -> LossCurve {
         title: summary.experiment.run.name.clone(),
         x_label: "step".into(),
         loss: summary.steps.iter().map(|line| (line.step as f64, line.loss)).collect(),
-        expected_first_loss: summary.started.expected_first_loss,
+        expected_first_loss: summary.started.preflight.expected_first_loss,
         accuracy: accuracy.collect(),
     }
 }
@@ -78,8 +78,10 @@ fn page(summary: &Summary<'_>, loss: LossCurve) -> RunReport {
     let Summary { experiment, started, .. } = summary;
     let evaluations = summary.protocols.iter().zip(summary.measured);
     let evaluations = evaluations.filter_map(|((name, _), measured)| evaluation(summary, name, measured));
-    let mut data =
-        vec![DataHash { name: format!("training: {}", started.data), sha256: summary.data_sha256.into() }];
+    let mut data = vec![DataHash {
+        name: format!("training: {}", started.preflight.data),
+        sha256: summary.data_sha256.into(),
+    }];
     data.extend(
         summary
             .protocols
@@ -89,9 +91,9 @@ fn page(summary: &Summary<'_>, loss: LossCurve) -> RunReport {
     let images = summary.step * experiment.run.batch;
     RunReport {
         name: experiment.run.name.clone(),
-        state: match summary.step == started.total {
+        state: match summary.step == started.preflight.total {
             true => format!("finished after {} steps", summary.step),
-            false => format!("stopped after {} of {} steps", summary.step, started.total),
+            false => format!("stopped after {} of {} steps", summary.step, started.preflight.total),
         },
         evaluations: evaluations.collect(),
         tables: summary
@@ -101,11 +103,11 @@ fn page(summary: &Summary<'_>, loss: LossCurve) -> RunReport {
             .map(|measured| as_text("", &measured.outcome))
             .collect(),
         loss,
-        model: started.model.clone(),
+        model: started.preflight.model.clone(),
         parameters: summary.parameters,
         seconds: summary.seconds,
         images_per_second: images as f64 / summary.seconds.max(1e-9),
-        backend: started.backend.clone(),
+        backend: started.preflight.backend.clone(),
         seed: experiment.run.seed,
         version: env!("CARGO_PKG_VERSION").into(),
         data,

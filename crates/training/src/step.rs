@@ -1,8 +1,12 @@
 //! One optimizer step: what the training loop repeats, and what is measured when its speed is.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use burn::{
+    module::Module,
     optim::GradientsParams,
     tensor::{Device, Tensor},
 };
@@ -92,6 +96,12 @@ impl Learner {
         self.model.as_ref().expect(PRESENT)
     }
 
+    /// The number of parameters of the head and of the losses beside it.
+    pub(crate) fn loss_parameters(&self) -> usize {
+        let Recognizer { head, auxiliary, .. } = self.model();
+        head.num_params() + auxiliary.num_params()
+    }
+
     pub(crate) fn model_mut(&mut self) -> &mut Recognizer {
         self.model.as_mut().expect(PRESENT)
     }
@@ -165,6 +175,34 @@ impl Learner {
         model.auxiliary = model.auxiliary.into_iter().map(after_step).collect();
         self.model = Some(model);
         Ok(Stepped { loss, learning_rate, gradient_norm, measures })
+    }
+
+    /// The time that a step takes on RGB bytes `[batch, height, width, 3]` with labels `[batch]`, without taking
+    /// it: weights, running statistics and the state of the optimizer stay what they are.
+    ///
+    /// # Errors
+    /// If a label is no class, or the device fails.
+    pub(crate) fn rehearse(
+        &self,
+        experiment: &Experiment,
+        pixels: &[u8],
+        labels: &[usize],
+    ) -> Result<Duration, StepError> {
+        let backbone = self.model().backbone.with_own_statistics();
+        let begin = Instant::now();
+        let images = to_input(pixels, experiment.data.size, &self.device);
+        let labels = Labels::new(labels, &self.device);
+        let embeddings = backbone.forward(images);
+        let progress = Progress { step: 0, total: 1 };
+        let batch = Batch { embeddings, labels, progress, watched: false };
+        let Objective { loss, .. } = self.objective(experiment, &batch)?;
+        let grads = GradientsParams::from_grads(loss.backward(), self.model());
+        let computed = begin.elapsed();
+        let norm = optimizer::squared_norm(self.model(), &grads);
+        self.device.sync().map_err(|error| StepError::Backend(error.to_string()))?;
+        drop(norm);
+        let norm = begin.elapsed() - computed;
+        Ok(computed + norm * (1 + experiment.optimizer.passes()))
     }
 
     /// The loss of a batch, all parts together.
@@ -242,3 +280,63 @@ struct Objective {
 }
 
 const PRESENT: &str = "a step gives the model back";
+
+#[cfg(test)]
+mod tests {
+    use facegrad_devices::{Backend, choose};
+    use facegrad_recognition::weights::to_safetensors;
+    use facegrad_settings::{Setting, toml};
+
+    use super::*;
+
+    fn experiment() -> Experiment {
+        let text = r#"
+            data.size = [20, 20]
+            [backbone]
+            kind = "nano"
+            width = 0.25
+            embedding = 16
+            dropout = 0.3
+            [head]
+            kind = "curricularface"
+            [[auxiliary]]
+            kind = "center"
+        "#;
+        Experiment::read(&toml::Value::Table(text.parse().unwrap()), &"".into()).unwrap()
+    }
+
+    fn bytes(learner: &Learner) -> [Vec<u8>; 3] {
+        let Recognizer { backbone, head, auxiliary } = learner.model();
+        [
+            to_safetensors(backbone, "backbone").unwrap(),
+            to_safetensors(head, "head").unwrap(),
+            to_safetensors(auxiliary, "auxiliary").unwrap(),
+        ]
+    }
+
+    #[test]
+    fn a_rehearsal_changes_nothing() {
+        let device = choose(Backend::Flex, None).unwrap().device;
+        let (experiment, labels) = (experiment(), [0, 1, 2, 3, 4, 0, 1, 2]);
+        let pixels: Vec<u8> = (0..8 * 20 * 20 * 3).map(|i| (i * 37 % 251) as u8).collect();
+        let new = || Learner::new(&experiment, 5, &device).unwrap();
+        let (mut rehearsed, mut other) = (new(), new());
+        let before = bytes(&rehearsed);
+        for _ in 0..2 {
+            rehearsed.rehearse(&experiment, &pixels[..4 * 1200], &labels[..4]).unwrap();
+        }
+        assert!(bytes(&rehearsed) == before);
+        for step in 0..3 {
+            let progress = Progress { step, total: 3 };
+            let stepped = [&mut rehearsed, &mut other]
+                .map(|learner| learner.step(&experiment, progress, true, &pixels, &labels).unwrap());
+            assert_eq!(stepped[0], stepped[1]);
+            assert!(bytes(&rehearsed) == bytes(&other), "step {step}");
+        }
+        assert!(bytes(&rehearsed) != before);
+        // In the middle of a run, where the statistics have moved, as well.
+        let before = bytes(&rehearsed);
+        rehearsed.rehearse(&experiment, &pixels, &labels).unwrap();
+        assert!(bytes(&rehearsed) == before);
+    }
+}

@@ -9,7 +9,7 @@ use std::{
 };
 
 use facegrad_backbones::Cost;
-use facegrad_devices::Chosen;
+use facegrad_devices::{Backend, Chosen};
 use facegrad_faces::{Batch, FaceError, Loader, Opened, Plan, loader::LoaderError};
 use facegrad_files as files;
 use facegrad_losses::{Progress, Scoring};
@@ -27,6 +27,7 @@ use crate::{
     events::{EvaluationRecord, Event, Outcome, Started},
     every::Every,
     log::{Log, StepLine},
+    preflight::{self, Evaluations, ImagesPerIdentity, Preflight, TimeEstimate, Workload},
     recognizer::Recognizer,
     report,
     run_folder::{AUXILIARY, CONFIG, HEAD, OPTIMIZER, STATE, SavedRun, State, lock, new_folder, unwritable},
@@ -42,11 +43,12 @@ pub struct Trainer {
     /// Held as long as the trainer lives.
     _lock: File,
     data: Opened,
-    /// Which sampler makes the batches.
-    sampler: String,
     /// By name.
     evaluations: Vec<(String, Box<dyn OpenProtocol>)>,
     learner: Learner,
+    preflight: Preflight,
+    /// Seconds that an image takes to read.
+    reading: f64,
     state: State,
     /// The newest measurement of each evaluation.
     measured: Vec<Measured>,
@@ -55,6 +57,111 @@ pub struct Trainer {
     saved: Option<usize>,
     total: usize,
     steps_per_epoch: usize,
+}
+
+/// All that a run needs but its folder.
+struct Prepared {
+    experiment: Experiment,
+    data: Opened,
+    evaluations: Vec<(String, Box<dyn OpenProtocol>)>,
+    learner: Learner,
+    preflight: Preflight,
+    reading: f64,
+}
+
+impl Prepared {
+    /// Opens and builds it.
+    fn new(experiment: Experiment, chosen: &Chosen) -> Result<Self, TrainError> {
+        let data = experiment.data.train.open()?;
+        let source = data.source.as_ref();
+        let identities = source.identities();
+        let plan = plan(&experiment, 0, 0);
+        let sampler = experiment.sampler.build(source, plan.seed, plan.batch);
+        let sampler = sampler.map_err(LoaderError::from)?.describe();
+        let steps_per_epoch = plan.steps_per_epoch(source.len());
+        let evaluations = experiment.evaluation.iter();
+        let evaluations = evaluations.map(|e| Ok((e.name(), e.open(Wanted::Pixels)?)));
+        let evaluations: Vec<_> = evaluations.collect::<Result<_, TrainError>>()?;
+        let look = preflight::look(source, plan.size)?;
+        let program = preflight::of_this_process().unwrap_or(0);
+        let learner = Learner::new(&experiment, identities.len(), &chosen.device)?;
+        let cost = experiment.backbone.cost(plan.size)?;
+        let workload = Workload {
+            program,
+            backbone: &experiment.backbone,
+            size: plan.size,
+            batch: plan.batch,
+            queue: experiment.data.loader.queue,
+            backbone_parameters: cost.parameters,
+            head_parameters: learner.loss_parameters() as u64,
+            optimizer_slots: experiment.optimizer.slots().into(),
+            evaluation_images: evaluations.iter().map(|(_, protocol)| protocol.images() as u64).sum(),
+        };
+        // Other memory than that of this machine, and other operations with needs of their own.
+        let memory = (chosen.backend != Backend::Wgpu).then(|| workload.memory()).transpose()?;
+        let mut notes = look.notes;
+        notes.extend(preflight::overlap(identities, &evaluations));
+        notes.extend(memory.and_then(|memory| memory.note()));
+        let [height, width] = plan.size;
+        let preflight = Preflight {
+            backend: chosen.description.clone(),
+            data: data.summary.to_string(),
+            images: source.len(),
+            identities: identities.len(),
+            images_per_identity: ImagesPerIdentity::of(source),
+            sampler,
+            model: format!(
+                "{} at {height}x{width}: {:.2} M parameters, {:.1} M multiply-adds an image; loss {}",
+                experiment.backbone.kind(),
+                cost.parameters as f64 / 1e6,
+                cost.multiply_adds as f64 / 1e6,
+                experiment.loss_in_words()
+            ),
+            total: experiment.total_steps(steps_per_epoch),
+            steps_per_epoch,
+            expected_first_loss: experiment.expected_first_loss(identities.len()),
+            memory,
+            time: None,
+            notes,
+        };
+        Ok(Self { reading: look.seconds, experiment, data, evaluations, learner, preflight })
+    }
+}
+
+impl Preflight {
+    /// What a run of `experiment` would do. Everything it needs is opened and built, and nothing is written.
+    ///
+    /// # Errors
+    /// Why it cannot work.
+    pub fn of(experiment: Experiment, chosen: &Chosen) -> Result<Self, TrainError> {
+        let prepared = Prepared::new(experiment, chosen)?;
+        let Prepared { experiment, evaluations, learner, mut preflight, reading, .. } = prepared;
+        preflight.time = time(&experiment, chosen, &preflight, &learner, &evaluations, 0, reading);
+        Ok(preflight)
+    }
+}
+
+/// How long the steps after `step` take; unknown on devices that do not compute what is asked of them at once.
+fn time(
+    experiment: &Experiment,
+    chosen: &Chosen,
+    preflight: &Preflight,
+    learner: &Learner,
+    evaluations: &[(String, Box<dyn OpenProtocol>)],
+    step: usize,
+    reading: f64,
+) -> Option<TimeEstimate> {
+    if chosen.backend == Backend::Wgpu {
+        return None;
+    }
+    let every = experiment.run.evaluate_every.steps(preflight.steps_per_epoch);
+    let evaluations = Evaluations {
+        // Before the first step too, unless that was done.
+        times: (preflight.total.div_ceil(every)).saturating_sub(step / every) + usize::from(step == 0),
+        images: evaluations.iter().map(|(_, protocol)| protocol.images()).sum(),
+    };
+    let steps = preflight.total.saturating_sub(step);
+    preflight::estimate_time(learner, experiment, preflight.identities, steps, &evaluations, reading)
 }
 
 impl Trainer {
@@ -113,17 +220,9 @@ impl Trainer {
         mut state: State,
         folder: impl FnOnce(&str) -> Result<(PathBuf, File), TrainError>,
     ) -> Result<Self, TrainError> {
-        let data = experiment.data.train.open()?;
+        let Prepared { experiment, data, evaluations, learner, preflight, reading } =
+            Prepared::new(experiment, &chosen)?;
         state.data_sha256 = data.source.fingerprint();
-        let plan = plan(&experiment, 0, 0);
-        let sampler = experiment.sampler.build(data.source.as_ref(), plan.seed, plan.batch);
-        let sampler = sampler.map_err(LoaderError::from)?.describe();
-        let steps_per_epoch = plan.steps_per_epoch(data.source.len());
-        let total = experiment.total_steps(steps_per_epoch);
-        let learner = Learner::new(&experiment, data.source.identities().len(), &chosen.device)?;
-        let evaluations = experiment.evaluation.iter();
-        let evaluations = evaluations.map(|e| Ok((e.name(), e.open(Wanted::Pixels)?)));
-        let evaluations = evaluations.collect::<Result<_, TrainError>>()?;
         let (folder, lock) = folder(&state.data_sha256)?;
         let log = Log::open(&folder, state.step).map_err(|source| unwritable(&folder, source))?;
         Ok(Self {
@@ -132,16 +231,24 @@ impl Trainer {
             folder,
             _lock: lock,
             data,
-            sampler,
             evaluations,
             learner,
             state,
             measured: Vec::new(),
             saved: None,
             log,
-            total,
-            steps_per_epoch,
+            total: preflight.total,
+            steps_per_epoch: preflight.steps_per_epoch,
+            preflight,
+            reading,
         })
+    }
+
+    /// Measures how long the run will take, which itself takes about a second, and more where a few images do.
+    pub fn timed(mut self) -> Self {
+        let Self { experiment, chosen, preflight, learner, evaluations, state, reading, .. } = &self;
+        self.preflight.time = time(experiment, chosen, preflight, learner, evaluations, state.step, *reading);
+        self
     }
 
     /// Trains to the end, or until `stop` becomes true, and saves a checkpoint either way.
@@ -444,38 +551,18 @@ impl Trainer {
     }
 
     fn started(&self) -> Started {
-        let experiment = &self.experiment;
-        let identities = self.data.source.identities().len();
-        let cost = self.cost();
-        let [height, width] = experiment.data.size;
-        Started {
-            folder: self.folder.clone(),
-            backend: self.chosen.description.clone(),
-            data: self.data.summary.to_string(),
-            sampler: self.sampler.clone(),
-            model: format!(
-                "{} at {height}x{width}: {:.2} M parameters, {:.1} M multiply-adds an image; loss {}",
-                experiment.backbone.kind(),
-                cost.parameters as f64 / 1e6,
-                cost.multiply_adds as f64 / 1e6,
-                experiment.loss_in_words()
-            ),
-            identities,
-            step: self.state.step,
-            total: self.total,
-            steps_per_epoch: self.steps_per_epoch,
-            expected_first_loss: experiment.expected_first_loss(identities),
-        }
+        Started { folder: self.folder.clone(), step: self.state.step, preflight: self.preflight.clone() }
     }
 }
 
 fn start_event(started: &Started) -> serde_json::Value {
-    json!({
-        "step": started.step, "total": started.total, "steps_per_epoch": started.steps_per_epoch,
-        "backend": started.backend, "data": started.data, "sampler": started.sampler, "model": started.model,
-        "identities": started.identities, "expected_first_loss": started.expected_first_loss,
-        "facegrad": env!("CARGO_PKG_VERSION"),
-    })
+    let mut event = json!({ "step": started.step, "facegrad": env!("CARGO_PKG_VERSION") });
+    if let (Some(event), Ok(serde_json::Value::Object(preflight))) =
+        (event.as_object_mut(), serde_json::to_value(&started.preflight))
+    {
+        event.extend(preflight);
+    }
+    event
 }
 
 fn plan(experiment: &Experiment, start_step: usize, end_step: usize) -> Plan {

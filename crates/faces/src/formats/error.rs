@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use crate::{folder::FolderError, formats::summary::counted};
+use crate::{BinError, folder::FolderError, formats::summary::counted};
 
 /// Why a source cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +10,9 @@ pub enum SourceError {
     /// A folder of images.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// A verification set of insightface.
+    #[error(transparent)]
+    InsightfaceBin(#[from] BinError),
     /// There is nothing at a path.
     #[error("there is no {}; {expected} is expected", path.display())]
     Missing {

@@ -8,12 +8,16 @@ use crate::FaceSource;
 
 mod error;
 mod labels;
+mod offset;
+pub(crate) mod positioned;
 mod several;
 mod subset;
 mod summary;
 
 pub use error::{Place, SourceError};
 pub use labels::LabelGaps;
+pub use list::ListOrder;
+pub use mnist::MnistPart;
 pub use several::SourcesConfig;
 pub use subset::SubsetConfig;
 pub use summary::Summary;
@@ -84,10 +88,28 @@ macro_rules! formats {
 }
 
 pub mod folder;
+mod insightface_bin;
+mod list;
+mod mnist;
+mod parquet;
+pub(crate) mod recordio;
+mod webdataset;
 
 formats! {
     /// Faces drawn by the program: nothing to download.
     Synthetic: synthetic as SyntheticConfig = "synthetic";
+    /// A RecordIO file of insightface or MXNet.
+    RecordIo: formats::recordio as RecordIoConfig = "recordio";
+    /// Shards of samples in tar files.
+    WebDataset: formats::webdataset as WebDatasetConfig = "webdataset";
+    /// Images that a text file lists with their labels.
+    List: formats::list as ListConfig = "list";
+    /// Images in the rows of Parquet files.
+    Parquet: formats::parquet as ParquetConfig = "parquet";
+    /// Grey pictures in idx files, as MNIST has them.
+    Mnist: formats::mnist as MnistConfig = "mnist";
+    /// The images of a verification set of insightface.
+    InsightfaceBin: formats::insightface_bin as InsightfaceBinConfig = "insightface_bin";
     /// A folder with one folder of images an identity.
     Folder: formats::folder as FolderConfig = "folder";
 }
@@ -207,6 +229,31 @@ pub(crate) fn missing_path(path: &Path, at: &KeyPath, what: &str) -> Result<(), 
 pub(crate) fn title_of(path: &Path) -> String {
     let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
     name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// The image that `reference/write_records.py` calls number `number`: no image, but bytes with the magic number of
+/// RecordIO among them.
+#[cfg(test)]
+pub(crate) fn reference_content(number: usize) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..20 + number).map(|at| (number * 31 + at * 7) as u8).collect();
+    if !number.is_multiple_of(4) {
+        let at = [0, 0, 8, 5][number % 4];
+        bytes.splice(at..at, recordio::record::MAGIC.repeat(number));
+    }
+    bytes
+}
+
+/// The folder with real files of other programs, where it is at hand.
+#[cfg(test)]
+pub(crate) fn shared_fixtures() -> Option<std::path::PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let data = std::env::var_os("FACEGRAD_SHARED_DATA").map_or_else(beside, Into::into);
+    let fixtures = data.join("fixtures");
+    if !fixtures.is_dir() {
+        println!("skipped: {} is not there", fixtures.display());
+        return None;
+    }
+    Some(fixtures)
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use facegrad_settings::{KeyPath, SettingsError, kinds};
 
 use crate::FaceSource;
 
+mod by_identity;
 mod passes;
+mod quotas;
 
 /// An image in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +63,12 @@ pub enum SamplerError {
         images: usize,
         /// Images in a batch.
         batch: usize,
+    },
+    /// More images than an order can name.
+    #[error("the data set has {images} images, more than the {} that a sampler can put in order", u32::MAX)]
+    TooManyImages {
+        /// Images in the source.
+        images: usize,
     },
     /// There are not as many identities to form pairs with as a batch takes.
     #[error(
@@ -115,6 +123,9 @@ macro_rules! samplers {
                 if batch > source.len() {
                     return Err(SamplerError::TooFewImages { images: source.len(), batch });
                 }
+                if u32::try_from(source.len()).is_err() {
+                    return Err(SamplerError::TooManyImages { images: source.len() });
+                }
                 match self { $( Self::$variant(c) => c.build(source, seed, batch), )* }
             }
         }
@@ -126,6 +137,10 @@ samplers! {
     Random: random::RandomConfig = "random";
     /// Batches of P identities with K images each, for losses on pairs.
     Pk: pk::PkConfig = "pk";
+    /// Every identity equally often, with a cap on the visits of an image.
+    ClassBalanced: class_balanced::ClassBalancedConfig = "class_balanced";
+    /// Every identity in proportion to the square root of its number of images.
+    SquareRoot: square_root::SquareRootConfig = "square_root";
 }
 
 impl Default for SamplerConfig {
@@ -145,6 +160,8 @@ mod tests {
     pub(super) struct Labels {
         identities: Vec<String>,
         labels: Vec<usize>,
+        /// What the set says it has.
+        len: usize,
     }
 
     /// `images[i]` images of identity `i`, the identities taking turns.
@@ -152,12 +169,13 @@ mod tests {
         let most = images.iter().copied().max().unwrap_or(0);
         let turn = |n| (0..images.len()).filter(move |&label| n < images[label]);
         let identities = (0..images.len()).map(|label| format!("person {label}")).collect();
-        Labels { identities, labels: (0..most).flat_map(turn).collect() }
+        let labels: Vec<_> = (0..most).flat_map(turn).collect();
+        Labels { identities, len: labels.len(), labels }
     }
 
     impl FaceSource for Labels {
         fn len(&self) -> usize {
-            self.labels.len()
+            self.len
         }
 
         fn identities(&self) -> &[String] {
@@ -232,6 +250,18 @@ mod tests {
                 "the data set has 10 images, too few for one batch of 16; choose a smaller batch size"
             );
             assert_eq!(error(0), "run.batch is 0; it must be 1 or more");
+        }
+    }
+
+    #[test]
+    fn a_set_beyond_all_orders_is_one_sentence_and_takes_no_memory() {
+        let set = Labels { len: 5_000_000_000, ..labels(&[5, 5]) };
+        for kind in SamplerConfig::KINDS {
+            let error = SamplerConfig::of_kind(kind).unwrap().build(&set, 1, 8).err().unwrap().to_string();
+            assert_eq!(
+                error,
+                "the data set has 5000000000 images, more than the 4294967295 that a sampler can put in order"
+            );
         }
     }
 }

@@ -15,13 +15,13 @@ pub(super) struct Passes {
     width: usize,
     /// The number of the pass that was computed last, and its order; empty before the first.
     pass: u64,
-    order: Vec<usize>,
+    order: Vec<u32>,
     /// What the window that is open at the end of that pass took from the pass in which it began.
-    open: Vec<usize>,
+    open: Vec<u32>,
 }
 
 impl Passes {
-    /// Windows of `width` items over `0..len`, both at least 1.
+    /// Windows of `width` items over `0..len`, both at least 1; an item fits into a `u32`.
     pub(super) fn new(len: usize, width: usize) -> Self {
         Self { len, width, pass: 0, order: Vec::new(), open: Vec::new() }
     }
@@ -36,7 +36,7 @@ impl Passes {
             self.go_to(pass, &stream);
             let first = begin.max(pass * len) - pass * len;
             let last = end.min((pass + 1) * len) - pass * len;
-            items.extend(self.order[first as usize..last as usize].iter().map(|&item| (item, pass)));
+            items.extend(self.order[first as usize..last as usize].iter().map(|&item| (item as usize, pass)));
         }
         items
     }
@@ -63,7 +63,7 @@ impl Passes {
         let (len, width) = (self.len as u64, self.width as u64);
         self.pass = pass;
         self.order.clear();
-        self.order.extend(0..self.len);
+        self.order.extend((0..self.len).map(|item| item as u32));
         stream(pass).shuffle(&mut self.order);
         let filled = pass * len % width;
         // A window that takes the whole pass does not mind its order.
@@ -81,13 +81,13 @@ impl Passes {
     /// Moves the items of `open` behind the first `head` items of the order, as far as there are others.
     fn avoid_open(&mut self, head: usize) {
         let mut is_open = vec![false; self.len];
-        self.open.iter().for_each(|&item| is_open[item] = true);
+        self.open.iter().for_each(|&item| is_open[item as usize] = true);
         let (mut order, mut delayed) = (Vec::with_capacity(self.len), Vec::new());
         let mut items = self.order.drain(..);
         while order.len() < head
             && let Some(item) = items.next()
         {
-            if is_open[item] { delayed.push(item) } else { order.push(item) }
+            if is_open[item as usize] { delayed.push(item) } else { order.push(item) }
         }
         order.append(&mut delayed);
         order.extend(items);

@@ -3,7 +3,7 @@
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{SettingsError, at_least, settings};
 
-use super::{Sampler, SamplerError, SamplerKind, Visit, passes::Passes};
+use super::{Sampler, SamplerError, SamplerKind, Visit, by_identity::ByIdentity, passes::Passes};
 use crate::FaceSource;
 
 /// An identity with fewer images forms no pair.
@@ -51,17 +51,9 @@ impl SamplerKind for PkConfig {
         seed: u64,
         batch: usize,
     ) -> Result<Box<dyn Sampler>, SamplerError> {
-        let all = source.identities().len();
-        // Counted first: lists that grow would take up to twice the memory, which is much with millions of images.
-        let mut counts = vec![0; all];
-        (0..source.len()).for_each(|index| counts[source.label(index)] += 1);
-        let mut by_label: Vec<_> = counts.into_iter().map(Vec::with_capacity).collect();
-        (0..source.len()).for_each(|index| by_label[source.label(index)].push(index));
-        let turns = |(label, images): (usize, Vec<usize>)| {
-            let passes = Passes::new(images.len(), self.images);
-            Identity { label: label as u64, images, passes }
-        };
-        let able = by_label.into_iter().enumerate().filter(|(_, images)| images.len() >= MIN_IMAGES);
+        let images = ByIdentity::new(source);
+        let able = images.counts().enumerate().filter(|(_, count)| *count >= MIN_IMAGES);
+        let turns = |(label, count)| Identity { label, passes: Passes::new(count, self.images) };
         let identities: Vec<_> = able.map(turns).collect();
         let wanted = batch / self.images;
         if identities.len() < wanted {
@@ -70,7 +62,7 @@ impl SamplerKind for PkConfig {
             return Err(SamplerError::TooFewIdentities { able, wanted, batch, images, advice });
         }
         let passes = Passes::new(identities.len(), wanted);
-        Ok(Box::new(Pk { seed, all, in_batch: wanted, in_identity: self.images, identities, passes }))
+        Ok(Box::new(Pk { seed, images, in_batch: wanted, in_identity: self.images, identities, passes }))
     }
 }
 
@@ -90,18 +82,18 @@ fn advice(able: usize, batch: usize, images: usize) -> String {
 
 /// An identity that takes part.
 struct Identity {
-    label: u64,
-    images: Vec<usize>,
+    label: usize,
     /// Over its images; window `n` is for pass `n` over the identities.
     passes: Passes,
 }
 
 /// Pass `n` over the identities is shuffled by `Stream(seed, Order, 0, n)`, pass `n` over the images of identity
 /// `i` by `Stream(seed, Order, 1, i << 32 | n)`.
+///
+/// It takes 8 bytes for each image of the set, and about 90 for each identity.
 struct Pk {
     seed: u64,
-    /// Identities of the set.
-    all: usize,
+    images: ByIdentity,
     /// P.
     in_batch: usize,
     /// K.
@@ -118,21 +110,20 @@ impl Sampler for Pk {
         let order = |pass| Stream::new(seed, Purpose::Order, 0, pass);
         let mut batch = Vec::with_capacity(self.in_batch * self.in_identity);
         for (identity, pass) in self.passes.window(step as u64, order) {
-            let Identity { label, images, passes } = &mut self.identities[identity];
-            let order = |pass| Stream::new(seed, Purpose::Order, 1, *label << 32 | pass);
+            let Identity { label, passes } = &mut self.identities[identity];
+            let images = self.images.of(*label);
+            let order = |pass| Stream::new(seed, Purpose::Order, 1, (*label as u64) << 32 | pass);
             let turn = passes.window(pass, order).into_iter();
-            batch.extend(turn.map(|(image, number)| Visit { index: images[image], number }));
+            batch.extend(turn.map(|(image, number)| Visit { index: images[image] as usize, number }));
         }
         batch
     }
 
     fn describe(&self) -> String {
-        let left_out = match self.all - self.identities.len() {
+        let all = self.images.identities();
+        let left_out = match all - self.identities.len() {
             0 => String::new(),
-            n => format!(
-                "; {n} of {} identities have fewer than {MIN_IMAGES} images and take no part",
-                self.all
-            ),
+            n => format!("; {n} of {all} identities have fewer than {MIN_IMAGES} images and take no part"),
         };
         format!("pk, {} identities x {} images a batch{left_out}", self.in_batch, self.in_identity)
     }

@@ -1,6 +1,6 @@
 //! Every pair of a labelled set.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use facegrad_faces::SourceConfig;
 use facegrad_settings::{SettingsError, settings};
@@ -70,6 +70,11 @@ impl OpenProtocol for Open {
 
     fn sha256(&self) -> String {
         self.of.as_ref().map(|(list, _)| IdentityList::sha256(&[list])).unwrap_or_default()
+    }
+
+    fn people(&self) -> Vec<String> {
+        let names: BTreeSet<&String> = self.of.iter().flat_map(|(list, _)| &list.identities).collect();
+        names.into_iter().cloned().collect()
     }
 
     fn measure(

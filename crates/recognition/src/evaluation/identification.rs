@@ -1,6 +1,9 @@
 //! Probes searched in a gallery.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
@@ -72,6 +75,12 @@ impl OpenProtocol for Open {
 
     fn sha256(&self) -> String {
         IdentityList::sha256(&[&self.gallery.0, &self.probes.0])
+    }
+
+    fn people(&self) -> Vec<String> {
+        let lists = [&self.gallery.0, &self.probes.0].into_iter();
+        let names: BTreeSet<&String> = lists.flat_map(|list| &list.identities).collect();
+        names.into_iter().cloned().collect()
     }
 
     fn measure(

@@ -80,6 +80,11 @@ pub trait OpenProtocol: Send + Sync {
     /// SHA-256 of the lists.
     fn sha256(&self) -> String;
 
+    /// The names of the people on the images, each once, where lists or folders have them.
+    fn people(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Image `index` of [`MeasuredPairs::list`] as a model of input `size` sees it, for protocols of pairs whose
     /// pixels are at hand.
     fn picture(&self, _index: usize, _size: [usize; 2]) -> Option<Picture> {

@@ -1,5 +1,7 @@
 //! Verification: what all protocols over pairs share.
 
+use std::{collections::BTreeSet, path::Path};
+
 use facegrad_faces::{Picture, plain};
 use facegrad_verification::{
     Centring, Flip, MeasureError, PairList, People, Resampling, Scores, VerificationResult, accuracy,
@@ -67,6 +69,16 @@ impl OpenProtocol for PairProtocol {
 
     fn sha256(&self) -> String {
         self.test.list.sha256()
+    }
+
+    /// The folders that the images are in, which is how lists of faces name people.
+    fn people(&self) -> Vec<String> {
+        let folder = |image: &String| {
+            let folder = Path::new(image).parent()?.file_name()?;
+            Some(folder.to_string_lossy().into_owned())
+        };
+        let names: BTreeSet<String> = self.test.list.images().iter().filter_map(folder).collect();
+        names.into_iter().collect()
     }
 
     fn picture(&self, index: usize, size: [usize; 2]) -> Option<Picture> {

@@ -1,9 +1,9 @@
 //! Pages with every section, made up of formulas: no number here was measured.
 
 use facegrad_report::{
-    DataHash, EmbeddingMap, Entry, Estimate, EstimateAt, EvaluationReport, Fold, ImagePair, MapClass,
-    Measured, ModelCard, ModelIdentification, ModelVerification, PairedDifference, ProtocolResults, RankRate,
-    ScoreCounts, Table, Threshold, Thumbnail,
+    AuditReport, AuditSection, BarChart, CaptionedImage, DataHash, EmbeddingMap, Entry, Estimate, EstimateAt,
+    EvaluationReport, Fold, ImageGroup, ImagePair, MapClass, Measured, ModelCard, ModelIdentification,
+    ModelVerification, PairedDifference, ProtocolResults, RankRate, ScoreCounts, Table, Threshold, Thumbnail,
 };
 
 /// What no page may take for markup.
@@ -28,6 +28,61 @@ pub fn hostile() -> EvaluationReport {
     let models = [format!("{}{HOSTILE}", long('W')), format!("{HOSTILE}{}", long('語'))];
     let tail = format!("{HOSTILE} {}{}", long('m'), "/very/long/path".repeat(20));
     report(&Words { models, text: Box::new(move |text| format!("{text} {tail}")) })
+}
+
+/// How many images [`audit`] has.
+pub const AUDIT_IMAGES: usize = 6 * 2 + 14 + 3;
+
+/// An audit; `hostile` adds to each text what [`hostile`] does.
+pub fn audit(hostile: bool) -> AuditReport {
+    let tail = format!(" {HOSTILE} {}{}", "W".repeat(300), "/very/long/path".repeat(20));
+    let text = |text: &str| if hostile { format!("{text}{tail}") } else { text.to_owned() };
+    let group = |images: usize| ImageGroup {
+        caption: text("images of Ann_Lee"),
+        images: (0..images)
+            .map(|i| CaptionedImage {
+                thumbnail: face(i),
+                caption: text(&format!("Ann_Lee/{i:04}.jpg: difference 2.{i}")),
+            })
+            .collect(),
+    };
+    let section = |title: &str, groups: Vec<ImageGroup>| AuditSection {
+        title: text(title),
+        note: text("The same photograph, changed a little."),
+        groups,
+        ..Default::default()
+    };
+    let bars = [("1", 12), ("2–3", 40), ("4–7", 120), ("8–15", 3), ("16–31", 0), ("32–63", 9)];
+    let bars = bars.map(|(name, count)| (text(name), count)).to_vec();
+    let table = |title: &str| Table {
+        title: text(title),
+        header: vec![text("image"), text("reason")],
+        rows: vec![vec![text("Ann_Lee/0003.jpg"), text("the JPEG data ends early")]; 3],
+        note: text("The first 3 of 9 are shown."),
+    };
+    AuditReport {
+        title: text("Audit of faces"),
+        facts: vec![text("312 images of 20 identities"), text("against LFW")],
+        warnings: vec![text("What embeddings say of labels is likely, not certain.")],
+        overview: vec![Entry::new(text("images"), text("312 images of 20 identities"))],
+        sections: vec![
+            AuditSection {
+                title: text("Images of an identity"),
+                charts: vec![BarChart {
+                    title: text("Identities by their images"),
+                    x_label: text("images"),
+                    y_label: text("identities"),
+                    bars,
+                }],
+                tables: vec![table("Unreadable images"), table("Wrong size")],
+                ..Default::default()
+            },
+            section("One photograph under several identities", (0..6).map(|_| group(2)).collect()),
+            section("Near duplicates", vec![group(14), group(3)]),
+        ],
+        run: vec![Entry::new(text("set"), "5f1c".repeat(16))],
+        command: text("facegrad data audit faces --report audit.html"),
+    }
 }
 
 fn report(words: &Words) -> EvaluationReport {

@@ -1,0 +1,483 @@
+//! Aligning a folder of photographs, so that it can be stopped and continued.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::sync_channel,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use facegrad_faces::{Picture, Similarity2d, arcface_landmarks, decode::read_picture, encode, warp};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::{
+    Face, LandmarkFile, Mtcnn, Outcome, Places, Record, Statistics, choose_face,
+    record::{Journal, write_table},
+};
+
+/// The file in the folder of the faces that says how they were made.
+const SUMMARY: &str = "alignment.json";
+/// Raised whenever the same photographs and settings would give other faces.
+const RECIPE: u32 = 1;
+/// The share of the shorter side that [`WithoutFace::Centre`] takes: on LFW's photographs of 250 x 250 pixels, where
+/// eyes are 42 pixels apart, about what alignment takes.
+const CENTRE_SHARE: f64 = 0.55;
+
+/// What to do about a photograph without a face.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithoutFace {
+    /// There is no output.
+    Skip,
+    /// The rectangle in the middle that has the proportions of the output and the height of 55 % of the shorter side.
+    Centre,
+    /// The job ends with an error.
+    Fail,
+}
+
+/// Where landmarks come from, in the words of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub(crate) enum FinderSettings {
+    /// [`Mtcnn`].
+    Mtcnn {
+        /// The smallest face that is looked for, in pixels.
+        min_face: usize,
+        /// SHA-256 of the weights of the three networks.
+        weights_sha256: [String; 3],
+    },
+    /// A [`LandmarkFile`].
+    File {
+        /// Its SHA-256.
+        sha256: String,
+    },
+}
+
+/// What decides the faces: work goes on only with the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AlignSettings {
+    /// Version of the recipe.
+    recipe: u32,
+    /// The folder of the photographs.
+    input: PathBuf,
+    /// Height and width of the faces in pixels.
+    size: [usize; 2],
+    /// The format they are written in.
+    format: String,
+    /// What to do about photographs without a face.
+    without_face: WithoutFace,
+    /// Where landmarks come from.
+    landmarks: FinderSettings,
+}
+
+impl AlignSettings {
+    /// In which way `self`, found on the disk, is another job than `wanted`.
+    pub(crate) fn difference(&self, wanted: &Self) -> Option<String> {
+        let describe = |of: &Self| {
+            [
+                ("the version of the recipe", of.recipe.to_string()),
+                ("the folder of the photographs", of.input.display().to_string()),
+                ("the size", format!("{}x{}", of.size[0], of.size[1])),
+                ("the format", of.format.clone()),
+                ("what becomes of images without a face", format!("{:?}", of.without_face).to_lowercase()),
+                (
+                    "the landmarks",
+                    match &of.landmarks {
+                        FinderSettings::Mtcnn { min_face, .. } => {
+                            format!("MTCNN for faces from {min_face} pixels")
+                        }
+                        FinderSettings::File { sha256 } => format!("a file with the SHA-256 {sha256}"),
+                    },
+                ),
+                ("all of them", format!("{of:?}")),
+            ]
+        };
+        let pairs = describe(self).into_iter().zip(describe(wanted));
+        pairs
+            .filter(|(found, wanted)| found != wanted)
+            .map(|((what, found), (_, wanted))| format!("{what}: {found} there, {wanted} now"))
+            .next()
+    }
+}
+
+/// Where landmarks come from.
+#[derive(Debug)]
+pub enum Finder {
+    /// From the pixels.
+    Detector(Box<Mtcnn>),
+    /// From a table.
+    File(LandmarkFile),
+}
+
+/// What was found on a photograph.
+struct Found {
+    faces: usize,
+    face: Option<Face>,
+    landmarks: Option<[[f32; 2]; 5]>,
+}
+
+impl Finder {
+    fn find(&self, name: &str, picture: &Picture) -> Found {
+        match self {
+            Self::Detector(detector) => {
+                let faces = detector.detect(picture);
+                let face = choose_face(&faces, [picture.height(), picture.width()]).copied();
+                Found { faces: faces.len(), face, landmarks: face.map(|face| face.landmarks) }
+            }
+            Self::File(file) => {
+                let landmarks = file.get(name);
+                Found { faces: usize::from(landmarks.is_some()), face: None, landmarks }
+            }
+        }
+    }
+
+    fn settings(&self) -> FinderSettings {
+        match self {
+            Self::Detector(detector) => FinderSettings::Mtcnn {
+                min_face: detector.min_face(),
+                weights_sha256: detector.weights_sha256().clone(),
+            },
+            Self::File(file) => FinderSettings::File { sha256: file.sha256().into() },
+        }
+    }
+}
+
+/// Why a job cannot be done.
+#[derive(Debug, thiserror::Error)]
+pub enum AlignError {
+    /// The folder of the faces holds something else.
+    #[error(
+        "{} holds files that alignment did not write; name a new or an empty folder for the faces",
+        folder.display()
+    )]
+    Occupied {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folder holds faces made in another way.
+    #[error(
+        "{} holds faces that were aligned in another way ({difference}); use the settings of then, or another folder",
+        folder.display()
+    )]
+    OtherSettings {
+        /// The folder.
+        folder: PathBuf,
+        /// What is different.
+        difference: String,
+    },
+    /// Another process is at it.
+    #[error("another process is aligning into {}", folder.display())]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The journal does not say what the folder holds.
+    #[error(
+        "the first line of {} is damaged, so how the faces there were aligned is not known; name another folder",
+        path.display()
+    )]
+    DamagedJournal {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// Something cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Unwritable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A photograph has no face, and that was to be an error.
+    #[error(
+        "the image {image}: {reason}; other answers to that are to skip such images or to take their centre"
+    )]
+    NoFace {
+        /// The photograph.
+        image: String,
+        /// Why there is no face.
+        reason: String,
+    },
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobEnd {
+    /// Whether every photograph is done.
+    pub is_finished: bool,
+    /// Photographs that were done before.
+    pub before: usize,
+    /// Photographs done by this call.
+    pub done: usize,
+    /// The time this call took.
+    pub elapsed: Duration,
+    /// The time that looking for faces took, summed over threads.
+    pub finding: Duration,
+    /// What the photographs done so far turned out to be.
+    pub statistics: Statistics,
+    /// Photographs without output and why, in the order of their names.
+    pub left_out: Vec<(String, String)>,
+    /// Images in the table of landmarks that are not there.
+    pub unused_landmarks: usize,
+}
+
+/// Aligning a folder of photographs.
+#[derive(Debug)]
+pub struct AlignJob<'a> {
+    /// Where photographs and faces are.
+    pub places: &'a Places,
+    /// Where landmarks come from.
+    pub finder: Finder,
+    /// Height and width of the faces in pixels.
+    pub size: [usize; 2],
+    /// What to do about photographs without a face.
+    pub without_face: WithoutFace,
+}
+
+impl AlignJob<'_> {
+    /// What decides the faces.
+    fn settings(&self) -> AlignSettings {
+        AlignSettings {
+            recipe: RECIPE,
+            input: self.places.input_folder().into(),
+            size: self.size,
+            format: self.places.format().to_string(),
+            without_face: self.without_face,
+            landmarks: self.finder.settings(),
+        }
+    }
+
+    /// Aligns what is not aligned yet, `workers` photographs at a time. `progress` is told how many are done, first how
+    /// many were before, and says whether to go on.
+    ///
+    /// Every face appears under its name when it is complete, and after that a line in the journal, so that the job can
+    /// be killed at any instant and goes on behind what it did. A photograph that could not be read, whose file has
+    /// another size by now, or whose face is gone is done again. At the end the records are written as a table,
+    /// ordered by path, and as a summary. Neither these nor the faces depend on the number of workers.
+    ///
+    /// # Errors
+    /// If the folder holds something else, nothing can be written there, or there is no face and should be one.
+    pub fn run(&self, workers: usize, progress: &mut dyn FnMut(usize) -> bool) -> Result<JobEnd, AlignError> {
+        let began = Instant::now();
+        let settings = self.settings();
+        let (mut journal, mut known) = Journal::open(self.places.output_folder(), &settings)?;
+        let mut records: Vec<Option<Record>> = Vec::new();
+        records.resize_with(self.places.len(), || None);
+        for (index, record) in records.iter_mut().enumerate() {
+            let before = self.places.name(index).and_then(|name| known.remove(&name));
+            *record = before.filter(|record| self.is_done(index, record));
+        }
+        drop(known);
+        let todo: Vec<usize> = records
+            .iter()
+            .enumerate()
+            .filter(|(_, record)| record.is_none())
+            .map(|(index, _)| index)
+            .collect();
+        let before = self.places.len() - todo.len();
+
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(!progress(before)));
+        let (mut done, mut finding, mut failure) = (0, Duration::ZERO, None);
+        thread::scope(|scope| {
+            // As many as one line each can wait for the journal.
+            let (send, receive) = sync_channel(workers.max(1));
+            for _ in 0..workers.clamp(1, todo.len().max(1)) {
+                let (send, next, stop, todo) = (send.clone(), &next, &stop, &todo);
+                scope.spawn(move || {
+                    while !stop.load(Ordering::Relaxed)
+                        && let Some(&index) = todo.get(next.fetch_add(1, Ordering::Relaxed))
+                    {
+                        let result = self.align(index).map(|(record, finding)| (index, record, finding));
+                        if send.send(result).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+            drop(send);
+            for result in receive {
+                let result = result.and_then(|(index, record, time)| {
+                    journal.append(&record)?;
+                    records[index] = Some(record);
+                    Ok(time)
+                });
+                match result {
+                    Ok(time) => {
+                        done += 1;
+                        finding += time;
+                        if !progress(before + done) {
+                            stop.store(true, Ordering::Relaxed);
+                        }
+                    }
+                    Err(error) => {
+                        stop.store(true, Ordering::Relaxed);
+                        failure.get_or_insert(error);
+                    }
+                }
+            }
+        });
+        journal.sync()?;
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let is_finished = done == todo.len();
+        let statistics = Statistics::of(records.iter().flatten(), self.size);
+        if is_finished {
+            self.write_results(&settings, &records, &statistics)?;
+        }
+        let left_out = records.iter().flatten().filter(|record| !record.outcome.has_output());
+        let left_out =
+            left_out.map(|record| (record.path.clone(), record.reason.clone().unwrap_or_default()));
+        let unused_landmarks = match &self.finder {
+            Finder::Detector(_) => 0,
+            Finder::File(file) => {
+                let names = (0..self.places.len()).filter_map(|index| self.places.name(index));
+                file.len() - names.filter(|name| file.get(name).is_some()).count()
+            }
+        };
+        Ok(JobEnd {
+            is_finished,
+            before,
+            done,
+            elapsed: began.elapsed(),
+            finding,
+            statistics,
+            left_out: left_out.collect(),
+            unused_landmarks,
+        })
+    }
+
+    /// Whether `record` still says what became of photograph `index`.
+    fn is_done(&self, index: usize, record: &Record) -> bool {
+        let is_same =
+            || fs::metadata(self.places.input(index)).is_ok_and(|metadata| metadata.len() == record.bytes);
+        match record.outcome {
+            Outcome::Aligned | Outcome::Centred => is_same() && self.places.output(index).is_file(),
+            Outcome::WithoutFace => is_same(),
+            Outcome::Unreadable => false,
+        }
+    }
+
+    /// Does all there is to do with photograph `index`; also tells how long looking for its face took.
+    fn align(&self, index: usize) -> Result<(Record, Duration), AlignError> {
+        let path = self.places.input(index);
+        let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        let mut record = Record {
+            path: self.places.shown_name(index),
+            bytes,
+            outcome: Outcome::Unreadable,
+            reason: None,
+            faces: 0,
+            score: None,
+            bounds: None,
+            landmarks: None,
+        };
+        let output = self.places.output(index);
+        let read = match self.places.name(index) {
+            Some(_) => read_picture(&path).map_err(|error| error.to_string()),
+            None => Err("its name is not UTF-8, so that no table could name it".into()),
+        };
+        let picture = match read {
+            Ok(picture) => picture,
+            Err(reason) => {
+                record.reason = Some(reason);
+                remove(&output)?;
+                return Ok((record, Duration::ZERO));
+            }
+        };
+        let began = Instant::now();
+        let found = self.finder.find(&record.path, &picture);
+        let finding = began.elapsed();
+
+        record.faces = found.faces;
+        let transform = match found.landmarks {
+            Some(landmarks) => Similarity2d::estimate(landmarks, arcface_landmarks(self.size))
+                .map_err(|error| error.to_string()),
+            None => Err("it has no face".into()),
+        };
+        let transform = match (transform, self.without_face) {
+            (Ok(transform), _) => {
+                record.outcome = Outcome::Aligned;
+                record.score = found.face.map(|face| face.score);
+                let edges =
+                    |face: Face| [face.bounds.left, face.bounds.top, face.bounds.right, face.bounds.bottom];
+                record.bounds = found.face.map(edges);
+                record.landmarks = found.landmarks;
+                Some(transform)
+            }
+            (Err(reason), WithoutFace::Fail) => {
+                return Err(AlignError::NoFace { image: record.path, reason });
+            }
+            (Err(reason), policy) => {
+                let centre = centre([picture.height(), picture.width()], self.size);
+                let transform = centre.filter(|_| policy == WithoutFace::Centre);
+                record.outcome = if transform.is_some() { Outcome::Centred } else { Outcome::WithoutFace };
+                record.reason = Some(reason);
+                transform
+            }
+        };
+        match transform {
+            Some(transform) => self.write(&warp(&picture, &transform, self.size), &output)?,
+            None => remove(&output)?,
+        }
+        Ok((record, finding))
+    }
+
+    fn write(&self, face: &Picture, path: &Path) -> Result<(), AlignError> {
+        let unwritable = |source| AlignError::Unwritable { path: path.into(), source };
+        let bytes =
+            encode(face, self.places.format()).map_err(|reason| unwritable(io::Error::other(reason)))?;
+        fs::create_dir_all(facegrad_files::folder_of(path)).map_err(unwritable)?;
+        facegrad_files::replace(path, &bytes).map_err(unwritable)
+    }
+
+    /// Writes the table and the summary.
+    fn write_results(
+        &self,
+        settings: &AlignSettings,
+        records: &[Option<Record>],
+        statistics: &Statistics,
+    ) -> Result<(), AlignError> {
+        let folder = self.places.output_folder();
+        let output = |index| {
+            let output = self.places.relative_output(index);
+            facegrad_faces::folder::with_slashes(&output).unwrap_or_else(|| output.display().to_string())
+        };
+        let rows = records.iter().enumerate();
+        write_table(folder, rows.filter_map(|(index, record)| Some((record.as_ref()?, output(index)))))?;
+        let path = folder.join(SUMMARY);
+        let summary = json!({ "settings": settings, "statistics": statistics });
+        facegrad_files::replace(&path, format!("{summary:#}\n").as_bytes())
+            .map_err(|source| AlignError::Unwritable { path, source })
+    }
+}
+
+/// Removes what a photograph became before it was changed.
+fn remove(path: &Path) -> Result<(), AlignError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(AlignError::Unwritable { path: path.into(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The transform that takes the middle of a photograph of `height` x `width` pixels to `size`.
+fn centre([height, width]: [usize; 2], size: [usize; 2]) -> Option<Similarity2d> {
+    let scale = CENTRE_SHARE * height.min(width) as f64 / size[0] as f64;
+    let to = arcface_landmarks(size);
+    let place = |value: f32, side: usize, whole: usize| {
+        let from_middle = f64::from(value) + 0.5 - size[side] as f64 / 2.0;
+        (from_middle * scale + whole as f64 / 2.0 - 0.5) as f32
+    };
+    // Of a photograph that is thousands of times wider than high, rounding makes one point.
+    Similarity2d::estimate(to.map(|[x, y]| [place(x, 1, width), place(y, 0, height)]), to).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! Findings as text and as JSON.
+
+use facegrad_faces::FaceSource;
+use facegrad_report::thousands;
+use serde_json::{Value, json};
+
+use crate::{Exclude, Exclusion, Findings, Sameness};
+
+/// One line of the table on the screen.
+struct Line {
+    name: &'static str,
+    text: String,
+}
+
+/// A number of things, with thousands set apart.
+pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(&count.to_string()), if count == 1 { one } else { many })
+}
+
+fn share(count: usize, of: usize) -> String {
+    format!("{:.1} %", 100.0 * count as f64 / of.max(1) as f64)
+}
+
+/// The findings as a table of a line each. `against` is the other set, if there was one.
+pub fn table(findings: &Findings, source: &dyn FaceSource, against: Option<&dyn FaceSource>) -> String {
+    let mut lines: Vec<Line> = Vec::new();
+    let mut say = |name, text| lines.push(Line { name, text });
+    let images = |count| counted(count, "image", "images");
+    let identities = |count| counted(count, "identity", "identities");
+    let (least, median, most) = findings.count_range();
+    say("images", format!("{} of {}", images(findings.images), identities(findings.identities)));
+    say("of each", format!("from {least} to {most} images, median {median}"));
+    let sizes: Vec<String> = findings
+        .sizes
+        .iter()
+        .take(3)
+        .map(|((width, height), count)| format!("{width} x {height} ({})", images(*count)))
+        .collect();
+    let others = findings.sizes.len().saturating_sub(3);
+    let more = if others > 0 {
+        format!(", {}", counted(others, "other size", "other sizes"))
+    } else {
+        String::new()
+    };
+    say("sizes", format!("{}{more}", sizes.join(", ")));
+    if findings.size.is_some() && !findings.wrong_size.is_empty() {
+        say("wrong size", images(findings.wrong_size.len()));
+    }
+    if !findings.formats.is_empty() {
+        let formats = findings.formats.iter();
+        let formats: Vec<String> =
+            formats.map(|(format, count)| format!("{} {format}", thousands(&count.to_string()))).collect();
+        let mut text = formats.join(", ");
+        if !findings.misnamed.is_empty() {
+            text.push_str(&format!("; {} with the extension of another format", findings.misnamed.len()));
+        }
+        say("formats", text);
+    }
+    let special = [
+        (findings.turned, "turned by EXIF"),
+        (findings.deep, "of more than 8 bits"),
+        (findings.cmyk, "in CMYK"),
+    ];
+    let special: Vec<String> = special
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    if !special.is_empty() {
+        say("converted", special.join(", "));
+    }
+    let readable = findings.images - findings.unreadable.len();
+    say("grey", format!("{} ({})", images(findings.grey), share(findings.grey, readable)));
+    let of_images = share(findings.unreadable.len(), findings.images);
+    say("unreadable", format!("{} ({of_images})", images(findings.unreadable.len())));
+    let (exact, near) = findings.repeated(source);
+    say("duplicates", format!("{} repeat another of their identity", images(exact)));
+    say("near", format!("{} are another of their identity, changed", images(near)));
+    let across = findings.duplicates.iter().filter(|group| Findings::is_across(group, source));
+    let (groups, of_groups) =
+        across.fold((0, 0), |(groups, of_groups), group| (groups + 1, of_groups + 1 + group.others.len()));
+    let groups = counted(groups, "photograph is", "photographs are");
+    say("cross-identity", format!("{groups} under several identities ({})", images(of_groups)));
+    match findings.likeness {
+        Some(likeness) if likeness < crate::ALIGNED_LIKENESS => {
+            say(
+                "alignment",
+                format!("the faces have no common place (median likeness {likeness:.2}); align them"),
+            );
+        }
+        Some(likeness) => {
+            let unaligned = images(findings.unaligned.len());
+            say("alignment", format!("{unaligned} unlike the mean face (median likeness {likeness:.2})"));
+        }
+        None => {}
+    }
+    if !findings.few.is_empty() {
+        say("few images", identities(findings.few.len()));
+    }
+    if !findings.alike_names.is_empty() {
+        let spelt = counted(findings.alike_names.len(), "name", "names");
+        say("names", format!("{spelt} in several spellings"));
+    }
+    if let Some(labels) = &findings.labels {
+        let recognised = 100.0 * labels.usual.recognised;
+        let trust =
+            if labels.usual.recognised < crate::TRUSTED { ": too few to trust what follows" } else { "" };
+        say(
+            "embeddings",
+            format!("{recognised:.1} % of the images are nearest to their own identity{trust}"),
+        );
+        say("mislabelled", format!("{} look like another identity", images(labels.mislabelled.len())));
+        say("odd", format!("{} look like nobody in the set", images(labels.odd.len())));
+        say("merged", format!("{} may be two people", identities(labels.merged.len())));
+        say(
+            "split",
+            format!("{} of identities may be one person", counted(labels.split.len(), "pair", "pairs")),
+        );
+    }
+    if let (Some(overlap), Some(other)) = (&findings.against, against) {
+        let mut text =
+            format!("{}, {} by name", images(overlap.images.len()), identities(overlap.names.len()));
+        if findings.labels.is_some() {
+            text.push_str(&format!(", {} by looks", identities(overlap.people.len())));
+        }
+        let of = format!("{} of {}", images(other.len()), identities(other.identities().len()));
+        say("also there", format!("{text} (among {of})"));
+    }
+    let widest = lines.iter().map(|line| line.name.len()).max().unwrap_or(0);
+    lines.iter().map(|line| format!("{:widest$}  {}\n", line.name, line.text)).collect()
+}
+
+/// The findings as JSON: images by the key of the set, identities by their names.
+pub fn json(
+    findings: &Findings,
+    source: &dyn FaceSource,
+    against: Option<&dyn FaceSource>,
+    exclusions: &[Exclusion],
+) -> Value {
+    let key = |image: usize| source.key(image);
+    let identity = |label: usize| source.identities()[label].clone();
+    let of = |image: usize| identity(source.label(image));
+    let (least, median, most) = findings.count_range();
+    let group = |group: &crate::DuplicateGroup| {
+        let first = json!({ "image": key(group.first), "identity": of(group.first) });
+        let others = group.others.iter().map(|&(image, sameness)| {
+            let mut entry = json!({ "image": key(image), "identity": of(image) });
+            if let Value::Object(entry) = &mut entry {
+                entry.extend(sameness_entries(sameness));
+            }
+            entry
+        });
+        Value::Array(std::iter::once(first).chain(others).collect())
+    };
+    let (across, within): (Vec<_>, Vec<_>) =
+        findings.duplicates.iter().partition(|group| Findings::is_across(group, source));
+    let mislabelled = |found: &crate::Mislabelled| {
+        json!({
+            "image": key(found.image), "identity": of(found.image), "own": found.own, "other": found.other,
+            "nearest": identity(found.nearest),
+        })
+    };
+    let mut reasons = serde_json::Map::new();
+    for &reason in Exclude::ALL {
+        let count = exclusions.iter().filter(|exclusion| exclusion.reason == reason).count();
+        if count > 0 {
+            reasons.insert(reason.as_str().into(), count.into());
+        }
+    }
+    let mut found = json!({
+        "images": findings.images,
+        "identities": findings.identities,
+        "images_per_identity": { "least": least, "median": median, "most": most },
+        "identities_by_images": findings.count_bins().iter()
+            .map(|(from, to, identities)| json!({ "from": from, "to": to, "identities": identities }))
+            .collect::<Vec<_>>(),
+        "unreadable": findings.unreadable.iter()
+            .map(|unreadable| json!({ "image": key(unreadable.image), "reason": unreadable.reason }))
+            .collect::<Vec<_>>(),
+        "sizes": findings.sizes.iter()
+            .map(|((width, height), images)| json!({ "width": width, "height": height, "images": images }))
+            .collect::<Vec<_>>(),
+        "size": findings.size.map(|(width, height)| json!({ "width": width, "height": height })),
+        "wrong_size": findings.wrong_size.iter().map(|&image| key(image)).collect::<Vec<_>>(),
+        "formats": findings.formats.iter()
+            .map(|(format, files)| json!({ "format": format.to_string(), "files": files }))
+            .collect::<Vec<_>>(),
+        "misnamed": findings.misnamed.iter().map(|&image| key(image)).collect::<Vec<_>>(),
+        "grey": findings.grey,
+        "turned_by_exif": findings.turned,
+        "more_than_8_bits": findings.deep,
+        "cmyk": findings.cmyk,
+        "median_likeness": findings.likeness,
+        "unaligned": findings.unaligned.iter()
+            .map(|&(image, likeness)| json!({ "image": key(image), "likeness": likeness }))
+            .collect::<Vec<_>>(),
+        "duplicates": within.into_iter().map(group).collect::<Vec<_>>(),
+        "cross_identity": across.into_iter().map(group).collect::<Vec<_>>(),
+        "few_images": findings.few.iter()
+            .map(|&label| json!({ "identity": identity(label), "images": findings.counts[label] }))
+            .collect::<Vec<_>>(),
+        "names_alike": findings.alike_names.iter()
+            .map(|labels| labels.iter().map(|&label| identity(label)).collect::<Vec<_>>())
+            .collect::<Vec<_>>(),
+        "excluded": { "images": exclusions.len(), "reasons": reasons },
+    });
+    let Value::Object(entries) = &mut found else { return found };
+    if let Some(labels) = &findings.labels {
+        let entry = json!({
+            "recognised": labels.usual.recognised,
+            "usual": {
+                "own_median": labels.usual.own, "own_lower_quartile": labels.usual.own_quartile,
+                "nearest_identity_median": labels.usual.between, "halves_lowest_tenth": labels.usual.halves,
+            },
+            "mislabelled": labels.mislabelled.iter().map(mislabelled).collect::<Vec<_>>(),
+            "odd": labels.odd.iter().map(mislabelled).collect::<Vec<_>>(),
+            "merged": labels.merged.iter().map(|merged| json!({
+                "identity": identity(merged.identity), "cosine": merged.cosine,
+                "part": merged.part.iter().map(|&image| key(image)).collect::<Vec<_>>(),
+            })).collect::<Vec<_>>(),
+            "split": labels.split.iter().map(|alike| json!({
+                "identities": [identity(alike.a), identity(alike.b)], "cosine": alike.cosine,
+            })).collect::<Vec<_>>(),
+        });
+        entries.insert("labels".into(), entry);
+    }
+    if let (Some(overlap), Some(other)) = (&findings.against, against) {
+        let there = |label: usize| other.identities()[label].clone();
+        let entry = json!({
+            "images": other.len(),
+            "identities": other.identities().len(),
+            "by_name": overlap.names.iter().map(|&(a, b)| json!([identity(a), there(b)])).collect::<Vec<_>>(),
+            "by_image": overlap.images.iter().map(|common| {
+                let mut entry = json!({
+                    "image": key(common.image), "identity": of(common.image), "other": other.key(common.other),
+                    "other_identity": there(other.label(common.other)),
+                });
+                if let Value::Object(entry) = &mut entry {
+                    entry.extend(sameness_entries(common.sameness));
+                }
+                entry
+            }).collect::<Vec<_>>(),
+            "by_looks": overlap.people.iter().map(|alike| json!({
+                "identities": [identity(alike.a), there(alike.b)], "cosine": alike.cosine,
+            })).collect::<Vec<_>>(),
+        });
+        entries.insert("against".into(), entry);
+    }
+    found
+}
+
+fn sameness_entries(sameness: Sameness) -> Vec<(String, Value)> {
+    match sameness {
+        Sameness::File => vec![("same".into(), "file".into())],
+        Sameness::Pixels => vec![("same".into(), "pixels".into())],
+        Sameness::Near { difference, mirrored } => vec![
+            ("same".into(), "near".into()),
+            ("difference".into(), json!(difference)),
+            ("mirrored".into(), mirrored.into()),
+        ],
+    }
+}

@@ -1,0 +1,361 @@
+//! Findings as a page with the images side by side.
+
+use facegrad_faces::{FaceSource, ImageFormat, encode, plain};
+use facegrad_report::{
+    AuditReport, AuditSection, BarChart, CaptionedImage, Entry, ImageGroup, Table, Thumbnail,
+};
+
+use crate::{DuplicateGroup, Findings, GREY_TOLERANCE, Mislabelled, Nearness, Sameness, output::counted};
+
+/// How much a page shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageOptions {
+    /// So many of each kind of finding.
+    pub shown: usize,
+    /// Side of a thumbnail in pixels.
+    pub thumbnail: usize,
+    /// So many images of a group at most.
+    pub of_group: usize,
+}
+
+impl Default for PageOptions {
+    fn default() -> Self {
+        Self { shown: 40, thumbnail: 96, of_group: 12 }
+    }
+}
+
+/// The sets whose images are shown.
+struct Sets<'a> {
+    source: &'a dyn FaceSource,
+    against: Option<&'a dyn FaceSource>,
+    options: PageOptions,
+}
+
+impl Sets<'_> {
+    fn captioned(&self, set: &dyn FaceSource, image: usize, said: &str) -> CaptionedImage {
+        let side = [self.options.thumbnail; 2];
+        let picture = set.load(image, side).ok().map(|picture| plain(picture, side));
+        let bytes = picture.and_then(|picture| encode(&picture, ImageFormat::Jpeg).ok()).unwrap_or_default();
+        let key = set.key(image);
+        let caption = if said.is_empty() { key.clone() } else { format!("{key}: {said}") };
+        CaptionedImage { thumbnail: Thumbnail { bytes, alt: key }, caption }
+    }
+
+    fn image(&self, image: usize, said: &str) -> CaptionedImage {
+        self.captioned(self.source, image, said)
+    }
+
+    fn identity(&self, label: usize) -> &str {
+        &self.source.identities()[label]
+    }
+
+    fn of(&self, image: usize) -> &str {
+        self.identity(self.source.label(image))
+    }
+
+    /// The first images of an identity.
+    fn some_of(&self, set: &dyn FaceSource, label: usize, count: usize) -> Vec<CaptionedImage> {
+        let images = (0..set.len()).filter(|&image| set.label(image) == label).take(count);
+        images.map(|image| self.captioned(set, image, "")).collect()
+    }
+
+    fn group(&self, group: &DuplicateGroup) -> ImageGroup {
+        let mut images = vec![self.image(group.first, "")];
+        for &(image, sameness) in group.others.iter().take(self.options.of_group.saturating_sub(1)) {
+            images.push(self.image(image, &said(sameness)));
+        }
+        let mut people: Vec<&str> = group.images().map(|image| self.of(image)).collect();
+        people.dedup();
+        people.truncate(6);
+        let count = counted(1 + group.others.len(), "image", "images");
+        ImageGroup { caption: format!("{count} of {}", people.join(", ")), images }
+    }
+
+    fn mislabelled(&self, found: &Mislabelled, typical: &[Option<usize>]) -> ImageGroup {
+        let own = self.source.label(found.image);
+        let mut images = vec![self.image(found.image, "")];
+        for (label, what) in [(own, "typical of its label"), (found.nearest, "typical of what it looks like")]
+        {
+            if let Some(image) = typical.get(label).copied().flatten() {
+                images.push(self.image(image, what));
+            }
+        }
+        let (label, nearest) = (self.identity(own), self.identity(found.nearest));
+        let caption = format!("{label} ({:.3}), nearest other {nearest} ({:.3})", found.own, found.other);
+        ImageGroup { caption, images }
+    }
+}
+
+fn said(sameness: Sameness) -> String {
+    match sameness {
+        Sameness::File => "the same file".into(),
+        Sameness::Pixels => "the same pixels".into(),
+        Sameness::Near { difference, mirrored } => {
+            format!("{}difference {difference:.1}", if mirrored { "mirrored, " } else { "" })
+        }
+    }
+}
+
+/// `shown` of `all`, in words.
+fn first_of(shown: usize, all: usize) -> String {
+    if all > shown { format!(" The first {shown} of {all} are shown.") } else { String::new() }
+}
+
+/// The page of what was found; title, facts, run and command are left to the caller. `against` is the other set, if
+/// there was one.
+pub fn report(
+    findings: &Findings,
+    source: &dyn FaceSource,
+    against: Option<&dyn FaceSource>,
+    nearness: &Nearness,
+    options: PageOptions,
+) -> AuditReport {
+    let sets = Sets { source, against, options };
+    let mut sections: Vec<AuditSection> = people(findings).into_iter().collect();
+    sections.push(files(findings, &sets));
+    let (across, within): (Vec<&DuplicateGroup>, Vec<_>) =
+        findings.duplicates.iter().partition(|group| Findings::is_across(group, source));
+    let (exact, near): (Vec<_>, Vec<_>) = within.into_iter().partition(|group| {
+        group.others.iter().all(|(_, sameness)| !matches!(sameness, Sameness::Near { .. }))
+    });
+    let Nearness { bits, within, across: between } = nearness;
+    let how = format!(
+        "Perceptual hashes differ in at most {bits} of 64 bits, and grey thumbnails of equal brightness and contrast by \
+         at most {within} grey levels within an identity, {between} between identities."
+    );
+    let kinds = [
+        ("One photograph under several identities", across, format!("Nobody knows whose it is. {how}")),
+        ("Near duplicates within an identity", near, how.clone()),
+        ("Exact duplicates within an identity", exact, "The same file, or the same pixels.".to_owned()),
+    ];
+    for (title, groups, note) in kinds {
+        sections.push(AuditSection {
+            title: title.into(),
+            note: format!("{note}{}", first_of(options.shown, groups.len())),
+            groups: groups.iter().take(options.shown).map(|group| sets.group(group)).collect(),
+            ..Default::default()
+        });
+    }
+    sections.extend(labels(findings, &sets));
+    sections.extend(overlap(findings, &sets));
+    sections.push(unaligned(findings, &sets));
+    sections.retain(|section| {
+        !section.groups.is_empty() || !section.tables.is_empty() || !section.charts.is_empty()
+    });
+    AuditReport { overview: overview(findings, &sets), sections, ..Default::default() }
+}
+
+fn overview(findings: &Findings, sets: &Sets) -> Vec<Entry> {
+    let text = crate::table(findings, sets.source, sets.against);
+    let lines = text.lines().filter_map(|line| line.split_once("  "));
+    lines.map(|(name, text)| Entry::new(name.trim(), text.trim())).collect()
+}
+
+/// How many images identities have.
+fn people(findings: &Findings) -> Option<AuditSection> {
+    let bins = findings.count_bins();
+    let name = |from: usize, to: usize| if from == to { from.to_string() } else { format!("{from}–{to}") };
+    let bars: Vec<(String, u64)> =
+        bins.iter().map(|&(from, to, identities)| (name(from, to), identities as u64)).collect();
+    (!bars.is_empty()).then(|| AuditSection {
+        title: "Images of an identity".into(),
+        charts: vec![BarChart {
+            title: "Identities by their images".into(),
+            x_label: "images".into(),
+            y_label: "identities".into(),
+            bars,
+        }],
+        ..Default::default()
+    })
+}
+
+fn files(findings: &Findings, sets: &Sets) -> AuditSection {
+    let shown = sets.options.shown;
+    let table = |title: &str, header: [&str; 2], rows: Vec<Vec<String>>, all: usize| Table {
+        title: title.into(),
+        header: header.map(str::to_owned).to_vec(),
+        rows,
+        note: first_of(shown, all).trim().to_owned(),
+    };
+    let keys = |images: &[usize], said: &dyn Fn(usize) -> String| -> Vec<Vec<String>> {
+        images.iter().take(shown).map(|&image| vec![sets.source.key(image), said(image)]).collect()
+    };
+    let sizes = findings.sizes.iter().take(shown);
+    let sizes = sizes.map(|((width, height), count)| vec![format!("{width} x {height}"), count.to_string()]);
+    let unreadable = findings.unreadable.iter().take(shown);
+    let unreadable = unreadable.map(|bad| vec![sets.source.key(bad.image), bad.reason.clone()]);
+    let few = findings.few.iter().take(shown);
+    let few = few.map(|&label| vec![sets.identity(label).to_owned(), findings.counts[label].to_string()]);
+    let alike = findings.alike_names.iter().take(shown).map(|labels| {
+        let names: Vec<&str> = labels.iter().map(|&label| sets.identity(label)).collect();
+        vec![names[0].to_owned(), names[1..].join(", ")]
+    });
+    AuditSection {
+        title: "Files and names".into(),
+        note: format!(
+            "An image is grey if the channels of 99 % of its pixels differ by {GREY_TOLERANCE} at most. {} are.",
+            counted(findings.grey, "image", "images")
+        ),
+        tables: vec![
+            table("Unreadable images", ["image", "reason"], unreadable.collect(), findings.unreadable.len()),
+            table("Sizes", ["width x height", "images"], sizes.collect(), findings.sizes.len()),
+            table(
+                "Wrong size",
+                ["image", "identity"],
+                keys(&findings.wrong_size, &|image| sets.of(image).to_owned()),
+                findings.wrong_size.len(),
+            ),
+            table(
+                "Extension of another format",
+                ["image", "identity"],
+                keys(&findings.misnamed, &|image| sets.of(image).to_owned()),
+                findings.misnamed.len(),
+            ),
+            table("Too few images", ["identity", "images"], few.collect(), findings.few.len()),
+            table(
+                "Names in several spellings",
+                ["name", "also"],
+                alike.collect(),
+                findings.alike_names.len(),
+            ),
+        ],
+        ..Default::default()
+    }
+}
+
+fn labels(findings: &Findings, sets: &Sets) -> Vec<AuditSection> {
+    let Some(labels) = &findings.labels else { return Vec::new() };
+    let shown = sets.options.shown;
+    let usual = labels.usual;
+    let section = |title: &str, note: String, all: usize, groups: Vec<ImageGroup>| AuditSection {
+        title: title.into(),
+        note: format!("{note}{}", first_of(shown, all)),
+        groups,
+        ..Default::default()
+    };
+    let wrong = |found: &[Mislabelled]| {
+        found.iter().take(shown).map(|found| sets.mislabelled(found, &labels.typical)).collect()
+    };
+    let merged = labels.merged.iter().take(shown).map(|merged| {
+        let (part, count) = (&merged.part, sets.options.of_group / 2);
+        let rest = (0..sets.source.len()).filter(|image| {
+            sets.source.label(*image) == merged.identity && part.binary_search(image).is_err()
+        });
+        let one = part.iter().take(count).map(|&image| sets.image(image, "one part"));
+        let other = rest.take(count).map(|image| sets.image(image, "the other"));
+        let name = sets.identity(merged.identity);
+        ImageGroup {
+            caption: format!("{name}: parts at cosine {:.3}, {} in the smaller", merged.cosine, part.len()),
+            images: one.chain(other).collect(),
+        }
+    });
+    let split = labels.split.iter().take(shown).map(|alike| {
+        let mut images = sets.some_of(sets.source, alike.a, sets.options.of_group / 2);
+        images.extend(sets.some_of(sets.source, alike.b, sets.options.of_group / 2));
+        let names = [alike.a, alike.b].map(|label| sets.identity(label)).join(" and ");
+        ImageGroup { caption: format!("{names}: cosine {:.3}", alike.cosine), images }
+    });
+    vec![
+        section(
+            "Likely mislabelled images",
+            format!(
+                "Far from the mean of their identity and near to another; numbers are cosines with those means, without \
+                 the image itself. The median of all images is {:.3}.",
+                usual.own
+            ),
+            labels.mislabelled.len(),
+            wrong(&labels.mislabelled),
+        ),
+        section(
+            "Images that look like nobody",
+            "Far from the mean of their identity, and not near to another.".into(),
+            labels.odd.len(),
+            wrong(&labels.odd),
+        ),
+        section(
+            "Identities that may be two people",
+            "Cut in two by 2-means; the cosine is that between the means of the parts.".into(),
+            labels.merged.len(),
+            merged.collect(),
+        ),
+        section(
+            "Identities that may be one person",
+            format!(
+                "Nearest to each other; the cosine is that between their means. Between an identity and the nearest \
+                 other it is {:.3} in the median.",
+                usual.between
+            ),
+            labels.split.len(),
+            split.collect(),
+        ),
+    ]
+}
+
+fn overlap(findings: &Findings, sets: &Sets) -> Vec<AuditSection> {
+    let (Some(overlap), Some(other)) = (&findings.against, sets.against) else { return Vec::new() };
+    let shown = sets.options.shown;
+    let side_by_side = |a: usize, b: usize, said: String| {
+        let mut images = sets.some_of(sets.source, a, 3);
+        images.extend(sets.some_of(other, b, 3));
+        let caption = format!("{} and {}{said}", sets.identity(a), other.identities()[b]);
+        ImageGroup { caption, images }
+    };
+    let people = overlap.people.iter().take(shown);
+    let people = people.map(|alike| side_by_side(alike.a, alike.b, format!(": cosine {:.3}", alike.cosine)));
+    let names = overlap.names.iter().take(shown).map(|&(a, b)| side_by_side(a, b, String::new()));
+    let images = overlap.images.iter().take(shown).map(|common| ImageGroup {
+        caption: format!("{} and {}", sets.of(common.image), other.identities()[other.label(common.other)]),
+        images: vec![
+            sets.image(common.image, ""),
+            sets.captioned(other, common.other, &said(common.sameness)),
+        ],
+    });
+    let section = |title: &str, note: &str, all: usize, groups: Vec<ImageGroup>| AuditSection {
+        title: title.into(),
+        note: format!("{note}{}", first_of(shown, all)),
+        groups,
+        ..Default::default()
+    };
+    vec![
+        section(
+            "Images that are in the other set",
+            "The same file, the same pixels or the same photograph.",
+            overlap.images.len(),
+            images.collect(),
+        ),
+        section(
+            "People whose names are in the other set",
+            "But for case, accents and what is between the parts; names with digits are not compared.",
+            overlap.names.len(),
+            names.collect(),
+        ),
+        section(
+            "People who may be in the other set",
+            "Nearest to each other, and far nearer than people of the other set are to those of this one.",
+            overlap.people.len(),
+            people.collect(),
+        ),
+    ]
+}
+
+fn unaligned(findings: &Findings, sets: &Sets) -> AuditSection {
+    let shown = sets.options.shown;
+    let images = findings.unaligned.iter().take(shown);
+    let images: Vec<CaptionedImage> =
+        images.map(|&(image, likeness)| sets.image(image, &format!("likeness {likeness:.2}"))).collect();
+    let groups = if images.is_empty() {
+        Vec::new()
+    } else {
+        vec![ImageGroup { caption: counted(findings.unaligned.len(), "image", "images"), images }]
+    };
+    AuditSection {
+        title: "Faces that lie elsewhere".into(),
+        note: format!(
+            "Around eyes, nose and mouth they are rather the opposite of the mean face of the set: upside down, far off \
+             their place, covered, or no face.{}",
+            first_of(shown, findings.unaligned.len())
+        ),
+        groups,
+        ..Default::default()
+    }
+}

@@ -1,0 +1,206 @@
+//! `facegrad data convert`.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use facegrad_faces::{
+    FaceError, SourceConfig,
+    convert::{ConvertEnd, ConvertError, ConvertStep, OnUnreadable, Target, TargetKind, convert},
+};
+use facegrad_settings::{Override, Setting, apply_overrides, toml};
+use serde_json::json;
+
+use crate::{
+    failure::{Failure, INTERRUPTED},
+    progress::Progress,
+    say,
+    train::{command_line, stop_on_signal},
+};
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples: facegrad data convert faces faces.rec\n          facegrad data convert train.rec shards --to webdataset --shard-images 5000\n          facegrad data convert train.rec faces --to folder --set min_images=10\n\nKilled or stopped by Ctrl-C, the same command goes on where it was and writes the same files. Until then its\nwork is kept in DST.part."
+)]
+pub struct Args {
+    /// The set to read, of any kind that is known: a folder, a .rec file, tar shards, and so on.
+    src: PathBuf,
+    /// What to write: a file that ends with .rec, .tar or .parquet, or a folder.
+    dst: PathBuf,
+    /// The format of DST, where its name does not say: folder, recordio, webdataset or parquet.
+    #[arg(long)]
+    to: Option<TargetKind>,
+    /// Images of a shard, where DST is a folder of shards.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    shard_images: u32,
+    /// What to do about images that cannot be read: stop at the first, or skip them and list them in
+    /// DST.skipped.txt.
+    #[arg(long, default_value_t = OnUnreadable::Stop)]
+    on_error: OnUnreadable,
+    /// Set a key of SRC, such as label_gaps=close or kind=folder; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Print what was written as JSON on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How many skipped images are named on the screen.
+const NAMED: usize = 10;
+
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let kind = args.to.or_else(|| TargetKind::of_path(&args.dst)).ok_or_else(|| {
+        let kinds: Vec<&str> = TargetKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        Failure::input(format!(
+            "the name of {} does not say what to write; name the format with --to ({})",
+            args.dst.display(),
+            kinds.join(", ")
+        ))
+    })?;
+    let config = source_config(&args.src, &args.overrides)?;
+    let opened = config.open_any().map_err(Failure::input)?;
+    eprintln!("{}: {}", args.src.display(), opened.summary);
+    let source = opened.source;
+    let target = Target {
+        kind,
+        path: args.dst.clone(),
+        shard_images: args.shard_images as usize,
+        on_unreadable: args.on_error,
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_signal(&stop, "batch")?;
+
+    let mut screen = Screen { total: source.len(), shown: None, rate: 0.0 };
+    let end = convert(source.as_ref(), &target, &mut |step| {
+        screen.show(step);
+        !stop.load(Ordering::Relaxed)
+    });
+    screen.finish();
+    let written = match end.map_err(failure)? {
+        ConvertEnd::Done(written) => written,
+        ConvertEnd::Stopped { images, work } => {
+            say!("stopped: {images} of {} images are written and kept in {}", source.len(), work.display());
+            say!("continue with: {}", command_line());
+            return Ok(INTERRUPTED.into());
+        }
+    };
+    let list = list_skipped(&args.dst, &written.skipped)
+        .map_err(|error| Failure::work(format!("cannot list the skipped images: {error}")))?;
+    if args.json {
+        let text = json!({
+            "source": args.src, "source_sha256": source.fingerprint(), "kind": kind.as_str(),
+            "images": written.images, "identities": written.identities, "files": written.files,
+            "skipped": written.skipped.iter().map(|error| &error.name).collect::<Vec<_>>(),
+            "images_per_second": screen.rate,
+        });
+        say!("{text:#}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    say!("{}: {} images of {} identities ({kind})", args.dst.display(), written.images, written.identities);
+    if let Some(list) = list {
+        say!("skipped {} images that cannot be read, listed in {}", written.skipped.len(), list.display());
+        for error in written.skipped.iter().take(NAMED) {
+            say!("        {error}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The set at `path` with the keys of `--set`. A kind that is set need not be found out.
+fn source_config(path: &Path, overrides: &[String]) -> Result<SourceConfig, Failure> {
+    let overrides: Vec<Override> = overrides
+        .iter()
+        .map(|argument| argument.parse())
+        .collect::<Result<_, _>>()
+        .map_err(Failure::input)?;
+    if overrides.is_empty() {
+        return SourceConfig::of_path(path).map_err(Failure::input);
+    }
+    let written = match overrides.iter().any(|key| key.key() == "kind") {
+        true => None,
+        false => SourceConfig::of_path(path).map_err(Failure::input)?.write(),
+    };
+    let mut table = match written {
+        Some(toml::Value::Table(table)) => table,
+        _ => toml::Table::from_iter([("path".into(), path.display().to_string().into())]),
+    };
+    apply_overrides(&mut table, &overrides, &SourceConfig::schema()).map_err(Failure::input)?;
+    let config = SourceConfig::read(&toml::Value::Table(table), &"".into()).map_err(Failure::input)?;
+    config.validate(&"".into()).map_err(Failure::input)?;
+    Ok(config)
+}
+
+fn failure(error: ConvertError) -> Failure {
+    match error {
+        ConvertError::Unwritable { .. } => Failure::work(error),
+        ConvertError::Image(_) => Failure::input(format!("{error}; --on-error skip leaves such images out")),
+        _ => Failure::input(error),
+    }
+}
+
+/// What the screen shows: images looked at, then images written.
+struct Screen {
+    total: usize,
+    shown: Option<Shown>,
+    /// Images a second that were written.
+    rate: f64,
+}
+
+struct Shown {
+    progress: Progress,
+    is_writing: bool,
+    /// Images that were done before.
+    before: usize,
+    began: Instant,
+}
+
+impl Screen {
+    fn show(&mut self, step: ConvertStep) {
+        let (is_writing, done) = match step {
+            ConvertStep::Reading(done) => (false, done),
+            ConvertStep::Writing(done) => (true, done),
+        };
+        if self.shown.as_ref().is_none_or(|shown| shown.is_writing != is_writing) {
+            self.finish();
+            if is_writing && done > 0 {
+                eprintln!("going on after {done} of {} images", self.total);
+            }
+            let what = if is_writing { "images" } else { "images read" };
+            let progress = Progress::new(what, done, self.total);
+            self.shown = Some(Shown { progress, is_writing, before: done, began: Instant::now() });
+        }
+        if let Some(Shown { progress, before, began, .. }) = &mut self.shown {
+            self.rate = (done - *before) as f64 / began.elapsed().as_secs_f64().max(1e-9);
+            progress.set(done, &format!("{:.0} images/s", self.rate));
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(shown) = self.shown.take() {
+            shown.progress.finish();
+        }
+    }
+}
+
+/// Writes which images are not in the target.
+fn list_skipped(out: &Path, skipped: &[FaceError]) -> io::Result<Option<PathBuf>> {
+    let mut path = out.as_os_str().to_owned();
+    path.push(".skipped.txt");
+    let path = PathBuf::from(path);
+    if skipped.is_empty() {
+        return match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(None),
+        };
+    }
+    let lines = skipped.iter().map(|FaceError { name, reason }| format!("{name}\t{reason}\n"));
+    facegrad_files::replace(&path, lines.collect::<String>().as_bytes())?;
+    Ok(Some(path))
+}

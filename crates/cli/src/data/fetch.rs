@@ -1,0 +1,167 @@
+//! `facegrad data fetch`.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use facegrad_datasets::{
+    Arrived, Card, FetchError, Fetched, Options, SetError, Step, UnpackError, fetch_card,
+};
+use indicatif::HumanBytes;
+use serde_json::{Value, json};
+
+use super::card::{find, grouped};
+use crate::{
+    failure::{Failure, INTERRUPTED},
+    progress::Progress,
+    say,
+    train::{command_line, stop_on_signal},
+};
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples: facegrad data fetch mnist\n          facegrad data fetch our-faces.toml --to faces\n\nStopped by Ctrl-C or cut off, the same command goes on where it was. Sizes and SHA-256 are checked, and archives\ncannot write outside of the folder. Where everything came from is kept in the folder, in facegrad-fetch.json."
+)]
+pub struct Args {
+    /// The name of a card (facegrad data list has them all), or a card of your own: a file that ends in .toml.
+    card: String,
+    /// The folder to fetch into; without it one with the name of the card.
+    #[arg(long, value_name = "FOLDER")]
+    to: Option<PathBuf>,
+    /// Print what is there as JSON on standard output, and all else on standard error.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let card = find(&args.card)?;
+    let folder = args.to.unwrap_or_else(|| PathBuf::from(&card.name));
+    if card.is_fetchable() {
+        head(&card, &folder, args.json);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_signal(&stop, "piece")?;
+    let mut screen = Screen::default();
+    let result = fetch_card(&card, &folder, &Options::default(), &stop, &mut |step| screen.show(step));
+    screen.finish();
+    match result {
+        Ok(arrived) => {
+            done(&card, &folder, &arrived, args.json);
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) if error.is_stop() => {
+            let text = format!("{error}\ncontinue with: {}", command_line());
+            if args.json {
+                eprintln!("{text}");
+                say!("{:#}", outcome(&card, &folder, "stopped", &[]));
+            } else {
+                say!("{text}");
+            }
+            Ok(INTERRUPTED.into())
+        }
+        Err(error) => Err(failure(error)),
+    }
+}
+
+/// What will be fetched, and under which terms, before it is.
+fn head(card: &Card, folder: &Path, is_json: bool) {
+    let bytes = card.files.iter().map(|file| file.bytes).fold(0, u64::saturating_add);
+    let files = if card.files.len() == 1 { "file" } else { "files" };
+    let text = format!(
+        "{}: {} in {} {files}, into {}\nlicence: {}. {}\npeople: {}",
+        card.title,
+        HumanBytes(bytes),
+        card.files.len(),
+        folder.display(),
+        card.licence,
+        card.terms,
+        card.people,
+    );
+    if is_json { eprintln!("{text}") } else { say!("{text}") }
+}
+
+/// What is there in the end.
+fn done(card: &Card, folder: &Path, arrived: &[Arrived], is_json: bool) {
+    if is_json {
+        say!("{:#}", outcome(card, folder, "complete", arrived));
+        return;
+    }
+    for file in arrived {
+        let how = match file.how {
+            Fetched::AlreadyThere if file.unpacked.is_none() => "was there already".to_owned(),
+            Fetched::AlreadyThere => "the archive was there".to_owned(),
+            Fetched::Downloaded { resumed_at: 0 } => "fetched, SHA-256 right".to_owned(),
+            Fetched::Downloaded { resumed_at } => {
+                format!("fetched from {} on, SHA-256 right", HumanBytes(resumed_at))
+            }
+        };
+        let unpacked = match file.unpacked {
+            Some(out) if out.folders > 0 => {
+                format!("; unpacked: {} files in {} folders", grouped(out.files), grouped(out.folders))
+            }
+            Some(out) => format!("; unpacked: {}", HumanBytes(out.bytes)),
+            None => String::new(),
+        };
+        say!("{}: {how}{unpacked}", file.path.display());
+    }
+    say!("how to read it: facegrad data show {}", card.name);
+}
+
+fn outcome(card: &Card, folder: &Path, outcome: &str, arrived: &[Arrived]) -> Value {
+    let file = |file: &Arrived| {
+        let resumed_at = match file.how {
+            Fetched::AlreadyThere => None,
+            Fetched::Downloaded { resumed_at } => Some(resumed_at),
+        };
+        let unpacked = file
+            .unpacked
+            .map(|out| json!({ "files": out.files, "folders": out.folders, "bytes": out.bytes }));
+        json!({
+            "path": file.path, "downloaded": resumed_at.is_some(), "resumed_at": resumed_at, "unpacked": unpacked,
+        })
+    };
+    let files: Vec<Value> = arrived.iter().map(file).collect();
+    json!({ "outcome": outcome, "card": card.name, "licence": card.licence, "folder": folder, "files": files })
+}
+
+fn failure(error: SetError) -> Failure {
+    match error {
+        SetError::NotFetchable { .. }
+        | SetError::Fetch(FetchError::Request { .. } | FetchError::Occupied { .. })
+        | SetError::Unpack(UnpackError::Occupied { .. }) => Failure::input(error),
+        _ => Failure::work(error),
+    }
+}
+
+/// What the screen shows.
+#[derive(Default)]
+struct Screen {
+    /// The progress of a file, by its name.
+    file: Option<(String, Progress)>,
+}
+
+impl Screen {
+    fn show(&mut self, step: Step<'_>) {
+        let (Step::Downloading { file, .. } | Step::Unpacking { file, .. }) = step;
+        if self.file.as_ref().is_none_or(|(name, _)| *name != file.name) {
+            self.finish();
+            let there = if let Step::Downloading { done, .. } = step { done } else { file.bytes };
+            self.file = Some((file.name.clone(), Progress::bytes(&file.name, there, file.bytes)));
+        }
+        let Some((_, progress)) = &mut self.file else { return };
+        match step {
+            Step::Downloading { done, .. } => progress.set(done as usize, ""),
+            Step::Unpacking { done, .. } => {
+                progress.note(&format!("unpacking: {} files", grouped(done.files)));
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some((_, progress)) = self.file.take() {
+            progress.finish();
+        }
+    }
+}

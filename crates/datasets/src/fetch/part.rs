@@ -1,0 +1,197 @@
+//! What has arrived of a file.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use facegrad_files::{hexadecimal, sync_folder};
+use sha2::{Digest, Sha256};
+use ureq::http;
+
+use super::{CHUNK, Download};
+use crate::error::FetchError;
+
+/// The longest mark of a version that is kept; servers use some dozens of bytes.
+const LONGEST_MARK: usize = 512;
+
+/// A path with something behind its file name.
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// What has arrived of a file. It is locked against other processes as long as this lives.
+pub(super) struct Part<'a> {
+    pub(super) download: &'a Download<'a>,
+    pub(super) path: PathBuf,
+    mark_path: PathBuf,
+    file: File,
+    hash: Sha256,
+    pub(super) length: u64,
+    /// Bytes that an earlier call has left, as long as they are used.
+    pub(super) resumed_at: u64,
+    /// What the server calls the version of the file that this is a part of.
+    pub(super) mark: Option<String>,
+    /// Whether it comes from an earlier call or from several answers, and so may mix two versions of the file. Then
+    /// the hash is wrong through no fault of the server's, and one start from nothing settles it.
+    pub(super) is_mixed: bool,
+}
+
+impl<'a> Part<'a> {
+    pub(super) fn open(download: &'a Download<'a>) -> Result<Self, FetchError> {
+        let path = with_suffix(download.destination, ".part");
+        let mark_path = with_suffix(download.destination, ".etag");
+        let unwritable = |source| FetchError::Unwritable { path: path.clone(), source };
+        let mut options = File::options();
+        let file =
+            options.read(true).write(true).create(true).truncate(false).open(&path).map_err(unwritable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(FetchError::Busy { part: path }),
+            // Some network file systems cannot lock; the hash still guards the result.
+            Err(TryLockError::Error(_)) => {}
+        }
+        let mark = fs::read(&mark_path).ok().filter(|bytes| bytes.len() <= LONGEST_MARK);
+        let mark = mark.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|mark| is_mark(mark));
+        Ok(Self {
+            download,
+            path,
+            mark_path,
+            file,
+            hash: Sha256::new(),
+            length: 0,
+            resumed_at: 0,
+            mark,
+            is_mixed: false,
+        })
+    }
+
+    fn unwritable(&self, source: io::Error) -> FetchError {
+        FetchError::Unwritable { path: self.path.clone(), source }
+    }
+
+    /// Hashes what an earlier call has left.
+    pub(super) fn read_again(
+        &mut self,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), FetchError> {
+        let there = self.file.metadata().map_err(|error| self.unwritable(error))?.len();
+        if there > self.download.bytes {
+            self.start_over()?;
+        }
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                return Err(self.stopped(there));
+            }
+            match self.file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => self.count(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.unwritable(error)),
+            }
+            progress(self.length);
+        }
+        self.is_mixed = self.length > 0;
+        self.resumed_at = self.length;
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        self.length += bytes.len() as u64;
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
+        self.file.write_all(bytes).map_err(|error| self.unwritable(error))?;
+        self.count(bytes);
+        Ok(())
+    }
+
+    pub(super) fn start_over(&mut self) -> Result<(), FetchError> {
+        self.set_mark(None)?;
+        let emptied = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
+        emptied.map_err(|error| self.unwritable(error))?;
+        self.hash = Sha256::new();
+        self.length = 0;
+        self.resumed_at = 0;
+        self.is_mixed = false;
+        Ok(())
+    }
+
+    pub(super) fn set_mark(&mut self, mark: Option<String>) -> Result<(), FetchError> {
+        if mark != self.mark {
+            let written = match &mark {
+                Some(mark) => facegrad_files::replace(&self.mark_path, mark.as_bytes()),
+                None => fs::remove_file(&self.mark_path).or_else(|error| match error.kind() {
+                    ErrorKind::NotFound => Ok(()),
+                    _ => Err(error),
+                }),
+            };
+            written.map_err(|source| FetchError::Unwritable { path: self.mark_path.clone(), source })?;
+            self.mark = mark;
+        }
+        Ok(())
+    }
+
+    pub(super) fn sha256(&self) -> String {
+        hexadecimal(&self.hash.clone().finalize())
+    }
+
+    pub(super) fn stopped(&self, done: u64) -> FetchError {
+        FetchError::Stopped { done, bytes: self.download.bytes, part: self.path.clone() }
+    }
+
+    /// Gives the complete file its name.
+    pub(super) fn commit(self) -> Result<(), FetchError> {
+        let destination = self.download.destination;
+        let done = self.file.sync_all().and_then(|()| fs::rename(&self.path, destination));
+        let done = done.and_then(|()| sync_folder(facegrad_files::folder_of(destination)));
+        done.map_err(|source| FetchError::Unwritable { path: destination.into(), source })?;
+        // Of no use any more; that it stays behind would do no harm.
+        let _ = fs::remove_file(&self.mark_path);
+        Ok(())
+    }
+
+    /// Takes away what turned out wrong. That it stays behind would do no harm, since it is checked again.
+    pub(super) fn remove(self) {
+        let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(&self.mark_path);
+    }
+}
+
+/// Something a header may hold.
+fn is_mark(mark: &str) -> bool {
+    !mark.is_empty() && mark.len() <= LONGEST_MARK && mark.bytes().all(|b| (0x20..0x7f).contains(&b))
+}
+
+/// What a server calls this version of a file. A weak ETag is not for parts of a file (RFC 9110, 13.1.5).
+pub(super) fn mark_of(headers: &http::HeaderMap) -> Option<String> {
+    let header = |name| headers.get(name)?.to_str().ok().filter(|mark| is_mark(mark));
+    let etag = header("etag").filter(|etag| !etag.starts_with("W/"));
+    etag.or_else(|| header("last-modified")).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_marked_by_a_strong_etag_or_a_date() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            let pairs = pairs.iter().map(|(name, value)| {
+                (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
+            });
+            pairs.collect::<http::HeaderMap>()
+        };
+        let date = ("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT");
+        assert_eq!(mark_of(&headers(&[("etag", "\"a\""), date])).unwrap(), "\"a\"");
+        assert_eq!(mark_of(&headers(&[("etag", "W/\"a\""), date])).unwrap(), date.1);
+        assert_eq!(mark_of(&headers(&[("etag", "W/\"a\"")])), None);
+    }
+}

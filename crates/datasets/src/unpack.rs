@@ -1,0 +1,231 @@
+//! Archives that are not trusted: what comes out stays in its folder and within its limits.
+//!
+//! Only regular files and folders are created, each once, in a new folder that gets its name when all is there. A
+//! name that would lead out of the folder, a link, a device, or more than the limits allow ends the work with nothing
+//! left behind: an archive that has such a thing is not the one that was meant. Permissions and times of the archive
+//! are not taken over.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{self, File, TryLockError},
+    io::{self, BufReader, ErrorKind, Read, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use facegrad_files::{commit, folder_of, sync_folder, temporary_beside};
+use flate2::read::MultiGzDecoder;
+
+use crate::card::Packing;
+
+mod names;
+mod output;
+mod tar_archive;
+mod zip_archive;
+
+pub use tar_archive::unpack_tar;
+
+use output::Output;
+
+/// What may come out of an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of all files together.
+    pub bytes: u64,
+    /// Files and folders together.
+    pub entries: u64,
+    /// How many times the size of the archive may come out of it, above the first MiB. Deflate reaches a thousand,
+    /// which no photograph does.
+    pub ratio: u64,
+    /// Folders to leave out at the start of each path.
+    pub strip: usize,
+}
+
+impl Default for Limits {
+    /// 1 GiB, 100,000 files and folders, 100 times the archive.
+    fn default() -> Self {
+        Self { bytes: 1 << 30, entries: 100_000, ratio: 100, strip: 0 }
+    }
+}
+
+/// What came out of an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unpacked {
+    /// Number of files.
+    pub files: u64,
+    /// Number of folders.
+    pub folders: u64,
+    /// Bytes of all files together.
+    pub bytes: u64,
+}
+
+/// Why an archive was not unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// It cannot be read.
+    #[error("cannot read {}: {source}", archive.display())]
+    Unreadable {
+        /// The archive.
+        archive: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It has something that does not belong into a data set.
+    #[error("{} is not unpacked: its entry {entry:?} {what}", archive.display())]
+    Entry {
+        /// The archive.
+        archive: PathBuf,
+        /// The name of the entry, cut if it is long.
+        entry: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// More came out of it than it may hold.
+    #[error("{} is not unpacked: it holds more than {limit}", archive.display())]
+    TooMuch {
+        /// The archive.
+        archive: PathBuf,
+        /// What it may hold.
+        limit: String,
+    },
+    /// Something has the name already.
+    #[error("{} is there already; move it away or choose another folder", path.display())]
+    Occupied {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// Another process is unpacking it.
+    #[error("{} is being unpacked by another process; wait for it", archive.display())]
+    Busy {
+        /// The archive.
+        archive: PathBuf,
+    },
+    /// The disk.
+    #[error("cannot write {}: {source}", path.display())]
+    Unwritable {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The caller wanted to stop; nothing is left of what was unpacked.
+    #[error("stopped while unpacking {}", archive.display())]
+    Stopped {
+        /// The archive.
+        archive: PathBuf,
+    },
+}
+
+/// Unpacks the archive `archive` as the new folder `folder`, whose parent is there.
+///
+/// `before_rename` is called when all is unpacked and on the disk, right before the folder gets its name;
+/// `progress` is told how much has come out so far.
+///
+/// # Errors
+/// [`UnpackError`]; then there is no `folder`. `packing` has to be tar, tar.gz or zip.
+pub fn unpack(
+    archive: &Path,
+    packing: Packing,
+    folder: &Path,
+    limits: &Limits,
+    stop: &AtomicBool,
+    before_rename: &mut dyn FnMut() -> io::Result<()>,
+    progress: &mut dyn FnMut(&Unpacked),
+) -> Result<Unpacked, UnpackError> {
+    let unreadable = |source| UnpackError::Unreadable { archive: archive.into(), source };
+    let unwritable = |source| UnpackError::Unwritable { path: folder.into(), source };
+    if folder.symlink_metadata().is_ok() {
+        return Err(UnpackError::Occupied { path: folder.into() });
+    }
+    let file = File::open(archive).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Err(UnpackError::Busy { archive: archive.into() });
+    }
+    // On the same disk, so that it can be renamed.
+    let mut prefix = OsString::from(".unpacking-");
+    prefix.push(folder.file_name().unwrap_or_default());
+    prefix.push("-");
+    remove_leftovers(folder_of(folder), &prefix);
+    let temporary = tempfile::Builder::new().prefix(&prefix).tempdir_in(folder_of(folder));
+    let temporary = temporary.map_err(unwritable)?;
+    let inner = temporary.path().join("content");
+    fs::create_dir(&inner).map_err(unwritable)?;
+    let mut output = Output::new(archive, &inner, *limits, size, stop, progress);
+    let file = BufReader::new(file);
+    match packing {
+        Packing::Tar => tar_archive::read(file, &mut output)?,
+        Packing::TarGz => tar_archive::read(MultiGzDecoder::new(file), &mut output)?,
+        Packing::Zip => zip_archive::read(file, &mut output)?,
+        Packing::None | Packing::Gz => {
+            let what = format!("{packing} is no archive; tar, tar.gz and zip are");
+            return Err(unreadable(io::Error::new(ErrorKind::InvalidInput, what)));
+        }
+    }
+    let unpacked = output.finish()?;
+    before_rename().map_err(unwritable)?;
+    // A folder cannot take the place of one that holds something, so that nothing is lost if one has appeared.
+    fs::rename(&inner, folder).map_err(unwritable)?;
+    sync_folder(folder_of(folder)).map_err(unwritable)?;
+    Ok(unpacked)
+}
+
+/// Takes away what a process that was killed has left. What cannot be removed only takes space.
+fn remove_leftovers(folder: &Path, prefix: &OsStr) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries {
+        if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Decompresses the gzip file `archive` as `path`, whose folder is there.
+///
+/// # Errors
+/// [`UnpackError`]; then there is no `path`.
+pub fn gunzip(
+    archive: &Path,
+    path: &Path,
+    limits: &Limits,
+    stop: &AtomicBool,
+    before_rename: &mut dyn FnMut() -> io::Result<()>,
+    progress: &mut dyn FnMut(&Unpacked),
+) -> Result<Unpacked, UnpackError> {
+    let unreadable = |source| UnpackError::Unreadable { archive: archive.into(), source };
+    let unwritable = |source| UnpackError::Unwritable { path: path.into(), source };
+    if path.symlink_metadata().is_ok() {
+        return Err(UnpackError::Occupied { path: path.into() });
+    }
+    let file = File::open(archive).map_err(unreadable)?;
+    let mut reader = MultiGzDecoder::new(BufReader::new(file));
+    let mut target = temporary_beside(path).map_err(unwritable)?;
+    let mut unpacked = Unpacked { files: 1, ..Default::default() };
+    let mut buffer = vec![0; output::CHUNK];
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(UnpackError::Stopped { archive: archive.into() });
+        }
+        let count = match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unreadable(error)),
+        };
+        unpacked.bytes += count as u64;
+        if unpacked.bytes > limits.bytes {
+            return Err(UnpackError::TooMuch {
+                archive: archive.into(),
+                limit: format!("{} bytes", limits.bytes),
+            });
+        }
+        target.write_all(&buffer[..count]).map_err(unwritable)?;
+        progress(&unpacked);
+    }
+    before_rename().map_err(unwritable)?;
+    commit(target, path).map_err(unwritable)?;
+    Ok(unpacked)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+//! A list of images: a text file of `path label` lines, a table in CSV or TSV, or a `.lst` of im2rec or insightface.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use facegrad_files::{folder_of, hexadecimal, read_bounded};
+use facegrad_settings::{KeyPath, SettingsError, choice, settings};
+use sha2::{Digest, Sha256};
+
+use self::parse::Texts;
+use super::{Format, LabelGaps, Opened, Place, SourceError, Summary, labels::Labels, missing_path, title_of};
+use crate::{FaceError, FaceSource, Stored, decode::read_file};
+
+mod parse;
+
+/// Extensions of the files that are taken for lists, in any case.
+const EXTENSIONS: [&str; 4] = ["txt", "csv", "tsv", "lst"];
+
+/// Longest list, in bytes: some 17 million lines.
+const MAX_LIST: u64 = 1 << 30;
+
+choice! {
+    /// What comes first on a line of a list without a header.
+    pub enum ListOrder {
+        /// What looks like an image file is the path; the path comes first if nothing does.
+        Auto = "auto",
+        /// The path, then the label.
+        PathLabel = "path_label",
+        /// The label, then the path.
+        LabelPath = "label_path",
+    }
+}
+
+settings! {
+    /// Images that a text file lists with their labels.
+    pub struct ListConfig {
+        /// The list, one image a line: path and label separated by a tab, a comma, a semicolon or spaces, a table whose
+        /// first line names its columns, or a `.lst` of im2rec or insightface. Lines that begin with # are comments.
+        path: PathBuf = PathBuf::new();
+        /// The folder that paths of the list are relative to; that of the list if absent. The list may lead out of it.
+        root: Option<PathBuf> = None;
+        /// What comes first on a line. A header and the columns of a `.lst` say it themselves.
+        order: ListOrder = ListOrder::Auto;
+        /// What to do if the labels are numbers and some number below the greatest has no image.
+        label_gaps: LabelGaps = LabelGaps::Refuse;
+    }
+}
+
+impl Format for ListConfig {
+    fn of_path(path: &Path) -> Option<Self> {
+        let extension = path.extension()?;
+        let is_list = path.is_file() && EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known));
+        is_list.then(|| Self { path: path.into(), ..Self::default() })
+    }
+
+    fn title(&self) -> String {
+        title_of(&self.path)
+    }
+
+    fn validate(&self, at: &KeyPath) -> Result<(), SettingsError> {
+        missing_path(&self.path, at, "the list of images with their labels")
+    }
+
+    fn open(&self) -> Result<Opened, SourceError> {
+        let (list, summary) = ImageList::open(self)?;
+        Ok(Opened { source: Arc::new(list), summary })
+    }
+}
+
+/// Images on disk that a list names.
+///
+/// They are in the order of the list. Of their files only the first is looked for when the list is opened: the others
+/// show when they are loaded.
+#[derive(Debug)]
+pub(crate) struct ImageList {
+    root: PathBuf,
+    /// As the list has them, without a leading `./`.
+    paths: Texts,
+    labels: Labels,
+    fingerprint: String,
+}
+
+impl ImageList {
+    fn open(config: &ListConfig) -> Result<(Self, Summary), SourceError> {
+        let path = &config.path;
+        let bytes = read_bounded(path, MAX_LIST).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => SourceError::Missing {
+                path: path.clone(),
+                expected: "a list of images with their labels".into(),
+            },
+            _ => SourceError::Unreadable { path: path.clone(), source },
+        })?;
+        let (list, summary) = Self::read(bytes, config)?;
+        list.check_first(config)?;
+        Ok((list, summary))
+    }
+
+    /// Reads the content of a list without looking for images.
+    fn read(bytes: Vec<u8>, config: &ListConfig) -> Result<(Self, Summary), SourceError> {
+        let mut rows = parse::parse(&bytes, config)?;
+        drop(bytes);
+        let doubled = rows.drop_doubles(&config.path)?;
+        let labels = match rows.numbers(&config.path)? {
+            Some(numbers) => Labels::of_numbers(numbers, config.label_gaps, &config.path)?,
+            None => Labels::of_names(&rows.labels.iter().collect::<Vec<_>>()),
+        };
+        let mut summary =
+            Summary { images: rows.len(), identities: labels.identities.len(), ..Summary::default() };
+        summary.leave_out(doubled, "line that repeats another", "lines that repeat others");
+        let root = config.root.clone().unwrap_or_else(|| folder_of(&config.path).into());
+        let fingerprint = fingerprint(&rows.paths, &labels);
+        Ok((Self { root, paths: rows.paths, labels, fingerprint }, summary))
+    }
+
+    /// An error if the first image is not there: then the root is wrong, and so are all.
+    fn check_first(&self, config: &ListConfig) -> Result<(), SourceError> {
+        let first = self.path(0);
+        if first.is_file() {
+            return Ok(());
+        }
+        let reason = format!(
+            // A path of a table may hold line breaks.
+            "its first image would be {first:?}, which is no file; set root to the folder that its paths are relative to"
+        );
+        Err(SourceError::Malformed { path: config.path.clone(), place: Place::Whole, reason })
+    }
+
+    fn path(&self, index: usize) -> PathBuf {
+        // An absolute path replaces the root.
+        self.root.join(self.paths.get(index))
+    }
+}
+
+/// SHA-256 over the path and the identity of each image, in order.
+fn fingerprint(paths: &Texts, labels: &Labels) -> String {
+    let mut hash = Sha256::new();
+    for (path, &label) in paths.iter().zip(&labels.labels) {
+        for text in [path, &labels.identities[label as usize]] {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        }
+    }
+    hexadecimal(&hash.finalize())
+}
+
+impl FaceSource for ImageList {
+    fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    fn identities(&self) -> &[String] {
+        &self.labels.identities
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.labels.labels[index] as usize
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.path(index).display().to_string()
+    }
+
+    fn key(&self, index: usize) -> String {
+        self.paths.get(index).into()
+    }
+
+    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
+        let read = read_file(&self.path(index)).map(Stored::Encoded);
+        read.map_err(|error| FaceError { name: self.name(index), reason: error.to_string() })
+    }
+
+    fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{SourceConfig, formats::folder::tests::three};
+
+    /// A list in `name`, in a folder with images.
+    fn write(name: &str, text: &str) -> (TempDir, ListConfig) {
+        let root = three();
+        let path = root.path().join(name);
+        fs::write(&path, text).unwrap();
+        (root, ListConfig { path, ..ListConfig::default() })
+    }
+
+    const LINES: &str =
+        "Zo\u{eb} M\u{fc}ller/2.PNG zoe\nBo/x.JPeG bo\nZo\u{eb} M\u{fc}ller/2.PNG zoe\nann lee/10.jpg ann\n";
+
+    #[test]
+    fn images_are_in_the_order_of_the_list() {
+        let (root, config) = write("train.txt", LINES);
+        assert_eq!(SourceConfig::of_path(&config.path).unwrap(), SourceConfig::from(config.clone()));
+        let opened = SourceConfig::from(config.clone()).open().unwrap();
+        assert_eq!(
+            opened.summary.to_string(),
+            "3 images of 3 identities; left out: 1 line that repeats another"
+        );
+        let source = opened.source;
+        assert_eq!(source.identities(), ["ann", "bo", "zoe"]);
+        assert_eq!((0..3).map(|index| source.label(index)).collect::<Vec<_>>(), [2, 1, 0]);
+        assert_eq!((source.key(1), config.title()), ("Bo/x.JPeG".into(), "train".into()));
+        assert_eq!(source.name(2), root.path().join("ann lee/10.jpg").display().to_string());
+        assert_eq!(source.stored(1).unwrap(), Stored::Encoded(b"image".into()));
+        assert_eq!(
+            source.load(1, [8, 8]).unwrap_err().reason,
+            "its content is not a JPEG, PNG, WebP, BMP or PNM image"
+        );
+    }
+
+    #[test]
+    fn the_root_may_be_elsewhere_and_paths_may_be_absolute() {
+        let (root, _) = write("train.txt", "");
+        let elsewhere = tempfile::tempdir().unwrap();
+        let path = elsewhere.path().join("list.CSV");
+        let absolute = root.path().join("Bo/x.JPeG");
+        fs::write(&path, format!("label,path\nann,ann lee/10.jpg\nbo,{}\n", absolute.display())).unwrap();
+        let config = ListConfig { path, root: Some(root.path().into()), ..ListConfig::default() };
+        let opened = config.open().unwrap();
+        assert_eq!(opened.source.stored(0).unwrap(), Stored::Encoded(b"image".into()));
+        assert_eq!(opened.source.stored(1).unwrap(), Stored::Encoded(b"image".into()));
+        assert_eq!(opened.source.key(1), absolute.display().to_string());
+        let message = ListConfig { root: None, ..config.clone() }.open().err().unwrap().to_string();
+        assert!(
+            message.ends_with(
+                "ann lee/10.jpg\", which is no file; set root to the folder that its paths are relative to"
+            ),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn numbers_may_not_have_gaps() {
+        let (_root, mut config) = write("train.lst", "0\t1\tBo/x.JPeG\n1\t3\tann lee/10.jpg\n");
+        let message = config.open().err().unwrap().to_string();
+        assert!(message.contains("from 1 to 3, and 1 number of these has no image (2)"), "{message}");
+        config.label_gaps = LabelGaps::Close;
+        assert_eq!(config.open().unwrap().source.identities(), ["1", "3"]);
+    }
+
+    #[test]
+    fn a_missing_image_is_named_when_it_is_loaded() {
+        let (_root, config) = write("a.txt", "Bo/x.JPeG 0\nBo/none.jpg 1\nBo 1\n");
+        let source = config.open().unwrap().source;
+        let error = source.stored(1).unwrap_err();
+        assert!(
+            error.name.ends_with("Bo/none.jpg") && error.reason.starts_with("it cannot be read: "),
+            "{error}"
+        );
+        assert!(source.stored(2).is_err());
+    }
+
+    #[test]
+    fn the_fingerprint_is_of_paths_and_identities() {
+        let of = |text: &str| {
+            let (root, config) = write("a.txt", text);
+            let print = config.open().unwrap().source.fingerprint();
+            drop(root);
+            print
+        };
+        assert_eq!(of("Bo/x.JPeG 0\n"), of("# x\nBo/x.JPeG\t0"));
+        assert_ne!(of("Bo/x.JPeG a\n"), of("Bo/x.JPeG b\n"));
+        assert_ne!(of("Bo/x.JPeG a\nann lee/10.jpg b"), of("ann lee/10.jpg b\nBo/x.JPeG a"));
+    }
+
+    #[test]
+    fn what_is_no_list_is_one_sentence() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| ListConfig { path: root.path().join(name), ..ListConfig::default() };
+        let message = |config: ListConfig| {
+            config.open().err().unwrap().to_string().replace(&root.path().display().to_string(), "ROOT")
+        };
+        assert_eq!(
+            message(at("no.txt")),
+            "there is no ROOT/no.txt; a list of images with their labels is expected"
+        );
+        assert!(message(at("")).starts_with("ROOT/ cannot be read: "));
+        fs::write(root.path().join("empty.csv"), "").unwrap();
+        assert_eq!(
+            message(at("empty.csv")),
+            "ROOT/empty.csv: it lists no images; a path and a label a line are expected"
+        );
+        let large = fs::File::create(root.path().join("large.txt")).unwrap();
+        large.set_len(MAX_LIST + 1).unwrap();
+        assert!(message(at("large.txt")).contains("1073741825 bytes, more than the 1073741824"));
+        fs::write(root.path().join("breaks.csv"), "path,label\n\"a\nb.jpg\",1\n").unwrap();
+        let breaks = message(at("breaks.csv"));
+        assert!(breaks.contains("would be \"ROOT/a\\nb.jpg\", which is no file"), "{breaks}");
+        assert_eq!(ListConfig::of_path(&root.path().join("no.txt")), None);
+        assert_eq!(ListConfig::of_path(root.path()), None);
+        let error = ListConfig::default().validate(&"data.train".into()).unwrap_err().to_string();
+        assert_eq!(error, "data.train.path is missing; it is the list of images with their labels");
+    }
+}

@@ -1,0 +1,773 @@
+//! Parquet with the content of image files and a label, the layout of Hugging Face's image sets.
+//!
+//! When a set is opened, the labels are read and each page of the column of images is noted: where it lies and which
+//! rows it has, from the offset index or from the headers of the pages. An image is read as the page that it is in.
+//! Pages that were read last are kept, so that reading in order decodes each page once.
+//!
+//! The layout: a group `image` with `bytes` (the file) and `path` (its name), a column `label` of whole numbers, and
+//! their names as a `ClassLabel` in the metadata under `huggingface` (datasets, `features/image.py`,
+//! `arrow_writer.py`). A column of bytes and labels of text are read as well.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use facegrad_files::hexadecimal;
+use facegrad_settings::{KeyPath, SettingsError, settings};
+use parquet::{
+    file::metadata::{ParquetMetaData, ParquetMetaDataReader},
+    schema::types::ColumnDescPtr,
+};
+use sha2::{Digest, Sha256};
+
+use self::{
+    columns::{Columns, Found},
+    pages::{Chunk, Decoded, PageAt, Problem, caught},
+};
+use super::{
+    Format, LabelGaps, Opened, Place, SourceError, Summary, labels::Labels, missing_path,
+    positioned::read_at, title_of,
+};
+use crate::{FaceError, FaceSource, Stored, decode::MAX_FILE_SIZE};
+
+mod columns;
+mod pages;
+mod thrift;
+
+/// Bytes of pages that are kept; the last page is, however large.
+const KEPT: usize = 64 << 20;
+
+/// Bytes at the end of a file: the length of its metadata and a magic number.
+const TAIL: u64 = 8;
+
+/// Longest metadata: those of some ten million images in row groups of a hundred.
+const MAX_METADATA: u64 = 64 << 20;
+
+settings! {
+    /// Images in the rows of Parquet files, as Hugging Face has them.
+    pub struct ParquetConfig {
+        /// A .parquet file, or a folder of them, which are read in the order of their names.
+        path: PathBuf = PathBuf::new();
+        /// Take only the files of a folder whose names begin with this, such as train for train-00000-of-00012.parquet.
+        split: Option<String> = None;
+        /// The column of images: bytes, or a group with bytes; if absent, image, img, jpg or the like.
+        image_key: Option<String> = None;
+        /// The column of labels, whole numbers or text; if absent, label, identity, class or the like.
+        label_key: Option<String> = None;
+        /// What to do if the labels are numbers and some number below the greatest has no image.
+        label_gaps: LabelGaps = LabelGaps::Refuse;
+    }
+}
+
+impl Format for ParquetConfig {
+    fn of_path(path: &Path) -> Option<Self> {
+        let is_set = if path.is_dir() {
+            files_in(path).is_ok_and(|files| !files.is_empty())
+        } else {
+            is_parquet(path)
+        };
+        is_set.then(|| Self { path: path.into(), ..Self::default() })
+    }
+
+    fn title(&self) -> String {
+        match &self.split {
+            Some(split) => format!("{} {split}", title_of(&self.path)),
+            None => title_of(&self.path),
+        }
+    }
+
+    fn validate(&self, at: &KeyPath) -> Result<(), SettingsError> {
+        missing_path(&self.path, at, "a .parquet file or a folder of them")
+    }
+
+    fn open(&self) -> Result<Opened, SourceError> {
+        let set = ParquetImages::open(self)?;
+        let summary = Summary { images: set.len(), identities: set.identities().len(), ..Summary::default() };
+        Ok(Opened { source: Arc::new(set), summary })
+    }
+}
+
+fn is_parquet(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet")) && path.is_file()
+}
+
+/// The Parquet files in a folder, not in folders of it, by name.
+fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !is_hidden && is_parquet(&entry.path()) {
+            files.push(entry.path());
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// The split that a file name of Hugging Face begins with: `train` of `train-00000-of-00012.parquet`.
+fn split_of(path: &Path) -> Option<&str> {
+    let name = path.file_stem()?.to_str()?;
+    let (rest, total) = name.rsplit_once("-of-")?;
+    let (split, number) = rest.rsplit_once('-')?;
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (are_digits(total) && are_digits(number)).then_some(split)
+}
+
+/// The files of a set.
+fn files_of(config: &ParquetConfig) -> Result<Vec<PathBuf>, SourceError> {
+    let path = &config.path;
+    let unknown = |reason| Err(SourceError::Unknown { path: path.clone(), reason });
+    if !path.is_dir() {
+        if !path.exists() {
+            let expected = "a .parquet file or a folder of them".into();
+            return Err(SourceError::Missing { path: path.clone(), expected });
+        }
+        return Ok(vec![path.clone()]);
+    }
+    let mut files =
+        files_in(path).map_err(|source| SourceError::Unreadable { path: path.clone(), source })?;
+    if let Some(split) = &config.split {
+        let begins = |file: &PathBuf| {
+            file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(split.as_bytes()))
+        };
+        files.retain(begins);
+        if files.is_empty() {
+            return unknown(format!("the folder has no .parquet file whose name begins with {split:?}"));
+        }
+    }
+    if files.is_empty() {
+        return unknown("the folder has no .parquet file".into());
+    }
+    let mut splits: Vec<&str> = files.iter().filter_map(|file| split_of(file)).collect();
+    splits.sort_unstable();
+    splits.dedup();
+    if let [one, other, ..] = splits[..]
+        && config.split.is_none()
+    {
+        return unknown(format!(
+            "the folder has the splits {one:?} and {other:?}; set split to take one of them"
+        ));
+    }
+    Ok(files)
+}
+
+/// Images in Parquet files.
+pub(crate) struct ParquetImages {
+    files: Vec<ParquetFile>,
+    chunks: Vec<Chunk>,
+    pages: Vec<Page>,
+    labels: Labels,
+    fingerprint: String,
+    /// Whether the set is one file, so that the row says it all.
+    is_one: bool,
+    kept: Mutex<Kept>,
+}
+
+struct ParquetFile {
+    path: PathBuf,
+    file: File,
+    column: ColumnDescPtr,
+    /// The first image.
+    first: usize,
+}
+
+/// A page, in the order of the images.
+struct Page {
+    offset: u64,
+    length: u32,
+    chunk: u32,
+    file: u32,
+    /// The first image.
+    first: u32,
+}
+
+impl ParquetImages {
+    fn open(config: &ParquetConfig) -> Result<Self, SourceError> {
+        let paths = files_of(config)?;
+        let mut set = Self {
+            is_one: !config.path.is_dir(),
+            files: Vec::new(),
+            chunks: Vec::new(),
+            pages: Vec::new(),
+            labels: Labels { labels: Vec::new(), identities: Vec::new() },
+            fingerprint: String::new(),
+            kept: Mutex::default(),
+        };
+        let (mut found, mut names) = (Found::Nothing, None);
+        let mut hash = Sha256::new();
+        for path in paths {
+            let first = found.len();
+            let added = caught(|| set.add(&path, config, &mut found, &mut names, &mut hash));
+            added.map_err(|problem| {
+                let (place, reason) = match problem {
+                    Problem::Io(source) => return SourceError::Unreadable { path: path.clone(), source },
+                    Problem::Content(reason) => (Place::Whole, reason),
+                    Problem::Row(row, reason) => (Place::Row(row.saturating_sub(first) as u64), reason),
+                };
+                SourceError::Malformed { path: path.clone(), place, reason }
+            })?;
+        }
+        set.labels = labels(found, names, config)?;
+        for (label, identity) in set.labels.identities.iter().enumerate() {
+            hash.update((label as u64).to_le_bytes());
+            hash.update(identity);
+        }
+        set.labels.labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
+        set.fingerprint = hexadecimal(&hash.finalize());
+        set.pages.shrink_to_fit();
+        Ok(set)
+    }
+
+    /// Adds a file.
+    fn add(
+        &mut self,
+        path: &Path,
+        config: &ParquetConfig,
+        found: &mut Found,
+        names: &mut Option<Option<Vec<String>>>,
+        hash: &mut Sha256,
+    ) -> Result<(), Problem> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        check_footer(&file, length)?;
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(&file)?;
+        let columns = Columns::find(&metadata, config.image_key.as_deref(), config.label_key.as_deref())?;
+        let here = columns.class_names(&metadata);
+        match names {
+            None => *names = Some(here),
+            Some(before) if *before == here => {}
+            Some(_) => {
+                return Err(Problem::content(
+                    "its labels have other names than those of the files before it",
+                ));
+            }
+        }
+        check_rows(&metadata, length)?;
+        let first = found.len();
+        hash.update(length.to_le_bytes());
+        for (group, about) in metadata.row_groups().iter().enumerate() {
+            let rows = u64::try_from(about.num_rows()).unwrap_or_default();
+            let (chunk, pages) = Chunk::find(&file, length, about.column(columns.image), rows)?;
+            let mut image = found.len();
+            for page in pages.into_iter().filter(|page| page.rows > 0) {
+                hash.update(page.offset.to_le_bytes());
+                hash.update((page.rows as u64).to_le_bytes());
+                let too_many = |_| Problem::content("the set has more than 4294967295 images");
+                self.pages.push(Page {
+                    offset: page.offset,
+                    length: page.length as u32,
+                    chunk: self.chunks.len() as u32,
+                    file: self.files.len() as u32,
+                    first: image.try_into().map_err(too_many)?,
+                });
+                image += page.rows;
+            }
+            self.chunks.push(chunk);
+            found.read_group(&file, length, &metadata, group, columns.label)?;
+            if found.len() != image || u32::try_from(image).is_err() {
+                return Err(Problem::content("it has another number of labels than of images, or too many"));
+            }
+        }
+        let column = metadata.file_metadata().schema_descr().column(columns.image);
+        self.files.push(ParquetFile { path: path.into(), file, column, first });
+        Ok(())
+    }
+
+    /// The page that image `index` is in.
+    fn page(&self, index: usize) -> usize {
+        // The first page begins with image 0.
+        self.pages.partition_point(|page| page.first as usize <= index) - 1
+    }
+
+    fn file(&self, index: usize) -> &ParquetFile {
+        &self.files[self.pages[self.page(index)].file as usize]
+    }
+
+    /// The content of a page, kept from before or read.
+    fn decoded(&self, number: usize) -> Result<Arc<Decoded>, Problem> {
+        let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = lock().get(number) {
+            return Ok(kept);
+        }
+        let page = &self.pages[number];
+        let next = self.pages.get(number + 1).map_or(self.len(), |next| next.first as usize);
+        let at =
+            PageAt { offset: page.offset, length: page.length as usize, rows: next - page.first as usize };
+        let file = &self.files[page.file as usize];
+        let chunk = &self.chunks[page.chunk as usize];
+        let decoded = Arc::new(caught(|| chunk.decode(&file.file, at, &file.column))?);
+        lock().put(number, decoded.clone());
+        Ok(decoded)
+    }
+}
+
+/// An error unless a file ends as a Parquet file does: with its metadata, their length and a magic number.
+fn check_footer(file: &File, length: u64) -> Result<(), Problem> {
+    let tail = match length.checked_sub(TAIL) {
+        Some(start) if length > 2 * TAIL => read_at(file, start, TAIL)?,
+        _ => return Err(Problem::Content(format!("it has {length} bytes, too few for a Parquet file"))),
+    };
+    let (size, magic) = tail.split_at(4);
+    if magic != b"PAR1" {
+        let what = if magic == b"PARE" { "encrypted" } else { "truncated, or no Parquet file" };
+        return Err(Problem::Content(format!("it is {what}: it does not end with PAR1")));
+    }
+    let size = size.iter().rev().fold(0, |size, byte| size << 8 | u64::from(*byte));
+    if size > MAX_METADATA || size + TAIL > length {
+        return Err(Problem::Content(format!(
+            "its metadata claim {size} bytes; at most {} MiB are read, in a file of {length} bytes",
+            MAX_METADATA >> 20
+        )));
+    }
+    Ok(())
+}
+
+/// An error if a file claims more rows than it has bytes, before memory is taken for their labels.
+fn check_rows(metadata: &ParquetMetaData, length: u64) -> Result<(), Problem> {
+    let mut all = 0_u64;
+    for group in metadata.row_groups() {
+        let rows = u64::try_from(group.num_rows());
+        all = all.saturating_add(rows.map_err(|_| Problem::content("a row group has a negative size"))?);
+        if group.num_columns() != metadata.file_metadata().schema_descr().num_columns() {
+            return Err(Problem::content("a row group has other columns than the file"));
+        }
+    }
+    if all > length {
+        return Err(Problem::Content(format!("it claims {all} rows of images in {length} bytes")));
+    }
+    Ok(())
+}
+
+/// Labels without gaps from what was found, and the names that the metadata has for them.
+fn labels(
+    found: Found,
+    names: Option<Option<Vec<String>>>,
+    config: &ParquetConfig,
+) -> Result<Labels, SourceError> {
+    match found {
+        Found::Nothing => Ok(Labels { labels: Vec::new(), identities: Vec::new() }),
+        Found::Numbers(numbers) => {
+            let mut labels = Labels::of_numbers(numbers, config.label_gaps, &config.path)?;
+            let Some(names) = names.flatten() else { return Ok(labels) };
+            for identity in &mut labels.identities {
+                let name = identity.parse().ok().and_then(|number: usize| names.get(number));
+                let Some(name) = name else {
+                    let reason = format!("it has a label {identity}, and names for {} labels", names.len());
+                    return Err(SourceError::Malformed {
+                        path: config.path.clone(),
+                        place: Place::Whole,
+                        reason,
+                    });
+                };
+                *identity = name.clone();
+            }
+            Ok(labels)
+        }
+        Found::Names { of, labels } => {
+            let mut distinct: Vec<(&str, u32)> =
+                of.iter().map(|(name, number)| (name.as_str(), *number)).collect();
+            distinct.sort_unstable_by_key(|(_, number)| *number);
+            let named = Labels::of_names(&distinct.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+            let labels = labels.into_iter().map(|number| named.labels[number as usize]).collect();
+            Ok(Labels { labels, identities: named.identities })
+        }
+    }
+}
+
+impl FaceSource for ParquetImages {
+    fn len(&self) -> usize {
+        self.labels.labels.len()
+    }
+
+    fn identities(&self) -> &[String] {
+        &self.labels.identities
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.labels.labels[index] as usize
+    }
+
+    fn name(&self, index: usize) -> String {
+        let file = self.file(index);
+        format!("{} row {}", file.path.display(), index - file.first)
+    }
+
+    fn key(&self, index: usize) -> String {
+        let file = self.file(index);
+        let row = index - file.first;
+        match file.path.file_name() {
+            Some(name) if !self.is_one => format!("{}/{row}", name.display()),
+            _ => row.to_string(),
+        }
+    }
+
+    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
+        let fail = |reason: String| FaceError { name: self.name(index), reason };
+        let number = self.page(index);
+        let page = self.decoded(number).map_err(|problem| fail(problem.to_string()))?;
+        // A page has as many values as rows.
+        let value = page.values[index - self.pages[number].first as usize].as_ref();
+        let bytes = value.ok_or_else(|| fail("the row has no image".into()))?.data();
+        if bytes.len() as u64 > MAX_FILE_SIZE {
+            return Err(fail(format!("the image is larger than {} MiB", MAX_FILE_SIZE >> 20)));
+        }
+        Ok(Stored::Encoded(bytes.to_vec()))
+    }
+
+    fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
+    }
+}
+
+/// The pages that were used last.
+#[derive(Default)]
+struct Kept {
+    by_number: HashMap<usize, Arc<Decoded>>,
+    /// The most recent last.
+    order: VecDeque<usize>,
+    size: usize,
+}
+
+impl Kept {
+    fn get(&mut self, number: usize) -> Option<Arc<Decoded>> {
+        let found = self.by_number.get(&number)?.clone();
+        if self.order.back() != Some(&number) {
+            self.order.retain(|other| *other != number);
+            self.order.push_back(number);
+        }
+        Some(found)
+    }
+
+    fn put(&mut self, number: usize, page: Arc<Decoded>) {
+        if self.get(number).is_some() {
+            return;
+        }
+        self.size += page.size;
+        self.by_number.insert(number, page);
+        self.order.push_back(number);
+        while self.size > KEPT && self.order.len() > 1 {
+            let oldest = self.order.pop_front().and_then(|oldest| self.by_number.remove(&oldest));
+            self.size -= oldest.map_or(0, |page| page.size);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::SourceConfig;
+
+    fn reference(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("reference").join(name).with_extension("parquet")
+    }
+
+    fn config(path: impl Into<PathBuf>) -> ParquetConfig {
+        ParquetConfig { path: path.into(), ..ParquetConfig::default() }
+    }
+
+    fn open(name: &str) -> Arc<dyn FaceSource> {
+        let config = SourceConfig::of_path(&reference(name)).unwrap();
+        assert_eq!(config, self::config(reference(name)).into());
+        config.open().unwrap().source
+    }
+
+    /// An error with the folder of the references left out.
+    fn refusal(config: ParquetConfig) -> String {
+        let folder = config.path.parent().unwrap().display().to_string();
+        config.open().err().unwrap().to_string().replace(&folder, "ROOT")
+    }
+
+    /// The grey value of an image, of which write_parquet.py makes `7 i` for image `i`.
+    fn grey(source: &dyn FaceSource, index: usize) -> usize {
+        let picture = source.load(index, [2, 2]).unwrap();
+        assert!(picture.pixels().iter().all(|x| *x == picture.pixels()[0]));
+        picture.pixels()[0].into()
+    }
+
+    /// Checks images in an order that is not theirs, from several threads, and then in order.
+    fn check(source: &dyn FaceSource, of: impl Fn(usize) -> usize + Sync) {
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let of = &of;
+                scope.spawn(move || {
+                    for i in 0..source.len() {
+                        let index = (i * 7 + thread) % source.len();
+                        assert_eq!(grey(source, index), 7 * of(index) % 256, "{index}");
+                    }
+                });
+            }
+        });
+        (0..source.len()).for_each(|index| assert_eq!(grey(source, index), 7 * of(index) % 256, "{index}"));
+    }
+
+    fn labels(source: &dyn FaceSource) -> Vec<usize> {
+        (0..source.len()).map(|index| source.label(index)).collect()
+    }
+
+    #[test]
+    fn the_layout_of_hugging_face_is_read_with_its_names() {
+        let source = open("set_names");
+        assert_eq!(source.len(), 12);
+        assert_eq!(source.identities(), ["Zoë", "ann lee", "Bo\nJr"]);
+        assert_eq!(labels(&*source), [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]);
+        assert_eq!(source.key(11), "11");
+        assert!(source.name(11).ends_with("set_names.parquet row 11"));
+        check(&*source, |i| i);
+        let source = open("set_datasets");
+        assert_eq!((source.identities(), source.len()), (&["a".to_owned(), "b".into()][..], 9));
+        assert_eq!(labels(&*source), [0, 0, 0, 0, 0, 1, 1, 1, 1]);
+        check(&*source, |i| i);
+    }
+
+    #[test]
+    fn every_encoding_compression_and_version_of_pages_is_read() {
+        let source = open("set_flat");
+        assert_eq!(source.identities(), ["person 0", "person 1", "person 2", "person 3", "person 4"]);
+        assert_eq!(labels(&*source), (0..20).map(|i| i / 4).collect::<Vec<_>>());
+        check(&*source, |i| i);
+        let source = open("set_plain");
+        assert_eq!(source.identities(), ["1", "2"]);
+        check(&*source, |i| i);
+        let source = open("set_dictionary");
+        check(&*source, |i| if i < 30 { i % 10 } else { 9 - i % 10 });
+    }
+
+    /// Pages by the index and by their headers are the same; both kinds of file have several in a row group.
+    #[test]
+    fn pages_are_found_with_and_without_an_index() {
+        for (name, least) in [("set_flat", 6), ("set_plain", 6), ("set_dictionary", 6), ("set_nulls", 3)] {
+            let path = reference(name);
+            let file = File::open(&path).unwrap();
+            let length = file.metadata().unwrap().len();
+            let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).unwrap();
+            let columns = Columns::find(&metadata, None, None).unwrap();
+            let mut count = 0;
+            for group in metadata.row_groups() {
+                let about = group.column(columns.image);
+                let rows = group.num_rows() as u64;
+                let (_, pages) = Chunk::find(&file, length, about, rows).unwrap();
+                assert_eq!(
+                    about.offset_index_range().is_some(),
+                    name == "set_flat" || name == "set_dictionary"
+                );
+                let without = about.clone().into_builder().set_offset_index_offset(None).build().unwrap();
+                assert_eq!(Chunk::find(&file, length, &without, rows).unwrap().1, pages);
+                // A wrong index is not used: it is that of another column, or beyond the file.
+                for offset in
+                    [group.column(1 - columns.image.min(1)).offset_index_offset(), Some(length as i64)]
+                {
+                    let wrong = about.clone().into_builder().set_offset_index_offset(offset).build().unwrap();
+                    assert_eq!(Chunk::find(&file, length, &wrong, rows).unwrap().1, pages);
+                }
+                count += pages.len();
+            }
+            assert!(count >= least, "{name}: {count}");
+        }
+    }
+
+    #[test]
+    fn rows_without_an_image_are_images_that_cannot_be_read() {
+        let source = open("set_nulls");
+        for index in 0..10 {
+            match source.stored(index) {
+                Ok(_) => assert_eq!(grey(&*source, index), 7 * index),
+                Err(error) => {
+                    assert!([2, 3, 9].contains(&index));
+                    assert_eq!(error.reason, "the row has no image");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_is_its_files_in_order() {
+        let root = tempfile::tempdir().unwrap();
+        let put = |name: &str, from: &str| {
+            fs::copy(reference(from), root.path().join(name)).unwrap();
+        };
+        put("train-00001-of-00002.parquet", "set_dictionary");
+        put("train-00000-of-00002.parquet", "set_nulls");
+        put("._train-00000-of-00002.parquet", "set_flat");
+        fs::create_dir(root.path().join("x.parquet")).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(root.path(), root.path().join("loop.parquet")).unwrap();
+        let set = SourceConfig::of_path(root.path()).unwrap().open().unwrap().source;
+        assert_eq!((set.len(), set.key(0)), (50, "train-00000-of-00002.parquet/0".into()));
+        assert_eq!(set.key(49), "train-00001-of-00002.parquet/39");
+        assert!(set.name(10).ends_with("train-00001-of-00002.parquet row 0"));
+        assert_eq!((grey(&*set, 8), grey(&*set, 10 + 31)), (56, 56));
+        put("test-00000-of-00001.parquet", "set_dictionary");
+        let both = config(root.path());
+        let message = both.open().err().unwrap().to_string();
+        assert!(
+            message
+                .ends_with("the folder has the splits \"test\" and \"train\"; set split to take one of them"),
+            "{message}"
+        );
+        let train = ParquetConfig { split: Some("train".into()), ..both.clone() };
+        assert_eq!(train.open().unwrap().source.fingerprint(), set.fingerprint());
+        assert!(train.title().ends_with(" train"));
+        let none = ParquetConfig { split: Some("val".into()), ..both.clone() };
+        assert!(
+            none.open()
+                .err()
+                .unwrap()
+                .to_string()
+                .ends_with("no .parquet file whose name begins with \"val\"")
+        );
+        put("test-00000-of-00001.parquet", "set_names");
+        let mixed = ParquetConfig { split: Some("t".into()), ..both.clone() };
+        assert!(
+            mixed
+                .open()
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("its labels have other names than those of the files before it")
+        );
+        put("test-00000-of-00001.parquet", "set_flat");
+        assert!(
+            mixed
+                .open()
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("its labels are numbers, and those of files before it are text")
+        );
+    }
+
+    #[test]
+    fn columns_are_called_by_keys() {
+        let keys = |image: &str, label: &str| ParquetConfig {
+            image_key: (!image.is_empty()).then(|| image.into()),
+            label_key: (!label.is_empty()).then(|| label.into()),
+            ..config(reference("set_flat"))
+        };
+        assert_eq!(keys("jpg", "name").open().unwrap().source.len(), 20);
+        assert_eq!(
+            refusal(keys("photo", "")),
+            "ROOT/set_flat.parquet: it has no column \"photo\" of images (bytes, or a group with bytes); its columns are \"name, jpg\""
+        );
+        assert_eq!(
+            refusal(keys("", "jpg")),
+            "ROOT/set_flat.parquet: it has no column \"jpg\" of labels (whole numbers or text); its columns are \"name, jpg\""
+        );
+        // Names of people are no images.
+        let swapped = keys("name", "jpg").open();
+        assert!(swapped.is_err() || swapped.unwrap().source.load(0, [2, 2]).is_err());
+    }
+
+    #[test]
+    fn what_is_no_set_is_one_sentence() {
+        assert_eq!(
+            refusal(config(reference("set_unlabelled"))),
+            "ROOT/set_unlabelled.parquet, row 2: the label is missing"
+        );
+        assert_eq!(
+            refusal(config(reference("set_gzip"))),
+            "ROOT/set_gzip.parquet: it is compressed with GZIP(GzipLevel(6)); snappy, zstd or none is read"
+        );
+        assert_eq!(
+            refusal(config(reference("none"))),
+            "there is no ROOT/none.parquet; a .parquet file or a folder of them is expected"
+        );
+        let root = tempfile::tempdir().unwrap();
+        assert!(
+            config(root.path())
+                .open()
+                .err()
+                .unwrap()
+                .to_string()
+                .ends_with(": the folder has no .parquet file")
+        );
+        let no_end = "it is truncated, or no Parquet file: it does not end with PAR1";
+        let claims = |claim: u32| [&b"PAR1and some more"[..], &claim.to_le_bytes(), b"PAR1"].concat();
+        for (name, content, reason) in [
+            ("empty", b"".to_vec(), "it has 0 bytes, too few for a Parquet file"),
+            ("png", b"\x89PNG\r\n\x1a\n1234567890".to_vec(), no_end),
+            ("magic", b"PAR1\0\0\0\0PAR1".to_vec(), "it has 12 bytes, too few for a Parquet file"),
+            ("encrypted", b"PARE and some more PARE".to_vec(), "it is encrypted: it does not end with PAR1"),
+            (
+                "claim",
+                claims(u32::MAX),
+                "its metadata claim 4294967295 bytes; at most 64 MiB are read, in a file of 25 bytes",
+            ),
+            (
+                "long",
+                claims(18),
+                "its metadata claim 18 bytes; at most 64 MiB are read, in a file of 25 bytes",
+            ),
+        ] {
+            let path = root.path().join(name).with_extension("parquet");
+            fs::write(&path, content).unwrap();
+            assert_eq!(refusal(config(&path)), format!("ROOT/{name}.parquet: {reason}"));
+        }
+        let whole = fs::read(reference("set_plain")).unwrap();
+        for length in [whole.len() - 1, whole.len() / 2, 100] {
+            let path = root.path().join("cut.parquet");
+            fs::write(&path, &whole[..length]).unwrap();
+            assert_eq!(refusal(config(&path)), format!("ROOT/cut.parquet: {no_end}"));
+        }
+        assert_eq!(ParquetConfig::of_path(root.path().parent().unwrap().join("nothing").as_path()), None);
+    }
+
+    /// Whatever is damaged, cut off or claimed ends in a set or a sentence.
+    #[test]
+    fn damaged_files_never_panic() {
+        use facegrad_random::{Purpose, Stream};
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("x.parquet");
+        let names = ["set_names", "set_datasets", "set_flat", "set_plain", "set_dictionary", "set_nulls"];
+        let mut opened = 0;
+        for (number, name) in names.iter().enumerate() {
+            let whole = fs::read(reference(name)).unwrap();
+            let mut stream = Stream::new(6, Purpose::SyntheticPicture, 0, number as u64);
+            for round in 0..150 {
+                let mut damaged = whole.clone();
+                for _ in 0..1 + stream.below(4) {
+                    let at = stream.below(damaged.len());
+                    damaged[at] = stream.bits() as u8;
+                }
+                if round % 10 == 0 {
+                    damaged.truncate(stream.below(whole.len()));
+                }
+                fs::write(&path, damaged).unwrap();
+                match config(&path).open() {
+                    Ok(set) => {
+                        opened += 1;
+                        for index in 0..set.source.len() {
+                            if let Err(error) = set.source.load(index, [2, 2]) {
+                                assert!(error.name.contains("x.parquet row "), "{error}");
+                            }
+                        }
+                    }
+                    Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
+                }
+            }
+        }
+        assert!((100..800).contains(&opened), "{opened}");
+    }
+
+    #[test]
+    fn pages_that_were_used_last_are_kept() {
+        let page = |size| Arc::new(Decoded { values: Vec::new(), size });
+        let mut kept = Kept::default();
+        kept.put(1, page(KEPT / 2));
+        kept.put(2, page(KEPT / 4));
+        kept.put(2, page(KEPT / 4));
+        assert!(kept.get(1).is_some());
+        kept.put(3, page(KEPT / 2));
+        assert!(kept.get(2).is_none() && kept.get(1).is_some() && kept.get(3).is_some());
+        kept.put(4, page(2 * KEPT));
+        assert_eq!((kept.order.len(), kept.size), (1, 2 * KEPT));
+        kept.put(5, page(1));
+        assert!(kept.get(4).is_none() && kept.get(5).is_some() && kept.size == 1);
+    }
+}

@@ -1,0 +1,230 @@
+//! The memory of a run.
+
+use std::fmt;
+
+use facegrad_backbones::{BackboneConfig, BackboneError, Operation};
+use serde::Serialize;
+
+/// Bytes of a number.
+const F32: u64 = 4;
+/// Feature maps in the size of the input and output of a layer that its backward pass has beside those kept.
+const GRADIENT_MAPS: u64 = 1;
+/// Copies of a batch of images as numbers: as they are read, and with the channels first.
+const INPUT_COPIES: u64 = 2;
+/// Copies of weights and optimizer state that are made to write a checkpoint; with them large heads come to within
+/// a tenth of what was measured.
+const CHECKPOINT_COPIES: u64 = 2;
+
+/// The most memory that a run will take at a time, in bytes, by what takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MemoryEstimate {
+    /// All of it: the program and the weights with what a step needs, or a checkpoint where that is more.
+    pub total: u64,
+    /// The program, the index of the data and the lists of the evaluations.
+    pub program: u64,
+    /// Weights and the state of the optimizer.
+    pub weights: u64,
+    /// Gradients of the weights.
+    pub gradients: u64,
+    /// Feature maps kept for the backward pass and their gradients, and the products of a head.
+    pub activations: u64,
+    /// Batches decoded ahead and on their way into the network.
+    pub images: u64,
+    /// A checkpoint as it is written, beside program and weights; nothing else is needed at that time.
+    pub checkpoint: u64,
+    /// What can be had at the moment, where the system tells.
+    pub available: Option<u64>,
+}
+
+impl MemoryEstimate {
+    /// A note if there is less.
+    pub(crate) fn note(&self) -> Option<String> {
+        let available = self.available.filter(|available| *available < self.total)?;
+        let advice = match self.activations + self.images > self.total / 2 {
+            true => "; a smaller run.batch or data.size takes less",
+            false => "; a smaller backbone or fewer identities take less",
+        };
+        Some(format!(
+            "the run will need about {} of memory and {} are available{advice}",
+            in_words(self.total),
+            in_words(available)
+        ))
+    }
+}
+
+impl fmt::Display for MemoryEstimate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { weights, gradients, activations, .. } = *self;
+        write!(
+            f,
+            "about {}: {} weights and optimizer, {} gradients, {} activations",
+            in_words(self.total),
+            in_words(weights),
+            in_words(gradients),
+            in_words(activations)
+        )?;
+        match self.available {
+            Some(available) => write!(f, "; {} available", in_words(available)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A size in MiB or GiB.
+fn in_words(bytes: u64) -> String {
+    let mebibytes = bytes as f64 / f64::from(1 << 20);
+    match mebibytes {
+        10_000.0.. => format!("{:.0} GiB", mebibytes / 1024.0),
+        1000.0.. => format!("{:.1} GiB", mebibytes / 1024.0),
+        10.0.. => format!("{mebibytes:.0} MiB"),
+        _ => format!("{mebibytes:.1} MiB"),
+    }
+}
+
+/// What a step of a run works on.
+pub(crate) struct Workload<'a> {
+    /// Memory before there were weights, in bytes.
+    pub(crate) program: u64,
+    pub(crate) backbone: &'a BackboneConfig,
+    /// Height and width of the images.
+    pub(crate) size: [usize; 2],
+    /// Images in a step.
+    pub(crate) batch: usize,
+    /// Batches decoded ahead.
+    pub(crate) queue: usize,
+    /// Trained numbers of the backbone.
+    pub(crate) backbone_parameters: u64,
+    /// Those of the head and of other losses.
+    pub(crate) head_parameters: u64,
+    /// Numbers that the optimizer keeps for each of them.
+    pub(crate) optimizer_slots: u64,
+    /// Images of all evaluations.
+    pub(crate) evaluation_images: u64,
+}
+
+impl Workload<'_> {
+    /// What it takes.
+    ///
+    /// # Errors
+    /// If the images are too small for the backbone.
+    pub(crate) fn memory(&self) -> Result<MemoryEstimate, BackboneError> {
+        let parameters = self.backbone_parameters + self.head_parameters;
+        let embedding = self.backbone.embedding_size() as u64;
+        let batch = self.batch as u64;
+        let pixels = 3 * (self.size[0] * self.size[1]) as u64 * batch;
+        // A product for each row of class weights, which are as long as an embedding.
+        let products = batch * self.head_parameters / embedding.max(1);
+        let program = self.program + self.evaluation_images * embedding * F32;
+        let weights = parameters * (1 + self.optimizer_slots) * F32;
+        let gradients = parameters * F32;
+        let activations = (kept(self.backbone, self.size)? * batch + products) * F32;
+        let images = pixels * (self.queue as u64 + 1) + pixels * INPUT_COPIES * F32;
+        let checkpoint = CHECKPOINT_COPIES * weights;
+        let total = program + weights + (gradients + activations + images).max(checkpoint);
+        let available = available();
+        Ok(MemoryEstimate { total, program, weights, gradients, activations, images, checkpoint, available })
+    }
+}
+
+/// The most numbers at a time in the feature maps of one image: those kept so far and, in the backward pass, the
+/// gradients of the layer at hand. The kernels keep the output of every convolution and sum, and nothing else.
+fn kept(backbone: &BackboneConfig, size: [usize; 2]) -> Result<u64, BackboneError> {
+    let mut kept = 3 * (size[0] * size[1]) as u64;
+    let mut most = 0;
+    for operation in backbone.operations(size, 1)? {
+        let (input, output) = match operation {
+            Operation::Conv { conv, input, .. } => (input, conv.output(input)),
+            Operation::Join { dims, .. } => (dims, dims),
+        };
+        let numbers = |dims: facegrad_kernels::Dims| (dims.pixels() * dims.channels) as u64;
+        kept += numbers(output);
+        most = kept.max(most).max(kept + GRADIENT_MAPS * (numbers(input) + numbers(output)));
+    }
+    Ok(most)
+}
+
+/// The memory that this process holds, in bytes, where the system tells.
+pub(crate) fn of_this_process() -> Option<u64> {
+    of_file("/proc/self/status", "VmRSS:")
+}
+
+/// The memory that can be had without pushing anything out, in bytes, where the system tells.
+fn available() -> Option<u64> {
+    of_file("/proc/meminfo", "MemAvailable:")
+}
+
+/// A line such as `VmRSS:   1234 kB`.
+fn of_file(path: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workload(backbone: &BackboneConfig) -> Workload<'_> {
+        Workload {
+            program: 20 << 20,
+            backbone,
+            size: [112, 112],
+            batch: 16,
+            queue: 4,
+            backbone_parameters: 1_000_000,
+            head_parameters: 512_000,
+            optimizer_slots: 1,
+            evaluation_images: 0,
+        }
+    }
+
+    #[test]
+    fn every_part_grows_with_what_it_is_for() {
+        let backbone = BackboneConfig::of_kind("iresnet18").unwrap();
+        let base = workload(&backbone).memory().unwrap();
+        assert_eq!((base.gradients, base.weights), (1_512_000 * 4, 2 * 1_512_000 * 4));
+        let larger_batch = Workload { batch: 32, ..workload(&backbone) }.memory().unwrap();
+        assert_eq!(larger_batch.activations, 2 * base.activations);
+        assert_eq!(larger_batch.images, 2 * base.images);
+        let adam = Workload { optimizer_slots: 2, ..workload(&backbone) }.memory().unwrap();
+        assert_eq!(adam.weights - base.weights, base.gradients);
+        let small = Workload { size: [56, 56], ..workload(&backbone) }.memory().unwrap();
+        assert!((0.2..0.3).contains(&(small.activations as f64 / base.activations as f64)));
+        // Weights that dwarf the feature maps: what counts is the checkpoint.
+        let classes = Workload { batch: 2, head_parameters: 512_000_000, ..workload(&backbone) };
+        let classes = classes.memory().unwrap();
+        assert_eq!(classes.total, classes.program + classes.weights + classes.checkpoint);
+    }
+
+    #[test]
+    fn too_little_memory_is_noted_with_what_would_help() {
+        let backbone = BackboneConfig::of_kind("iresnet18").unwrap();
+        let base = workload(&backbone).memory().unwrap();
+        let noted = |memory: MemoryEstimate, available: u64| {
+            MemoryEstimate { available: Some(available), ..memory }.note()
+        };
+        assert_eq!(noted(base, 1 << 40), None);
+        assert_eq!(MemoryEstimate { available: None, ..base }.note(), None);
+        let note = noted(base, 100 << 20).unwrap();
+        assert!(note.ends_with(
+            " MiB of memory and 100 MiB are available; a smaller run.batch or data.size takes less"
+        ));
+        let classes = Workload { batch: 2, head_parameters: 512_000_000, ..workload(&backbone) };
+        let note = noted(classes.memory().unwrap(), 100 << 20).unwrap();
+        assert!(note.ends_with("; a smaller backbone or fewer identities take less"), "{note}");
+    }
+
+    #[test]
+    fn sizes_are_told_in_three_digits() {
+        let sizes = [5 << 20, 300 << 20, 1500 << 20, 20 << 30].map(in_words);
+        assert_eq!(sizes, ["5.0 MiB", "300 MiB", "1.5 GiB", "20 GiB"]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_system_tells_what_there_is() {
+        assert!((1 << 20..1 << 40).contains(&of_this_process().unwrap()));
+        assert!((1 << 20..1 << 50).contains(&available().unwrap()));
+    }
+}

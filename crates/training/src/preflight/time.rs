@@ -1,0 +1,185 @@
+//! How long a run will take.
+
+use std::{fmt, thread, time::Duration};
+
+use facegrad_random::{Purpose, Stream};
+use serde::Serialize;
+
+use crate::{config::Experiment, step::Learner};
+
+/// What the measurement may take, beside the first images.
+const BUDGET: f64 = 0.6;
+/// Time to embed an image and its mirror image, beside that of a step of training for each image:
+/// docs/performance.md has 3.6 to 3.8 times as many images a second without the mirror image.
+const EVALUATION: f64 = 0.55;
+
+/// How long a run will take, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TimeEstimate {
+    /// All of it.
+    pub total: f64,
+    /// One step, with its share of reading images on the same processor.
+    pub step: f64,
+    /// Steps that are to be done.
+    pub steps: usize,
+    /// All evaluations together.
+    pub evaluation: f64,
+}
+
+impl TimeEstimate {
+    fn new(step: f64, steps: usize, evaluation: f64) -> Self {
+        Self { total: step * steps as f64 + evaluation, step, steps, evaluation }
+    }
+}
+
+impl fmt::Display for TimeEstimate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { total, step, steps, evaluation } = *self;
+        write!(f, "about {}: {steps} steps of {}", in_words(total), in_words(step))?;
+        match evaluation > 0.0 {
+            true => write!(f, ", evaluations of {}", in_words(evaluation)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A time with two digits or so.
+fn in_words(seconds: f64) -> String {
+    match seconds {
+        172_800.0.. => format!("{:.0} days", seconds / 86_400.0),
+        7200.0.. => format!("{:.0} h", seconds / 3600.0),
+        120.0.. => format!("{:.0} min", seconds / 60.0),
+        9.95.. => format!("{seconds:.0} s"),
+        0.9995.. => format!("{seconds:.1} s"),
+        _ => format!("{:.0} ms", seconds * 1e3),
+    }
+}
+
+/// The evaluations of a run.
+pub(crate) struct Evaluations {
+    /// How often they are made.
+    pub(crate) times: usize,
+    /// Images of all of them together.
+    pub(crate) images: usize,
+}
+
+/// Estimates the time of `steps` steps and of `evaluations`, where an image takes `reading` seconds to read on one
+/// thread; none if a step cannot be measured.
+///
+/// The network computes a few small batches, forward and backward, without taking a step.
+pub(crate) fn estimate(
+    learner: &Learner,
+    experiment: &Experiment,
+    classes: usize,
+    steps: usize,
+    evaluations: &Evaluations,
+    reading: f64,
+) -> Option<TimeEstimate> {
+    let batch = experiment.run.batch;
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let images = Images::new(experiment.data.size, batch, classes);
+    let time = |batch: usize| {
+        let (pixels, labels) = images.batch(batch);
+        learner.rehearse(experiment, pixels, labels).ok().as_ref().map(Duration::as_secs_f64)
+    };
+    let computing = of_batch(batch, threads, time)?;
+    // Threads that read images and those that compute share the processor.
+    let reading = reading / threads as f64;
+    let evaluation = EVALUATION * computing / batch as f64 + reading;
+    let evaluation = evaluation * (evaluations.times * evaluations.images) as f64;
+    Some(TimeEstimate::new(computing + reading * batch as f64, steps, evaluation))
+}
+
+/// The time of a step with `batch` images on `threads` threads, from that of smaller batches.
+fn of_batch(batch: usize, threads: usize, mut time: impl FnMut(usize) -> Option<f64>) -> Option<f64> {
+    // Every thread has work, and a normalisation has a variance.
+    let small = threads.max(2).min(batch);
+    // The first time draws weights and asks the system for memory.
+    let first = time(small)?;
+    if small == batch && first > BUDGET {
+        return Some(first);
+    }
+    let few = time(small)?;
+    let affordable = (BUDGET / few * small as f64) as usize / small * small;
+    let large = affordable.min(batch);
+    if large < 2 * small {
+        return Some(few * batch as f64 / small as f64);
+    }
+    // Once more for the memory of a larger batch, if it is no more than that.
+    if few * (large as f64 / small as f64) < BUDGET / 4.0 {
+        time(large)?;
+    }
+    let many = time(large)?;
+    let image = ((many - few) / (large - small) as f64).max(0.0);
+    Some(many + image * (batch - large) as f64)
+}
+
+/// Images and labels to compute on.
+struct Images {
+    pixels: Vec<u8>,
+    labels: Vec<usize>,
+    /// Bytes of an image.
+    image: usize,
+}
+
+impl Images {
+    /// Up to `batch` images of `size` (height, width), two of a class as losses on pairs need.
+    fn new([height, width]: [usize; 2], batch: usize, classes: usize) -> Self {
+        let mut stream = Stream::new(0, Purpose::Benchmark, 0, 0);
+        let image = height * width * 3;
+        let bytes = std::iter::repeat_with(|| stream.bits().to_le_bytes()).flatten();
+        let pixels = bytes.take(batch * image).collect();
+        Self { pixels, labels: (0..batch).map(|i| i / 2 % classes).collect(), image }
+    }
+
+    fn batch(&self, batch: usize) -> (&[u8], &[usize]) {
+        (&self.pixels[..batch * self.image], &self.labels[..batch])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine that takes `fixed` seconds for a step and `image` for each of its images, more the first time;
+    /// gives the estimate and what it took.
+    fn estimated(batch: usize, threads: usize, fixed: f64, image: f64) -> (f64, f64) {
+        let (mut taken, mut calls) = (0.0, 0);
+        let time = |batch: usize| {
+            calls += 1;
+            let time = fixed + image * batch as f64;
+            taken += time;
+            Some(if calls == 1 { 3.0 * time } else { time })
+        };
+        let estimate = of_batch(batch, threads, time).unwrap();
+        (estimate, taken)
+    }
+
+    #[test]
+    fn a_step_is_estimated_from_few_images() {
+        for (batch, threads, fixed, image) in
+            [(64, 2, 0.001, 0.001), (512, 2, 0.01, 0.002), (128, 16, 0.0, 0.01), (64, 2, 0.1, 0.05)]
+        {
+            let (estimate, taken) = estimated(batch, threads, fixed, image);
+            let real = fixed + image * batch as f64;
+            assert!((estimate / real - 1.0).abs() < 0.01, "{estimate} for {real}");
+            assert!(taken < 1.5, "{taken}");
+        }
+        // A network so slow that two images are all there is time for.
+        let (estimate, _) = estimated(128, 2, 0.0, 0.25);
+        assert!((estimate - 32.0).abs() < 1e-9, "{estimate}");
+        let (estimate, taken) = estimated(4, 8, 0.0, 5.0);
+        assert_eq!((estimate, taken), (60.0, 20.0), "the first time has to do");
+        assert_eq!(of_batch(8, 2, |_| None), None);
+    }
+
+    #[test]
+    fn times_are_told_in_the_unit_of_their_size() {
+        let times = [0.071, 2.25, 25.4, 600.0, 10_800.0, 864_000.0].map(in_words);
+        assert_eq!(times, ["71 ms", "2.2 s", "25 s", "10 min", "3 h", "10 days"]);
+        let estimate = TimeEstimate::new(0.071, 281, 5.2);
+        assert_eq!(estimate.to_string(), "about 25 s: 281 steps of 71 ms, evaluations of 5.2 s");
+        let without = TimeEstimate::new(0.071, 281, 0.0);
+        assert_eq!(without.to_string(), "about 20 s: 281 steps of 71 ms");
+    }
+}

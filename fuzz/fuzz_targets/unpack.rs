@@ -1,0 +1,89 @@
+//! Archives: whatever the bytes, what comes out are files and folders inside of the folder and within the limits.
+
+#![no_main]
+
+use std::{fs, path::Path, sync::atomic::AtomicBool};
+
+use facegrad_datasets::{Limits, Packing, Unpacked, unpack, unpack_tar};
+use libfuzzer_sys::fuzz_target;
+
+const LIMITS: Limits = Limits { bytes: 100_000, entries: 50, ratio: 1000, strip: 0 };
+
+fuzz_target!(|bytes: &[u8]| {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| place.path().join(name);
+    // As a tar archive, with the checksums made right, which no fuzzer finds.
+    let mut tar = bytes.to_vec();
+    correct_checksums(&mut tar);
+    fs::create_dir(path("tar")).expect("an empty folder");
+    match unpack_tar(&tar[..], tar.len() as u64, Path::new("x.tar"), &path("tar"), &LIMITS) {
+        Ok(unpacked) => assert_eq!(unpacked, count(&path("tar"))),
+        Err(error) => sentence(&error.to_string()),
+    }
+    let inside = count(&path("tar"));
+    // The entry that is one too many is there before it is noticed.
+    assert!(
+        inside.bytes <= LIMITS.bytes && inside.files + inside.folders <= LIMITS.entries + 1,
+        "{inside:?}"
+    );
+    // As a zip archive.
+    fs::write(path("x.zip"), bytes).expect("a file");
+    let stop = AtomicBool::new(false);
+    match unpack(&path("x.zip"), Packing::Zip, &path("zip"), &LIMITS, &stop, &mut || Ok(()), &mut |_| {}) {
+        Ok(unpacked) => {
+            assert_eq!(unpacked, count(&path("zip")));
+            fs::remove_dir_all(path("zip")).expect("a folder");
+        }
+        Err(error) => sentence(&error.to_string()),
+    }
+    // Nothing beside them.
+    let mut names: Vec<_> =
+        fs::read_dir(place.path()).expect("the place").flatten().map(|e| e.file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["tar", "x.zip"]);
+});
+
+fn sentence(message: &str) {
+    assert!(message.len() < 1000 && !message.contains('\n'), "{message}");
+}
+
+/// What lies in a folder, where nothing but files and folders may lie.
+fn count(folder: &Path) -> Unpacked {
+    let mut all = Unpacked::default();
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let kind = entry.file_type().expect("a kind");
+        assert!(kind.is_dir() || kind.is_file(), "{:?}", entry.path());
+        if kind.is_dir() {
+            let below = count(&entry.path());
+            all.files += below.files;
+            all.folders += below.folders + 1;
+            all.bytes += below.bytes;
+        } else {
+            all.files += 1;
+            all.bytes += entry.metadata().expect("a file").len();
+        }
+    }
+    all
+}
+
+/// Gives the headers of a tar archive the checksums they should have.
+fn correct_checksums(tar: &mut [u8]) {
+    let mut start = 0;
+    while let Some(header) = tar.get_mut(start..start + 512) {
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        if sum == 8 * 32 {
+            header[148..156].fill(0);
+            return;
+        }
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        let digits = header[124..136].iter().skip_while(|byte| **byte == b' ');
+        let digits = digits.take_while(|byte| (b'0'..=b'7').contains(*byte));
+        let size =
+            digits.fold(0_usize, |size, digit| size.saturating_mul(8).saturating_add((digit - b'0').into()));
+        start = start.saturating_add(512).saturating_add(size.saturating_add(511) / 512 * 512);
+        if start > tar.len() {
+            return;
+        }
+    }
+}

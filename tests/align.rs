@@ -1,0 +1,297 @@
+//! Photographs to aligned faces, by a table of landmarks and by the detector.
+
+#[path = "support/server.rs"]
+mod server;
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use facegrad_faces::{
+    ARCFACE_LANDMARKS, Picture, Similarity2d, SyntheticConfig, SyntheticFaces, decode::read_picture, warp,
+    write_png,
+};
+use serde_json::Value;
+use server::{Answer, Server};
+use support::{FACEGRAD, Place};
+
+/// The faces on the photographs.
+fn faces() -> SyntheticFaces {
+    SyntheticFaces::new(&SyntheticConfig { difficulty: 0.5, ..Default::default() })
+}
+
+/// Photographs of 240 x 300 pixels of two synthetic people, on which the template was turned, scaled and shifted, and
+/// the table of their landmarks.
+fn photographs(place: &Place, images: usize) {
+    let faces = faces();
+    let mut table = String::new();
+    for i in 0..2 * images {
+        let name = format!("00000{}/{:04}", i % 2, i / 2);
+        let angle = (i as f32 * 0.4).sin() * 0.4;
+        let scale = 1.0 + 0.5 * (i as f32).cos();
+        let known = ARCFACE_LANDMARKS.map(|[x, y]| {
+            let (x, y) = ((x - 56.0) * scale, (y - 56.0) * scale);
+            [150.0 + x * angle.cos() - y * angle.sin(), 120.0 + x * angle.sin() + y * angle.cos()]
+        });
+        let photograph = Similarity2d::estimate(ARCFACE_LANDMARKS, known).unwrap();
+        let face = faces.render(i % 2, i / 2, 112);
+        let path = place.path(&format!("photos/{name}.png"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write_png(&warp(&face, &photograph, [240, 300]), &path).unwrap();
+        let numbers: Vec<String> = known.as_flattened().iter().map(f32::to_string).collect();
+        table += &format!("{name}.png {}\n", numbers.join(" "));
+    }
+    place.write("landmarks.txt", table);
+}
+
+const ALIGN: [&str; 5] = ["align", "photos", "faces", "--landmarks", "landmarks.txt"];
+
+fn align<'a>(changes: &[&'a str]) -> Vec<&'a str> {
+    [&ALIGN[..], changes].concat()
+}
+
+/// The files of a folder of faces but for the journal, whose lines come as they are done.
+fn files(place: &Place, folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let root = place.path(folder);
+    let mut files = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let is_hidden = path.file_name().unwrap().to_str().unwrap().starts_with('.');
+            match path.is_dir() {
+                true => folders.push(path),
+                false if is_hidden => {}
+                false => files.push((path.strip_prefix(&root).unwrap().to_owned(), fs::read(path).unwrap())),
+            }
+        }
+    }
+    files.sort_unstable();
+    files
+}
+
+/// The mean difference of the middle of two pictures of 112 x 112 pixels.
+fn difference(a: &Picture, b: &Picture) -> f64 {
+    let middle = (40..90).flat_map(|y| (40 * 3..72 * 3).map(move |x| y * 112 * 3 + x));
+    let differences: Vec<f64> = middle.map(|at| f64::from(a.pixels()[at].abs_diff(b.pixels()[at]))).collect();
+    differences.iter().sum::<f64>() / differences.len() as f64
+}
+
+#[test]
+fn a_table_of_landmarks_brings_faces_onto_the_template() {
+    let place = Place::new();
+    photographs(&place, 3);
+    place.write("photos/readme.txt", "junk");
+    place.write("photos/broken\nname.jpg", "no image");
+    place.write("photos/000001/faceless.pgm", "P5 1 1 255\nx");
+    let ended = place.facegrad(&align(&[])).done();
+    for line in [
+        "faces: 6 of 8 images aligned to 112x112 (height x width)",
+        "passed    1 files that are no images, are empty or hidden",
+        "left out  1 images without a face and 1 unreadable, listed in faces/alignment.csv",
+        "          000001/faceless.pgm: it has no face",
+        "          broken?name.jpg: its content is not a JPEG, PNG, WebP, BMP or PNM image",
+    ] {
+        assert!(ended.stdout.lines().any(|said| said == line), "{line}\n{ended}");
+    }
+    for i in 0..6 {
+        let name = format!("00000{}/{:04}.png", i % 2, i / 2);
+        let aligned = read_picture(&place.path(&format!("faces/{name}"))).unwrap();
+        let original = faces().render(i % 2, i / 2, 112);
+        let difference = difference(&aligned, &original);
+        assert!(difference < 8.0, "{name}: {difference}");
+    }
+    let json = place.facegrad(&align(&["--json"])).done().stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["statistics"]["aligned"], &json["done_before"]), (&6.into(), &7.into()));
+    assert_eq!(json["left_out"][1]["image"], "broken\nname.jpg");
+
+    // The table that was written serves for another size.
+    let again = [
+        "align",
+        "photos",
+        "again",
+        "--landmarks",
+        "faces/alignment.csv",
+        "--size",
+        "112x96",
+        "--format",
+        "jpg",
+    ];
+    place.facegrad(&again).done();
+    let narrow = read_picture(&place.path("again/000001/0002.jpg")).unwrap();
+    assert_eq!((narrow.height(), narrow.width()), (112, 96));
+}
+
+#[test]
+fn killed_or_stopped_it_goes_on_to_the_same_files() {
+    let place = Place::new();
+    photographs(&place, 40);
+    place.facegrad(&["align", "photos", "whole", "--landmarks", "landmarks.txt"]).done();
+    let whole = files(&place, "whole");
+    assert_eq!(whole.len(), 82);
+    for signal in ["KILL", "INT"] {
+        let out = format!("out-{signal}");
+        let arguments = ["align", "photos", &out, "--landmarks", "landmarks.txt"];
+        let journal = place.path(&format!("{out}/.alignment.jsonl"));
+        loop {
+            let mut running = place.start(FACEGRAD, &arguments);
+            running.until(|| fs::read_to_string(&journal).is_ok_and(|text| text.lines().count() > 5));
+            let kill = format!("kill -{signal} {}", running.id());
+            assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+            let ended = running.wait();
+            // On a busy machine the signal may come too late.
+            if ended.code == Some(0) {
+                fs::remove_dir_all(place.path(&out)).unwrap();
+                continue;
+            }
+            if signal == "INT" {
+                let ended = ended.code(130);
+                let go_on = format!("continue with: facegrad align photos {out}");
+                assert!(ended.stdout.contains(&go_on), "{ended}");
+            }
+            break;
+        }
+        assert!(!place.path(&format!("{out}/alignment.csv")).exists());
+        let ended = place.facegrad(&arguments).done();
+        assert!(ended.stderr.contains("going on after "), "{ended}");
+        assert!(files(&place, &out) == whole, "{signal}");
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_one_sentence() {
+    let place = Place::new();
+    photographs(&place, 1);
+    place.facegrad(&align(&[])).done();
+    let refused = |arguments: &[&str]| {
+        let sentence = place.facegrad(arguments).refused(2);
+        let folder = fs::canonicalize(place.path("")).unwrap();
+        sentence.replace(&format!("{}/", folder.display()), "")
+    };
+    assert_eq!(
+        refused(&align(&["--size", "112x96"])),
+        "faces holds faces that were aligned in another way (the size: 112x112 there, 112x96 now); use the settings \
+         of then, or another folder"
+    );
+    place.write("mine/notes.txt", "mine");
+    assert_eq!(
+        refused(&["align", "photos", "mine", "--landmarks", "landmarks.txt"]),
+        "mine holds files that alignment did not write; name a new or an empty folder for the faces"
+    );
+    assert_eq!(
+        refused(&["align", "photos", "photos/faces", "--landmarks", "landmarks.txt"]),
+        "photos and photos/faces lie within each other; the aligned faces need a folder beside that of the photographs"
+    );
+    assert_eq!(
+        refused(&["align", "nothing", "out", "--landmarks", "landmarks.txt"]),
+        "the image folder nothing does not exist"
+    );
+    for [option, value] in [["--backend", "flex"], ["--adapter", "software"]] {
+        assert_eq!(
+            refused(&align(&[option, value])),
+            format!("{option} has no effect with --landmarks: nothing is to be computed")
+        );
+    }
+    place.write("wrong.csv", "000000/0000.png,1,2\n");
+    assert_eq!(
+        refused(&["align", "photos", "out", "--landmarks", "wrong.csv"]),
+        "the landmarks wrong.csv, line 1: 3 fields instead of 11: a path and ten coordinates"
+    );
+    let empty = refused(&["align", "photos", "out", "--detector-weights", "photos"]);
+    assert!(empty.starts_with("the weights photos/pnet.safetensors cannot be read: "), "{empty}");
+    let one = place.text("landmarks.txt").lines().next().unwrap().to_owned();
+    place.write("one.txt", one);
+    assert_eq!(
+        refused(&["align", "photos", "out", "--landmarks", "one.txt", "--without-face", "fail"]),
+        "the image 000001/0000.png: it has no face; other answers to that are to skip such images or to take their centre"
+    );
+    let unnamed = ["-u", "FACEGRAD_MTCNN", FACEGRAD, "align", "photos", "out"];
+    let sentence = place.start("env", &unnamed).wait().refused(2);
+    assert!(sentence.starts_with("nothing says where the faces are: name a table"), "{sentence}");
+    for wrong in [["--size", "112"], ["--size", "8x8"], ["--min-face", "11"], ["--format", "gif"]] {
+        let ended = place.facegrad(&["align", "photos", "out", wrong[0], wrong[1]]).code(2);
+        assert!(ended.stderr.contains(wrong[1]), "{ended}");
+    }
+}
+
+/// The folder of the weights that the shared data has, if it is there.
+fn weights() -> Option<PathBuf> {
+    let named = std::env::var_os("FACEGRAD_SHARED_DATA").map(PathBuf::from);
+    let shared = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
+    let weights = shared.join("mtcnn");
+    if !weights.is_dir() {
+        println!("skipped: no weights of MTCNN in {}", weights.display());
+        return None;
+    }
+    Some(weights)
+}
+
+#[test]
+fn other_weights_than_the_known_ones_are_not_taken_from_the_web() {
+    let place = Place::new();
+    photographs(&place, 1);
+    let server = Server::new(|request| match request.path.as_str() {
+        "/right/pnet.safetensors" => Answer::new(200, &[7; 27_568]),
+        "/short/pnet.safetensors" => Answer::new(200, b"short"),
+        _ => Answer::new(404, b""),
+    });
+    for (path, sentence) in [("/right", "c58d68e5"), ("/short/", "5"), ("/nothing", "status 404")] {
+        let url = server.url(path);
+        let arguments = ["align", "photos", "out", "--detector-weights", "mtcnn", "--detector-url", &url];
+        let refused = place.facegrad(&arguments).refused(1);
+        assert!(refused.contains(sentence) && refused.contains("pnet.safetensors"), "{refused}");
+        assert!(!place.path("mtcnn/pnet.safetensors").exists());
+    }
+    assert!(!place.path("out").exists());
+}
+
+/// With the weights that the shared data has.
+#[test]
+fn the_detector_is_fetched_once() {
+    let Some(weights) = weights() else { return };
+    let place = Place::new();
+    photographs(&place, 1);
+    let server = Server::new(move |request| match fs::read(weights.join(&request.path[1..])) {
+        Ok(bytes) => Answer::new(200, &bytes),
+        Err(_) => Answer::new(404, b""),
+    });
+    for out in ["one", "two"] {
+        let url = server.url("/");
+        let arguments = ["align", "photos", out, "--detector-weights", "mtcnn", "--detector-url", &url];
+        place.facegrad(&arguments).done();
+        assert_eq!(server.requests().len(), 3);
+    }
+}
+
+/// With the weights that the shared data has.
+#[test]
+fn the_detector_finds_the_faces() {
+    let Some(weights) = weights() else { return };
+    let place = Place::new();
+    photographs(&place, 10);
+    let weights = weights.display().to_string();
+    let align = |out, more: &[&str]| {
+        let arguments = ["align", "photos", out, "--detector-weights", &weights];
+        let json = place.facegrad(&[&arguments[..], &["--json"], more].concat()).done().stdout;
+        serde_json::from_str::<Value>(&json).unwrap()
+    };
+    let found = align("faces", &[]);
+    let aligned = found["statistics"]["aligned"].as_u64().unwrap();
+    println!("{aligned} of 20 synthetic faces found");
+    assert!(aligned >= 10, "{found}");
+    // On one thread, the same files.
+    let arguments =
+        ["RAYON_NUM_THREADS=1", FACEGRAD, "align", "photos", "one", "--detector-weights", &weights];
+    place.start("env", &arguments).wait().done();
+    assert!(files(&place, "one") == files(&place, "faces"));
+    // Another smallest face is another job.
+    let arguments = ["align", "photos", "faces", "--detector-weights", &weights, "--min-face", "60"];
+    let sentence = place.facegrad(&arguments).refused(2);
+    assert!(
+        sentence.contains("MTCNN for faces from 40 pixels there, MTCNN for faces from 60 pixels now"),
+        "{sentence}"
+    );
+}
