@@ -5,7 +5,8 @@ use facegrad_settings::{above, settings, within};
 
 use crate::{
     Picture,
-    resize::{Kernel, Window, gaussian_blur, resample},
+    light::{change_light, change_saturation},
+    resize::{Kernel, Window, gaussian_blur, resample, resample_to},
 };
 
 settings! {
@@ -13,7 +14,8 @@ settings! {
     pub struct AugmentationConfig {
         /// Probability of mirroring left to right.
         flip: f64 = 0.5, within(0.0, 1.0);
-        /// Probability of cutting out a random part and enlarging it to the full size.
+        /// Probability of cutting out a random part and enlarging it to the full size. (AdaFace leaves it where it
+        /// is, in black, and keeps a fifth of the area or more.)
         crop: f64 = 0.0, within(0.0, 1.0);
         /// Smallest share of the area that a crop keeps; its proportions vary from 3:4 to 4:3.
         crop_scale: f64 = 0.6, above(0.0).up_to(1.0);
@@ -21,7 +23,8 @@ settings! {
         shift: f64 = 0.0, within(0.0, 0.5);
         /// The view of every image is wider or narrower by up to this share.
         scale: f64 = 0.0, within(0.0, 0.5);
-        /// Probability of changing brightness, contrast and saturation.
+        /// Probability of changing brightness, contrast and saturation. (AdaFace: 0.2, the strengths below 0.5 each,
+        /// one after the other in an order drawn at random; here contrast and brightness come first.)
         colour_jitter: f64 = 0.0, within(0.0, 1.0);
         /// Colours are multiplied by a factor from 1 - brightness to 1 + brightness.
         brightness: f64 = 0.2, within(0.0, 1.0);
@@ -29,7 +32,8 @@ settings! {
         contrast: f64 = 0.2, within(0.0, 1.0);
         /// Distances from each pixel's grey are multiplied by a factor from 1 - saturation to 1 + saturation.
         saturation: f64 = 0.2, within(0.0, 1.0);
-        /// Probability of shrinking and enlarging again, each with a kernel drawn at random.
+        /// Probability of shrinking and enlarging again, each with a kernel drawn at random. (AdaFace: 0.2. Its
+        /// kernels do not smooth when shrinking, but for one; here all do but nearest, and there is no Lanczos.)
         low_resolution: f64 = 0.0, within(0.0, 1.0);
         /// Smallest share of the sides that it shrinks to.
         low_resolution_min: f64 = 0.2, above(0.0).up_to(1.0);
@@ -67,14 +71,34 @@ impl AugmentationConfig {
         idle.flat_map(|(switch, _, keys)| keys.iter().map(move |key| (*key, switch))).collect()
     }
 
+    /// How large (height, width) an image should be decoded, if it is larger than `size`, so that the smallest part
+    /// that is cut out has all the detail that the network can see.
+    pub fn source_size(&self, size: [usize; 2]) -> [usize; 2] {
+        let crop = if self.crop > 0.0 { (self.crop_scale * 0.75).sqrt() } else { 1.0 };
+        let share = crop * (1.0 - self.scale);
+        size.map(|side| (side as f64 / share).ceil() as usize)
+    }
+
     /// `picture` at `size` (height, width), in pixels, changed at random as [`plain`] would not.
     ///
-    /// Crop (Szegedy et al. 2015), low resolution (Kim, Jain, Liu, "AdaFace", CVPR 2022) and erasing (Zhong
-    /// et al., "Random erasing data augmentation", AAAI 2020) follow their sources, but crop, shift, scale
-    /// and flip are one resampling. The draws do not depend on what is turned on: with one change added,
-    /// the others stay as they were.
-    pub fn apply(&self, picture: Picture, size: [usize; 2], stream: &mut Stream) -> Picture {
-        let mut window = Window::fitting(&picture, size);
+    /// Crop (Szegedy et al. 2015), low resolution and light (Kim, Jain, Liu, "AdaFace", CVPR 2022, and its
+    /// `dataset/augmenter.py`) and erasing (Zhong et al., "Random erasing data augmentation", AAAI 2020) follow their
+    /// sources, but crop, shift, scale and flip are one resampling; the keys tell the other differences. The draws do
+    /// not depend on what is turned on: with one change added, the others stay as they were. The bytes do not depend
+    /// on the processor.
+    pub fn apply(&self, picture: &Picture, size: [usize; 2], stream: &mut Stream) -> Picture {
+        let mut pixels = vec![0; size[0] * size[1] * 3];
+        self.apply_to(picture, size, stream, &mut pixels);
+        Picture::new(size[1], size[0], pixels)
+    }
+
+    /// As [`apply`](Self::apply), into `pixels`, `[height, width, 3]`.
+    ///
+    /// # Panics
+    /// If the number of bytes is not `height * width * 3`.
+    pub fn apply_to(&self, picture: &Picture, size: [usize; 2], stream: &mut Stream, pixels: &mut [u8]) {
+        assert_eq!(pixels.len(), size[0] * size[1] * 3, "bytes of a picture of {size:?} pixels");
+        let mut window = Window::fitting(picture, size);
         let flip = stream.chance(self.flip);
 
         let crop = stream.chance(self.crop);
@@ -101,70 +125,49 @@ impl AugmentationConfig {
         let low_resolution = stream.chance(self.low_resolution);
         let share = stream.range(self.low_resolution_min as f32, 1.0);
         let [shrink, enlarge] = [(); 2].map(|()| Kernel::ALL[stream.below(Kernel::ALL.len())]);
-        let mut picture = if low_resolution {
-            let small = size.map(|side| ((side as f32 * share).round() as usize).max(1));
-            let small = resample(picture, window, small, shrink, flip);
-            let whole = Window::whole(&small);
-            resample(small, whole, size, enlarge, false)
-        } else {
-            resample(picture, window, size, Kernel::Triangle, flip)
-        };
-
         let blur = stream.chance(self.blur);
         let sigma = self.blur_sigma as f32 * (1.0 - stream.uniform());
+
+        // Each change reads what the one before has written; the last one writes into `pixels`.
+        let mut small = None;
+        let (source, window, kernel, flip) = if low_resolution {
+            let [height, width] = size.map(|side| ((side as f32 * share).round() as usize).max(1));
+            let mut pixels = vec![0; height * width * 3];
+            resample_to(picture, window, [height, width], shrink, flip, &mut pixels);
+            let small = small.insert(Picture::new(width, height, pixels));
+            (&*small, Window::whole(small), enlarge, false)
+        } else {
+            (picture, window, Kernel::Triangle, flip)
+        };
         if blur {
-            picture = gaussian_blur(&picture, sigma);
+            let mut sharp = vec![0; pixels.len()];
+            resample_to(source, window, size, kernel, flip, &mut sharp);
+            gaussian_blur(&Picture::new(size[1], size[0], sharp), sigma, pixels);
+        } else {
+            resample_to(source, window, size, kernel, flip, pixels);
         }
 
-        let mut pixels = picture.into_pixels();
         let colour_jitter = stream.chance(self.colour_jitter);
         let brightness = 1.0 + symmetric(self.brightness, stream);
         let contrast = 1.0 + symmetric(self.contrast, stream);
         let saturation = 1.0 + symmetric(self.saturation, stream);
         if colour_jitter {
-            change_light(&mut pixels, brightness, contrast);
-            change_saturation(&mut pixels, saturation);
+            change_light(pixels, brightness, contrast);
+            change_saturation(pixels, saturation);
         }
         if stream.chance(self.grey) {
-            change_saturation(&mut pixels, 0.0);
+            change_saturation(pixels, 0.0);
         }
 
         if stream.chance(self.erasing) {
-            erase(&mut pixels, size, self.erasing_area as f32, stream);
+            erase(pixels, size, self.erasing_area as f32, stream);
         }
-        Picture::new(size[1], size[0], pixels)
     }
 }
 
 /// Uniform from `-strength` to `strength`.
 fn symmetric(strength: f64, stream: &mut Stream) -> f32 {
     strength as f32 * stream.range(-1.0, 1.0)
-}
-
-/// The grey of an RGB pixel (ITU-R BT.601), in 256ths.
-fn luma(pixel: &[u8]) -> i32 {
-    77 * i32::from(pixel[0]) + 150 * i32::from(pixel[1]) + 29 * i32::from(pixel[2])
-}
-
-/// Multiplies colours by `brightness`, and then their distance from the mean grey by `contrast`.
-fn change_light(pixels: &mut [u8], brightness: f32, contrast: f32) {
-    let total: i64 = pixels.chunks_exact(3).map(|pixel| i64::from(luma(pixel))).sum();
-    let mean = total as f32 / 256.0 / (pixels.len() / 3) as f32;
-    let table: [u8; 256] =
-        std::array::from_fn(|v| (brightness * (contrast * v as f32 + (1.0 - contrast) * mean)).round() as u8);
-    pixels.iter_mut().for_each(|value| *value = table[usize::from(*value)]);
-}
-
-/// Multiplies the distance of each pixel's colours from its grey by `factor`.
-fn change_saturation(pixels: &mut [u8], factor: f32) {
-    let factor = (factor * 256.0).round() as i32;
-    for pixel in pixels.chunks_exact_mut(3) {
-        let grey = (luma(pixel) + 128) >> 8;
-        for value in pixel {
-            let new = grey * 256 + factor * (i32::from(*value) - grey) + 128;
-            *value = (new >> 8).clamp(0, 255) as u8;
-        }
-    }
 }
 
 /// Fills a rectangle with noise: from 2 % of the area to `largest`, sides from 3:10 to 10:3.
@@ -205,7 +208,7 @@ mod tests {
     }
 
     fn apply(config: &AugmentationConfig, index: u64) -> Picture {
-        config.apply(picture(), [64, 64], &mut stream(index))
+        config.apply(&picture(), [64, 64], &mut stream(index))
     }
 
     fn mean(picture: &Picture, channel: usize) -> f64 {
@@ -223,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_default_flips_half_of_the_images() {
-        let flipped = plain(OFF().apply(picture(), [64, 64], &mut stream(0)), [64, 64]);
+        let flipped = plain(OFF().apply(&picture(), [64, 64], &mut stream(0)), [64, 64]);
         let count = (0..200).filter(|&i| apply(&AugmentationConfig::default(), i) != flipped).count();
         assert!((70..130).contains(&count), "{count}");
         let always = apply(&AugmentationConfig { flip: 1.0, ..OFF() }, 0);
@@ -262,7 +265,7 @@ mod tests {
         for (width, height) in [(1, 1), (3, 200), (200, 3), (64, 64), (500, 400)] {
             for size in [[1, 1], [64, 64], [112, 96], [7, 301]] {
                 let picture = Picture::new(width, height, vec![9; width * height * 3]);
-                let out = everything().apply(picture, size, &mut stream(1));
+                let out = everything().apply(&picture, size, &mut stream(1));
                 assert_eq!([out.height(), out.width()], size);
             }
         }
@@ -343,8 +346,7 @@ mod tests {
             AugmentationConfig { blur: 1.0, ..OFF() },
             AugmentationConfig { low_resolution: 1.0, low_resolution_min: 0.2, ..OFF() },
         ] {
-            let left: u64 =
-                (0..20).map(|i| detail(&config.apply(noise.clone(), [64, 64], &mut stream(i)))).sum();
+            let left: u64 = (0..20).map(|i| detail(&config.apply(&noise, [64, 64], &mut stream(i)))).sum();
             assert!(left < detail(&noise) * 20 * 3 / 4, "{left} of {}", detail(&noise) * 20);
         }
     }
@@ -360,6 +362,16 @@ mod tests {
             // Rounding of the sides may add a row and a column.
             assert!(changed > 0 && changed as f64 <= 0.3 * 4096.0 + 64.0, "{changed}");
         }
+    }
+
+    #[test]
+    fn a_photograph_is_decoded_large_enough_for_the_smallest_part() {
+        assert_eq!(OFF().source_size([112, 96]), [112, 96]);
+        let cropped = AugmentationConfig { crop: 0.1, crop_scale: 0.25, ..OFF() };
+        // A quarter of the area at 3:4 is 0.43 of one side.
+        assert_eq!(cropped.source_size([112, 112]), [259, 259]);
+        let zoomed = AugmentationConfig { scale: 0.5, ..OFF() };
+        assert_eq!(zoomed.source_size([100, 50]), [200, 100]);
     }
 
     #[test]

@@ -17,7 +17,10 @@ use zune_jpeg::{
     zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
 };
 
-use crate::Picture;
+use crate::{
+    Picture,
+    jpeg::{Baseline, Decoded},
+};
 
 /// Longest side that is decoded, in pixels.
 pub const MAX_SIDE: usize = 10_000;
@@ -97,17 +100,29 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
     Ok(bytes)
 }
 
-/// As [`decode`], for a caller that shrinks the picture to `size` (height, width).
-pub fn decode_at_least(bytes: &[u8], _size: [usize; 2]) -> Result<Picture, DecodeError> {
-    decode(bytes)
-}
-
 /// Decodes a JPEG, PNG, WebP, BMP or PNM image, told apart by content.
 ///
 /// Grey, 16-bit and CMYK images become 8-bit RGB, alpha is dropped, and the orientation that EXIF gives is
 /// applied. Size limits are checked on the header, before memory is taken for pixels. Truncated files are
 /// errors; of other damage to a JPEG only what breaks its coding is noticed, as the format has no checksum.
 pub fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
+    decode_for(bytes, None)
+}
+
+/// As [`decode`], but a JPEG may come out smaller, at a half, a quarter or an eighth of its size, as long as it is
+/// upright and at least `size` (height, width) in pixels. That is several times as fast for a large photograph.
+///
+/// The smaller picture is made of the low frequencies of each block (ITU-T T.81, as libjpeg's `scale_denom`): it
+/// looks as if the large one had been averaged, but is not the same to the bit. Variants of JPEG other than
+/// baseline, and other formats, are decoded in full.
+///
+/// Data sets are read so in training and in evaluation alike. Aligned faces of a network's size, and anything less
+/// than twice as large, are decoded in full by both.
+pub fn decode_at_least(bytes: &[u8], size: [usize; 2]) -> Result<Picture, DecodeError> {
+    decode_for(bytes, Some(size))
+}
+
+fn decode_for(bytes: &[u8], least: Option<[usize; 2]>) -> Result<Picture, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
@@ -125,7 +140,7 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
     };
     // The decoders are not ours: should one of them panic on crafted bytes, the image is bad, not the run.
     catch_unwind(AssertUnwindSafe(|| match format {
-        ImageFormat::Jpeg => decode_jpeg(bytes),
+        ImageFormat::Jpeg => decode_jpeg(bytes, least),
         _ => decode_other(bytes, format, name),
     }))
     .unwrap_or(Err(DecodeError::DecoderFailed(name)))
@@ -139,8 +154,18 @@ fn check_dimensions(width: usize, height: usize) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// JPEG goes to zune-jpeg directly: through `image`, a truncated file would come out half grey.
-fn decode_jpeg(bytes: &[u8]) -> Result<Picture, DecodeError> {
+/// The usual JPEG is decoded here. What that decoder does not take, and what it finds damaged, goes to zune-jpeg:
+/// through `image`, a truncated file would come out half grey.
+fn decode_jpeg(bytes: &[u8], least: Option<[usize; 2]>) -> Result<Picture, DecodeError> {
+    if let Some(baseline) = Baseline::read(bytes) {
+        let (width, height) = baseline.dimensions();
+        check_dimensions(width, height)?;
+        let orientation = orientation(baseline.exif());
+        let side = least.map_or(8, |size| block_side([height, width], orientation, size));
+        if let Some(Decoded { width, height, pixels }) = baseline.decode(side) {
+            return jpeg_upright(width, height, pixels, orientation);
+        }
+    }
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::MAX)
@@ -156,10 +181,40 @@ fn decode_jpeg(bytes: &[u8]) -> Result<Picture, DecodeError> {
     }
     let mut pixels = vec![0; width * height * 3];
     decoder.decode_into(&mut pixels).map_err(jpeg_error)?;
-    let orientation = decoder
-        .exif()
-        .and_then(|exif| Orientation::from_exif_chunk(exif))
-        .unwrap_or(Orientation::NoTransforms);
+    let orientation = orientation(decoder.exif().map(Vec::as_slice));
+    jpeg_upright(width, height, pixels, orientation)
+}
+
+/// The orientation in an EXIF block; none where there is no block, or it cannot be read.
+fn orientation(exif: Option<&[u8]>) -> Orientation {
+    exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
+}
+
+/// A side that is no whole number of pixels when scaled is rounded up, which moves what is in the picture; it may do so
+/// by one in so many.
+const MAX_STRETCH: usize = 400;
+
+/// The smallest side that blocks of an image of `stored` (height, width) can be decoded to, so that it is not
+/// smaller than `least` once it is upright.
+fn block_side(stored: [usize; 2], orientation: Orientation, [height, width]: [usize; 2]) -> usize {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    let is_turned = matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH);
+    let least = if is_turned { [width, height] } else { [height, width] };
+    let is_enough = |side: &usize| {
+        stored.iter().zip(least).all(|(stored, least)| {
+            let scaled = (stored * side).div_ceil(8);
+            scaled >= least && (scaled * 8 - stored * side) * MAX_STRETCH <= stored * side
+        })
+    };
+    [1, 2, 4].into_iter().find(is_enough).unwrap_or(8)
+}
+
+fn jpeg_upright(
+    width: usize,
+    height: usize,
+    pixels: Vec<u8>,
+    orientation: Orientation,
+) -> Result<Picture, DecodeError> {
     if orientation == Orientation::NoTransforms {
         return Ok(Picture::new(width, height, pixels));
     }
@@ -377,30 +432,186 @@ mod tests {
         })
     }
 
+    /// A JPEG with an EXIF orientation.
+    fn oriented(original: &DynamicImage, tag: u8) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 90);
+        let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+        exif.extend([tag, 0, 0, 0, 0, 0, 0, 0]);
+        encoder.set_exif_metadata(exif).unwrap();
+        let (width, height) = (original.width(), original.height());
+        encoder.write_image(original.as_bytes(), width, height, ExtendedColorType::Rgb8).unwrap();
+        bytes
+    }
+
     #[test]
     fn the_orientation_of_exif_is_applied() {
         let original = image(48, 16);
         let plain = decode(&encode(&original, ImageFormat::Jpeg)).unwrap();
-        for (tag, turned) in [(1, false), (3, false), (6, true), (8, true)] {
-            let mut bytes = Vec::new();
-            let mut encoder = JpegEncoder::new(&mut bytes);
-            let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
-            exif.extend([tag, 0, 0, 0, 0, 0, 0, 0]);
-            encoder.set_exif_metadata(exif).unwrap();
-            encoder.write_image(original.as_bytes(), 48, 16, ExtendedColorType::Rgb8).unwrap();
-            let picture = decode(&bytes).unwrap();
+        for tag in 1..=8 {
+            let picture = decode(&oriented(&original, tag)).unwrap();
+            let turned = tag >= 5;
             assert_eq!((picture.width(), picture.height()), if turned { (16, 48) } else { (48, 16) });
             // Where the first pixel of the stored rows lands (EXIF 2.3, orientation tag).
             let (x, y) = match tag {
-                1 => (0, 0),
+                1 | 5 => (0, 0),
+                2 => (47, 0),
                 3 => (47, 15),
+                4 => (0, 15),
                 6 => (15, 0),
+                7 => (15, 47),
                 _ => (0, 47),
             };
             let at = (y * picture.width() + x) * 3;
             let worst = (0..3).map(|c| picture.pixels()[at + c].abs_diff(plain.pixels()[c])).max().unwrap();
             assert!(worst <= 40, "orientation {tag}: {worst}");
         }
+    }
+
+    /// The mean difference of two pictures at the same size.
+    fn difference(a: Picture, b: Picture, size: [usize; 2]) -> f64 {
+        let [a, b] = [a, b].map(|picture| crate::plain(picture, size).into_pixels());
+        a.iter().zip(&b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / a.len() as f64
+    }
+
+    #[test]
+    fn a_large_photograph_is_decoded_smaller_and_looks_the_same() {
+        // Waves, so that there is something to see at every size.
+        let wave = |x: u32, y: u32, length: f32| {
+            (127.0 + 60.0 * (x as f32 / length).sin() + 50.0 * (y as f32 / length / 1.3).cos()) as u8
+        };
+        let photograph = DynamicImage::ImageRgb8(image::RgbImage::from_fn(336, 256, |x, y| {
+            image::Rgb([wave(x, y, 30.0), wave(y, x, 21.0), wave(x + y, x, 45.0)])
+        }));
+        for tag in 1..=8 {
+            let bytes = oriented(&photograph, tag);
+            let full = decode(&bytes).unwrap();
+            let [height, width] = [full.height(), full.width()];
+            let mut sides = Vec::new();
+            for size in [[20, 20], [32, 42], [40, 30], [63, 80], [112, 112], [125, 100], [129, 90], [251, 10]]
+            {
+                let scaled = decode_at_least(&bytes, size).unwrap();
+                let [small_height, small_width] = [scaled.height(), scaled.width()];
+                let factor = height / small_height;
+                assert!([1, 2, 4, 8].contains(&factor), "{factor}");
+                assert!(small_height >= size[0].min(height) && small_width >= size[1].min(width), "{size:?}");
+                assert_eq!([small_height * factor, small_width * factor], [height, width], "{tag}");
+                let apart = difference(full.clone(), scaled, size.map(|side| side.min(64)));
+                assert!(apart < 1.5, "orientation {tag}, {size:?}: {apart}");
+                sides.push(small_height);
+            }
+            let expected = if tag < 5 {
+                [32, 32, 64, 64, 128, 128, 256, 256]
+            } else {
+                [42, 84, 42, 168, 168, 168, 168, 336]
+            };
+            assert_eq!(sides, expected, "orientation {tag}");
+            // No larger than it is, however large it is wanted.
+            assert_eq!(decode_at_least(&bytes, [4000, 4000]).unwrap(), full);
+        }
+        // An eighth or a quarter of 250 would be stretched.
+        let bytes = encode(&photograph.crop_imm(0, 0, 250, 200), ImageFormat::Jpeg);
+        assert_eq!(decode_at_least(&bytes, [10, 10]).unwrap().width(), 125);
+        // Other formats and small images are decoded as they are.
+        for format in FORMATS {
+            let bytes = encode(&image(40, 30), format);
+            assert_eq!(decode_at_least(&bytes, [30, 20]).unwrap(), decode(&bytes).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_large_photograph_cut_short_is_an_error_at_every_scale() {
+        let bytes = encode(&image(400, 300), ImageFormat::Jpeg);
+        for size in [[16, 16], [60, 60], [112, 112], [300, 300]] {
+            decode_at_least(&bytes, size).unwrap();
+            for share in (0..100).step_by(7) {
+                let error = decode_at_least(&bytes[..bytes.len() * share / 100], size).unwrap_err();
+                assert!(!matches!(error, DecodeError::DecoderFailed(_)), "{size:?} at {share} %");
+            }
+            let mut hole = bytes.clone();
+            hole[bytes.len() / 2..].fill(0);
+            decode_at_least(&hole, size).unwrap_err();
+        }
+    }
+
+    /// What `reference/jpeg.py` writes.
+    #[derive(serde::Deserialize)]
+    struct Reference {
+        name: String,
+        jpeg: String,
+        size: [usize; 2],
+        mean: [f64; 3],
+        sha256: String,
+    }
+
+    #[test]
+    fn the_pixels_are_those_of_libjpeg() {
+        let references: Vec<Reference> =
+            serde_json::from_str(include_str!("../reference/jpeg.json")).unwrap();
+        assert!(references.len() >= 10);
+        for Reference { name, jpeg, size: [width, height], mean, sha256 } in references {
+            let bytes: Vec<u8> = (0..jpeg.len() / 2)
+                .map(|i| u8::from_str_radix(&jpeg[i * 2..i * 2 + 2], 16).unwrap())
+                .collect();
+            let picture = decode(&bytes).unwrap();
+            assert_eq!((picture.width(), picture.height()), (width, height), "{name}");
+            for (channel, mean) in mean.into_iter().enumerate() {
+                let values = picture.pixels().iter().skip(channel).step_by(3);
+                let found = values.map(|&v| f64::from(v)).sum::<f64>() / (width * height) as f64;
+                assert!((found - mean).abs() < 1.0, "{name}: {found} for {mean}");
+            }
+            // The others go to zune-jpeg, which rounds in its own way.
+            let is_usual = !["progressive", "cmyk"].contains(&&*name);
+            assert_eq!(Baseline::read(&bytes).is_some(), is_usual, "{name}");
+            if is_usual {
+                assert_eq!(facegrad_files::sha256(picture.pixels()), sha256, "{name}");
+            }
+            // Every scale of every variant gives a picture of that size.
+            for side in [1, 2, 4] {
+                let Some(baseline) = Baseline::read(&bytes) else { continue };
+                let small = baseline.decode(side).unwrap();
+                let expected = [width, height].map(|length| (length * side).div_ceil(8));
+                assert_eq!([small.width, small.height], expected, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_file_does_not_matter() {
+        let folder = tempfile::tempdir().unwrap();
+        for (format, name) in FORMATS.into_iter().zip(["a.png", "b.jpg", "c.bmp", "d.webp", "e.txt"]) {
+            let path = folder.path().join(name);
+            std::fs::write(&path, encode(&image(20, 20), format)).unwrap();
+            assert_eq!(read_picture(&path).unwrap().width(), 20, "{format:?} as {name}");
+        }
+        let empty = folder.path().join("empty.jpg");
+        std::fs::write(&empty, b"").unwrap();
+        assert_eq!(read_picture(&empty).unwrap_err().to_string(), "the file is empty");
+    }
+
+    /// PNG data and text that are thousands of times larger once inflated than what the header announces.
+    #[test]
+    fn data_that_inflates_without_end_is_cut_off() {
+        let deflated = |bytes: usize| {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+            std::io::copy(&mut std::io::repeat(0).take(bytes as u64), &mut encoder).unwrap();
+            encoder.finish().unwrap()
+        };
+        let chunk = |kind: &[u8; 4], data: &[u8]| {
+            let named = [kind, data].concat();
+            let length = (data.len() as u32).to_be_bytes();
+            [&length[..], &named, &crc32(&named).to_be_bytes()].concat()
+        };
+        let header = &encode(&image(8, 8), ImageFormat::Png)[..33];
+        let bomb = deflated(64 << 20);
+        let data = chunk(b"IDAT", &bomb);
+        let text = chunk(b"zTXt", &[b"Comment\0\0", &bomb[..]].concat());
+        let end = chunk(b"IEND", b"");
+        let picture = decode(&[header, &data, &end].concat());
+        assert!(picture.is_ok_and(|picture| picture.pixels().len() == 8 * 8 * 3));
+        let usual = chunk(b"IDAT", &deflated(8 * 25));
+        let picture = decode(&[header, &text, &usual, &end].concat());
+        assert!(picture.is_ok_and(|picture| picture.pixels().iter().all(|&value| value == 0)));
     }
 
     /// Damaged files must come back as an error or a picture, whatever the decoders do.
@@ -415,8 +626,8 @@ mod tests {
                     let at = stream.below(damaged.len());
                     damaged[at] = stream.bits() as u8;
                 }
-                if let Ok(picture) = decode(&damaged) {
-                    assert!(picture.width() <= MAX_SIDE);
+                for picture in [decode(&damaged), decode_at_least(&damaged, [8, 8])] {
+                    assert!(picture.map_or(0, |picture| picture.width()) <= MAX_SIDE);
                 }
             }
         }

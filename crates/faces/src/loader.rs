@@ -7,13 +7,14 @@
 use std::{
     any::Any,
     collections::{HashSet, VecDeque},
-    io,
+    io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
+use bytes::BytesMut;
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{settings, within};
 use rayon::prelude::*;
@@ -161,6 +162,9 @@ struct State {
 /// A batch being filled.
 struct Pending {
     batch: Batch,
+    /// Pieces of one memory, one an image, that becomes the pixels of the batch. A worker has that of its image and
+    /// writes into it without a lock.
+    slots: Vec<BytesMut>,
     /// What the sampler asked for.
     visits: Vec<Visit>,
     /// Images handed out to workers.
@@ -174,17 +178,12 @@ struct Pending {
 }
 
 /// One image to prepare.
-#[derive(Clone, Copy)]
 struct Job {
     step: usize,
     slot: usize,
     visit: Visit,
-}
-
-/// An image that was prepared.
-struct Prepared {
-    picture: Picture,
-    index: usize,
+    /// Where it goes.
+    pixels: BytesMut,
 }
 
 impl Loader {
@@ -273,7 +272,7 @@ impl Loader {
             }),
             _ => match pending.failure {
                 Some((_, error)) => Err(error),
-                None => Ok(pending.batch),
+                None => Ok(Batch { pixels: joined(pending.slots), ..pending.batch }),
             },
         }
     }
@@ -339,9 +338,9 @@ impl Shared {
 
     /// The life of a worker thread.
     fn work(&self) {
-        while let Some(job) = self.take_job() {
+        while let Some(mut job) = self.take_job() {
             let mut bad = Vec::new();
-            let prepared = catch_unwind(AssertUnwindSafe(|| self.prepare(job, &mut bad)));
+            let prepared = catch_unwind(AssertUnwindSafe(|| self.prepare(&mut job, &mut bad)));
             let prepared = prepared.unwrap_or_else(|panic| {
                 let image = self.source.name(job.visit.index);
                 Err(LoaderError::Panicked { image, message: panic_message(panic.as_ref()) })
@@ -363,7 +362,8 @@ impl Shared {
                 Some(last) if last.issued < self.plan.batch => {
                     let slot = last.issued;
                     last.issued += 1;
-                    return Some(Job { step: last.batch.step, slot, visit: last.visits[slot] });
+                    let pixels = mem::take(&mut last.slots[slot]);
+                    return Some(Job { step: last.batch.step, slot, visit: last.visits[slot], pixels });
                 }
                 _ if next_step >= self.plan.end_step => return None,
                 _ if ahead < self.queue => self.begin(&mut state, next_step),
@@ -376,15 +376,21 @@ impl Shared {
     fn begin(&self, state: &mut State, step: usize) {
         let Plan { batch, size: [height, width], .. } = self.plan;
         let visits = state.sampler.batch(step);
+        // Memory is cleared by the worker that fills it, while it is in its cache.
+        let mut memory = BytesMut::with_capacity(batch * height * width * 3);
+        let mut slots: Vec<_> =
+            (0..batch).rev().map(|slot| memory.split_off(slot * height * width * 3)).collect();
+        slots.reverse();
         state.pending.push_back(Pending {
             batch: Batch {
-                pixels: vec![0; batch * height * width * 3],
+                pixels: Vec::new(),
                 labels: vec![0; batch],
                 indices: vec![0; batch],
                 step,
                 epoch: step / self.steps_per_epoch,
                 position: step % self.steps_per_epoch,
             },
+            slots,
             visits,
             issued: 0,
             missing: batch,
@@ -393,11 +399,11 @@ impl Shared {
         });
     }
 
-    /// Loads and changes one image, or the one that replaces it.
-    fn prepare(&self, job: Job, bad: &mut Vec<(usize, usize, FaceError)>) -> Result<Prepared, LoaderError> {
+    /// Loads and changes one image, or the one that replaces it; the index of the one that it is.
+    fn prepare(&self, job: &mut Job, bad: &mut Vec<(usize, usize, FaceError)>) -> Result<usize, LoaderError> {
         let Plan { seed, size, .. } = self.plan;
         let Visit { index: wanted, number } = job.visit;
-        let (picture, index) = match self.source.load(wanted, size) {
+        let (picture, index) = match self.source.load(wanted, self.augmentation.source_size(size)) {
             Ok(picture) => (picture, wanted),
             Err(error) => {
                 bad.push((job.slot, wanted, error.clone()));
@@ -405,11 +411,13 @@ impl Shared {
             }
         };
         let mut stream = Stream::new(seed, Purpose::Augmentation, number, wanted as u64);
-        Ok(Prepared { picture: self.augmentation.apply(picture, size, &mut stream), index })
+        job.pixels.resize(size[0] * size[1] * 3, 0);
+        self.augmentation.apply_to(&picture, size, &mut stream, &mut job.pixels);
+        Ok(index)
     }
 
     /// A readable image instead of that of `job`, and its index.
-    fn replace(&self, job: Job, bad: &mut Vec<(usize, usize, FaceError)>) -> Option<(Picture, usize)> {
+    fn replace(&self, job: &Job, bad: &mut Vec<(usize, usize, FaceError)>) -> Option<(Picture, usize)> {
         let Visit { index: wanted, number } = job.visit;
         let by_label = self.by_label.get_or_init(|| {
             let mut by_label = vec![Vec::new(); self.source.identities().len()];
@@ -422,7 +430,7 @@ impl Shared {
         stream.shuffle(&mut siblings);
         let strangers = (0..MAX_STRANGERS).map(|_| stream.below(self.source.len()));
         siblings.into_iter().chain(strangers).find_map(|index| {
-            match self.source.load(index, self.plan.size) {
+            match self.source.load(index, self.augmentation.source_size(self.plan.size)) {
                 Ok(picture) => Some((picture, index)),
                 Err(error) => {
                     bad.push((job.slot, index, error));
@@ -433,16 +441,15 @@ impl Shared {
     }
 
     /// Puts an image where it belongs.
-    fn put(&self, job: Job, prepared: Result<Prepared, LoaderError>, bad: Vec<(usize, usize, FaceError)>) {
-        let label = prepared.as_ref().map_or(0, |image| self.source.label(image.index));
+    fn put(&self, job: Job, prepared: Result<usize, LoaderError>, bad: Vec<(usize, usize, FaceError)>) {
+        let label = prepared.as_ref().map_or(0, |&index| self.source.label(index));
         let mut state = self.lock();
         // A batch is not delivered while one of its images is missing, so it is still there.
         let place = job.step - state.front;
         let pending = &mut state.pending[place];
+        pending.slots[job.slot] = job.pixels;
         match prepared {
-            Ok(Prepared { picture, index }) => {
-                let bytes = picture.pixels();
-                pending.batch.pixels[job.slot * bytes.len()..][..bytes.len()].copy_from_slice(bytes);
+            Ok(index) => {
                 pending.batch.indices[job.slot] = index;
                 pending.batch.labels[job.slot] = label;
             }
@@ -458,6 +465,13 @@ impl Shared {
             self.ready.notify_all();
         }
     }
+}
+
+/// The memory that `slots` are the pieces of, in their order; nothing is copied.
+fn joined(slots: Vec<BytesMut>) -> Vec<u8> {
+    let mut memory = BytesMut::new();
+    slots.into_iter().for_each(|slot| memory.unsplit(slot));
+    memory.into()
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
@@ -614,6 +628,22 @@ mod tests {
         let again = load_plain(&colours(14, &[1]), &[2, 1, 0], [6, 6]);
         assert_eq!(again[1].as_ref().unwrap_err().to_string(), "colour 1: it is blank");
         assert!(again[0].is_ok() && again[2].is_ok());
+    }
+
+    #[test]
+    fn the_pieces_of_a_batch_are_joined_where_they_are() {
+        let mut memory = BytesMut::with_capacity(12);
+        let begin = memory.as_ptr();
+        let mut slots: Vec<_> = (0..4).rev().map(|slot| memory.split_off(slot * 3)).collect();
+        slots.reverse();
+        drop(memory);
+        for (value, slot) in (1..).zip(&mut slots) {
+            slot.resize(3, 0);
+            slot.fill(value);
+        }
+        let pixels = joined(slots);
+        assert_eq!(pixels, [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+        assert_eq!(pixels.as_ptr(), begin);
     }
 
     #[test]
@@ -782,6 +812,41 @@ mod tests {
         assert!(first(Plan { size: [0, 6], ..PLAN }).contains("at least 1"));
         assert!(start(colours(14, &[]), Plan { end_step: 0, ..PLAN }, 1).next().is_none());
         assert_eq!(batches(&mut start(colours(14, &[]), Plan { batch: 42, ..PLAN }, 2)).len(), 12);
+    }
+
+    /// Photographs large enough to be decoded at a quarter of their size, and others as they are.
+    #[test]
+    fn photographs_of_all_sizes_come_in_the_same_order_with_any_number_of_workers() {
+        let root = tempfile::TempDir::new().unwrap();
+        for identity in 0..4u32 {
+            let folder = root.path().join(format!("person {identity}"));
+            fs::create_dir(&folder).unwrap();
+            for image in 0..3u32 {
+                let (width, height) = [(24, 24), (50, 61), (130, 97)][image as usize];
+                let mut bytes = Cursor::new(Vec::new());
+                image::RgbImage::from_fn(width, height, |x, y| {
+                    image::Rgb([(x + identity * 60) as u8, (y * 2) as u8, ((x * y) % 200) as u8])
+                })
+                .write_to(&mut bytes, image::ImageFormat::Jpeg)
+                .unwrap();
+                fs::write(folder.join(format!("{image}.jpg")), bytes.into_inner()).unwrap();
+            }
+        }
+        let load = |workers| {
+            let folder = FaceFolder::open(&FolderConfig { path: root.path().into() }).unwrap();
+            let plan = Plan { batch: 5, size: [24, 24], end_step: 9, ..PLAN };
+            let augmentation = AugmentationConfig { low_resolution: 0.5, blur: 0.5, ..augmentation() };
+            let sampler = SamplerConfig::default();
+            let loader =
+                Loader::start(Arc::new(folder), plan, &sampler, augmentation, config(workers)).unwrap();
+            loader.map(Result::unwrap).collect::<Vec<_>>()
+        };
+        let one = load(1);
+        assert_eq!(one.len(), 9);
+        assert!(one.iter().all(|batch| batch.pixels.len() == 5 * 24 * 24 * 3));
+        for workers in [2, 3, 8] {
+            assert!(load(workers) == one, "{workers} workers");
+        }
     }
 
     /// The whole way, from files of which some are damaged in every manner.

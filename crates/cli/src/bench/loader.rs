@@ -10,11 +10,13 @@ use facegrad_faces::{
     AugmentationConfig, Batch, FaceSource, FolderConfig, ImageFormat, LoaderConfig, Plan, SamplerConfig,
     SourceConfig, SyntheticConfig, loader::LoaderError, write_folder,
 };
+use facegrad_settings::{Override, Setting, apply_overrides, toml};
+use facegrad_training::Experiment;
 
 use super::{
     Loader, Until, backbone, can_train, measure, median,
     network::Training,
-    output::{Facts, percent, processor},
+    output::{Facts, memory, peak_memory, percent, processor, processor_seconds},
     seconds,
 };
 use crate::failure::Failure;
@@ -53,19 +55,40 @@ pub fn run(args: Loader) -> Result<(), Failure> {
         None => format!("{} synthetic faces as JPEGs", source.len()),
     };
 
-    let (speeds, batches) = alone(&source, batch, size, round)?;
+    let augmentation = augmentation(&args.overrides)?;
+    let Alone { speeds, batches, memory, processor_seconds } =
+        alone(&source, &augmentation, batch, size, round)?;
     let speed = median(&speeds);
+    let threads = rayon::current_num_threads();
+    let per_core = processor_seconds.map(|seconds| (batches * batch) as f64 / seconds);
     let mut facts = Facts::new("loader", &args.common, size, kind.as_ref());
     facts.add("data", &data);
     facts.line("data", data);
-    facts.line("loader", format!("{} threads", rayon::current_num_threads()));
+    facts.line("loader", format!("{threads} thread{}", if threads == 1 { "" } else { "s" }));
+    if !args.overrides.is_empty() {
+        facts.line("augmentation", args.overrides.join(", "));
+    }
+    facts.add("augmentation", &args.overrides);
     facts.add("steps", batches);
     facts.add_speed(speed, &speeds, "rounds");
+    facts.add("images_per_core_second", per_core);
+    if let Some(per_core) = per_core {
+        facts.line("", format!("{per_core:.2} images for each second that a core works"));
+    }
+    facts.add("peak_memory_bytes", peak_memory());
+    facts.add("memory_bytes_after_first_round", memory[0]);
+    facts.add("memory_bytes_after_last_round", memory[1]);
+    if let (Some(peak), [Some(first), Some(last)]) = (peak_memory(), memory) {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let [peak, first, last] = [peak, first, last].map(mib);
+        let steady = format!("{first:.1} MiB after the first round, {last:.1} after the last");
+        facts.line("memory", format!("{peak:.1} MiB at most; {steady}"));
+    }
     facts.add("step_ms", batch as f64 / speed * 1e3);
     if let Some((kind, chosen)) = kind.zip(chosen) {
         let classes = source.identities().len().max(2);
         let mut training = Training::new(kind, size, classes, &chosen)?;
-        let rounds = train(&mut training, &source, batch, size, speed, round)?;
+        let rounds = train(&mut training, &source, &augmentation, batch, size, speed, round)?;
         let of = |value: fn(&[f64; 2]) -> f64| median(&rounds.iter().map(value).collect::<Vec<_>>());
         let (memory, loaded) = (of(|[memory, _]| *memory), of(|[_, loaded]| *loaded));
         let share = of(|[memory, loaded]| loaded / memory);
@@ -81,25 +104,58 @@ pub fn run(args: Loader) -> Result<(), Failure> {
     facts.print(args.common.json)
 }
 
-/// The speed of each round with nothing else to do, in images a second, and the batches of all of them.
+/// The augmentation that `--set` asks for.
+fn augmentation(overrides: &[String]) -> Result<AugmentationConfig, Failure> {
+    let section = "augmentation";
+    let mut table = toml::Table::from_iter([(section.into(), toml::Table::new().into())]);
+    for argument in overrides {
+        let set: Override = argument.parse().map_err(Failure::input)?;
+        if set.key().split('.').next() != Some(section) {
+            return Err(Failure::input(format!(
+                "--set {} has no effect on the loader alone: it takes keys of the augmentation, such as \
+                 augmentation.blur",
+                set.key()
+            )));
+        }
+        apply_overrides(&mut table, &[set], &Experiment::schema()).map_err(Failure::input)?;
+    }
+    AugmentationConfig::read(&table[section], &section.into()).map_err(Failure::input)
+}
+
+/// What was measured of the loader with nothing else to do.
+struct Alone {
+    /// Images a second in each round.
+    speeds: Vec<f64>,
+    /// Batches of all rounds.
+    batches: usize,
+    /// Bytes that the process held after the first round and after the last, where the system tells.
+    memory: [Option<u64>; 2],
+    /// Seconds that cores worked in all rounds, where the system tells.
+    processor_seconds: Option<f64>,
+}
+
 fn alone(
     source: &Arc<dyn FaceSource>,
+    augmentation: &AugmentationConfig,
     batch: usize,
     size: [usize; 2],
     round: Duration,
-) -> Result<(Vec<f64>, usize), Failure> {
-    let mut loader = load(source, batch, size)?;
+) -> Result<Alone, Failure> {
+    let mut loader = load(source, augmentation, batch, size)?;
     next(&mut loader)?;
-    let (mut speeds, mut batches) = (Vec::new(), 0);
-    for _ in 0..ROUNDS {
-        let (begin, before) = (Instant::now(), batches);
-        while batches == before || begin.elapsed() < round {
+    let mut alone = Alone { speeds: Vec::new(), batches: 0, memory: [None; 2], processor_seconds: None };
+    let worked = processor_seconds();
+    for number in 0..ROUNDS {
+        let (begin, before) = (Instant::now(), alone.batches);
+        while alone.batches == before || begin.elapsed() < round {
             next(&mut loader)?;
-            batches += 1;
+            alone.batches += 1;
         }
-        speeds.push(((batches - before) * batch) as f64 / begin.elapsed().as_secs_f64());
+        alone.speeds.push(((alone.batches - before) * batch) as f64 / begin.elapsed().as_secs_f64());
+        alone.memory[usize::from(number > 0)] = memory();
     }
-    Ok((speeds, batches))
+    alone.processor_seconds = processor_seconds().zip(worked).map(|(now, before)| now - before);
+    Ok(alone)
 }
 
 /// JPEGs of synthetic faces, enough for a batch.
@@ -116,12 +172,13 @@ fn write_faces(folder: &Path, batch: usize, [height, width]: [usize; 2]) -> Resu
 
 fn load(
     source: &Arc<dyn FaceSource>,
+    augmentation: &AugmentationConfig,
     batch: usize,
     size: [usize; 2],
 ) -> Result<facegrad_faces::Loader, Failure> {
     let plan = Plan { seed: 1, batch, size, start_step: 0, end_step: usize::MAX };
     let config = LoaderConfig { workers: rayon::current_num_threads(), ..LoaderConfig::default() };
-    let (sampler, augmentation) = (SamplerConfig::default(), AugmentationConfig::default());
+    let (sampler, augmentation) = (SamplerConfig::default(), augmentation.clone());
     facegrad_faces::Loader::start(source.clone(), plan, &sampler, augmentation, config).map_err(failed)
 }
 
@@ -137,12 +194,13 @@ fn failed(error: LoaderError) -> Failure {
 fn train(
     training: &mut Training,
     source: &Arc<dyn FaceSource>,
+    augmentation: &AugmentationConfig,
     batch: usize,
     size: [usize; 2],
     alone: f64,
     round: Duration,
 ) -> Result<Vec<[f64; 2]>, Failure> {
-    let mut loader = load(source, batch, size)?;
+    let mut loader = load(source, augmentation, batch, size)?;
     let kept = next(&mut loader)?;
     let queue = LoaderConfig::default().queue;
     let mut rounds = Vec::new();

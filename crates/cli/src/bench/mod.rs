@@ -21,7 +21,7 @@ use crate::{DeviceArgs, failure::Failure};
 
 #[derive(clap::Subcommand)]
 #[command(
-    after_help = "Examples: facegrad bench train --backbone iresnet18 --batch 16 --profile\n          facegrad bench infer --backbone mobilefacenet --batch 32 --threads 2 --json\n          facegrad bench loader --images my-faces --backbone nano\n          facegrad bench ops --backbone iresnet18 --batch 16 --plot roofline.svg\n          facegrad bench heads --batch 128 --classes 1000,10000 --heads arcface,cosface"
+    after_help = "Examples: facegrad bench train --backbone iresnet18 --batch 16 --profile\n          facegrad bench infer --backbone mobilefacenet --batch 32 --threads 2 --json\n          facegrad bench loader --images my-faces --backbone nano\n          facegrad bench loader --threads 1 --set augmentation.low_resolution=0.2\n          facegrad bench ops --backbone iresnet18 --batch 16 --plot roofline.svg\n          facegrad bench heads --batch 128 --classes 1000,10000 --heads arcface,cosface"
 )]
 pub enum Command {
     /// Steps of training on images in memory: forward, ArcFace, backward, optimizer.
@@ -107,6 +107,9 @@ pub struct Loader {
     /// A folder of images, one folder an identity; without it synthetic faces, written as JPEGs first.
     #[arg(long, value_name = "FOLDER")]
     images: Option<PathBuf>,
+    /// Set a key of the augmentation, such as augmentation.blur=0.2; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
     /// Also train this network from the loader and from memory in turns.
     #[arg(long, value_name = "KIND")]
     backbone: Option<String>,
