@@ -4,7 +4,7 @@ mod support;
 
 use std::{collections::BTreeMap, fs};
 
-use facegrad_faces::{ImageFormat, Picture, SyntheticConfig, SyntheticFaces, encode};
+use facegrad_faces::{ARCFACE_LANDMARKS, ImageFormat, Picture, SyntheticConfig, SyntheticFaces, encode};
 use serde_json::Value;
 use support::{Ended, FACEGRAD, Place, TINY};
 
@@ -133,6 +133,36 @@ fn planted_faults_are_found_and_nothing_else() {
     fs::remove_file(place.path("faces/d/grey.png")).unwrap();
     let without = json(audit(&place, &["--json"]));
     assert_eq!(grey(&without) + 1, grey(&found));
+}
+
+#[test]
+fn landmarks_tell_faces_that_lie_elsewhere() {
+    let place = faults();
+    let scale = SIDE as f32 / 112.0;
+    // One face is where it should be, one within the tolerance, one is not; a file that cannot be read has no say.
+    let line = |name: &str, off: f32| {
+        let points = ARCFACE_LANDMARKS.map(|[x, y]| format!("{},{}", (x + off) * scale, y * scale));
+        format!("{name},{}\n", points.join(","))
+    };
+    let lines = [("a/0.jpg", 0.0), ("a/1.jpg", 5.5), ("Ann_Lee/3.jpg", 9.0), ("c/text.png", 30.0)];
+    place.write("points.csv", lines.map(|(name, off)| line(name, off)).concat());
+    let arguments = ["--landmarks", "points.csv", "--exclude", "out.csv", "--exclude-what", "unaligned"];
+    let found = json(audit(&place, &[&arguments[..], &["--json"]].concat()));
+    assert_eq!(found["with_landmarks"], 3);
+    let misplaced = found["misplaced"].as_array().unwrap();
+    assert_eq!((misplaced.len(), &misplaced[0]["image"]), (1, &"Ann_Lee/3.jpg".into()), "{misplaced:?}");
+    assert!((misplaced[0]["eyes_off"].as_f64().unwrap() - 9.0).abs() < 1e-3, "{misplaced:?}");
+    let list = place.text("out.csv");
+    assert!(list.contains("Ann_Lee/3.jpg") && list.contains("eyes 9.0 pixels off"), "{list}");
+    let table = audit(&place, &arguments).done().stdout;
+    assert!(
+        table.contains("1 image with an eye more than 6 pixels off its place, of 3 images with landmarks"),
+        "{table}"
+    );
+
+    place.write("others.csv", line("nobody/0.jpg", 0.0));
+    let refused = audit(&place, &["--landmarks", "others.csv"]).refused(2);
+    assert_eq!(refused, "others.csv has no landmarks of any image of the set, such as Ann_Lee/0.jpg");
 }
 
 #[test]

@@ -338,7 +338,7 @@ fn data_that_cannot_be_used_is_named() {
         ),
         (
             folder("one"),
-            "one has 1 identity with at least 1 images (min_images); at least 2 are needed, and the largest has 6 images".into(),
+            "one has 1 identity with at least 1 image (min_images); at least 2 are needed, and the largest has 6 images".into(),
         ),
         (
             folder("faces").replace("batch = 16", "batch = 19"),
@@ -346,7 +346,7 @@ fn data_that_cannot_be_used_is_named() {
         ),
         (
             TINY.replace("identities = 20", "identities = 1").replace("batch = 16", "batch = 4"),
-            "a classification head needs at least 2 identities, and the training data has 1".into(),
+            "synthetic has 1 identity with at least 1 image (min_images); at least 2 are needed, and the largest has 8 images".into(),
         ),
         (
             TINY.replace("[20, 20]", "[16, 16]"),

@@ -21,7 +21,7 @@ fn a_run_in_batches_of_identities_resumes_to_the_same_weights() {
     let place = Place::new();
     let ended = place.train(&CHANGES).done();
     let sampler = "pk, 4 identities x 4 images a batch";
-    let data = format!("data     126 images of 18 synthetic identities\nsampler  {sampler}\n");
+    let data = format!("data     126 images of 18 identities\nsampler  {sampler}\n");
     // As long as with any sampler: 126 images make 7 batches of 16.
     assert!(ended.stdout.contains(&data) && ended.stdout.contains(", 10 steps, 7 an epoch\n"), "{ended}");
     let start = place.events("runs/tiny", "start").pop().unwrap();

@@ -43,7 +43,7 @@ fn a_small_quickstart_learns_to_tell_strangers_apart() {
     let lines: Vec<&str> = ended.stdout.lines().collect();
     let starts = [
         "backend  flex on ",
-        "data     960 images of 120 synthetic identities",
+        "data     960 images of 120 identities",
         "sampler  random",
         "model    nano at 32x32: ",
     ];

@@ -137,6 +137,9 @@ pub fn exclusions(
     for &(image, likeness) in &findings.unaligned {
         add(image, Exclude::Unaligned, format!("likeness {likeness:.2}"));
     }
+    for &(image, off) in &findings.misplaced {
+        add(image, Exclude::Unaligned, format!("eyes {off:.1} pixels off"));
+    }
     found.into_values().collect()
 }
 

@@ -22,7 +22,8 @@ pub use content::{Content, FileFormat};
 pub use duplicates::{Common, DuplicateGroup, Nearness, Sameness, Thumbnails, common, duplicates};
 pub use exclusion::{Exclude, Exclusion, exclusions, write_exclusions};
 pub use findings::{
-    ALIGNED_LIKENESS, Against, AuditOptions, Findings, LEAST_LIKENESS, LabelFindings, Overlap, labels,
+    ALIGNED_LIKENESS, Against, AuditOptions, Findings, LEAST_LIKENESS, LabelFindings, MOST_OFF, Overlap,
+    labels,
 };
 pub use hamming::HammingIndex;
 pub use identity::{Affinity, Alike, IdentityError, LabelledEmbeddings, Merged, Mislabelled, TRUSTED, Usual};

@@ -4,7 +4,7 @@ use facegrad_faces::FaceSource;
 use facegrad_report::thousands;
 use serde_json::{Value, json};
 
-use crate::{Exclude, Exclusion, Findings, Sameness};
+use crate::{Exclude, Exclusion, Findings, MOST_OFF, Sameness};
 
 /// One line of the table on the screen.
 struct Line {
@@ -93,6 +93,16 @@ pub fn table(findings: &Findings, source: &dyn FaceSource, against: Option<&dyn 
             say("alignment", format!("{unaligned} unlike the mean face (median likeness {likeness:.2})"));
         }
         None => {}
+    }
+    if findings.with_landmarks > 0 {
+        let misplaced = images(findings.misplaced.len());
+        let of = images(findings.with_landmarks);
+        say(
+            "eyes",
+            format!(
+                "{misplaced} with an eye more than {MOST_OFF} pixels off its place, of {of} with landmarks"
+            ),
+        );
     }
     if !findings.few.is_empty() {
         say("few images", identities(findings.few.len()));
@@ -193,6 +203,10 @@ pub fn json(
         "median_likeness": findings.likeness,
         "unaligned": findings.unaligned.iter()
             .map(|&(image, likeness)| json!({ "image": key(image), "likeness": likeness }))
+            .collect::<Vec<_>>(),
+        "with_landmarks": findings.with_landmarks,
+        "misplaced": findings.misplaced.iter()
+            .map(|&(image, off)| json!({ "image": key(image), "eyes_off": off }))
             .collect::<Vec<_>>(),
         "duplicates": within.into_iter().map(group).collect::<Vec<_>>(),
         "cross_identity": across.into_iter().map(group).collect::<Vec<_>>(),

@@ -5,7 +5,9 @@ use facegrad_report::{
     AuditReport, AuditSection, BarChart, CaptionedImage, Entry, ImageGroup, Table, Thumbnail,
 };
 
-use crate::{DuplicateGroup, Findings, GREY_TOLERANCE, Mislabelled, Nearness, Sameness, output::counted};
+use crate::{
+    DuplicateGroup, Findings, GREY_TOLERANCE, MOST_OFF, Mislabelled, Nearness, Sameness, output::counted,
+};
 
 /// How much a page shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -340,20 +342,22 @@ fn overlap(findings: &Findings, sets: &Sets) -> Vec<AuditSection> {
 
 fn unaligned(findings: &Findings, sets: &Sets) -> AuditSection {
     let shown = sets.options.shown;
-    let images = findings.unaligned.iter().take(shown);
-    let images: Vec<CaptionedImage> =
-        images.map(|&(image, likeness)| sets.image(image, &format!("likeness {likeness:.2}"))).collect();
-    let groups = if images.is_empty() {
-        Vec::new()
-    } else {
-        vec![ImageGroup { caption: counted(findings.unaligned.len(), "image", "images"), images }]
+    let group = |found: &[(usize, f32)], why: &str, measure: &dyn Fn(f32) -> String| {
+        let image = |&(image, value): &(usize, f32)| sets.image(image, &measure(value));
+        let images: Vec<CaptionedImage> = found.iter().take(shown).map(image).collect();
+        let caption = format!("{} {why}", counted(found.len(), "image", "images"));
+        (!images.is_empty()).then_some(ImageGroup { caption, images })
     };
+    let unlike =
+        group(&findings.unaligned, "unlike the mean face", &|likeness| format!("likeness {likeness:.2}"));
+    let off = group(&findings.misplaced, "by landmarks", &|off| format!("eyes {off:.1} pixels off"));
+    let groups = off.into_iter().chain(unlike).collect();
     AuditSection {
         title: "Faces that lie elsewhere".into(),
         note: format!(
-            "Around eyes, nose and mouth they are rather the opposite of the mean face of the set: upside down, far off \
-             their place, covered, or no face.{}",
-            first_of(shown, findings.unaligned.len())
+            "By landmarks: an eye is more than {MOST_OFF} pixels of 112 from its place. Unlike the mean face: around eyes, \
+             nose and mouth they are rather the opposite of it: upside down, far off their place, covered, or no face.{}",
+            first_of(shown, findings.unaligned.len().max(findings.misplaced.len()))
         ),
         groups,
         ..Default::default()

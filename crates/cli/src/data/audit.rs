@@ -10,6 +10,7 @@ use std::{
     time::Instant,
 };
 
+use facegrad_alignment::LandmarkFile;
 use facegrad_audit::{
     Against, AuditOptions, Exclude, Exclusion, Findings, LabelledEmbeddings, PageOptions, Survey, TRUSTED,
 };
@@ -47,6 +48,10 @@ pub struct Args {
     /// The size that images should have, such as 112x112 (width x height); without it that of most of them.
     #[arg(long, value_parser = size)]
     size: Option<[usize; 2]>,
+    /// Landmarks of the faces where they are on the images of the set, such as alignment.csv of `facegrad align`: which
+    /// faces lie elsewhere than in the template.
+    #[arg(long, value_name = "FILE")]
+    landmarks: Option<PathBuf>,
     /// Embeddings of the set, by `facegrad embed`, in place of a model.
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     embeddings: Option<PathBuf>,
@@ -93,10 +98,16 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let opened = open(&args.set, &args.overrides)?;
     let against = args.against.as_deref().map(|path| open(path, &[])).transpose()?;
+    let landmarks = match &args.landmarks {
+        Some(path) => landmarks(path, opened.source.as_ref())?,
+        None => Vec::new(),
+    };
     let embedder = Source::of(&args)?;
     let stop = Stop::watch()?;
 
-    let audited = audit(&args, &opened, against.as_ref(), embedder.as_ref(), &stop)?;
+    let options =
+        AuditOptions { min_images: args.min_images, size: args.size, landmarks, ..Default::default() };
+    let audited = audit(&args, &options, &opened, against.as_ref(), embedder.as_ref(), &stop)?;
     let Some(findings) = audited else {
         eprintln!("stopped before its end; nothing was written");
         return Ok(INTERRUPTED.into());
@@ -146,6 +157,18 @@ fn open(path: &Path, overrides: &[String]) -> Result<Opened, Failure> {
             SourceConfig::read(&toml::Value::Table(table), &"data.train".into()).map_err(Failure::input)?;
     }
     config.open_any().map_err(Failure::input)
+}
+
+/// The landmarks of each image of a set, by what the set calls it.
+fn landmarks(path: &Path, source: &dyn FaceSource) -> Result<Vec<Option<[[f32; 2]; 5]>>, Failure> {
+    let file = LandmarkFile::read(path).map_err(Failure::input)?;
+    let landmarks: Vec<_> = (0..source.len()).map(|image| file.get(&source.key(image))).collect();
+    if landmarks.iter().all(Option::is_none) {
+        let example = if source.is_empty() { String::new() } else { format!(", such as {}", source.key(0)) };
+        let path = path.display();
+        return Err(Failure::input(format!("{path} has no landmarks of any image of the set{example}")));
+    }
+    Ok(landmarks)
 }
 
 /// Whether Ctrl-C was pressed.
@@ -205,6 +228,7 @@ fn survey(opened: &Opened, what: &str, stop: &Stop) -> Option<Survey> {
 /// Everything there is to find; `None` if it was stopped.
 fn audit(
     args: &Args,
+    options: &AuditOptions,
     opened: &Opened,
     against: Option<&Opened>,
     embedder: Option<&Source>,
@@ -223,12 +247,11 @@ fn audit(
         images.filter(|(_, record)| record.is_some()).map(|(image, _)| image).collect()
     };
     let images = readable(&surveyed);
-    let options = AuditOptions { min_images: args.min_images, size: args.size, ..Default::default() };
     let compared = {
         let mut shown = Shown::new("images compared", opened.source.len(), stop);
         let against =
             other.as_ref().map(|(against, survey)| Against { source: against.source.as_ref(), survey });
-        Findings::of(opened, surveyed, against, &options, &mut |done| shown.done(done))
+        Findings::of(opened, surveyed, against, options, &mut |done| shown.done(done))
     };
     let Some(mut findings) = compared else { return Ok(None) };
     let Some(embedder) = embedder else { return Ok(Some(findings)) };

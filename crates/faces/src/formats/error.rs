@@ -67,8 +67,9 @@ pub enum SourceError {
     },
     /// Fewer than two identities are left.
     #[error(
-        "{set} has {} with at least {min_images} images (min_images); at least 2 are needed, and the largest has {}",
-        counted(*identities, "identity", "identities"), counted(*most, "image", "images")
+        "{set} has {} with at least {} (min_images); at least 2 are needed, and the largest has {}",
+        counted(*identities, "identity", "identities"), counted(*min_images, "image", "images"),
+        counted(*most, "image", "images")
     )]
     TooFewIdentities {
         /// The set.
