@@ -176,7 +176,9 @@ pub(crate) enum Mark {
 pub(crate) fn heading<'a>(area: &Area<'a>, title: &str, legend: &[(Mark, String)]) -> Drawn<Area<'a>> {
     let left = MARGIN + 12;
     let right = WIDTH as i32 - MARGIN;
-    area.draw(&Text::new(fitting(title, FONT + 6, right - left), (left, MARGIN), bold(FONT + 6)))?;
+    // Bold letters are up to an eighth wider, such as those of DejaVu.
+    let title = fitting(title, FONT + 6, (right - left) * 8 / 9);
+    area.draw(&Text::new(title, (left, MARGIN), bold(FONT + 6)))?;
     let mut y = MARGIN + FONT + 34;
     let mut x = left;
     for (mark, name) in legend {
