@@ -30,7 +30,7 @@ pub enum Command {
     /// Fetch a data set that may be fetched: resumed, checked, safely unpacked.
     Fetch(fetch::Args),
     /// Tell what is in a set of faces: counts, duplicates, wrong labels, what an evaluation set has too.
-    Audit(audit::Args),
+    Audit(Box<audit::Args>),
 }
 
 #[derive(clap::Args)]
@@ -71,7 +71,7 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
         Command::Fetch(args) => fetch::run(args),
-        Command::Audit(args) => audit::run(args),
+        Command::Audit(args) => audit::run(*args),
     }
 }
 

@@ -276,7 +276,7 @@ fn audit(
 /// Where embeddings come from.
 enum Source {
     Model { model: Box<EmbeddingModel>, backend: String },
-    Files { own: EmbeddingFile, other: Option<EmbeddingFile> },
+    Files { own: Box<EmbeddingFile>, other: Option<Box<EmbeddingFile>> },
 }
 
 /// Images by the names that a set gives them, which are those that `facegrad embed` writes.
@@ -313,7 +313,7 @@ impl Source {
                     own.dim()
                 )));
             }
-            return Ok(Some(Self::Files { own, other }));
+            return Ok(Some(Self::Files { own: Box::new(own), other: other.map(Box::new) }));
         }
         // Without --model there is none: the environment must not make an audit take hours.
         if args.model.model.is_none() {
