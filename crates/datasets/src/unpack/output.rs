@@ -58,6 +58,13 @@ impl<'a> Output<'a> {
     }
 
     pub(super) fn unreadable(&self, source: std::io::Error) -> UnpackError {
+        // The libraries quote what is in the archive as it is.
+        let text = source.to_string();
+        let is_plain = text.len() <= 200 && !text.contains(char::is_control);
+        let source = match is_plain {
+            true => source,
+            false => std::io::Error::new(source.kind(), shown(text.escape_debug().to_string().as_bytes())),
+        };
         UnpackError::Unreadable { archive: self.archive.into(), source }
     }
 

@@ -135,6 +135,17 @@ fn refused_tar(entries: &[Vec<u8>], expected: &str) {
     refused(&gz(&tar(entries)), Packing::TarGz, &Limits::default(), expected);
 }
 
+/// Found by fuzzing.
+#[test]
+fn what_the_library_quotes_is_one_line() {
+    let mut header = tar::Header::new_ustar();
+    let fields = header.as_old_mut();
+    fields.name[..5].copy_from_slice(b"a\nb\x07c");
+    fields.size = *b"one and half";
+    header.set_cksum();
+    refused_tar(&[header.as_bytes().to_vec()], "numeric field was not a number");
+}
+
 #[test]
 fn files_and_folders_come_out_as_they_are() {
     let long = format!("{}/{}.jpg", "n".repeat(200), "m".repeat(200));

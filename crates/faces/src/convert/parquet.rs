@@ -43,10 +43,6 @@ pub(crate) struct ParquetShard {
 impl ParquetShard {
     /// Begins the file `path`, for images of the identities that are called `identities`.
     pub(crate) fn create(path: &Path, identities: &[String]) -> io::Result<Self> {
-        Self::with_pages_of(PAGE_BYTES, path, identities)
-    }
-
-    fn with_pages_of(page_bytes: usize, path: &Path, identities: &[String]) -> io::Result<Self> {
         let column =
             |parts: &[&str]| ColumnPath::from(parts.iter().map(|&part| part.into()).collect::<Vec<_>>());
         let bytes = column(&["image", "bytes"]);
@@ -62,7 +58,7 @@ impl ParquetShard {
             // Images are compressed already, and are all different.
             .set_column_compression(bytes.clone(), Compression::UNCOMPRESSED)
             .set_column_encoding(bytes.clone(), Encoding::PLAIN)
-            .set_column_data_page_size_limit(bytes, page_bytes)
+            .set_column_data_page_size_limit(bytes, PAGE_BYTES)
             // The size of a page is looked at after each image.
             .set_write_batch_size(1)
             .set_offset_index_disabled(false)
@@ -234,58 +230,5 @@ mod tests {
             }
         }
         assert!(text.starts_with(&format!("257 rows of {IDENTITIES} names, {hash}\n")), "{text}");
-    }
-
-    /// The cost of a random image, beside that of a file in a folder: run with `--ignored --nocapture`.
-    #[test]
-    #[ignore = "a measurement"]
-    fn random_images_are_read_in_microseconds() {
-        use std::{
-            hint::black_box,
-            time::{Duration, Instant},
-        };
-
-        use facegrad_random::{Purpose, Stream};
-
-        use crate::FolderConfig;
-
-        const IMAGES: usize = 20_000;
-        // The mean size of a JPEG of 112 x 112 pixels.
-        const SIZE: usize = 5_000;
-        let root = tempfile::tempdir().unwrap();
-        let content = |i: usize| -> Vec<u8> { (0..SIZE).map(|at| (at * 31 + i * 7) as u8).collect() };
-        let (small, large) = (root.path().join("small.parquet"), root.path().join("large.parquet"));
-        for (path, page_bytes) in [(&small, PAGE_BYTES), (&large, GROUP_BYTES)] {
-            let names: Vec<String> = (0..2).map(|i| i.to_string()).collect();
-            let mut shard = ParquetShard::with_pages_of(page_bytes, path, &names).unwrap();
-            (0..IMAGES).for_each(|i| shard.append("x", (i % 2) as u32, &content(i)).unwrap());
-            shard.finish().unwrap();
-        }
-        let folder = root.path().join("folder");
-        for label in 0..2 {
-            fs::create_dir_all(folder.join(label.to_string())).unwrap();
-        }
-        (0..IMAGES).for_each(|i| fs::write(folder.join(format!("{}/{i}.jpg", i % 2)), content(i)).unwrap());
-        let open = |config: SourceConfig| config.open().unwrap().source;
-        let sets = [
-            ("folder, a file each", open(FolderConfig { path: folder }.into())),
-            ("pages of 64 KiB", open(SourceConfig::of_path(&small).unwrap())),
-            ("pages of 100 images", open(SourceConfig::of_path(&large).unwrap())),
-        ];
-        let mut times = [Duration::MAX; 3];
-        for _ in 0..5 {
-            for ((_, set), time) in sets.iter().zip(&mut times) {
-                let mut stream = Stream::new(1, Purpose::SyntheticPicture, 0, 0);
-                let started = Instant::now();
-                for _ in 0..IMAGES / 4 {
-                    black_box(set.stored(stream.below(set.len())).unwrap());
-                }
-                *time = (*time).min(started.elapsed() / (IMAGES / 4) as u32);
-            }
-        }
-        for ((what, _), time) in sets.iter().zip(times) {
-            let ratio = time.as_secs_f64() / times[0].as_secs_f64();
-            println!("{what}: {:.1} us an image, {ratio:.2} times a file", time.as_secs_f64() * 1e6);
-        }
     }
 }

@@ -242,26 +242,4 @@ mod tests {
         let changes = orders[0].windows(2).filter(|w| labels.label(w[0]) != labels.label(w[1])).count();
         assert!(changes > 24, "{changes}");
     }
-
-    /// Epochs and memory of a set as large as the largest; its numbers are printed.
-    #[test]
-    #[ignore = "takes seconds; prints how long an epoch of 5 million images takes to order"]
-    fn the_order_of_a_large_set() {
-        let source = labels(&[50; 100_000]);
-        let quotas = vec![1.0; 100_000];
-        let begin = std::time::Instant::now();
-        let mut sampler = Quotas::new(ByIdentity::new(&source), &quotas, 1, 512, String::new());
-        println!("grouping {:?}", begin.elapsed());
-        for step in [0, 9764, 9765, 400_000] {
-            let begin = std::time::Instant::now();
-            assert_eq!(sampler.batch(step).len(), 512);
-            println!("step {step}: {:?}", begin.elapsed());
-        }
-        let mut random = crate::SamplerConfig::default().build(&source, 1, 512).unwrap();
-        for step in [0, 9764, 9765] {
-            let begin = std::time::Instant::now();
-            assert_eq!(random.batch(step).len(), 512);
-            println!("random, step {step}: {:?}", begin.elapsed());
-        }
-    }
 }
