@@ -46,8 +46,7 @@ impl FaceSource for Labels {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let numbers: Vec<usize> =
-        std::env::args().skip(1).map(|word| word.parse()).collect::<Result<_, _>>()?;
+    let numbers: Vec<usize> = std::env::args().skip(1).map(|word| word.parse()).collect::<Result<_, _>>()?;
     let identities = numbers.first().copied().unwrap_or(100_000);
     let each = numbers.get(1).copied().unwrap_or(50);
     let set = Labels { identities: vec![String::new(); identities], each };
