@@ -15,12 +15,12 @@ use facegrad_audit::{
     Against, AuditOptions, Exclude, Exclusion, Findings, LabelledEmbeddings, PageOptions, Survey, TRUSTED,
 };
 use facegrad_embeddings::EmbeddingFile;
-use facegrad_faces::{FaceError, FaceSource, Opened, Picture, SourceConfig};
+use facegrad_faces::{FaceError, FaceSource, Opened, Picture};
 use facegrad_recognition::{Embedder, EmbeddingModel, EmbeddingsError, Images};
 use facegrad_report::{Entry, audit_page, thousands};
-use facegrad_settings::{Override, Setting, apply_overrides, toml};
 use facegrad_verification::Flip;
 
+use super::source::source_config;
 use crate::{
     ModelArgs,
     failure::{Failure, INTERRUPTED},
@@ -144,19 +144,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 
 /// Opens the set at `path` with `overrides` of its keys.
 fn open(path: &Path, overrides: &[String]) -> Result<Opened, Failure> {
-    let mut config = SourceConfig::of_path(path).map_err(Failure::input)?;
-    if !overrides.is_empty() {
-        let overrides: Vec<Override> =
-            overrides.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(Failure::input)?;
-        let mut table = match config.write() {
-            Some(toml::Value::Table(table)) => table,
-            _ => toml::Table::new(),
-        };
-        apply_overrides(&mut table, &overrides, &SourceConfig::schema()).map_err(Failure::input)?;
-        config =
-            SourceConfig::read(&toml::Value::Table(table), &"data.train".into()).map_err(Failure::input)?;
-    }
-    config.open_any().map_err(Failure::input)
+    source_config(path, overrides)?.open_any().map_err(Failure::input)
 }
 
 /// The landmarks of each image of a set, by what the set calls it.

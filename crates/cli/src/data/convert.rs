@@ -12,12 +12,12 @@ use std::{
 };
 
 use facegrad_faces::{
-    FaceError, SourceConfig,
+    FaceError,
     convert::{ConvertEnd, ConvertError, ConvertStep, OnUnreadable, Target, TargetKind, convert},
 };
-use facegrad_settings::{Override, Setting, apply_overrides, toml};
 use serde_json::json;
 
+use super::source::source_config;
 use crate::{
     failure::{Failure, INTERRUPTED},
     progress::Progress,
@@ -111,30 +111,6 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The set at `path` with the keys of `--set`. A kind that is set need not be found out.
-fn source_config(path: &Path, overrides: &[String]) -> Result<SourceConfig, Failure> {
-    let overrides: Vec<Override> = overrides
-        .iter()
-        .map(|argument| argument.parse())
-        .collect::<Result<_, _>>()
-        .map_err(Failure::input)?;
-    if overrides.is_empty() {
-        return SourceConfig::of_path(path).map_err(Failure::input);
-    }
-    let written = match overrides.iter().any(|key| key.key() == "kind") {
-        true => None,
-        false => SourceConfig::of_path(path).map_err(Failure::input)?.write(),
-    };
-    let mut table = match written {
-        Some(toml::Value::Table(table)) => table,
-        _ => toml::Table::from_iter([("path".into(), path.display().to_string().into())]),
-    };
-    apply_overrides(&mut table, &overrides, &SourceConfig::schema()).map_err(Failure::input)?;
-    let config = SourceConfig::read(&toml::Value::Table(table), &"".into()).map_err(Failure::input)?;
-    config.validate(&"".into()).map_err(Failure::input)?;
-    Ok(config)
 }
 
 fn failure(error: ConvertError) -> Failure {
