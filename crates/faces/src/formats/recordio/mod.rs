@@ -16,7 +16,7 @@ use std::{
 
 use facegrad_files::{hexadecimal, read_bounded};
 use facegrad_settings::{KeyPath, SettingsError, settings};
-use rayon::prelude::*;
+use rayon::{ThreadPoolBuilder, prelude::*};
 use sha2::{Digest, Sha256};
 
 use self::{
@@ -30,6 +30,8 @@ use crate::{FaceError, FaceSource, Stored};
 
 /// What is expected at a path.
 const EXPECTED: &str = "a RecordIO file (.rec), or a folder with one,";
+/// Threads that read headers all over a file, which mostly wait.
+const READERS: usize = 32;
 /// Longest list of names beside a set, in bytes.
 const MAX_NAMES: u64 = 1 << 28;
 /// Stands for the label of a record without an image.
@@ -367,7 +369,13 @@ fn from_images(
         None
     };
     // The first of them, whatever the number of threads.
-    let error = numbers.par_iter_mut().enumerate().find_map_first(|(index, number)| read(index, number));
+    let read_all =
+        || numbers.par_iter_mut().enumerate().find_map_first(|(index, number)| read(index, number));
+    // Reads wait for the disk and not for a core; where threads cannot be had, those that are there do it.
+    let error = match ThreadPoolBuilder::new().num_threads(READERS).build() {
+        Ok(readers) => file.scattered(|| readers.install(read_all)),
+        Err(_) => file.scattered(read_all),
+    };
     error.map_or(Ok(numbers), Err)
 }
 

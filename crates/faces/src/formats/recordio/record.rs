@@ -108,6 +108,21 @@ impl RecordFile {
         self.length
     }
 
+    /// Makes reads that are scattered over the file, for which the system need not read ahead.
+    pub fn scattered<T>(&self, reads: impl FnOnce() -> T) -> T {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{Advice, fadvise};
+            // It is advice: where it is not taken, reads take longer.
+            let _ = fadvise(&self.file, 0, None, Advice::Random);
+            let done = reads();
+            let _ = fadvise(&self.file, 0, None, Advice::Normal);
+            done
+        }
+        #[cfg(not(target_os = "linux"))]
+        reads()
+    }
+
     /// The kind and the length of the part at `offset`, which lies in the file with all its bytes.
     fn part(&self, offset: u64, head: [u8; 8]) -> Result<(Part, u64), RecordError> {
         let [a, b, c, d, word @ ..] = head;
