@@ -1,8 +1,7 @@
 //! `facegrad embed`.
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     sync::{
         Arc,
@@ -21,6 +20,7 @@ use crate::{
     failure::{Failure, INTERRUPTED},
     progress::Progress,
     say,
+    skipped::list_skipped,
     train::{command_line, stop_on_signal},
 };
 
@@ -117,8 +117,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         say!("continue with: {}", command_line());
         return Ok(INTERRUPTED.into());
     }
-    let list = list_skipped(out, skipped)
-        .map_err(|error| Failure::work(format!("cannot list the skipped images: {error}")))?;
+    let list = list_skipped(out, skipped.iter().map(|image| (&image.name, &image.reason)))?;
 
     let dim = args.flip.fused_dim(model.embedding_size());
     let mut people: Vec<&String> = images.identities().into_iter().flatten().collect();
@@ -165,20 +164,4 @@ fn refuse(unreadable: &[Unreadable], total: usize, on_error: OnError) -> Result<
     let others =
         if bad == 1 { String::new() } else { format!(", and {} more cannot be read either", bad - 1) };
     Err(Failure::input(format!("the image {name} of {total}: {reason}{others}{hint}")))
-}
-
-/// Writes which images are not in `out`, or removes the list of a run before if all are.
-fn list_skipped(out: &Path, skipped: &[Unreadable]) -> io::Result<Option<PathBuf>> {
-    let mut path = out.as_os_str().to_owned();
-    path.push(".skipped.txt");
-    let path = PathBuf::from(path);
-    if skipped.is_empty() {
-        return match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(None),
-        };
-    }
-    let lines = skipped.iter().map(|Unreadable { name, reason, .. }| format!("{name}\t{reason}\n"));
-    facegrad_files::replace(&path, lines.collect::<String>().as_bytes())?;
-    Ok(Some(path))
 }

@@ -16,6 +16,7 @@ mod plot;
 mod progress;
 mod protocols;
 mod show;
+mod skipped;
 mod train;
 mod verify;
 

@@ -1,8 +1,7 @@
 //! `facegrad data convert`.
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     sync::{
         Arc,
@@ -11,9 +10,8 @@ use std::{
     time::Instant,
 };
 
-use facegrad_faces::{
-    FaceError,
-    convert::{ConvertEnd, ConvertError, ConvertStep, OnUnreadable, Target, TargetKind, convert},
+use facegrad_faces::convert::{
+    ConvertEnd, ConvertError, ConvertStep, OnUnreadable, Target, TargetKind, convert,
 };
 use serde_json::json;
 
@@ -22,6 +20,7 @@ use crate::{
     failure::{Failure, INTERRUPTED},
     progress::Progress,
     say,
+    skipped::list_skipped,
     train::{command_line, stop_on_signal},
 };
 
@@ -91,8 +90,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             return Ok(INTERRUPTED.into());
         }
     };
-    let list = list_skipped(&args.dst, &written.skipped)
-        .map_err(|error| Failure::work(format!("cannot list the skipped images: {error}")))?;
+    let list = list_skipped(&args.dst, written.skipped.iter().map(|image| (&image.name, &image.reason)))?;
     if args.json {
         let text = json!({
             "source": args.src, "source_sha256": source.fingerprint(), "kind": kind.as_str(),
@@ -163,20 +161,4 @@ impl Screen {
             shown.progress.finish();
         }
     }
-}
-
-/// Writes which images are not in the target.
-fn list_skipped(out: &Path, skipped: &[FaceError]) -> io::Result<Option<PathBuf>> {
-    let mut path = out.as_os_str().to_owned();
-    path.push(".skipped.txt");
-    let path = PathBuf::from(path);
-    if skipped.is_empty() {
-        return match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(None),
-        };
-    }
-    let lines = skipped.iter().map(|FaceError { name, reason }| format!("{name}\t{reason}\n"));
-    facegrad_files::replace(&path, lines.collect::<String>().as_bytes())?;
-    Ok(Some(path))
 }

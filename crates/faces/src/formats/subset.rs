@@ -1,7 +1,7 @@
 //! A part of a set: without some images, without small identities, the first identities only.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -118,17 +118,24 @@ fn find_excluded(list: &Path, source: &dyn FaceSource, title: &str) -> Result<Ex
         }
         _ => unreadable(error),
     })?;
-    let mut names = read_list(&bytes, list)?;
-    let is_excluded: Vec<bool> = (0..source.len()).map(|index| names.contains(&source.key(index))).collect();
+    // Each with whether an image has it. Some sets read a key from the disk, so each is asked for once.
+    let mut names: HashMap<String, bool> =
+        read_list(&bytes, list)?.into_iter().map(|name| (name, false)).collect();
+    let mut is_named = |index: usize| match names.get_mut(&source.key(index)) {
+        Some(is_there) => {
+            *is_there = true;
+            true
+        }
+        None => false,
+    };
+    let is_excluded: Vec<bool> = (0..source.len()).map(&mut is_named).collect();
     let images = is_excluded.iter().filter(|excluded| **excluded).count();
     if images == 0 && !names.is_empty() {
         let (list, set, example) = (list.into(), title.into(), source.key(0));
         return Err(SourceError::ExcludesNothing { list, set, example });
     }
-    for index in (0..source.len()).filter(|&index| is_excluded[index]) {
-        names.remove(&source.key(index));
-    }
-    Ok(Excluded { is_excluded, images, strange: names.len() })
+    let strange = names.values().filter(|is_there| !**is_there).count();
+    Ok(Excluded { is_excluded, images, strange })
 }
 
 /// The images of a list: of its column `image` if its first line has one, or else its lines.
