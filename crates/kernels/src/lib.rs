@@ -14,6 +14,7 @@ pub mod classes;
 pub mod conv;
 mod dense;
 mod depthwise;
+mod finish;
 pub mod gemm;
 mod global;
 pub mod infer;
@@ -22,6 +23,8 @@ mod map;
 mod math;
 pub mod optimizer;
 pub mod peak;
+mod pixels;
+mod problem;
 pub mod profile;
 #[cfg(test)]
 mod reference;
@@ -32,10 +35,12 @@ mod sum;
 mod transform;
 mod winograd;
 
-pub use map::{Dims, Input};
+pub use finish::ConvGradients;
+pub use map::Dims;
+pub use problem::{Conv, GradientMask};
 pub use sum::add_to;
 pub use transform::{
-    Moments, Norm, Output, Transform, TransformGradients, join, moments, transform_backward,
+    Input, Moments, Norm, Output, Transform, TransformGradients, join, moments, transform_backward,
     transform_backward_from,
 };
 
