@@ -7,7 +7,17 @@
 //! in memory, and it is all that the backward pass needs.
 //!
 //! Results are the same whatever the number of threads, to the last bit; they differ in rounding between
-//! the instruction sets of [`simd::Isa`].
+//! the instruction sets of [`simd::Isa`]. The room knows nothing of tensors, gradients' bookkeeping, networks or faces.
+//!
+//! ```
+//! use facegrad_kernels::{Conv, Dims, Input, Transform, conv};
+//!
+//! // A 3x3 sum over one channel of a 2x2 map, which lies in zeros.
+//! let sum = Conv { inputs: 1, outputs: 1, kernel: [3, 3], stride: 1, padding: 1, groups: 1 };
+//! let dims = Dims { batch: 1, height: 2, width: 2, channels: 1 };
+//! let input = Input { x: &[1.0, 2.0, 3.0, 4.0], dims, transform: Transform::default() };
+//! assert_eq!(conv::forward(&sum, input, &[1.0; 9], None, false).y, [10.0; 4]);
+//! ```
 
 pub mod affine;
 pub mod classes;
