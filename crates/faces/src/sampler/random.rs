@@ -1,7 +1,7 @@
 //! Epochs in random order.
 
 use facegrad_random::{Purpose, Stream};
-use facegrad_settings::{SettingsError, settings};
+use facegrad_settings::settings;
 
 use super::{Sampler, SamplerError, SamplerKind, Visit};
 use crate::FaceSource;
@@ -12,12 +12,6 @@ settings! {
 }
 
 impl SamplerKind for RandomConfig {
-    const PAIRS: bool = false;
-
-    fn validate(&self, _batch: usize) -> Result<(), SettingsError> {
-        Ok(())
-    }
-
     fn build(
         &self,
         source: &dyn FaceSource,

@@ -19,13 +19,13 @@ mod scene;
 use facegrad_random::{Purpose, Stream};
 use std::{path::Path, sync::Arc};
 
-use facegrad_settings::{KeyPath, Setting, SettingsError, at_least, settings, within};
+use facegrad_settings::{Setting, at_least, settings, within};
 use sha2::{Digest, Sha256};
 
 use self::{identity::Identity, scene::Scene};
 use crate::{
     FaceError, FaceSource, Picture, Stored,
-    formats::{Format, Opened, SourceError, Summary},
+    formats::{Format, Opened, SourceError, SourceKind, Summary},
 };
 
 pub use self::baseline::{PixelFeature, pixel_baseline};
@@ -52,7 +52,7 @@ settings! {
 }
 
 impl Format for SyntheticConfig {
-    fn of_path(_path: &Path) -> Option<Self> {
+    fn of_path(&self, _path: &Path) -> Option<SourceKind> {
         None
     }
 
@@ -60,8 +60,8 @@ impl Format for SyntheticConfig {
         "synthetic".into()
     }
 
-    fn validate(&self, _at: &KeyPath) -> Result<(), SettingsError> {
-        Ok(())
+    fn path(&self) -> Option<(&Path, &'static str)> {
+        None
     }
 
     fn open(&self) -> Result<Opened, SourceError> {
