@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use burn::{
     module::Module,
-    tensor::{Device, activation},
+    tensor::{activation},
 };
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{above, choice, settings};
 
-use super::{
-    EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput,
+use super::{About, EmbeddingLoss, 
+    EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
     pairs::{Pairs, kept_sum, mask, rooted, squared_distances},
 };
 use crate::{
@@ -56,17 +56,16 @@ pub struct Contrastive {
 }
 
 impl EmbeddingLossKind for ContrastiveConfig {
-    type Loss = Contrastive;
+    fn about(&self) -> About {
+        About {
+            formula: "L = ½ mean over pairs of [ y d² + (1 − y) max(m − d, 0)² ],  d = ‖x_i − x_j‖, y = 1 for a genuine pair",
+            source: "Hadsell et al., Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006, eq. 4",
+            gradient: "x_i − x_j to the images of a genuine pair, −(m − d)/d of it to those of an impostor pair nearer than m, both over the number of pairs; with unit embeddings along the sphere only",
+        }
+    }
 
-    const FORMULA: &'static str = "L = ½ mean over pairs of [ y d² + (1 − y) max(m − d, 0)² ],  d = ‖x_i − x_j‖, y = 1 for a genuine pair";
-    const SOURCE: &'static str =
-        "Hadsell et al., Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006, eq. 4";
-    const GRADIENT: &'static str = "x_i − x_j to the images of a genuine pair, −(m − d)/d of it to those of an impostor pair nearer than m, both over the number of pairs; with unit embeddings along the sphere only";
-    const NEEDS_PAIRS: bool = true;
-    const NEEDS_CLASSES: bool = false;
-
-    fn init(&self, _classes: usize, _embedding: usize, seed: u64, _device: &Device) -> Contrastive {
-        Contrastive { config: self.clone(), seed }
+    fn init(&self, setup: &Setup) -> EmbeddingLoss {
+        Contrastive { config: self.clone(), seed: setup.seed }.into()
     }
 
     /// All of d² = 2, and half of the pairs genuine. Of all pairs the sampler decides how many are genuine.

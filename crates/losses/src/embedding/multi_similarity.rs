@@ -3,8 +3,8 @@
 use burn::{module::Module, tensor::Device};
 use facegrad_settings::{above, settings, within};
 
-use super::{
-    EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput,
+use super::{About, EmbeddingLoss, 
+    EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
     pairs::{FAR, Pairs, filled, log_one_plus_sum_exp},
 };
 use crate::{
@@ -38,17 +38,16 @@ pub struct MultiSimilarity {
 }
 
 impl EmbeddingLossKind for MultiSimilarityConfig {
-    type Loss = MultiSimilarity;
+    fn about(&self) -> About {
+        About {
+            formula: "L = mean over images of (1/α) ln(1 + Σ_p e^{−α(c_p − λ)}) + (1/β) ln(1 + Σ_n e^{β(c_n − λ)}),  p with c_p < max_n c_n + ε, n with c_n > min_p c_p − ε",
+            source: "Wang et al., Multi-Similarity Loss with General Pair Weighting, CVPR 2019, section 4",
+            gradient: "−e^{−α(c_p − λ)}/(1 + Σ) to the cosine of a genuine pair, e^{β(c_n − λ)}/(1 + Σ) to that of an impostor pair; which pairs are mined is a constant",
+        }
+    }
 
-    const FORMULA: &'static str = "L = mean over images of (1/α) ln(1 + Σ_p e^{−α(c_p − λ)}) + (1/β) ln(1 + Σ_n e^{β(c_n − λ)}),  p with c_p < max_n c_n + ε, n with c_n > min_p c_p − ε";
-    const SOURCE: &'static str =
-        "Wang et al., Multi-Similarity Loss with General Pair Weighting, CVPR 2019, section 4";
-    const GRADIENT: &'static str = "−e^{−α(c_p − λ)}/(1 + Σ) to the cosine of a genuine pair, e^{β(c_n − λ)}/(1 + Σ) to that of an impostor pair; which pairs are mined is a constant";
-    const NEEDS_PAIRS: bool = true;
-    const NEEDS_CLASSES: bool = false;
-
-    fn init(&self, _classes: usize, _embedding: usize, _seed: u64, _device: &Device) -> MultiSimilarity {
-        MultiSimilarity { config: self.clone() }
+    fn init(&self, _setup: &Setup) -> EmbeddingLoss {
+        MultiSimilarity { config: self.clone() }.into()
     }
 
     fn scoring(&self) -> Scoring {

@@ -2,12 +2,12 @@
 
 use burn::{
     module::Module,
-    tensor::{Device, Tensor, TensorData},
+    tensor::{Tensor, TensorData},
 };
 use facegrad_settings::{above, settings};
 
-use super::{
-    EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput,
+use super::{About, EmbeddingLoss, 
+    EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
     pairs::{Pairs, filled, log_sum_exp, mask},
 };
 use crate::{
@@ -34,17 +34,16 @@ pub struct SupCon {
 }
 
 impl EmbeddingLossKind for SupConConfig {
-    type Loss = SupCon;
+    fn about(&self) -> About {
+        About {
+            formula: "L = mean over images i with a positive of −1/|P(i)| Σ_{p∈P(i)} log( e^{c_ip/τ} / Σ_{a≠i} e^{c_ia/τ} ),  c = cosine",
+            source: "Khosla et al., Supervised Contrastive Learning, NeurIPS 2020, eq. 2 (L_out)",
+            gradient: "∂L_i/∂c_ia = (softmax_a(c_i/τ) − [a ∈ P(i)]/|P(i)|)/τ; to both embeddings of a pair, along the sphere only",
+        }
+    }
 
-    const FORMULA: &'static str = "L = mean over images i with a positive of −1/|P(i)| Σ_{p∈P(i)} log( e^{c_ip/τ} / Σ_{a≠i} e^{c_ia/τ} ),  c = cosine";
-    const SOURCE: &'static str =
-        "Khosla et al., Supervised Contrastive Learning, NeurIPS 2020, eq. 2 (L_out)";
-    const GRADIENT: &'static str = "∂L_i/∂c_ia = (softmax_a(c_i/τ) − [a ∈ P(i)]/|P(i)|)/τ; to both embeddings of a pair, along the sphere only";
-    const NEEDS_PAIRS: bool = true;
-    const NEEDS_CLASSES: bool = false;
-
-    fn init(&self, _classes: usize, _embedding: usize, _seed: u64, _device: &Device) -> SupCon {
-        SupCon { config: self.clone() }
+    fn init(&self, _setup: &Setup) -> EmbeddingLoss {
+        SupCon { config: self.clone() }.into()
     }
 
     fn scoring(&self) -> Scoring {

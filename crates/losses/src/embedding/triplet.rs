@@ -2,13 +2,13 @@
 
 use burn::{
     module::Module,
-    tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData},
+    tensor::{IndexingUpdateOp, Int, Tensor, TensorData},
 };
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{SettingsError, at_least, choice, settings};
 
-use super::{
-    EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput,
+use super::{About, EmbeddingLoss, 
+    EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
     pairs::{FAR, Pairs, filled, rooted, squared_distances},
 };
 use crate::{
@@ -80,17 +80,16 @@ pub struct Triplet {
 }
 
 impl EmbeddingLossKind for TripletConfig {
-    type Loss = Triplet;
+    fn about(&self) -> About {
+        About {
+            formula: "L = mean over triplets of [ d(a, p) − d(a, n) + α ]₊,  d = ‖·‖² or ‖·‖; which triplets: see mining",
+            source: "Schroff et al., FaceNet, CVPR 2015, eq. 3; hard: Hermans et al., arXiv 1703.07737, eq. 5; distance_weighted: Wu et al., Sampling Matters, ICCV 2017, section 4",
+            gradient: "of an active triplet, 2 (n − p) to the anchor, 2 (p − a) to the positive and 2 (a − n) to the negative, over the number of triplets (plain distances: unit vectors instead); which triplets are mined is a constant",
+        }
+    }
 
-    const FORMULA: &'static str =
-        "L = mean over triplets of [ d(a, p) − d(a, n) + α ]₊,  d = ‖·‖² or ‖·‖; which triplets: see mining";
-    const SOURCE: &'static str = "Schroff et al., FaceNet, CVPR 2015, eq. 3; hard: Hermans et al., arXiv 1703.07737, eq. 5; distance_weighted: Wu et al., Sampling Matters, ICCV 2017, section 4";
-    const GRADIENT: &'static str = "of an active triplet, 2 (n − p) to the anchor, 2 (p − a) to the positive and 2 (a − n) to the negative, over the number of triplets (plain distances: unit vectors instead); which triplets are mined is a constant";
-    const NEEDS_PAIRS: bool = true;
-    const NEEDS_CLASSES: bool = false;
-
-    fn init(&self, _classes: usize, _embedding: usize, seed: u64, _device: &Device) -> Triplet {
-        Triplet { config: self.clone(), seed }
+    fn init(&self, setup: &Setup) -> EmbeddingLoss {
+        Triplet { config: self.clone(), seed: setup.seed }.into()
     }
 
     /// Cosines of random directions are normal with variance 1/D, so that d(a, p) − d(a, n) is normal about 0 with

@@ -4,11 +4,11 @@ use std::f64::consts::PI;
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::{above, choice, settings, within};
 
-use super::{Cosines, HeadKind, HeadModule, HeadOutput, angular::AngularMargins};
+use super::{About, ClassHead, Cosines, HeadKind, HeadModule, HeadOutput, Setup, angular::AngularMargins};
 use crate::{
     Batch, Curve, Logits, Progress, Rule, Schedule,
     telemetry::{MARGIN, SCALE},
@@ -74,17 +74,16 @@ impl Fallback {
 }
 
 impl HeadKind for ArcFaceConfig {
-    type Head = ArcFace;
-
-    const FORMULA: &'static str = "z_y = s cos(θ_y + m);  z_j = s cos θ_j;  past θ_y = π − m: see fallback";
-    const SOURCE: &'static str = "Deng et al., ArcFace, CVPR 2019, eq. 3";
-    const GRADIENT: &'static str = "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y, or s with gradient = \"detached\"; to embeddings and weights through unit vectors, so along the sphere only";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> ArcFace {
-        ArcFace {
-            weight: Param::from_tensor(super::normal_weights(classes, embedding, 0.01, seed, device)),
-            config: self.clone(),
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = s cos(θ_y + m);  z_j = s cos θ_j;  past θ_y = π − m: see fallback",
+            source: "Deng et al., ArcFace, CVPR 2019, eq. 3",
+            gradient: "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y, or s with gradient = \"detached\"; to embeddings and weights through unit vectors, so along the sphere only",
         }
+    }
+
+    fn init(&self, setup: &Setup) -> ClassHead {
+        ArcFace { weight: setup.weights(), config: self.clone() }.into()
     }
 
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
@@ -115,10 +114,6 @@ impl HeadModule for ArcFace {
         let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
         let logits = Logits::new(cosines.all, target * scale, batch.labels.clone(), Rule::Scaled { scale });
         HeadOutput::new(logits, telemetry)
-    }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
     }
 }
 

@@ -2,12 +2,12 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor, TensorData},
+    tensor::{Tensor, TensorData},
 };
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{above, settings, within};
 
-use super::{Cosines, Fallback, Form, HeadKind, HeadModule, HeadOutput, angular::AngularMargins};
+use super::{About, ClassHead, Cosines, Fallback, Form, HeadKind, HeadModule, HeadOutput, Setup, angular::AngularMargins};
 use crate::{
     Batch, Curve, Logits, Progress, Rule, Schedule,
     telemetry::{MARGIN, SCALE},
@@ -48,19 +48,20 @@ pub struct ElasticFace {
 }
 
 impl HeadKind for ElasticFaceConfig {
-    type Head = ElasticFace;
-
-    const FORMULA: &'static str = "z_y = s cos(θ_y + m_i), or s (cos θ_y − m_i) with form = \"cos\";  z_j = s cos θ_j;  m_i ~ N(m, σ) for each sample";
-    const SOURCE: &'static str =
-        "Boutros et al., ElasticFace, CVPR Workshops 2022, section 3: Elastic-Arc and Elastic-Cos";
-    const GRADIENT: &'static str = "∂z_y/∂cos θ_y = s sin(θ_y + m_i)/sin θ_y, or s with form = \"cos\"; the margins are constants; along the sphere only";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> ElasticFace {
-        ElasticFace {
-            weight: Param::from_tensor(super::normal_weights(classes, embedding, 0.01, seed, device)),
-            config: self.clone(),
-            seed,
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = s cos(θ_y + m_i), or s (cos θ_y − m_i) with form = \"cos\";  z_j = s cos θ_j;  m_i ~ N(m, σ) for each sample",
+            source: "Boutros et al., ElasticFace, CVPR Workshops 2022, section 3: Elastic-Arc and Elastic-Cos",
+            gradient: "∂z_y/∂cos θ_y = s sin(θ_y + m_i)/sin θ_y, or s with form = \"cos\"; the margins are constants; along the sphere only",
         }
+    }
+
+    fn init(&self, setup: &Setup) -> ClassHead {
+        ElasticFace {
+            weight: setup.weights(),
+            config: self.clone(),
+            seed: setup.seed,
+        }.into()
     }
 
     /// The mean of sin m_i is e^{−σ²/2} sin m.
@@ -142,10 +143,6 @@ impl HeadModule for ElasticFace {
         let telemetry = cosines.telemetry(batch).known(MARGIN, mean).known(SCALE, scale);
         let logits = Logits::new(cosines.all, target * scale, batch.labels.clone(), Rule::Scaled { scale });
         HeadOutput::new(logits, telemetry)
-    }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
     }
 }
 

@@ -2,12 +2,12 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::settings;
 
-use super::{
-    HeadKind, HeadModule, HeadOutput,
+use super::{About, ClassHead, 
+    HeadKind, HeadModule, HeadOutput, Setup,
     classes::{other_cosines, pick, pick_rows, products},
 };
 use crate::{
@@ -33,19 +33,19 @@ pub struct Softmax {
 }
 
 impl HeadKind for SoftmaxConfig {
-    type Head = Softmax;
-
-    const FORMULA: &'static str = "z_y = W_y·x + b_y;  z_j = W_j·x + b_j";
-    const SOURCE: &'static str =
-        "multinomial logistic regression; the baseline of Wen et al., ECCV 2016, eq. 1";
-    const GRADIENT: &'static str = "to embeddings, weights and biases, along their length as well";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> Softmax {
-        let std = 1.0 / (embedding as f32).sqrt();
-        Softmax {
-            weight: Param::from_tensor(super::normal_weights(classes, embedding, std, seed, device)),
-            bias: self.bias.then(|| Param::from_tensor(Tensor::zeros([classes], device))),
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = W_y·x + b_y;  z_j = W_j·x + b_j",
+            source: "multinomial logistic regression; the baseline of Wen et al., ECCV 2016, eq. 1",
+            gradient: "to embeddings, weights and biases, along their length as well",
         }
+    }
+
+    fn init(&self, setup: &Setup) -> ClassHead {
+        Softmax {
+            weight: setup.weights_of(setup.classes, setup.unit_deviation()),
+            bias: self.bias.then(|| Param::from_tensor(Tensor::zeros([setup.classes], setup.device))),
+        }.into()
     }
 
     /// Logits of unit features have variance 1/d under the initial weights; longer features add to it.
@@ -67,10 +67,6 @@ impl HeadModule for Softmax {
         let telemetry = telemetry(batch, self.weight.val());
         let logits = Logits::new(products, target, batch.labels.clone(), Rule::Scaled { scale: 1.0 });
         HeadOutput::new(logits, telemetry)
-    }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
     }
 }
 
