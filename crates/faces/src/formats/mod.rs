@@ -19,9 +19,9 @@ pub(crate) mod recordio;
 mod several;
 mod subset;
 mod summary;
+mod synthetic;
 mod webdataset;
 
-pub use crate::synthetic::SyntheticConfig;
 pub use error::{Place, SourceError};
 pub use folder::FolderConfig;
 pub use insightface_bin::InsightfaceBinConfig;
@@ -33,6 +33,7 @@ pub use recordio::RecordIoConfig;
 pub use several::SourcesConfig;
 pub use subset::SubsetConfig;
 pub use summary::Summary;
+pub use synthetic::SyntheticConfig;
 pub use webdataset::WebDatasetConfig;
 
 /// A source that is ready to be read.

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use facegrad_faces::{BinError, Picture, SourceError};
+use facegrad_faces::{BinError, SourceError};
+use facegrad_pictures::Picture;
 use facegrad_settings::{SettingsError, choice, kinds, settings};
 use facegrad_verification::{Flip, ListError, PairsError, ScoreError, Similarity};
 
