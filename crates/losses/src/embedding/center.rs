@@ -108,7 +108,7 @@ impl EmbeddingLossModule for Center {
 mod tests {
     use super::*;
     use crate::Progress;
-    use crate::reference::{Case, Rows, check_loss, for_each_form, reading};
+    use crate::reference::{Case, Rows, check_loss, for_each_form, reading, setup};
     use burn::optim::{GradientsParams, SgdConfig, decay::WeightDecayConfig};
 
     fn center(centres: Tensor<2>, alpha: f64) -> Center {
@@ -249,7 +249,7 @@ mod tests {
         let config = CenterConfig::default();
         let mut batch = batch(&device);
         batch.embeddings = crate::l2_normalise(batch.embeddings).0;
-        let found = config.init(3, 2, 1, &device).forward(&batch).loss.into_scalar::<f32>();
+        let found = config.init(&setup(3, 2, 1, &device)).forward(&batch).loss.into_scalar::<f32>();
         assert!((f64::from(found) - config.expected_first_loss(3, 2).unwrap()).abs() < 1e-6, "{found}");
     }
 

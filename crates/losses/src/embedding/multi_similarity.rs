@@ -3,8 +3,8 @@
 use burn::{module::Module, tensor::Device};
 use facegrad_settings::{above, settings, within};
 
-use super::{About, EmbeddingLoss, 
-    EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
+use super::{
+    About, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
     pairs::{FAR, Pairs, filled, log_one_plus_sum_exp},
 };
 use crate::{
@@ -85,7 +85,7 @@ impl EmbeddingLossModule for MultiSimilarity {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pairs::reference::{cases, loss_of, rows};
+    use super::super::pairs::reference::{cases, loss_of, rows, setup};
     use super::*;
     use crate::reference::{Rows, check_loss, dot, for_each_form, reading};
     use crate::{Labels, Progress};
@@ -131,7 +131,7 @@ mod tests {
                 // Smooth wherever the embeddings have a direction and mining is not at its limit.
                 case.smooth |= case.name.contains("coincide");
                 let loss = |batch: &Batch, _| {
-                    loss_of(config.init(0, 0, 0, &batch.embeddings.device()).forward(batch))
+                    loss_of(config.init(&setup(0, 0, 0, &batch.embeddings.device())).forward(batch))
                 };
                 check_loss("multi-similarity", &case, loss, |x, _, labels| reference(x, labels, &config));
             }
@@ -146,7 +146,7 @@ mod tests {
                 let embeddings = Tensor::from_data(burn::tensor::TensorData::new(rows, [4, 2]), device);
                 let labels = Labels::new(&[0, 0, 1, 1], device);
                 let batch = Batch { embeddings, labels, progress: Progress::START, watched: true };
-                let output = MultiSimilarityConfig::default().init(2, 2, 0, device).forward(&batch);
+                let output = MultiSimilarityConfig::default().init(&setup(2, 2, 0, device)).forward(&batch);
                 (reading(output.telemetry, ACTIVE_SHARE), output.loss.into_scalar::<f32>())
             };
             // Two tight identities at a right angle: nothing left to learn.

@@ -6,8 +6,8 @@ use burn::{
 };
 use facegrad_settings::{above, settings};
 
-use super::{About, EmbeddingLoss, 
-    EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
+use super::{
+    About, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
     pairs::{Pairs, filled, log_sum_exp, mask},
 };
 use crate::{
@@ -82,7 +82,7 @@ impl EmbeddingLossModule for SupCon {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pairs::reference::{cases, loss_of, rows};
+    use super::super::pairs::reference::{cases, loss_of, rows, setup};
     use super::*;
     use crate::reference::{Rows, check_loss, dot, for_each_form, log_sum_exp};
     use crate::{Labels, Progress};
@@ -112,7 +112,7 @@ mod tests {
                 // Smooth wherever the embeddings have a direction.
                 case.smooth |= case.name.contains("coincide");
                 let loss = |batch: &Batch, _| {
-                    loss_of(config.init(0, 0, 0, &batch.embeddings.device()).forward(batch))
+                    loss_of(config.init(&setup(0, 0, 0, &batch.embeddings.device())).forward(batch))
                 };
                 check_loss("supcon", &case, loss, |x, _, labels| reference(x, labels, temperature));
             }
@@ -128,8 +128,11 @@ mod tests {
                 progress: Progress::START,
                 watched: true,
             };
-            let found =
-                SupConConfig::default().init(3, 3, 1, device).forward(&batch).loss.into_scalar::<f32>();
+            let found = SupConConfig::default()
+                .init(&setup(3, 3, 1, device))
+                .forward(&batch)
+                .loss
+                .into_scalar::<f32>();
             assert!((found - 5f32.ln()).abs() < 1e-5, "{what}: {found}");
         });
     }

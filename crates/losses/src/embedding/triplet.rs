@@ -7,8 +7,8 @@ use burn::{
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{SettingsError, at_least, choice, settings};
 
-use super::{About, EmbeddingLoss, 
-    EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
+use super::{
+    About, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
     pairs::{FAR, Pairs, filled, rooted, squared_distances},
 };
 use crate::{
@@ -332,7 +332,7 @@ fn gumbel(stream: &mut Stream) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pairs::reference::{cases, loss_of, plain, rows, squared};
+    use super::super::pairs::reference::{cases, loss_of, plain, rows, setup, squared};
     use super::*;
     use crate::reference::{Case, Rows, check_loss, for_each_form, read_keys, tensor};
     use crate::{Labels, embedding::EmbeddingLossConfig};
@@ -341,7 +341,7 @@ mod tests {
 
     fn loss(config: &TripletConfig) -> impl Fn(&Batch, Tensor<2>) -> Tensor<1> + '_ {
         move |batch, _| {
-            let output = config.init(0, 0, SEED, &batch.embeddings.device()).forward(batch);
+            let output = config.init(&setup(0, 0, SEED, &batch.embeddings.device())).forward(batch);
             loss_of(output)
         }
     }
@@ -481,7 +481,8 @@ mod tests {
                             progress: Progress::START,
                             watched: false,
                         };
-                        let found = config.init(2, 3, 1, device).forward(&batch).loss.into_scalar::<f32>();
+                        let found =
+                            config.init(&setup(2, 3, 1, device)).forward(&batch).loss.into_scalar::<f32>();
                         assert!((found - 0.2).abs() < 1e-6, "{what}, {mining}, {distance}: {found}");
                     });
                 }
@@ -508,7 +509,7 @@ mod tests {
                 progress: Progress::START,
                 watched: false,
             };
-            2.0 * config.init(3, 1, 1, &device).forward(&batch).loss.into_scalar::<f32>()
+            2.0 * config.init(&setup(3, 1, 1, &device)).forward(&batch).loss.into_scalar::<f32>()
         };
         // Anchor: 2 − 2.5 + 1; positive: 2 − 3 + 1, the negative at a distance of 3.
         assert!((loss_of(2.0, [1.0, 2.5]) - 0.5).abs() < 1e-4);
@@ -570,7 +571,7 @@ mod tests {
                     progress: Progress::START,
                     watched: false,
                 };
-                let found = config.init(4, 128, 1, &device).forward(&batch).loss.into_scalar::<f32>();
+                let found = config.init(&setup(4, 128, 1, &device)).forward(&batch).loss.into_scalar::<f32>();
                 let expected = config.expected_first_loss(4, 128).unwrap();
                 assert!((f64::from(found) - expected).abs() < 0.05 * expected, "{found} against {expected}");
             }

@@ -83,7 +83,7 @@ mod tests {
         heads::{ModifiedSoftmax, ModifiedSoftmaxConfig},
         reference::{
             Case, Rows, annealed_to, blended_target, check_bad_keys, check_equal_heads, check_first_loss,
-            check_head, check_head_of_many_classes, reading,
+            check_head, check_head_of_many_classes, reading, setup,
         },
     };
     use std::f64::consts::PI;
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn lambda_is_a_function_of_the_step_and_is_logged() {
         let device = Device::flex();
-        let head = ASoftmaxConfig::default().init(3, 2, 1, &device);
+        let head = ASoftmaxConfig::default().init(&setup(3, 2, 1, &device));
         let logged = |step| {
             let batch = Batch {
                 embeddings: Tensor::<2>::from_floats([[1.0, 2.0]], &device),

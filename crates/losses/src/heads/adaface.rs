@@ -8,7 +8,9 @@ use burn::{
 };
 use facegrad_settings::{above, settings, within};
 
-use super::{About, ClassHead, Cosines, Fallback, HeadKind, HeadModule, HeadOutput, Setup, angular::AngularMargins};
+use super::{
+    About, ClassHead, Cosines, Fallback, HeadKind, HeadModule, HeadOutput, Setup, angular::AngularMargins,
+};
 use crate::{
     Batch, Curve, Logits, Progress, Rule, Schedule,
     telemetry::{MARGIN_ANGLE, MARGIN_COSINE, NORM_MEAN, NORM_STD, SCALE},
@@ -65,7 +67,8 @@ impl HeadKind for AdaFaceConfig {
             weight: setup.weights(),
             lengths: Param::from_tensor(Tensor::from_floats(START, setup.device)).set_require_grad(false),
             config: self.clone(),
-        }.into()
+        }
+        .into()
     }
 
     /// At θ = π/2 the two margins cost sin(−m ẑ) + m + m ẑ, which is m whatever ẑ up to its third power.
@@ -138,7 +141,7 @@ mod tests {
         Labels,
         reference::{
             Case, Rows, check_bad_keys, check_first_loss, check_head, check_head_of_many_classes, check_kink,
-            for_each_form, tensor,
+            for_each_form, module, setup, tensor,
         },
     };
 
@@ -235,7 +238,7 @@ mod tests {
         for_each_form("adaface", |device, what| {
             let device = device.clone().autodiff();
             let config = AdaFaceConfig { t_alpha: 0.25, ..Default::default() };
-            let mut head = config.init(3, 2, 1, &device);
+            let mut head = module!(AdaFace, config.init(&setup(3, 2, 1, &device)));
             let mut expected = [20.0, 100.0];
             for rows in [vec![[3.0, 4.0], [6.0, 8.0], [0.0, 500.0]], vec![[0.0, 2.0]]] {
                 let x: Rows = rows.iter().map(|row| row.to_vec()).collect();

@@ -8,23 +8,13 @@ use burn::{
 };
 use facegrad_settings::{above, choice, settings, within};
 
-use super::{About, ClassHead, Cosines, HeadKind, HeadModule, HeadOutput, Setup, angular::AngularMargins};
+use super::{
+    About, ClassHead, Cosines, Fallback, HeadKind, HeadModule, HeadOutput, Setup, angular::AngularMargins,
+};
 use crate::{
     Batch, Curve, Logits, Progress, Rule, Schedule,
     telemetry::{MARGIN, SCALE},
 };
-
-choice! {
-    /// What the target logit is past θ = π − m, where cos(θ + m) would rise again.
-    pub enum Fallback {
-        /// s (cos θ − m sin m): falls on, with a small step at π − m.
-        Linear = "linear",
-        /// The margin only where θ < π/2, plain cosine beyond.
-        EasyMargin = "easy_margin",
-        /// cos(θ + m) everywhere, as insightface computes it.
-        None = "none",
-    }
-}
 
 choice! {
     /// How the margin is differentiated.
@@ -57,20 +47,6 @@ pub struct ArcFace {
     pub weight: Param<Tensor<2>>,
     #[module(skip)]
     config: ArcFaceConfig,
-}
-
-impl Fallback {
-    /// What the margin takes off the mean of cos θ_y for random directions, which are at right angles but for a
-    /// variance of 1/d. An easy margin is that of half of them, whose mean cosine is √(2/πd).
-    pub(super) fn expected_shift(self, margin: f64, embedding: usize) -> f64 {
-        match self {
-            Self::EasyMargin => {
-                let mean = (2.0 / (PI * embedding as f64)).sqrt();
-                0.5 * (margin.sin() + mean * (1.0 - margin.cos()))
-            }
-            Self::Linear | Self::None => margin.sin(),
-        }
-    }
 }
 
 impl HeadKind for ArcFaceConfig {

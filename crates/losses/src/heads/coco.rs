@@ -125,7 +125,7 @@ mod tests {
         Labels,
         reference::{
             Case, check_bad_keys, check_first_loss, check_head, check_head_of_many_classes, cross_entropy,
-            read_keys, reading,
+            read_keys, reading, setup,
         },
     };
     use std::f64::consts::PI;
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn the_alpha_in_use_is_logged() {
         let device = Device::flex();
-        let head = CocoConfig::default().init(1000, 4, 1, &device);
+        let head = CocoConfig::default().init(&setup(1000, 4, 1, &device));
         let embeddings = Tensor::<2>::from_floats([[1.0, 2.0, 0.5, 0.0]], &device);
         let labels = Labels::new(&[1], &device);
         let batch = Batch { embeddings, labels, progress: Progress::START, watched: false };

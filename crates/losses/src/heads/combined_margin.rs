@@ -8,8 +8,8 @@ use burn::{
 };
 use facegrad_settings::{above, choice, settings, within};
 
-use super::{About, ClassHead, 
-    Cosines, HeadKind, HeadModule, HeadOutput, Setup,
+use super::{
+    About, ClassHead, Cosines, HeadKind, HeadModule, HeadOutput, Setup,
     angular::{EPSILON, sine},
 };
 use crate::{
@@ -179,7 +179,7 @@ mod tests {
         heads::{ArcFaceConfig, CosFaceConfig, NormFaceConfig},
         reference::{
             Case, check_bad_keys, check_equal_heads, check_first_loss, check_head,
-            check_head_of_many_classes, check_kink, for_each_form,
+            check_head_of_many_classes, check_kink, for_each_form, setup,
         },
     };
 
@@ -295,10 +295,10 @@ mod tests {
     fn margins_of_1_0_0_are_normface_and_1_m_0_arcface_and_1_0_m_cosface() {
         let s = 16.0;
         let device = Device::flex();
-        let normface = NormFaceConfig { scale: s.into(), learned: false }.init(2, 1, 1, &device);
+        let normface = NormFaceConfig { scale: s.into(), learned: false }.init(&setup(2, 1, 1, &device));
         let arcface = ArcFaceConfig { scale: s.into(), margin: 0.5.into(), ..Default::default() };
-        let arcface = arcface.init(2, 1, 1, &device);
-        let cosface = CosFaceConfig { scale: s.into(), margin: 0.35.into() }.init(2, 1, 1, &device);
+        let arcface = arcface.init(&setup(2, 1, 1, &device));
+        let cosface = CosFaceConfig { scale: s.into(), margin: 0.35.into() }.init(&setup(2, 1, 1, &device));
         let angles = [0.0, PI - 0.501, PI - 0.499, PI].map(Case::at_angle);
         // Awkward weights are those of all three heads alike.
         let names = ["plain", "one sample", "a zero embedding", "norms of 1e-6"];

@@ -43,11 +43,7 @@ impl HeadKind for CosFaceConfig {
     }
 
     fn init(&self, setup: &Setup) -> ClassHead {
-        CosFace {
-            weight: setup.weights(),
-            scale: self.scale.clone(),
-            margin: self.margin.clone(),
-        }.into()
+        CosFace { weight: setup.weights(), scale: self.scale.clone(), margin: self.margin.clone() }.into()
     }
 
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {

@@ -6,7 +6,10 @@ use burn::{
 };
 use facegrad_settings::{above, settings, within};
 
-use super::{About, ClassHead, Cosines, Fallback, Gradient, HeadKind, HeadModule, HeadOutput, Setup, arcface::with_angular_margin};
+use super::{
+    About, ClassHead, Cosines, Fallback, Gradient, HeadKind, HeadModule, HeadOutput, Setup,
+    arcface::with_angular_margin,
+};
 use crate::{
     Batch, Curve, Logits, Progress, Rule, Schedule,
     telemetry::{HARD_WEIGHT, MARGIN, SCALE},
@@ -116,6 +119,7 @@ mod tests {
     use super::*;
     use crate::reference::{
         Case, Rows, check_head, check_head_at_kink, check_head_of_many_classes, cosine, for_each_form,
+        module, setup,
     };
     use std::f64::consts::PI;
 
@@ -213,7 +217,8 @@ mod tests {
         let mean = moved(0.0, &case, 1.0);
         for_each_form("memory of curricularface", |device, what| {
             let device = device.clone().autodiff();
-            let mut head = CurricularFaceConfig { rate: 0.25, ..Default::default() }.init(7, 6, 1, &device);
+            let config = CurricularFaceConfig { rate: 0.25, ..Default::default() };
+            let mut head = module!(CurricularFace, config.init(&setup(7, 6, 1, &device)));
             head.weight = Param::from_tensor(case.weights_on(&device));
             let read = |head: &CurricularFace| f64::from(head.t.val().into_scalar::<f32>());
             for step in 1..4 {

@@ -7,7 +7,10 @@ use burn::{
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{above, settings, within};
 
-use super::{About, ClassHead, Cosines, Fallback, Form, HeadKind, HeadModule, HeadOutput, Setup, angular::AngularMargins};
+use super::{
+    About, ClassHead, Cosines, Fallback, Form, HeadKind, HeadModule, HeadOutput, Setup,
+    angular::AngularMargins,
+};
 use crate::{
     Batch, Curve, Logits, Progress, Rule, Schedule,
     telemetry::{MARGIN, SCALE},
@@ -57,11 +60,7 @@ impl HeadKind for ElasticFaceConfig {
     }
 
     fn init(&self, setup: &Setup) -> ClassHead {
-        ElasticFace {
-            weight: setup.weights(),
-            config: self.clone(),
-            seed: setup.seed,
-        }.into()
+        ElasticFace { weight: setup.weights(), config: self.clone(), seed: setup.seed }.into()
     }
 
     /// The mean of sin m_i is e^{−σ²/2} sin m.
@@ -157,7 +156,7 @@ mod tests {
         HeadConfig, Labels, Output,
         reference::{
             Case, angular_target, check_bad_keys, check_first_loss, check_head, check_head_of_many_classes,
-            check_kink, for_each_form,
+            check_kink, for_each_form, module, setup,
         },
     };
 
@@ -282,7 +281,7 @@ mod tests {
     #[test]
     fn margins_are_drawn_from_their_distribution_by_seed_and_step() {
         let config = ElasticFaceConfig { sigma: 0.05.into(), ..Default::default() };
-        let head = config.init(2, 2, SEED, &Device::flex());
+        let head = module!(ElasticFace, config.init(&setup(2, 2, SEED, &Device::flex())));
         let at = |step| head.draw(20_000, Progress { step, total: 10 });
         let margins = at(1);
         let mean = margins.iter().sum::<f64>() / 20_000.0;
@@ -291,7 +290,7 @@ mod tests {
         assert!((mean - 0.5).abs() < 0.0018 && (deviation - 0.05).abs() < 0.0013, "{mean} {deviation}");
         assert_eq!(margins, at(1));
         assert_ne!(margins, at(2));
-        let other = config.init(2, 2, SEED + 1, &Device::flex());
+        let other = module!(ElasticFace, config.init(&setup(2, 2, SEED + 1, &Device::flex())));
         assert_ne!(margins, other.draw(20_000, Progress { step: 1, total: 10 }));
     }
 

@@ -6,8 +6,8 @@ use burn::{
 };
 use facegrad_settings::{settings, within};
 
-use super::{About, ClassHead, 
-    HeadKind, HeadModule, HeadOutput, Setup,
+use super::{
+    About, ClassHead, HeadKind, HeadModule, HeadOutput, Setup,
     classes::{pick, pick_rows, products},
 };
 use crate::{
@@ -51,8 +51,7 @@ impl HeadKind for LSoftmaxConfig {
     }
 
     fn init(&self, setup: &Setup) -> ClassHead {
-        let weight = setup.weights_of(setup.classes, setup.unit_deviation());
-        LSoftmax { weight, config: self.clone() }.into()
+        LSoftmax { weight: setup.unit_weights(), config: self.clone() }.into()
     }
 
     /// Weights begin with a length of about 1, and random embeddings of length 1 are at right angles to their

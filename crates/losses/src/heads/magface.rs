@@ -6,7 +6,9 @@ use burn::{
 };
 use facegrad_settings::{SettingsError, above, at_least, settings, within};
 
-use super::{About, ClassHead, Cosines, Fallback, HeadKind, HeadModule, HeadOutput, Setup, angular::AngularMargins};
+use super::{
+    About, ClassHead, Cosines, Fallback, HeadKind, HeadModule, HeadOutput, Setup, angular::AngularMargins,
+};
 use crate::{
     Batch, Curve, Logits, Progress, Rule, Schedule,
     telemetry::{MARGIN, SCALE},
@@ -84,7 +86,10 @@ impl HeadKind for MagFaceConfig {
         if self.norm_low >= self.norm_high {
             return Err(SettingsError::conflict(
                 format!("{section}.norm_low"),
-                format!("is {}; it must be less than {section}.norm_high, which is {}", self.norm_low, self.norm_high),
+                format!(
+                    "is {}; it must be less than {section}.norm_high, which is {}",
+                    self.norm_low, self.norm_high
+                ),
             ));
         }
         for progress in [Progress::START, Progress::END] {
@@ -152,7 +157,8 @@ mod tests {
         let [low, high] = config.margins(Progress::END);
         let lengths = Case::norms(x);
         Case::logits_of_samples(x, w, labels, s, |i, c| {
-            let share = (lengths[i].clamp(config.norm_low, config.norm_high) - config.norm_low) / (config.norm_high - config.norm_low);
+            let share = (lengths[i].clamp(config.norm_low, config.norm_high) - config.norm_low)
+                / (config.norm_high - config.norm_low);
             target(c, low * (1.0 - share) + high * share, config.fallback)
         })
     }
@@ -258,9 +264,15 @@ mod tests {
     fn bounds_in_the_wrong_order_are_named() {
         let lengths = MagFaceConfig { norm_low: 110.0, ..Default::default() };
         let error = lengths.validate("head").unwrap_err().to_string();
-        assert!(error.contains("head.norm_low is 110; it must be less than head.norm_high, which is 110"), "{error}");
+        assert!(
+            error.contains("head.norm_low is 110; it must be less than head.norm_high, which is 110"),
+            "{error}"
+        );
         let margins = MagFaceConfig { margin_low: 0.9.into(), ..Default::default() };
         let error = margins.validate("head").unwrap_err().to_string();
-        assert!(error.contains("head.margin_low is 0.9; it must be at most head.margin_high, which is 0.8"), "{error}");
+        assert!(
+            error.contains("head.margin_low is 0.9; it must be at most head.margin_high, which is 0.8"),
+            "{error}"
+        );
     }
 }

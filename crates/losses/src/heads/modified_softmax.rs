@@ -6,8 +6,8 @@ use burn::{
 };
 use facegrad_settings::settings;
 
-use super::{About, ClassHead, 
-    HeadKind, HeadModule, HeadOutput, Setup,
+use super::{
+    About, ClassHead, HeadKind, HeadModule, HeadOutput, Setup,
     classes::{other_cosines, pick, products},
 };
 use crate::{

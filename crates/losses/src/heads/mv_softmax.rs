@@ -6,8 +6,9 @@ use burn::{
 };
 use facegrad_settings::{above, choice, settings, within};
 
-use super::{About, ClassHead, 
-    Cosines, Fallback, Form, Gradient, HeadKind, HeadModule, HeadOutput, Setup, arcface::with_angular_margin,
+use super::{
+    About, ClassHead, Cosines, Fallback, Form, Gradient, HeadKind, HeadModule, HeadOutput, Setup,
+    arcface::with_angular_margin,
 };
 use crate::{
     Batch, Curve, Logits, Progress, Rule, Schedule,

@@ -6,8 +6,8 @@ use burn::{
 };
 use facegrad_settings::{SettingsError, above, settings};
 
-use super::{About, ClassHead, 
-    Cosines, HeadKind, HeadModule, HeadOutput, Setup,
+use super::{
+    About, ClassHead, Cosines, HeadKind, HeadModule, HeadOutput, Setup,
     classes::{other_cosines, pick, products},
 };
 use crate::{
@@ -54,7 +54,8 @@ impl HeadKind for NormFaceConfig {
             weight: setup.weights(),
             scale: self.learned.then(|| Param::from_tensor(Tensor::full([1], initial, setup.device))),
             given: self.scale.clone(),
-        }.into()
+        }
+        .into()
     }
 
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {

@@ -6,8 +6,8 @@ use burn::{
 };
 use facegrad_settings::settings;
 
-use super::{About, ClassHead, 
-    HeadKind, HeadModule, HeadOutput, Setup,
+use super::{
+    About, ClassHead, HeadKind, HeadModule, HeadOutput, Setup,
     classes::{other_cosines, pick, pick_rows, products},
 };
 use crate::{
@@ -43,9 +43,10 @@ impl HeadKind for SoftmaxConfig {
 
     fn init(&self, setup: &Setup) -> ClassHead {
         Softmax {
-            weight: setup.weights_of(setup.classes, setup.unit_deviation()),
+            weight: setup.unit_weights(),
             bias: self.bias.then(|| Param::from_tensor(Tensor::zeros([setup.classes], setup.device))),
-        }.into()
+        }
+        .into()
     }
 
     /// Logits of unit features have variance 1/d under the initial weights; longer features add to it.
@@ -86,7 +87,7 @@ pub(super) fn telemetry(batch: &Batch, weight: Tensor<2>) -> Telemetry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::{Case, check_first_loss, check_head, check_head_of_many_classes};
+    use crate::reference::{Case, check_first_loss, check_head, check_head_of_many_classes, module, setup};
     use std::f64::consts::PI;
 
     #[test]
@@ -113,7 +114,7 @@ mod tests {
     #[test]
     fn the_bias_is_added_to_its_class() {
         let device = Device::flex();
-        let head = SoftmaxConfig::default().init(3, 2, 1, &device);
+        let head = module!(Softmax, SoftmaxConfig::default().init(&setup(3, 2, 1, &device)));
         let head =
             Softmax { bias: Some(Param::from_tensor(Tensor::from_floats([1.0, 2.0, 3.0], &device))), ..head };
         let (embeddings, labels) = (Tensor::zeros([1, 2], &device), crate::Labels::new(&[0], &device));

@@ -57,11 +57,7 @@ impl HeadKind for SphereFace2Config {
 
     fn init(&self, setup: &Setup) -> ClassHead {
         let bias = Tensor::from_floats([self.initial_bias(setup.classes) as f32], setup.device);
-        SphereFace2 {
-            weight: setup.weights(),
-            bias: Param::from_tensor(bias),
-            config: self.clone(),
-        }.into()
+        SphereFace2 { weight: setup.weights(), bias: Param::from_tensor(bias), config: self.clone() }.into()
     }
 
     /// The mean over random cosines, which are normal with variance 1/d; by sums, as ln(1 + e^z) has no closed

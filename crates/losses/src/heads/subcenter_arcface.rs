@@ -6,8 +6,8 @@ use burn::{
 };
 use facegrad_settings::{above, settings, within};
 
-use super::{About, ClassHead, DEVIATION, 
-    ArcFaceConfig, Cosines, Fallback, Gradient, HeadKind, HeadModule, HeadOutput, Setup,
+use super::{
+    About, ArcFaceConfig, ClassHead, Cosines, Fallback, Gradient, HeadKind, HeadModule, HeadOutput, Setup,
     arcface::with_angular_margin,
     classes::{group_max, pick, products},
 };
@@ -59,8 +59,8 @@ impl HeadKind for SubcentreArcFaceConfig {
     }
 
     fn init(&self, setup: &Setup) -> ClassHead {
-        let rows = setup.classes * self.subcentres;
-        SubcentreArcFace { weight: setup.weights_of(rows, DEVIATION), config: self.clone() }.into()
+        let setup = Setup { classes: setup.classes * self.subcentres, ..*setup };
+        SubcentreArcFace { weight: setup.weights(), config: self.clone() }.into()
     }
 
     /// As ArcFace, with the largest of several random cosines in the place of each.
