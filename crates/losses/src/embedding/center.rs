@@ -109,7 +109,10 @@ mod tests {
     use super::*;
     use crate::Progress;
     use crate::reference::{Case, Rows, check_loss, for_each_form, reading, setup};
-    use burn::optim::{GradientsParams, SgdConfig, decay::WeightDecayConfig};
+    use burn::{
+        optim::{GradientsParams, SgdConfig, decay::WeightDecayConfig},
+        tensor::Device,
+    };
 
     fn center(centres: Tensor<2>, alpha: f64) -> Center {
         Center { centres: Param::from_tensor(centres.detach()).set_require_grad(false), alpha }

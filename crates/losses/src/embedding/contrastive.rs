@@ -120,11 +120,11 @@ fn draw_impostors(pairs: &Pairs, classes: &[usize], seed: u64, step: usize) -> H
 
 #[cfg(test)]
 mod tests {
-    use super::super::pairs::reference::{cases, loss_of, plain, rows, setup, squared};
+    use super::super::pairs::reference::{cases, loss_of, plain, rows, squared};
     use super::*;
     use crate::Labels;
-    use crate::reference::{Case, Rows, check_loss, for_each_form, reading, tensor};
-    use burn::tensor::Tensor;
+    use crate::reference::{Case, Rows, check_loss, for_each_form, reading, setup, tensor};
+    use burn::tensor::{Device, Tensor};
 
     fn loss(config: &ContrastiveConfig) -> impl Fn(&Batch, Tensor<2>) -> Tensor<1> + '_ {
         move |batch, _| {

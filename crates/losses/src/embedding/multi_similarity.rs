@@ -1,6 +1,6 @@
 //! Multi-similarity loss: pairs are mined against the hardest of the other kind, and weighted by how hard they are.
 
-use burn::{module::Module, tensor::Device};
+use burn::module::Module;
 use facegrad_settings::{above, settings, within};
 
 use super::{
@@ -85,9 +85,9 @@ impl EmbeddingLossModule for MultiSimilarity {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pairs::reference::{cases, loss_of, rows, setup};
+    use super::super::pairs::reference::{cases, loss_of, rows};
     use super::*;
-    use crate::reference::{Rows, check_loss, dot, for_each_form, reading};
+    use crate::reference::{Rows, check_loss, dot, for_each_form, reading, setup};
     use crate::{Labels, Progress};
     use burn::tensor::Tensor;
 

@@ -82,9 +82,9 @@ impl EmbeddingLossModule for SupCon {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pairs::reference::{cases, loss_of, rows, setup};
+    use super::super::pairs::reference::{cases, loss_of, rows};
     use super::*;
-    use crate::reference::{Rows, check_loss, dot, for_each_form, log_sum_exp};
+    use crate::reference::{Rows, check_loss, dot, for_each_form, log_sum_exp, setup};
     use crate::{Labels, Progress};
 
     fn reference(x: &Rows, labels: &[usize], temperature: f64) -> f64 {

@@ -332,10 +332,11 @@ fn gumbel(stream: &mut Stream) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pairs::reference::{cases, loss_of, plain, rows, setup, squared};
+    use super::super::pairs::reference::{cases, loss_of, plain, rows, squared};
     use super::*;
-    use crate::reference::{Case, Rows, check_loss, for_each_form, read_keys, tensor};
+    use crate::reference::{Case, Rows, check_loss, for_each_form, read_keys, setup, tensor};
     use crate::{Labels, embedding::EmbeddingLossConfig};
+    use burn::tensor::Device;
 
     const SEED: u64 = 9;
 
@@ -581,7 +582,7 @@ mod tests {
     #[test]
     fn a_wrong_key_is_named() {
         let error = |keys: &str| match read_keys::<EmbeddingLossConfig>(keys) {
-            Ok(loss) => loss.as_kind().validate("head").unwrap_err().to_string(),
+            Ok(loss) => loss.validate("head").unwrap_err().to_string(),
             Err(error) => error,
         };
         assert_eq!(

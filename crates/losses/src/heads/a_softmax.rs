@@ -77,6 +77,8 @@ impl HeadModule for ASoftmax {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+
     use super::*;
     use crate::{
         Labels,

@@ -120,6 +120,8 @@ impl Setting for Alpha {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+
     use super::*;
     use crate::{
         Labels,

@@ -174,12 +174,14 @@ impl Margins {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+
     use super::*;
     use crate::{
         heads::{ArcFaceConfig, CosFaceConfig, NormFaceConfig},
         reference::{
             Case, check_bad_keys, check_equal_heads, check_first_loss, check_head,
-            check_head_of_many_classes, check_kink, for_each_form, setup,
+            check_head_of_many_classes, check_kink, for_each_form, module, setup,
         },
     };
 
@@ -295,10 +297,13 @@ mod tests {
     fn margins_of_1_0_0_are_normface_and_1_m_0_arcface_and_1_0_m_cosface() {
         let s = 16.0;
         let device = Device::flex();
-        let normface = NormFaceConfig { scale: s.into(), learned: false }.init(&setup(2, 1, 1, &device));
+        let setup = setup(2, 1, 1, &device);
+        let normface = NormFaceConfig { scale: s.into(), learned: false }.init(&setup);
+        let normface = module!(NormFace, normface);
         let arcface = ArcFaceConfig { scale: s.into(), margin: 0.5.into(), ..Default::default() };
-        let arcface = arcface.init(&setup(2, 1, 1, &device));
-        let cosface = CosFaceConfig { scale: s.into(), margin: 0.35.into() }.init(&setup(2, 1, 1, &device));
+        let arcface = module!(ArcFace, arcface.init(&setup));
+        let cosface = CosFaceConfig { scale: s.into(), margin: 0.35.into() }.init(&setup);
+        let cosface = module!(CosFace, cosface);
         let angles = [0.0, PI - 0.501, PI - 0.499, PI].map(Case::at_angle);
         // Awkward weights are those of all three heads alike.
         let names = ["plain", "one sample", "a zero embedding", "norms of 1e-6"];

@@ -151,6 +151,8 @@ mod tests {
 
     use facegrad_settings::{KeyPath, Setting, toml};
 
+    use burn::tensor::Device;
+
     use super::*;
     use crate::{
         HeadConfig, Labels, Output,

@@ -114,6 +114,8 @@ impl HeadModule for NormFace {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+
     use super::*;
     use crate::{
         CriterionConfig,

@@ -86,6 +86,8 @@ pub(super) fn telemetry(batch: &Batch, weight: Tensor<2>) -> Telemetry {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+
     use super::*;
     use crate::reference::{Case, check_first_loss, check_head, check_head_of_many_classes, module, setup};
     use std::f64::consts::PI;
