@@ -1,12 +1,12 @@
 //! From the bytes of an image file to a [`Picture`], with nothing trusted on the way.
 
 use std::{
-    fs::File,
-    io::{self, Cursor, Read},
+    io::{self, Cursor},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
 };
 
+use facegrad_files::{TooLong, read_bounded};
 use image::{
     DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, error::LimitErrorKind,
     metadata::Orientation,
@@ -88,18 +88,10 @@ pub fn read_at_least(path: &Path, size: [usize; 2]) -> Result<Picture, DecodeErr
 
 /// The content of the image file at `path`, of at most [`MAX_FILE_SIZE`].
 pub fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
-    let file = File::open(path)?;
-    let size = file.metadata()?.len();
-    if size > MAX_FILE_SIZE {
-        return Err(DecodeError::FileTooLarge);
-    }
-    let mut bytes = Vec::with_capacity(size as usize);
-    // A file that grows while it is read must not get past the limit either.
-    file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE_SIZE {
-        return Err(DecodeError::FileTooLarge);
-    }
-    Ok(bytes)
+    read_bounded(path, MAX_FILE_SIZE).map_err(|error| match TooLong::of(&error) {
+        Some(_) => DecodeError::FileTooLarge,
+        None => error.into(),
+    })
 }
 
 /// Decodes a JPEG, PNG, WebP, BMP or PNM image, told apart by content.
@@ -605,7 +597,7 @@ mod tests {
     fn data_that_inflates_without_end_is_cut_off() {
         let deflated = |bytes: usize| {
             let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
-            std::io::copy(&mut std::io::repeat(0).take(bytes as u64), &mut encoder).unwrap();
+            std::io::copy(&mut std::io::Read::take(std::io::repeat(0), bytes as u64), &mut encoder).unwrap();
             encoder.finish().unwrap()
         };
         let chunk = |kind: &[u8; 4], data: &[u8]| {
