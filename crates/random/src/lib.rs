@@ -5,7 +5,17 @@
 //! and a resumed run needs no generator state on disk.
 //!
 //! The generator is Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3",
-//! SC 2011).
+//! SC 2011). Nothing here knows what is drawn.
+//!
+//! ```
+//! use facegrad_random::{Purpose, Stream};
+//!
+//! // The augmentation of image 3 in epoch 2, whichever thread asks and whatever was drawn before.
+//! let mut stream = Stream::new(1, Purpose::Augmentation, 2, 3);
+//! let (mirrored, shift) = (stream.chance(0.5), stream.range(-0.1, 0.1));
+//! let mut again = Stream::new(1, Purpose::Augmentation, 2, 3);
+//! assert_eq!((again.chance(0.5), again.range(-0.1, 0.1)), (mirrored, shift));
+//! ```
 
 use std::f64::consts::TAU;
 
