@@ -8,6 +8,7 @@
 //! this file. Cost, initial weights, forward pass, config and the table follow from the layout.
 
 mod activation;
+mod build;
 mod fused;
 mod inference;
 mod initial;
@@ -17,7 +18,12 @@ mod layout;
 mod mobilefacenet;
 mod nano;
 mod operations;
+pub mod plan;
 mod sfnet;
+mod sizes;
+mod squeeze_excitation;
+
+use std::sync::Arc;
 
 use burn::{
     module::Module,
@@ -28,14 +34,15 @@ use facegrad_settings::{Schema, Setting};
 pub use crate::{
     activation::{Act, Activation},
     iresnet::IResNetConfig,
-    layers::{Embed, Layer, Residual},
-    layout::Cost,
+    layers::{ComposedKind, Embed, Layer, Residual},
     mobilefacenet::MobileFaceNetConfig,
     nano::NanoConfig,
     operations::{Operation, Reading},
     sfnet::SfNetConfig,
+    sizes::Cost,
+    squeeze_excitation::SqueezeExcitation,
 };
-use crate::{initial::Weights, layout::Layout};
+use crate::{initial::Weights, layout::Layout, plan::Plan};
 
 /// Declares the kinds: documentation, keys, the value of `kind`, the layout and its source.
 macro_rules! registry {
@@ -131,9 +138,10 @@ impl BackboneConfig {
         let layout = self.checked_layout(input)?;
         let mut weights = Weights::new(seed, device);
         Ok(Backbone {
-            layers: layers::build(&layout.steps, &mut weights),
-            embed: Embed::new(layout.inputs, &layout.projection, &mut weights),
+            layers: build::layers(&layout.steps, &mut weights),
+            embed: build::embed(layout.inputs, &layout.projection, &mut weights),
             embedding_size: layout.projection.embedding,
+            plan: Arc::new(Plan::new(&layout, input)),
         })
     }
 
@@ -171,6 +179,8 @@ pub struct Backbone {
     layers: Vec<Layer>,
     embed: Embed,
     embedding_size: usize,
+    #[module(skip)]
+    plan: Arc<Plan>,
 }
 
 impl Backbone {
@@ -184,7 +194,11 @@ impl Backbone {
     /// # Panics
     /// If the images have another size.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.embed.forward(layers::run(&self.layers, images))
+        let features = match facegrad_operators::supports(&images) {
+            true => fused::run(&self.plan, &self.layers, images),
+            false => layers::composed(&self.layers, images),
+        };
+        self.embed.forward(features)
     }
 
     /// The same network with running statistics of its own. A clone shares them, so that a forward pass through it

@@ -246,6 +246,24 @@ fn time_passes(operation: &Operation, time: Duration) -> Vec<Pass> {
             }
             passes
         }
+        Operation::Composed { ref kind, input } => {
+            let name = kind.title(input);
+            let work = Work { operations: 0, bytes: 4 * 2 * input.elements() as u64 };
+            let (begin, mut times) = (Instant::now(), Vec::new());
+            while times.len() < 3 || begin.elapsed() < 2 * time {
+                times.push(kind.time(input).map(|time| time.as_secs_f64().max(1e-9)));
+            }
+            let pass = |is_backward: bool, what: &str| Pass {
+                name: format!("{name} {what}"),
+                is_backward,
+                work,
+                estimate: kind.operations(input) * (1 + u64::from(is_backward)),
+                seconds: median(
+                    &times.iter().map(|times| times[usize::from(is_backward)]).collect::<Vec<_>>(),
+                ),
+            };
+            vec![pass(false, "forward"), pass(true, "backward")]
+        }
     }
 }
 

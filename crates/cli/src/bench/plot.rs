@@ -20,7 +20,7 @@ impl Family {
 
     pub fn of(operation: &Operation) -> Self {
         match operation {
-            Operation::Join { .. } => Self::Elementwise,
+            Operation::Join { .. } | Operation::Composed { .. } => Self::Elementwise,
             Operation::Conv { conv, .. } if conv.groups > 1 => Self::Grouped,
             Operation::Conv { conv, .. } if conv.kernel == [1, 1] => Self::Pointwise,
             Operation::Conv { conv, input, .. } if is_winograd(conv, *input) => Self::Winograd,
