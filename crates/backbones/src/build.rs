@@ -3,9 +3,9 @@
 use burn::nn::{BatchNorm, BatchNormConfig, DropoutConfig, Linear, PaddingConfig2d, conv::Conv2d};
 
 use crate::{
-    activation::Act,
+    activation::ActivationLayer,
     initial::Weights,
-    layers::{Embed, Layer, Residual},
+    layers::{EmbeddingLayer, Layer, Residual},
     layout::{Conv, EmbeddingNorm, Projection, Step},
 };
 
@@ -16,7 +16,7 @@ pub(crate) fn layers(steps: &[Step], weights: &mut Weights) -> Vec<Layer> {
         .map(|step| match step {
             Step::Conv(layout) => Layer::Conv(conv(layout, weights)),
             Step::Norm { channels } => Layer::Norm(norm(*channels, weights)),
-            Step::Act { kind, channels } => Layer::Act(Act::new(*kind, *channels, weights)),
+            Step::Act { kind, channels } => Layer::Act(ActivationLayer::new(*kind, *channels, weights)),
             Step::Residual { body, shortcut } => {
                 Layer::Residual(Residual { body: layers(body, weights), shortcut: layers(shortcut, weights) })
             }
@@ -45,7 +45,7 @@ fn norm(channels: usize, weights: &Weights) -> BatchNorm {
 }
 
 /// The end of a network whose last map has `inputs` elements, with its initial weights.
-pub(crate) fn embed(inputs: usize, layout: &Projection, weights: &mut Weights) -> Embed {
+pub(crate) fn embed(inputs: usize, layout: &Projection, weights: &mut Weights) -> EmbeddingLayer {
     let outputs = layout.embedding;
     let linear = Linear {
         weight: weights.draw([inputs, outputs], layout.init, inputs, outputs),
@@ -59,5 +59,5 @@ pub(crate) fn embed(inputs: usize, layout: &Projection, weights: &mut Weights) -
             Some(BatchNorm { gamma: norm.gamma.set_require_grad(false), ..norm })
         }
     };
-    Embed { dropout: DropoutConfig::new(layout.dropout).init(), linear, norm }
+    EmbeddingLayer { dropout: DropoutConfig::new(layout.dropout).init(), linear, norm }
 }

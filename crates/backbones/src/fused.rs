@@ -8,9 +8,9 @@ use facegrad_kernels::profile::{self, Work};
 use facegrad_operators::{self as operators, Map, Moments, Norm, Stencil};
 
 use crate::{
-    Act,
+    ActivationLayer,
     layers::{self, Layer},
-    plan::{OperatorKind, Plan, Reading},
+    plan::{MapReading, NetworkPlan, OperatorKind},
 };
 
 /// Runs the operators of `plan` with the weights of `layers`; [`operators::supports`] must take `images`.
@@ -18,7 +18,7 @@ use crate::{
 /// # Shapes
 /// - images: `[batch, channels, height, width]`
 /// - output: the same axes, in the sizes of the last map
-pub(crate) fn run(plan: &Plan, layers: &[Layer], images: Tensor<4>) -> Tensor<4> {
+pub(crate) fn run(plan: &NetworkPlan, layers: &[Layer], images: Tensor<4>) -> Tensor<4> {
     let mut pass = Pass { plan, layers: layers::in_order(layers), maps: Vec::new() };
     pass.keep((images.permute([0, 2, 3, 1]), None));
     for operator in plan.operators() {
@@ -51,7 +51,7 @@ const OF_ONE_LAYOUT: &str = "the plan and the layers are made from one layout";
 
 /// A network on its way through the operators.
 struct Pass<'a> {
-    plan: &'a Plan,
+    plan: &'a NetworkPlan,
     layers: Vec<&'a Layer>,
     maps: Vec<Maps>,
 }
@@ -86,7 +86,7 @@ impl Pass<'_> {
     }
 
     /// The map of `reading`, with what is to be done to it; what has no kernel is done here.
-    fn read(&mut self, reading: Reading) -> Map {
+    fn read(&mut self, reading: MapReading) -> Map {
         let Maps { copies, moments } = &mut self.maps[reading.map];
         let Some(x) = copies.pop() else { unreachable!("the plan counts the readers") };
         let moments = moments.clone();
@@ -134,7 +134,7 @@ fn normalised(norm: &BatchNorm, x: Tensor<4>, moments: Option<Moments>) -> Map {
     Map { norm: Some(Norm { gamma, beta, moments, epsilon, of_batch }), ..Map::new(x) }
 }
 
-fn activated(act: &Act, map: Map) -> Map {
+fn activated(act: &ActivationLayer, map: Map) -> Map {
     let device = map.x.device();
     let done = |map: Map| if map.is_plain() { map.x } else { operators::join(map, None, false).0 };
     if act.draws_slopes(&device) {

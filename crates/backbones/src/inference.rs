@@ -8,14 +8,14 @@ use burn::{
 };
 use facegrad_kernels::{
     Dims, Norm, Transform,
-    infer::{Builder, Layer as Folded, Network, Value},
+    infer::{Builder, FoldedConv, Network, Value},
     linear::Linear,
 };
 
 use crate::{
-    Backbone, Embed,
+    Backbone, EmbeddingLayer,
     layers::{self, Layer},
-    plan::{Finish, Operator, OperatorKind, Reading},
+    plan::{Finish, MapReading, Operator, OperatorKind},
 };
 
 impl Backbone {
@@ -121,7 +121,7 @@ impl Folding {
                 let norm = norm.as_ref().map(Vectors::norm);
                 let slope = act.and_then(|layer| self.slope(layer, conv.outputs));
                 let add = add.map(|map| self.values[&map]);
-                self.net.conv((value, transform), Folded { conv, weight, bias, norm, slope, add })
+                self.net.conv((value, transform), FoldedConv { conv, weight, bias, norm, slope, add })
             }
             OperatorKind::Join { add } => {
                 let add = add.map(|add| {
@@ -142,7 +142,7 @@ impl Folding {
         }
     }
 
-    fn read(&mut self, reading: Reading, channels: usize) -> (Value, Option<Vectors>, Option<Vec<f32>>) {
+    fn read(&mut self, reading: MapReading, channels: usize) -> (Value, Option<Vectors>, Option<Vec<f32>>) {
         let norm = reading.norm.map(|layer| self.norm(layer));
         let slope = reading.act.and_then(|layer| self.slope(layer, channels));
         (self.values[&reading.map], norm, slope)
@@ -160,8 +160,8 @@ impl Folding {
 }
 
 /// The linear layer on maps of shape `dims`, channels last, with the normalisations before and after it.
-fn output(embed: Embed, dims: Dims, before: Option<Vectors>) -> Linear {
-    let Embed { linear, norm, .. } = embed;
+fn output(embed: EmbeddingLayer, dims: Dims, before: Option<Vectors>) -> Linear {
+    let EmbeddingLayer { linear, norm, .. } = embed;
     let weight = linear.weight.into_value();
     let [inputs, outputs] = weight.dims();
     assert_eq!(inputs, dims.elements(), "the network was built for images of another size");

@@ -24,8 +24,7 @@ settings! {
         activation: Activation = Activation::PRelu;
         /// Chance that an element of the last feature map is dropped while training.
         dropout: f64 = 0.0, within(0, 0.9);
-        /// Whether each block ends with squeeze-and-excitation (Hu et al., 2018), as in the IR-SE networks of AdaFace
-        /// and TFace.
+        /// Whether squeeze-and-excitation (Hu et al., 2018) ends each block, as in the IR-SE networks of AdaFace.
         squeeze_excitation: bool = false;
     }
 }

@@ -17,7 +17,7 @@ use facegrad_kernels::{Dims, infer::ImageFunction};
 use facegrad_operators as operators;
 
 use crate::{
-    activation::Act,
+    activation::ActivationLayer,
     initial::Weights,
     sizes::{Cost, Map},
     squeeze_excitation::SqueezeExcitation,
@@ -31,7 +31,7 @@ pub enum Layer {
     /// Batch normalisation.
     Norm(BatchNorm),
     /// A non-linearity.
-    Act(Act),
+    Act(ActivationLayer),
     /// The sum of two branches.
     Residual(Residual),
     /// Squeeze-and-excitation.
@@ -128,28 +128,28 @@ pub struct Residual {
 
 /// Dropout, a linear layer on the flattened map, and the normalisation of the embedding.
 #[derive(Module, Debug)]
-pub struct Embed {
+pub struct EmbeddingLayer {
     pub(crate) dropout: Dropout,
     pub(crate) linear: Linear,
     pub(crate) norm: Option<BatchNorm>,
 }
 
-/// The layers other than residual blocks, numbered as in a [`Plan`](crate::plan::Plan).
+/// The layers other than residual blocks, numbered as in a [`NetworkPlan`](crate::plan::NetworkPlan).
 pub(crate) fn in_order(layers: &[Layer]) -> Vec<&Layer> {
-    let of = |layer| match layer {
+    let leaves = layers.iter().flat_map(|layer| match layer {
         Layer::Residual(block) => [in_order(&block.body), in_order(&block.shortcut)].concat(),
         layer => vec![layer],
-    };
-    layers.iter().flat_map(of).collect()
+    });
+    leaves.collect()
 }
 
 /// As [`in_order`].
 pub(crate) fn into_order(layers: Vec<Layer>) -> Vec<Layer> {
-    let of = |layer| match layer {
+    let leaves = layers.into_iter().flat_map(|layer| match layer {
         Layer::Residual(block) => [block.body, block.shortcut].into_iter().flat_map(into_order).collect(),
         layer => vec![layer],
-    };
-    layers.into_iter().flat_map(of).collect()
+    });
+    leaves.collect()
 }
 
 /// Gives every normalisation of `layers` running statistics that nothing else shares.
@@ -187,7 +187,7 @@ pub(crate) fn composed(layers: &[Layer], map: Tensor<4>) -> Tensor<4> {
     })
 }
 
-impl Embed {
+impl EmbeddingLayer {
     /// # Shapes
     /// - map: `[batch, channels, height, width]`
     /// - output: `[batch, embedding]`

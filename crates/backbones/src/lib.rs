@@ -1,11 +1,33 @@
 //! Face embedding networks: pictures in, embeddings out.
 //!
-//! [`BackboneConfig`] is the `[backbone]` section of a config file, [`Backbone`] the network it describes,
-//! [`table`] what each kind costs.
+//! [`BackboneConfig`] is the `[backbone]` section of a config file, [`Backbone`] the network it describes, [`table`]
+//! what each kind costs. The room knows nothing of losses, of data, or of files.
 //!
-//! To add a backbone, write a file with its keys (a `settings!` struct with at least `embedding`) and a
-//! function from those keys and the size of the images to a `Layout`, and add one line to the registry in
-//! this file. Cost, initial weights, forward pass, config and the table follow from the layout.
+//! A family of networks is a function from its keys to a layout. The layout gives the layers with their initial
+//! weights, and is compiled once into a [`plan`], the list of fused operators that everything else goes through:
+//! training on the kernels, the network folded for evaluation, the estimate of memory and the benchmark of operators.
+//!
+//! To add a backbone, write a file with its keys (a `settings!` struct with at least `embedding`) and a function from
+//! those keys and the size of the images to a `Layout`, and add one line to the registry in this file. To add a kind
+//! of layer, see `squeeze_excitation.rs` and CONTRIBUTING.md.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use facegrad_backbones::{BackboneConfig, NanoConfig};
+//!
+//! let config = BackboneConfig::Nano(NanoConfig { embedding: 64, width: 0.25, ..NanoConfig::default() });
+//! assert!(config.cost([112, 112])?.parameters < 200_000);
+//!
+//! let device = Device::flex();
+//! let network = config.init([112, 112], 1, &device)?;
+//! let embeddings = network.forward(Tensor::zeros([2, 3, 112, 112], &device));
+//! assert_eq!(embeddings.dims(), [2, 64]);
+//!
+//! // The same network, folded: images channels last.
+//! let network = network.into_inference().expect("every layer has a kernel");
+//! assert_eq!(network.run(&vec![0.0; 112 * 112 * 3], 1).len(), 64);
+//! # Ok::<(), facegrad_backbones::BackboneError>(())
+//! ```
 
 mod activation;
 mod build;
@@ -32,17 +54,17 @@ use burn::{
 use facegrad_settings::{Schema, Setting};
 
 pub use crate::{
-    activation::{Act, Activation},
+    activation::{Activation, ActivationLayer},
     iresnet::IResNetConfig,
-    layers::{ComposedKind, Embed, Layer, Residual},
+    layers::{ComposedKind, EmbeddingLayer, Layer, Residual},
     mobilefacenet::MobileFaceNetConfig,
     nano::NanoConfig,
-    operations::{Operation, Reading},
+    operations::{Operation, Transforms},
     sfnet::SfNetConfig,
     sizes::Cost,
     squeeze_excitation::SqueezeExcitation,
 };
-use crate::{initial::Weights, layout::Layout, plan::Plan};
+use crate::{initial::Weights, layout::Layout, plan::NetworkPlan};
 
 /// Declares the kinds: documentation, keys, the value of `kind`, the layout and its source.
 macro_rules! registry {
@@ -141,7 +163,7 @@ impl BackboneConfig {
             layers: build::layers(&layout.steps, &mut weights),
             embed: build::embed(layout.inputs, &layout.projection, &mut weights),
             embedding_size: layout.projection.embedding,
-            plan: Arc::new(Plan::new(&layout, input)),
+            plan: Arc::new(NetworkPlan::new(&layout, input)),
         })
     }
 
@@ -177,10 +199,10 @@ impl BackboneConfig {
 #[derive(Module, Debug)]
 pub struct Backbone {
     layers: Vec<Layer>,
-    embed: Embed,
+    embed: EmbeddingLayer,
     embedding_size: usize,
     #[module(skip)]
-    plan: Arc<Plan>,
+    plan: Arc<NetworkPlan>,
 }
 
 impl Backbone {
@@ -218,7 +240,7 @@ impl Backbone {
 
 /// One line of [`table`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct Row {
+pub struct BackboneSummary {
     /// The value of `backbone.kind`.
     pub kind: &'static str,
     /// What it is, in a line.
@@ -231,12 +253,12 @@ pub struct Row {
 
 /// Every kind of backbone with what it costs on images of `input` = `[height, width]` pixels; kinds that
 /// take no images so small are left out.
-pub fn table(input: [usize; 2]) -> Vec<Row> {
+pub fn table(input: [usize; 2]) -> Vec<BackboneSummary> {
     let Schema::Kinds(kinds) = BackboneConfig::schema() else { unreachable!("declared as kinds") };
     let row = |kind: facegrad_settings::Kind| {
         let config = BackboneConfig::of_kind(kind.name)?;
         let cost = config.cost(input).ok()?;
-        Some(Row { kind: kind.name, doc: kind.doc, source: config.source(), cost })
+        Some(BackboneSummary { kind: kind.name, doc: kind.doc, source: config.source(), cost })
     };
     kinds.into_iter().filter_map(row).collect()
 }

@@ -10,7 +10,7 @@ use crate::{
 
 /// What is done to the elements of a map on their way into an operation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reading {
+pub struct Transforms {
     /// Batch normalisation.
     pub norm: bool,
     /// A non-linearity, whatever its kind.
@@ -27,7 +27,7 @@ pub enum Operation {
         /// The shape of its input.
         input: Dims,
         /// How it reads that.
-        reading: Reading,
+        reading: Transforms,
         /// Whether a bias is added.
         bias: bool,
         /// Whether a normalisation follows, which needs the moments of the output.
@@ -40,9 +40,9 @@ pub enum Operation {
         /// The shape of the maps.
         dims: Dims,
         /// How the body is read.
-        body: Reading,
+        body: Transforms,
         /// How the shortcut is read.
-        shortcut: Option<Reading>,
+        shortcut: Option<Transforms>,
         /// Whether a normalisation follows.
         moments: bool,
     },
@@ -64,7 +64,7 @@ impl BackboneConfig {
         let plan = self.plan(input)?;
         let of = |operator: &plan::Operator| {
             let input = Dims { batch, ..plan.dims(operator.input.map) };
-            let reading = Reading::of(operator.input);
+            let reading = Transforms::of(operator.input);
             let moments = plan.map(operator.output).needs_moments();
             match &operator.kind {
                 &OperatorKind::Conv { conv, bias, .. } => {
@@ -72,7 +72,7 @@ impl BackboneConfig {
                     Operation::Conv { conv, input, reading, bias, moments, input_gradient }
                 }
                 OperatorKind::Join { add } => {
-                    Operation::Join { dims: input, body: reading, shortcut: add.map(Reading::of), moments }
+                    Operation::Join { dims: input, body: reading, shortcut: add.map(Transforms::of), moments }
                 }
                 OperatorKind::Composed { kind, .. } => Operation::Composed { kind: kind.clone(), input },
             }
@@ -81,8 +81,8 @@ impl BackboneConfig {
     }
 }
 
-impl Reading {
-    fn of(reading: plan::Reading) -> Self {
+impl Transforms {
+    fn of(reading: plan::MapReading) -> Self {
         Self { norm: reading.norm.is_some(), act: reading.act.is_some() }
     }
 }

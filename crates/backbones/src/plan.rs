@@ -3,8 +3,8 @@
 //! Training on the kernels (`fused.rs`), evaluation (`inference.rs`), the estimate of memory and the benchmark of
 //! operators all go through this list, so they cannot disagree about what is fused and which maps are in memory.
 //!
-//! A normalisation and a non-linearity take no pass over memory of their own: they wait in a [`Reading`] for the
-//! operator that reads the map. In evaluation, where the statistics are numbers, [`Plan::folded`] gives them to the
+//! A normalisation and a non-linearity take no pass over memory of their own: they wait in a [`MapReading`] for the
+//! operator that reads the map. In evaluation, where the statistics are numbers, [`NetworkPlan::folded`] gives them to the
 //! convolution that makes the map instead, and the sum at the end of a branch as well.
 
 use facegrad_kernels::{Conv, Dims};
@@ -18,19 +18,19 @@ use crate::{
 
 /// The operators of a network from the images to its last map, in the order they run.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct NetworkPlan {
     /// The images, then the output of each operator.
-    maps: Vec<PlannedMap>,
+    maps: Vec<FeatureMap>,
     operators: Vec<Operator>,
     /// How many layers the operators stand for.
     layers: usize,
     /// The last map, from which the embedding is made.
-    pub features: Reading,
+    pub features: MapReading,
 }
 
 /// A map that is in memory between operators.
 #[derive(Debug, Clone)]
-pub struct PlannedMap {
+pub struct FeatureMap {
     /// Its shape, for one image.
     pub dims: Dims,
     /// How often it is read.
@@ -39,7 +39,7 @@ pub struct PlannedMap {
     pub norms: Vec<usize>,
 }
 
-impl PlannedMap {
+impl FeatureMap {
     /// Whether the mean and variance of each channel are asked for where the statistics are those of the batch.
     pub fn needs_moments(&self) -> bool {
         !self.norms.is_empty()
@@ -52,7 +52,7 @@ pub struct Operator {
     /// What is computed.
     pub kind: OperatorKind,
     /// The map it reads.
-    pub input: Reading,
+    pub input: MapReading,
     /// The number of the map it makes.
     pub output: usize,
 }
@@ -74,7 +74,7 @@ pub enum OperatorKind {
     /// The sum of two maps at the end of a residual block, or one map whose reading cannot wait any longer.
     Join {
         /// The second map.
-        add: Option<Reading>,
+        add: Option<MapReading>,
     },
     /// A layer that nothing fuses with. It reads a map as it is.
     Composed {
@@ -87,7 +87,7 @@ pub enum OperatorKind {
 
 /// A map, and what is done to its elements on their way into an operator: the normalisation, then the non-linearity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
+pub struct MapReading {
     /// The number of the map.
     pub map: usize,
     /// The layer that normalises it.
@@ -107,7 +107,7 @@ pub struct Finish {
     pub add: Option<usize>,
 }
 
-impl Reading {
+impl MapReading {
     /// The map as it is.
     fn of(map: usize) -> Self {
         Self { map, norm: None, act: None }
@@ -121,7 +121,7 @@ impl Reading {
 
 impl Finish {
     /// Takes over what `reading` does, as far as it fits.
-    fn take(&mut self, reading: &mut Reading) {
+    fn take(&mut self, reading: &mut MapReading) {
         if self.act.is_none() && self.add.is_none() {
             if self.norm.is_none() {
                 self.norm = reading.norm.take();
@@ -138,18 +138,19 @@ impl BackboneConfig {
     ///
     /// # Errors
     /// [`BackboneError::TooSmall`].
-    pub fn plan(&self, input: [usize; 2]) -> Result<Plan, BackboneError> {
-        self.checked_layout(input).map(|layout| Plan::new(&layout, input))
+    pub fn plan(&self, input: [usize; 2]) -> Result<NetworkPlan, BackboneError> {
+        self.checked_layout(input).map(|layout| NetworkPlan::new(&layout, input))
     }
 }
 
-impl Plan {
+impl NetworkPlan {
     /// Compiles a layout for images of `[height, width]` pixels.
     pub(crate) fn new(layout: &Layout, [height, width]: [usize; 2]) -> Self {
         let images = Dims { batch: 1, height, width, channels: 3 };
-        let mut plan = Self { maps: Vec::new(), operators: Vec::new(), layers: 0, features: Reading::of(0) };
+        let mut plan =
+            Self { maps: Vec::new(), operators: Vec::new(), layers: 0, features: MapReading::of(0) };
         plan.add(images);
-        let last = plan.steps(&layout.steps, Reading::of(0));
+        let last = plan.steps(&layout.steps, MapReading::of(0));
         plan.features = plan.done(last);
         plan.read(plan.features);
         plan
@@ -161,7 +162,7 @@ impl Plan {
     }
 
     /// The map with this number; 0 is the images.
-    pub fn map(&self, map: usize) -> &PlannedMap {
+    pub fn map(&self, map: usize) -> &FeatureMap {
         &self.maps[map]
     }
 
@@ -170,7 +171,7 @@ impl Plan {
         self.maps[map].dims
     }
 
-    fn steps(&mut self, steps: &[Step], start: Reading) -> Reading {
+    fn steps(&mut self, steps: &[Step], start: MapReading) -> MapReading {
         steps.iter().fold(start, |at, step| match step {
             Step::Conv(layout) => {
                 let conv = kernel(layout);
@@ -179,10 +180,10 @@ impl Plan {
                 self.push(kind, at, dims)
             }
             // Two normalisations cannot wait at once, and none waits behind a non-linearity.
-            Step::Norm { .. } => Reading { norm: Some(self.layer()), ..self.done(at) },
+            Step::Norm { .. } => MapReading { norm: Some(self.layer()), ..self.done(at) },
             Step::Act { .. } => {
                 let at = if at.act.is_some() { self.done(at) } else { at };
-                Reading { act: Some(self.layer()), ..at }
+                MapReading { act: Some(self.layer()), ..at }
             }
             Step::Residual { body, shortcut } => {
                 let start = self.done(at);
@@ -208,33 +209,33 @@ impl Plan {
     }
 
     /// The map with nothing waiting.
-    fn done(&mut self, at: Reading) -> Reading {
+    fn done(&mut self, at: MapReading) -> MapReading {
         if at.is_plain() { at } else { self.push(OperatorKind::Join { add: None }, at, self.dims(at.map)) }
     }
 
-    fn push(&mut self, kind: OperatorKind, input: Reading, dims: Dims) -> Reading {
+    fn push(&mut self, kind: OperatorKind, input: MapReading, dims: Dims) -> MapReading {
         self.read(input);
         if let OperatorKind::Join { add: Some(add) } = kind {
             self.read(add);
         }
         let output = self.add(dims);
         self.operators.push(Operator { kind, input, output });
-        Reading::of(output)
+        MapReading::of(output)
     }
 
     fn add(&mut self, dims: Dims) -> usize {
-        self.maps.push(PlannedMap { dims, readers: 0, norms: Vec::new() });
+        self.maps.push(FeatureMap { dims, readers: 0, norms: Vec::new() });
         self.maps.len() - 1
     }
 
-    fn read(&mut self, reading: Reading) {
+    fn read(&mut self, reading: MapReading) {
         let map = &mut self.maps[reading.map];
         map.readers += 1;
         map.norms.extend(reading.norm);
     }
 
     /// The plan of the network as it is evaluated: a convolution whose output has one reader does what that does to
-    /// it, sums included. A normalisation alone is left to the reader of [`Plan::features`].
+    /// it, sums included. A normalisation alone is left to the reader of [`NetworkPlan::features`].
     pub(crate) fn folded(mut self) -> Self {
         let operators = std::mem::take(&mut self.operators);
         // The map that stands for each.
@@ -278,7 +279,7 @@ impl Plan {
     }
 
     /// Leaves what `reading` does to the convolution that makes the map, where nothing else reads that.
-    fn fold(&mut self, reading: &mut Reading, same: &[usize]) {
+    fn fold(&mut self, reading: &mut MapReading, same: &[usize]) {
         reading.map = same[reading.map];
         if let Some(at) = self.only_reader(reading.map)
             && let OperatorKind::Conv { finish, .. } = &mut self.operators[at].kind

@@ -27,7 +27,7 @@ pub struct Value(usize);
 
 /// A convolution and what follows it: the normalisation, then prelu, then the sum with another map.
 #[derive(Debug)]
-pub struct Layer<'a> {
+pub struct FoldedConv<'a> {
     /// The convolution.
     pub conv: Conv,
     /// Of shape `[outputs, inputs / groups, kernel height, kernel width]`.
@@ -76,7 +76,7 @@ struct Step {
 enum StepKind {
     /// The transform is all.
     Join,
-    Conv(ConvStep),
+    Conv(Box<ConvStep>),
     /// With its name.
     Images(String, ImageFunction),
 }
@@ -115,8 +115,8 @@ impl Builder {
     }
 
     /// `layer` on a transformed map.
-    pub fn conv(&mut self, (from, transform): (Value, Transform<'_>), layer: Layer<'_>) -> Value {
-        let Layer { conv, mut weight, bias, norm, slope, add } = layer;
+    pub fn conv(&mut self, (from, transform): (Value, Transform<'_>), layer: FoldedConv<'_>) -> Value {
+        let FoldedConv { conv, mut weight, bias, norm, slope, add } = layer;
         let dims = self.dims(from);
         let out = conv.output(dims);
         let mut bias = bias.unwrap_or_else(|| vec![0.0; conv.outputs]);
@@ -138,7 +138,7 @@ impl Builder {
             weight = Vec::new();
         }
         let prepared = Prepared::new(&transform, conv.inputs);
-        let kind = StepKind::Conv(ConvStep { conv, weight, bias, slope, packed });
+        let kind = StepKind::Conv(Box::new(ConvStep { conv, weight, bias, slope, packed }));
         self.push(Step { from, prepared, kind, add }, out)
     }
 
@@ -244,7 +244,7 @@ impl Step {
                 let images = x.par_chunks_exact(dims.image()).zip(y.par_chunks_exact_mut(output.image()));
                 return images.for_each(|(x, y)| layer(x, y));
             }
-            StepKind::Conv(step) => step,
+            StepKind::Conv(step) => &**step,
         };
         let _profile = profile::operator(|| profile::conv_forward(conv, dims));
         let kind = Packed::kind(conv, dims);
@@ -281,7 +281,7 @@ mod tests {
         let linear = || Linear::new(features, noise(outputs, 10), |i, o| matrix[i * outputs + o]);
 
         let (mut net, images) = Builder::new(Dims { batch: 1, height, width, channels: 3 });
-        let layer = |conv, weight: &[f32]| Layer {
+        let layer = |conv, weight: &[f32]| FoldedConv {
             conv,
             weight: weight.to_vec(),
             bias: None,
@@ -290,13 +290,13 @@ mod tests {
             add: None,
         };
         let slopes = slope.slope.map(<[f32]>::to_vec);
-        let x = net.conv((images, plain), Layer { bias: Some(bias.clone()), ..layer(first, &w0) });
+        let x = net.conv((images, plain), FoldedConv { bias: Some(bias.clone()), ..layer(first, &w0) });
         let x = net.join((x, slope), None);
-        let y = net.conv((x, norm), Layer { slope: slopes.clone(), ..layer(same, &w1) });
+        let y = net.conv((x, norm), FoldedConv { slope: slopes.clone(), ..layer(same, &w1) });
         let y = net.conv((y, plain), layer(same, &w2));
         let x = net.join((y, both), Some(x));
-        let x = net.conv((x, plain), Layer { slope: slopes.clone(), add: Some(x), ..layer(same, &w1) });
-        let x = net.conv((x, plain), Layer { slope: slopes.clone(), ..layer(depthwise, &w3) });
+        let x = net.conv((x, plain), FoldedConv { slope: slopes.clone(), add: Some(x), ..layer(same, &w1) });
+        let x = net.conv((x, plain), FoldedConv { slope: slopes.clone(), ..layer(depthwise, &w3) });
         let negate: ImageFunction = Box::new(|x, y| y.iter_mut().zip(x).for_each(|(y, x)| *y = -x));
         let x = net.images(x, "negate".into(), negate, net.dims(x));
         assert_eq!(net.dims(x), Dims { batch: 1, height: 6, width: 5, channels: 20 });

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use facegrad_backbones::{Operation, Reading};
+use facegrad_backbones::{Operation, Transforms};
 use facegrad_kernels::{
     Dims, GradientMask, Input, Norm, Transform, conv, join, peak,
     profile::{self, Work},
@@ -186,13 +186,13 @@ fn numbers(count: usize, operand: u64) -> Vec<f32> {
 struct Map {
     x: Vec<f32>,
     dims: Dims,
-    reading: Reading,
+    reading: Transforms,
     /// γ and σ², β and μ, slopes.
     parameters: [Vec<f32>; 3],
 }
 
 impl Map {
-    fn new(dims: Dims, reading: Reading, operand: u64) -> Self {
+    fn new(dims: Dims, reading: Transforms, operand: u64) -> Self {
         let parameters = [1.0, 0.0, 0.25].map(|value| vec![value; dims.channels]);
         Self { x: numbers(dims.elements(), operand), dims, reading, parameters }
     }
@@ -200,7 +200,7 @@ impl Map {
     fn input(&self) -> Input<'_> {
         let [one, zero, slope] = &self.parameters;
         let norm = Norm { gamma: one, beta: zero, mean: zero, variance: one, epsilon: 1e-5, of_batch: true };
-        let Reading { norm: normalised, act } = self.reading;
+        let Transforms { norm: normalised, act } = self.reading;
         let transform =
             Transform { norm: normalised.then_some(norm), slope: act.then_some(slope.as_slice()) };
         Input { x: &self.x, dims: self.dims, transform }

@@ -1,6 +1,6 @@
 //! `facegrad bench ops --plot`: the operators in a picture of the roofline.
 
-use facegrad_backbones::{Operation, Reading};
+use facegrad_backbones::{Operation, Transforms};
 use facegrad_kernels::conv::is_winograd;
 use facegrad_report::{OperatorFamily, OperatorPoint};
 
@@ -60,19 +60,19 @@ pub fn notes([height, width]: [usize; 2]) -> String {
 }
 
 /// Floating-point operations an element of [`facegrad_kernels::join`], at least.
-pub fn join_operations(body: Reading, shortcut: Option<Reading>, moments: bool) -> u64 {
+pub fn join_operations(body: Transforms, shortcut: Option<Transforms>, moments: bool) -> u64 {
     // The sum of elements and the sum of their squares.
     let moments = if moments { 3 } else { 0 };
     reading(body) + shortcut.map_or(0, |shortcut| reading(shortcut) + 1) + moments
 }
 
 /// A multiply-add to normalise, a product with the slope.
-fn reading(Reading { norm, act }: Reading) -> u64 {
+fn reading(Transforms { norm, act }: Transforms) -> u64 {
     2 * u64::from(norm) + u64::from(act)
 }
 
 /// Floating-point operations an element of [`facegrad_kernels::transform_backward`], at least.
-pub fn backward_operations(Reading { norm, act }: Reading) -> u64 {
+pub fn backward_operations(Transforms { norm, act }: Transforms) -> u64 {
     // The sums of the gradient and of its products with the input, and the sum of three products.
     let norm_operations = if norm { 3 + 4 } else { 0 };
     // The product with the slope, the gradient of the slope, and what the slope depends on the sign of.
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn operations_of_joins_are_those_of_their_parts() {
-        let reading = |norm, act| Reading { norm, act };
+        let reading = |norm, act| Transforms { norm, act };
         assert_eq!(join_operations(reading(true, false), Some(reading(false, false)), true), 6);
         assert_eq!(join_operations(reading(true, true), None, false), 3);
         assert_eq!(join_operations(reading(false, true), None, false), 1);
