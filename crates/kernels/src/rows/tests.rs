@@ -24,24 +24,24 @@ fn logit(rule: Rule, p: f64, threshold: f64) -> (f64, f64) {
     let (scale, z, slope) = match rule {
         Rule::Scaled { scale } => (scale, p, 1.0),
         Rule::Hard { scale, polynomial } if p > threshold => {
-            let [a, b, c] = polynomial.map(f64::from);
+            let [a, b, c] = polynomial;
             (scale, a * p * p + b * p + c, 2.0 * a * p + b)
         }
         Rule::Hard { scale, .. } => (scale, p, 1.0),
         Rule::Circle { scale, margin, detached } => {
-            let m = f64::from(margin);
+            let m = margin;
             let alpha = (p + m).max(0.0);
             let exact = if p > -m { 2.0 * p } else { 0.0 };
             (scale, alpha * (p - m), if detached { alpha } else { exact })
         }
         Rule::Sharpened { scale, power, shift } => {
-            let (t, share) = (f64::from(power), (p.clamp(-1.0, 1.0) + 1.0) / 2.0);
-            let z = 2.0 * share.powf(t) - 1.0 + f64::from(shift) / f64::from(scale);
+            let (t, share) = (power, (p.clamp(-1.0, 1.0) + 1.0) / 2.0);
+            let z = 2.0 * share.powf(t) - 1.0 + shift / scale;
             let inside = (-1.0..=1.0).contains(&p);
             (scale, z, if inside { t * share.max(0.5f64.powi(25)).powf(t - 1.0) } else { 0.0 })
         }
     };
-    (f64::from(scale) * z, f64::from(scale) * slope)
+    (scale * z, scale * slope)
 }
 
 /// The result of a row, and the derivatives by z_y and the others.
@@ -56,12 +56,12 @@ fn reduced(reduction: Reduction, target: f64, z: &[f64]) -> (f64, f64, Vec<f64>)
         }
         Reduction::Sum => (target + z.iter().sum::<f64>(), 1.0, vec![1.0; z.len()]),
         Reduction::HingeSum { delta } => {
-            let distances = z.iter().map(|z| z - target + f64::from(delta));
+            let distances = z.iter().map(|z| z - target + delta);
             let above: Vec<f64> = distances.clone().map(|d| f64::from(u8::from(d > 0.0))).collect();
             (distances.map(|d| d.max(0.0)).sum(), -above.iter().sum::<f64>(), above)
         }
         Reduction::HingeMax { delta } => {
-            let distance = largest - target + f64::from(delta);
+            let distance = largest - target + delta;
             let mut above = vec![0.0; z.len()];
             if distance > 0.0 {
                 above[z.iter().position(|z| *z == largest).unwrap()] = 1.0;

@@ -104,8 +104,9 @@ impl HeadModule for CurricularFace {
         let t = f64::from(memory.clone().into_scalar::<f32>());
         let telemetry =
             cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale).known(HARD_WEIGHT, t);
-        let rule = Rule::Hard { scale, threshold, polynomial: [1.0, t, 0.0] };
-        let logits = Logits::new(cosines.all, target * scale, batch.labels.clone(), rule);
+        let rule = Rule::Hard { scale, polynomial: [1.0, t, 0.0] };
+        let logits =
+            Logits::new(cosines.all, target * scale, batch.labels.clone(), rule).with_threshold(threshold);
         HeadOutput { memory: Some(memory), ..HeadOutput::new(logits, telemetry) }
     }
 

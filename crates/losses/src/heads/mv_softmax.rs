@@ -144,8 +144,9 @@ impl HeadModule for MvSoftmax {
             .known(MARGIN, margin)
             .known(SCALE, scale)
             .known(HARD_WEIGHT, self.config.t.at(batch.progress));
-        let rule = Rule::Hard { scale, threshold, polynomial: self.config.polynomial(batch.progress) };
-        let logits = Logits::new(cosines.all, target * scale, batch.labels.clone(), rule);
+        let rule = Rule::Hard { scale, polynomial: self.config.polynomial(batch.progress) };
+        let logits =
+            Logits::new(cosines.all, target * scale, batch.labels.clone(), rule).with_threshold(threshold);
         HeadOutput::new(logits, telemetry)
     }
 }

@@ -21,7 +21,7 @@ use burn::{
 use facegrad_kernels::{GradientMask, rows};
 
 use super::{
-    ClassOperators,
+    ClassOperators, Reduction, Rule,
     host::{self, Rest},
 };
 use crate::{
@@ -248,8 +248,8 @@ impl<B: Host, C: CheckpointStrategy> ClassOperators for Autodiff<B, C> {
         offset: Optional<Self>,
         threshold: Optional<Self>,
         labels: Arc<[usize]>,
-        rule: rows::Rule,
-        reduction: rows::Reduction,
+        rule: Rule,
+        reduction: Reduction,
     ) -> FloatTensor<Self> {
         let nobody = nobody::<B>(&products);
         let ((products, products_node), (target, target_node)) = (products.into_parts(), target.into_parts());

@@ -9,7 +9,7 @@ use facegrad_kernels::{
     rows::{self, Logits},
 };
 
-use super::ClassOperators;
+use super::{ClassOperators, Reduction, Rule};
 use crate::{
     extension::Optional,
     host::{Host, tensor, vector},
@@ -53,8 +53,8 @@ impl<B: Host> ClassOperators for B {
         offset: Optional<B>,
         threshold: Optional<B>,
         labels: Arc<[usize]>,
-        rule: rows::Rule,
-        reduction: rows::Reduction,
+        rule: Rule,
+        reduction: Reduction,
     ) -> FloatTensor<B> {
         let products = B::contiguous(products);
         Rest { target, offset, threshold, labels, rule, reduction }.contiguous().forward(&products).0
@@ -115,8 +115,8 @@ pub(super) struct Rest<B: Host> {
     pub(super) offset: Optional<B>,
     pub(super) threshold: Optional<B>,
     pub(super) labels: Arc<[usize]>,
-    pub(super) rule: rows::Rule,
-    pub(super) reduction: rows::Reduction,
+    pub(super) rule: Rule,
+    pub(super) reduction: Reduction,
 }
 
 impl<B: Host> Rest<B> {
