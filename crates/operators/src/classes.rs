@@ -17,7 +17,7 @@ use burn::{
     backend::{Backend, Dispatch, backend_extension, tensor::FloatTensor},
     tensor::Tensor,
 };
-pub use facegrad_kernels::rows::{Reduction, Rule};
+pub use facegrad_kernels::rows::{LogitRule, Reduction};
 
 use crate::extension::Optional;
 
@@ -95,7 +95,7 @@ pub fn group_max(products: Tensor<2>, group: usize) -> Tensor<2> {
 }
 
 /// One number a row from its logits z, which are never written: z_iy is `target[i]`, and z_ij for j ≠ y is
-/// `rule(p_ij) + offset[i]`. [`Rule::Hard`] takes a `threshold`, untracked.
+/// `rule(p_ij) + offset[i]`. [`LogitRule::Hard`] takes a `threshold`, untracked.
 ///
 /// # Shapes
 /// - products: `[batch, classes]`
@@ -103,7 +103,7 @@ pub fn group_max(products: Tensor<2>, group: usize) -> Tensor<2> {
 /// - labels: `[batch]`, each in `0..classes`
 ///
 /// # Panics
-/// If the shapes do not fit together, a label is out of range, [`Rule::Hard`] lacks its threshold, or
+/// If the shapes do not fit together, a label is out of range, [`LogitRule::Hard`] lacks its threshold, or
 /// [`supports`](crate::supports) is false.
 pub fn reduce(
     products: Tensor<2>,
@@ -111,7 +111,7 @@ pub fn reduce(
     offset: Option<Tensor<1>>,
     threshold: Option<Tensor<1>>,
     labels: &Arc<[usize]>,
-    rule: Rule,
+    rule: LogitRule,
     reduction: Reduction,
 ) -> Tensor<1> {
     check_labels(&products, labels);
@@ -181,7 +181,7 @@ pub(crate) trait ClassOperators: Backend {
         #[extension_type] offset: Optional<Self>,
         #[extension_type] threshold: Optional<Self>,
         labels: Arc<[usize]>,
-        rule: Rule,
+        rule: LogitRule,
         reduction: Reduction,
     ) -> FloatTensor<Self>;
 

@@ -46,7 +46,7 @@ use burn::{
 };
 use facegrad_kernels::Conv;
 
-use crate::extension::{Operand, OperandNorm, Operators, Optional, Other, Pair};
+use crate::extension::{Operand, OperandMoments, OperandNorm, Operators, Optional, OptionalOperand};
 
 /// Maps, and what an operation that reads them does to each element first: the normalisation, then the prelu.
 #[derive(Debug, Clone)]
@@ -158,9 +158,9 @@ pub fn join(map: Map, other: Option<Map>, moments: bool) -> (Tensor<4>, Option<M
         Some(other) => {
             let theirs = other.x.dims();
             assert!(theirs == shape && other.fits(), "a map of shape {theirs:?} is not added to {shape:?}");
-            Other::Given(other.into_operand())
+            OptionalOperand::Given(other.into_operand())
         }
-        None => Other::Absent,
+        None => OptionalOperand::Absent,
     };
     let (y, moments) = Dispatch::join(map.into_operand(), other, moments);
     (Tensor::from_dispatch(y), moments.map(Moments::from_dispatch))
@@ -244,7 +244,7 @@ impl Map {
 }
 
 impl Moments {
-    fn from_dispatch(pair: Pair<Dispatch>) -> Self {
+    fn from_dispatch(pair: OperandMoments<Dispatch>) -> Self {
         Self { mean: Tensor::from_dispatch(pair.mean), variance: Tensor::from_dispatch(pair.variance) }
     }
 }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::{
     CHUNK, check,
-    rule::{Circle, Hard, Logit, Rule, Scaled, Sharpened, with_rule},
+    rule::{Circle, Hard, Logit, LogitRule, Scaled, Sharpened, with_rule},
     scope,
     terms::{Above, Exp, Hinge, One, Plain, Sigmoid, Softplus},
     walk::{Part, change, largest, parts, sum},
@@ -44,10 +44,10 @@ pub struct Logits<'a> {
     pub target: &'a [f32],
     /// What is added to zⱼ, of each row.
     pub offset: Option<&'a [f32]>,
-    /// The threshold of [`Rule::Hard`], of each row.
+    /// The threshold of [`LogitRule::Hard`], of each row.
     pub threshold: Option<&'a [f32]>,
     /// From p to zⱼ.
-    pub rule: Rule,
+    pub rule: LogitRule,
     /// From the logits to the result.
     pub reduction: Reduction,
 }
@@ -120,7 +120,7 @@ impl Logits<'_> {
         assert!(self.offset.is_none_or(|offset| offset.len() == batch));
         match self.threshold {
             Some(threshold) => assert_eq!(threshold.len(), batch),
-            None => assert!(!matches!(self.rule, Rule::Hard { .. }), "hard examples need a threshold"),
+            None => assert!(!matches!(self.rule, LogitRule::Hard { .. }), "hard examples need a threshold"),
         }
     }
 

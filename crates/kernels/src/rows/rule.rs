@@ -7,7 +7,7 @@ use crate::{math, simd::fma};
 
 /// How a product p of another class than the label's becomes a logit z, where s is `scale`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Rule {
+pub enum LogitRule {
     /// z = s·p.
     Scaled {
         /// s.
@@ -175,22 +175,22 @@ macro_rules! with_rule {
     ($logits:expr, $row:expr, |$f:ident| $body:expr) => {{
         let offset = $logits.offset.map_or(0.0, |offset| offset[$row]);
         match $logits.rule {
-            Rule::Scaled { scale } => {
+            LogitRule::Scaled { scale } => {
                 let $f = Scaled { scale: scale as f32, offset };
                 $body
             }
-            Rule::Hard { scale, polynomial } => {
+            LogitRule::Hard { scale, polynomial } => {
                 let scaled = Scaled { scale: scale as f32, offset };
                 let threshold = $logits.threshold.map_or(f32::INFINITY, |threshold| threshold[$row]);
                 let $f = Hard { scaled, threshold, polynomial: polynomial.map(|number| number as f32) };
                 $body
             }
-            Rule::Circle { scale, margin, detached } => {
+            LogitRule::Circle { scale, margin, detached } => {
                 let scaled = Scaled { scale: scale as f32, offset };
                 let $f = Circle { scaled, margin: margin as f32, detached };
                 $body
             }
-            Rule::Sharpened { scale, power, shift } => {
+            LogitRule::Sharpened { scale, power, shift } => {
                 let scaled = Scaled { scale: scale as f32, offset: offset + shift as f32 };
                 let $f = Sharpened { scaled, power: power as f32 };
                 $body

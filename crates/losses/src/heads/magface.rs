@@ -7,10 +7,11 @@ use burn::{
 use facegrad_settings::{SettingsError, above, at_least, settings, within};
 
 use super::{
-    About, ClassHead, Cosines, Fallback, HeadKind, HeadModule, HeadOutput, Setup, angular::AngularMargins,
+    ClassHead, Cosines, Description, Fallback, HeadKind, HeadModule, HeadOutput, Setup,
+    angular::AngularMargins,
 };
 use crate::{
-    Batch, Curve, Logits, Progress, Rule, Schedule,
+    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
     telemetry::{MARGIN, SCALE},
 };
 
@@ -53,8 +54,8 @@ pub struct MagFace {
 }
 
 impl HeadKind for MagFaceConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = s cos(θ_y + m(a));  z_j = s cos θ_j;  past θ_y = π − m: see fallback\n\
          L + λ_g g(a) with g(a) = a/u_a² + 1/a, m(a) = l_m + (u_m − l_m)(a − l_a)/(u_a − l_a), a = clip(‖x‖, l_a, u_a)",
             source: "Meng et al., MagFace, CVPR 2021, section 3; m and g as in the authors' code",
@@ -128,7 +129,7 @@ impl HeadModule for MagFace {
         let target = AngularMargins::of(margin.clone()).add_to(cosines.target.clone(), fallback) * scale;
         let penalty = (length.clone() / (norm_high * norm_high) + length.recip()).mean() * norm_weight;
         let telemetry = cosines.telemetry(batch).mean(MARGIN, margin).known(SCALE, scale);
-        let logits = Logits::new(cosines.all, target, batch.labels.clone(), Rule::Scaled { scale });
+        let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
         HeadOutput { penalty: Some(penalty), ..HeadOutput::new(logits, telemetry) }
     }
 }

@@ -51,20 +51,20 @@ fn hot(labels: &[usize], classes: usize, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(hot, [labels.len(), classes]), device)
 }
 
-fn composed_rule(p: Tensor<2>, threshold: Option<Tensor<1>>, rule: Rule) -> Tensor<2> {
+fn composed_rule(p: Tensor<2>, threshold: Option<Tensor<1>>, rule: LogitRule) -> Tensor<2> {
     match rule {
-        Rule::Scaled { scale } => p * scale,
-        Rule::Hard { scale, polynomial: [a, b, c] } => {
+        LogitRule::Scaled { scale } => p * scale,
+        LogitRule::Hard { scale, polynomial: [a, b, c] } => {
             let hard = p.clone().greater(threshold.unwrap().unsqueeze_dim::<2>(1).expand(p.dims()));
             let changed = p.clone().square() * a + p.clone() * b + c;
             p.mask_where(hard, changed) * scale
         }
-        Rule::Circle { scale, margin, detached } => {
+        LogitRule::Circle { scale, margin, detached } => {
             let alpha = (p.clone() + margin).clamp_min(0.0);
             let alpha = if detached { alpha.detach() } else { alpha };
             alpha * (p - margin) * scale
         }
-        Rule::Sharpened { scale, power, shift } => {
+        LogitRule::Sharpened { scale, power, shift } => {
             let share = (p.clamp(-1.0, 1.0) + 1.0) / 2.0;
             (share.powf_scalar(power) * 2.0 - 1.0) * scale + shift
         }
@@ -77,7 +77,7 @@ fn composed_reduce(
     offset: Option<Tensor<1>>,
     threshold: Option<Tensor<1>>,
     labels: &[usize],
-    rule: Rule,
+    rule: LogitRule,
     reduction: Reduction,
 ) -> Tensor<1> {
     let [batch, classes] = products.dims();
@@ -163,20 +163,20 @@ fn only_tracked_parents_get_gradients() {
 
         let labels = labels(3, 5);
         let p = untracked(draw(3, [3, 5], &training));
-        let rule = Rule::Scaled { scale: 2.0 };
+        let rule = LogitRule::Scaled { scale: 2.0 };
         let y = reduce(p.clone(), pick(p.clone(), &labels), None, None, &labels, rule, Reduction::Sum);
         assert!(!y.is_require_grad() && !pick_rows(p.clone().transpose(), &labels).is_require_grad());
         assert!(!group_max(p, 5).is_require_grad());
     }
 }
 
-const RULES: [Rule; 6] = [
-    Rule::Scaled { scale: 7.0 },
-    Rule::Hard { scale: 7.0, polynomial: [1.0, 0.2, 0.0] },
-    Rule::Hard { scale: 3.0, polynomial: [0.0, 1.3, 0.3] },
-    Rule::Circle { scale: 7.0, margin: 0.25, detached: false },
-    Rule::Circle { scale: 7.0, margin: 0.25, detached: true },
-    Rule::Sharpened { scale: 7.0, power: 3.0, shift: -1.5 },
+const RULES: [LogitRule; 6] = [
+    LogitRule::Scaled { scale: 7.0 },
+    LogitRule::Hard { scale: 7.0, polynomial: [1.0, 0.2, 0.0] },
+    LogitRule::Hard { scale: 3.0, polynomial: [0.0, 1.3, 0.3] },
+    LogitRule::Circle { scale: 7.0, margin: 0.25, detached: false },
+    LogitRule::Circle { scale: 7.0, margin: 0.25, detached: true },
+    LogitRule::Sharpened { scale: 7.0, power: 3.0, shift: -1.5 },
 ];
 
 fn thresholds(batch: usize, device: &Device) -> Tensor<1> {
@@ -250,7 +250,7 @@ fn a_head_and_its_gradients_are_those_of_burn() {
             let labels = labels(batch, classes);
             let x = leaf(draw(1, [batch, 12], &training));
             let weight = leaf(draw(2, [classes * group, 12], &training));
-            let rule = Rule::Scaled { scale: 8.0 };
+            let rule = LogitRule::Scaled { scale: 8.0 };
             for read in [Tensor::clone, computed] {
                 let what = format!("{training:?}, {batch} of {classes}");
                 let margin = |cosine: Tensor<1>| (cosine.clone() - cosine.square() * 0.1 - 0.2) * 8.0;
@@ -327,12 +327,12 @@ fn picked_numbers_have_their_gradients_in_every_order_of_the_graph() {
     for device in devices() {
         let training = device.autodiff();
         let labels = labels(6, 9);
-        let rule = Rule::Scaled { scale: 2.0 };
+        let rule = LogitRule::Scaled { scale: 2.0 };
         let p = leaf(draw(1, [6, 9], &training));
         for read in [Tensor::clone, computed] {
             let weights = draw(4, [6, 9], &training);
             type Pick = fn(Tensor<2>, &Arc<[usize]>) -> Tensor<1>;
-            type Reduce = fn(Tensor<2>, Tensor<1>, &Arc<[usize]>, Rule) -> Tensor<1>;
+            type Reduce = fn(Tensor<2>, Tensor<1>, &Arc<[usize]>, LogitRule) -> Tensor<1>;
             let gradient = |pick: Pick, reduce: Reduce, order: usize| {
                 let products = read(&p);
                 let dense = || (products.clone() * weights.clone()).sum();
@@ -357,10 +357,10 @@ fn picked_numbers_have_their_gradients_in_every_order_of_the_graph() {
                 p.grad(&loss.backward()).unwrap()
             };
             for order in 0..6 {
-                let lse = |p: Tensor<2>, target: Tensor<1>, labels: &Arc<[usize]>, rule: Rule| {
+                let lse = |p: Tensor<2>, target: Tensor<1>, labels: &Arc<[usize]>, rule: LogitRule| {
                     super::reduce(p, target, None, None, labels, rule, Reduction::LogSumExp)
                 };
-                let composed = |p: Tensor<2>, target: Tensor<1>, labels: &Arc<[usize]>, rule: Rule| {
+                let composed = |p: Tensor<2>, target: Tensor<1>, labels: &Arc<[usize]>, rule: LogitRule| {
                     composed_reduce(p, target, None, None, labels, rule, Reduction::LogSumExp)
                 };
                 let expected = gradient(|p, labels| composed_pick(p, labels), composed, order);
@@ -419,7 +419,7 @@ fn products_that_something_else_holds_are_not_changed() {
         let training = device.autodiff();
         let labels = labels(4, 30);
         let (x, weight) = (leaf(draw(1, [4, 8], &training)), leaf(draw(2, [30, 8], &training)));
-        let rule = Rule::Scaled { scale: 3.0 };
+        let rule = LogitRule::Scaled { scale: 3.0 };
         let run = |hold: bool| {
             let p = class_products(x.clone(), weight.clone(), None, None);
             let pooled = group_max(p.clone(), 3);
@@ -452,12 +452,12 @@ fn a_gradient_is_in_the_memory_of_the_products() {
         let device = B::Device::default();
         let products = tensor::<B>(vec![0.5; 20], [2, 10], &device);
         let start = B::slice(&products).as_ptr();
-        let rest = host::Rest::<B> {
+        let rest = host::RowTerms::<B> {
             target: vector::<B>(vec![0.1; 2], &device),
             offset: Optional::Absent,
             threshold: Optional::Absent,
             labels: [3, 9].into(),
-            rule: Rule::Scaled { scale: 2.0 },
+            rule: LogitRule::Scaled { scale: 2.0 },
             reduction: Reduction::LogSumExp,
         };
         let (_, value) = rest.forward(&products);
@@ -478,7 +478,7 @@ fn checkpoints_change_nothing() {
             let p = class_products(x.clone() * 0.5, weight.clone() * 2.0, None, Some(EPSILON));
             let target = pick(p.clone(), &labels) - 0.3;
             let rows = pick_rows(weight.clone() * 2.0, &labels);
-            let rule = Rule::Scaled { scale: 3.0 };
+            let rule = LogitRule::Scaled { scale: 3.0 };
             let loss = reduce(p * 0.5, target, None, None, &labels, rule, Reduction::LogSumExp);
             let gradients = (loss.sum() + rows.square().sum()).backward();
             [values(x.grad(&gradients).unwrap()), values(weight.grad(&gradients).unwrap())]
@@ -497,7 +497,7 @@ fn views_are_read_as_such() {
         let swapped = whole.slice([0..6, 0..4]).transpose();
         for p in [part, swapped] {
             assert_close("pick", pick(p.clone(), &labels), composed_pick(p.clone(), &labels));
-            let rule = Rule::Scaled { scale: 2.0 };
+            let rule = LogitRule::Scaled { scale: 2.0 };
             let target = draw(2, [4], &device);
             let found = reduce(p.clone(), target.clone(), None, None, &labels, rule, Reduction::LogSumExp);
             let expected =
@@ -527,7 +527,7 @@ fn nan_passes_through() {
                 assert!(y[1].is_nan() && y[0].is_finite() && y[2].is_finite(), "{rule:?}, {reduction:?}");
             }
         }
-        let rule = Rule::Scaled { scale: 2.0 };
+        let rule = LogitRule::Scaled { scale: 2.0 };
         let loss = reduce(p.clone(), pick(p, &labels), None, None, &labels, rule, Reduction::LogSumExp);
         assert!(values(weight.grad(&loss.sum().backward()).unwrap()).iter().all(|g| g.is_nan()));
     }
