@@ -53,7 +53,7 @@ pub mod operating_points;
 mod phase;
 pub mod weights;
 
-pub use embedder::{Embedded, Embedder, EmbeddingStream, EmbeddingsError};
+pub use embedder::{Embedder, EmbedderError, EmbeddingStream, ImageEmbeddings};
 pub use embedding_job::{EmbeddingJob, JobEnd, JobError};
 pub use embedding_source::{EmbeddingSource, EmbeddingSourceError};
 pub use evaluation::{

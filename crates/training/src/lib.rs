@@ -64,9 +64,9 @@ pub use config::{ConfigError, Experiment};
 #[cfg(feature = "dashboard")]
 pub use dashboard::Dashboard;
 pub use error::TrainError;
-pub use events::{EvaluationRecord, Event, Outcome, Started};
+pub use events::{EvaluationRecord, Event, RunOutcome, RunStart};
 pub use every::Every;
-pub use learner::{Learner, StepError, Stepped};
+pub use learner::{Learner, StepError, StepResult};
 pub use log::{LogEvent, StepLine};
 pub use lone_head::LoneHead;
 pub use optimizer::{Optimizer, OptimizerConfig};
