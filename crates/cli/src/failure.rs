@@ -4,7 +4,7 @@ use std::{fmt, process::ExitCode};
 
 use facegrad_embeddings::{EmbeddingError, GalleryError};
 use facegrad_loader::LoaderError;
-use facegrad_recognition::{EmbeddingsError, EvaluationError, JobError, checkpoint::CheckpointError};
+use facegrad_recognition::{EmbedderError, EvaluationError, JobError, checkpoint::CheckpointError};
 use facegrad_training::{TrainError, compare::ComparisonError};
 
 /// What went wrong, and whose turn it is.
@@ -48,9 +48,10 @@ impl From<TrainError> for Failure {
     fn from(error: TrainError) -> Self {
         match error {
             TrainError::Loader(LoaderError::Sampler(_)) => Self::input(error),
-            TrainError::Unwritable { .. } | TrainError::NotFinite { .. } | TrainError::Loader(_) => {
-                Self::work(error)
-            }
+            TrainError::Unwritable { .. }
+            | TrainError::Backend { .. }
+            | TrainError::NotFinite { .. }
+            | TrainError::Loader(_) => Self::work(error),
             TrainError::Checkpoint(CheckpointError::Unwritable { .. }) => Self::work(error),
             TrainError::Evaluation(error) => error.into(),
             _ => Self::input(error),
@@ -70,7 +71,7 @@ impl From<ComparisonError> for Failure {
 impl From<EvaluationError> for Failure {
     fn from(error: EvaluationError) -> Self {
         match error {
-            EvaluationError::Embeddings { source: EmbeddingsError::Image(_), .. } => Self::input(error),
+            EvaluationError::Embeddings { source: EmbedderError::Image(_), .. } => Self::input(error),
             EvaluationError::Score { .. } | EvaluationError::Embeddings { .. } => Self::work(error),
             _ => Self::input(error),
         }
@@ -98,7 +99,7 @@ impl From<GalleryError> for Failure {
 impl From<JobError> for Failure {
     fn from(error: JobError) -> Self {
         match error {
-            JobError::Embeddings(EmbeddingsError::Image(_)) => Self::input(error),
+            JobError::Embeddings(EmbedderError::Image(_)) => Self::input(error),
             JobError::File(error) => error.into(),
             _ => Self::work(error),
         }
