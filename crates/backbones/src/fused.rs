@@ -37,8 +37,9 @@ pub(crate) fn run(plan: &NetworkPlan, layers: &[Layer], images: Tensor<4>) -> Te
             }
             OperatorKind::Composed { layer, kind } => {
                 let Some(layer) = pass.layers[*layer].composed() else { unreachable!("{OF_ONE_LAYOUT}") };
-                let _profile =
-                    profile::operator(|| (kind.title(plan.dims(operator.input.map)), Work::default()));
+                let _profile = profile::operator(|| {
+                    (format!("{} forward", kind.title(plan.dims(operator.input.map))), Work::default())
+                });
                 (layer.forward(input.x, 3), None)
             }
         };

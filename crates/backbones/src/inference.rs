@@ -137,7 +137,7 @@ impl Folding {
                     unreachable!("{OF_ONE_LAYOUT}")
                 };
                 let dims = self.net.dims(value);
-                self.net.images(value, kind.title(dims), layer.evaluated(dims), output)
+                self.net.images(value, format!("{} forward", kind.title(dims)), layer.evaluated(dims), output)
             }
         }
     }

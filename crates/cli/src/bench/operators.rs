@@ -15,7 +15,7 @@ use facegrad_verification::{Align, Table};
 use serde_json::{Value, json};
 
 use super::{
-    Ops, backbone, median,
+    Ops, backbone, in_words, median,
     network::PEAK_TIME,
     output::{Facts, billions, percent, processor},
     plot::{self, Family},
@@ -84,7 +84,7 @@ pub fn run(args: Ops) -> Result<(), Failure> {
     facts.print(args.common.json)?;
     let Some(file) = &args.plot else { return Ok(()) };
     let picture = facegrad_report::roofline(&facegrad_report::Roofline {
-        title: format!("{}, batch {}, {}", backbone.kind(), args.common.batch, processor()),
+        title: format!("{}, batch {}, {}", in_words(&backbone), args.common.batch, processor()),
         operations_per_second: roofline.operations,
         bytes_per_second: roofline.bytes,
         families: plot::families(timings.iter().map(|timing| (timing.family, timing.point()))),
