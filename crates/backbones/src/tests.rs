@@ -217,6 +217,9 @@ fn results(text: &str, batch: usize, device: &Device, run: Run) -> Results {
     let input = images([batch, 3, 32, 32], &training).require_grad();
     let mut found = Results::new();
     let forward = |backbone: &Backbone, input: Tensor<4>| backbone.embed.forward(run(backbone, input));
+    if text.contains("squeeze_excitation") {
+        settle(&backbone, &input);
+    }
     for step in 0..2 {
         let output = forward(&backbone, input.clone());
         let weights = images([1, batch, 1, backbone.embedding_size()], &training).reshape(output.dims());
@@ -236,6 +239,12 @@ fn results(text: &str, batch: usize, device: &Device, run: Run) -> Results {
     found.push(("frozen".into(), values(output)));
     found.push(("frozen: images".into(), values(input.grad(&gradients).unwrap())));
     found
+}
+
+/// Brings the running statistics near those of `images`. With others the maps grow from block to block, and a sigmoid of
+/// large numbers makes a step of what was rounding.
+fn settle(backbone: &Backbone, images: &Tensor<4>) {
+    (0..20).for_each(|_| drop(fused(backbone, images.clone().detach())));
 }
 
 /// The layers up to the embedding.
@@ -390,7 +399,15 @@ fn a_network_made_ready_for_inference_embeds_like_its_layers() {
         ("kind = \"iresnet18\"\nembedding = 16", [48, 64]),
         ("kind = \"iresnet18\"\nembedding = 16\nsqueeze_excitation = true", [48, 64]),
     ] {
-        let backbone = varied(text, input);
+        let backbone = match text.contains("squeeze_excitation") {
+            true => {
+                let device = Device::flex().autodiff();
+                let backbone = config(text).init(input, 0, &device).unwrap();
+                settle(&backbone, &images([8, 3, input[0], input[1]], &device));
+                backbone.valid()
+            }
+            false => varied(text, input),
+        };
         for batch in [1, 3, 9] {
             let [found, expected] =
                 both_ways(backbone.clone(), images([batch, 3, input[0], input[1]], &Device::flex()));
