@@ -2,13 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use facegrad_devices::Chosen;
-use facegrad_files as files;
+use facegrad_files::{self as files, Lock, LockError};
 use facegrad_recognition::checkpoint::{self, CheckpointError, Loaded};
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +57,7 @@ impl State {
 pub struct SavedRun {
     pub(crate) experiment: Experiment,
     pub(crate) folder: PathBuf,
-    pub(crate) lock: File,
+    pub(crate) lock: Lock,
     pub(crate) state: State,
     /// None for a run that ended before its first checkpoint.
     pub(crate) checkpoint: Option<Loaded>,
@@ -127,8 +126,10 @@ pub(crate) fn new_folder(run: &RunConfig) -> Result<PathBuf, TrainError> {
 }
 
 /// Keeps a second process out of the folder; the system lifts the lock when this process ends in any way.
-pub(crate) fn lock(folder: &Path) -> Result<File, TrainError> {
-    let lock =
-        checkpoint::lock(folder).map_err(|source| unwritable(&folder.join(checkpoint::LOCK), source))?;
-    lock.ok_or_else(|| TrainError::InUse(folder.into()))
+pub(crate) fn lock(folder: &Path) -> Result<Lock, TrainError> {
+    let path = folder.join(checkpoint::LOCK);
+    Lock::take(&path).map_err(|error| match error {
+        LockError::Held(_) => TrainError::InUse(folder.into()),
+        LockError::Io(source) => unwritable(&path, source),
+    })
 }
