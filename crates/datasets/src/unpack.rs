@@ -7,7 +7,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io::{self, BufReader, ErrorKind, Read, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},

@@ -270,6 +270,8 @@ fn read_header(folder: &Path) -> Result<JournalHeader, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+
     use super::*;
     use crate::{EmbeddingFile, origin};
 
