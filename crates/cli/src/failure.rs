@@ -4,7 +4,7 @@ use std::{fmt, process::ExitCode};
 
 use facegrad_embeddings::{EmbeddingError, GalleryError};
 use facegrad_loader::LoaderError;
-use facegrad_recognition::{EmbeddingsError, EvaluationError, JobError, checkpoint::CheckpointError};
+use facegrad_recognition::{EmbedderError, EvaluationError, JobError, checkpoint::CheckpointError};
 use facegrad_training::{TrainError, compare::ComparisonError};
 
 /// What went wrong, and whose turn it is.
@@ -71,7 +71,7 @@ impl From<ComparisonError> for Failure {
 impl From<EvaluationError> for Failure {
     fn from(error: EvaluationError) -> Self {
         match error {
-            EvaluationError::Embeddings { source: EmbeddingsError::Image(_), .. } => Self::input(error),
+            EvaluationError::Embeddings { source: EmbedderError::Image(_), .. } => Self::input(error),
             EvaluationError::Score { .. } | EvaluationError::Embeddings { .. } => Self::work(error),
             _ => Self::input(error),
         }
@@ -99,7 +99,7 @@ impl From<GalleryError> for Failure {
 impl From<JobError> for Failure {
     fn from(error: JobError) -> Self {
         match error {
-            JobError::Embeddings(EmbeddingsError::Image(_)) => Self::input(error),
+            JobError::Embeddings(EmbedderError::Image(_)) => Self::input(error),
             JobError::File(error) => error.into(),
             _ => Self::work(error),
         }

@@ -9,7 +9,7 @@ use std::{
 use facegrad_devices::Chosen;
 use facegrad_embeddings::{Gallery, Match};
 use facegrad_recognition::{
-    Embedded, Embedder, EmbeddingModel, EmbeddingsError, ImageFiles, ImageSet, Images,
+    Embedder, EmbedderError, EmbeddingModel, ImageEmbeddings, ImageFiles, ImageSet, Images,
 };
 use facegrad_verification::{Align, Flip, Table};
 use serde_json::{Value, json};
@@ -127,7 +127,7 @@ fn make(
     chosen: &Chosen,
     images: &ImageSet,
     flip: Flip,
-    embedded: Embedded,
+    embedded: ImageEmbeddings,
 ) -> Result<Gallery, Failure> {
     // A single image of a person is called as the person.
     let stem = |name: &String| name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem).to_owned();
@@ -146,7 +146,7 @@ fn embed(
     chosen: &Chosen,
     images: &dyn Images,
     flip: Flip,
-) -> Result<Embedded, Failure> {
+) -> Result<ImageEmbeddings, Failure> {
     let mut progress = Progress::new("images", 0, images.len());
     let (mut done, began) = (0, Instant::now());
     let embedder = Embedder::model(model, args.model.batch.into(), &chosen.description);
@@ -157,7 +157,7 @@ fn embed(
     });
     progress.finish();
     embedded.map_err(|error| match error {
-        EmbeddingsError::Image(_) => Failure::input(error),
+        EmbedderError::Image(_) => Failure::input(error),
         _ => Failure::work(error),
     })
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use facegrad_settings::Override;
-use facegrad_training::{EvaluationRecord, Event, Experiment, Outcome, Preflight, SavedRun, Trainer};
+use facegrad_training::{EvaluationRecord, Event, Experiment, Preflight, RunOutcome, SavedRun, Trainer};
 
 use crate::{
     DeviceArgs,
@@ -267,7 +267,7 @@ fn short(value: f64) -> String {
 }
 
 /// Prints how the run ended, and turns it into the exit code.
-fn tell(outcome: &Outcome, json: bool) -> Result<ExitCode, Failure> {
+fn tell(outcome: &RunOutcome, json: bool) -> Result<ExitCode, Failure> {
     if json {
         say!("{}", serde_json::to_string_pretty(outcome).map_err(Failure::work)?);
     } else {

@@ -6,7 +6,8 @@ use std::{
 };
 
 use facegrad_recognition::{
-    Embedder, EmbeddingModel, EmbeddingsError, ImageFiles, Images, NamedPoint, operating_points::Target,
+    Embedder, EmbedderError, EmbeddingModel, ImageFiles, Images, NamedPoint,
+    operating_points::ThresholdTarget,
 };
 use serde_json::json;
 
@@ -28,7 +29,7 @@ pub struct Args {
     model: Option<PathBuf>,
     /// The operating point: far=<rate>, eer or accuracy; not needed if the model has only one.
     #[arg(long, value_name = "POINT", value_parser = target)]
-    at: Option<Target>,
+    at: Option<ThresholdTarget>,
     /// Accept images of another size than those the point was measured on: they are resized, and must be aligned
     /// to the same template.
     #[arg(long)]
@@ -64,7 +65,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let embedder = Embedder::model(&model, images.len(), &chosen.description);
     let embedded = embedder.embed(&images, point.flip, &mut |_| true).map_err(|error| match error {
-        EmbeddingsError::Image(error) => unreadable(error),
+        EmbedderError::Image(error) => unreadable(error),
         error => Failure::work(error),
     })?;
     let score = point.score_of(&embedded.rows, embedded.dim, names.clone()).map_err(Failure::work)?;
@@ -90,7 +91,11 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// The point `at`, or the only one there is.
-fn choose<'a>(points: &'a [NamedPoint], at: Option<Target>, path: &Path) -> Result<&'a NamedPoint, Failure> {
+fn choose<'a>(
+    points: &'a [NamedPoint],
+    at: Option<ThresholdTarget>,
+    path: &Path,
+) -> Result<&'a NamedPoint, Failure> {
     let model = path.display();
     let names: Vec<String> = points.iter().map(|point| point.target.to_string()).collect();
     let there_are = names.join(", ");

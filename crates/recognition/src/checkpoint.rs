@@ -50,7 +50,7 @@ struct FileEntry {
 
 /// A checkpoint that was verified and read.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct Checkpoint {
     /// Its folder.
     pub path: PathBuf,
     /// Optimizer steps done.
@@ -58,7 +58,7 @@ pub struct Loaded {
     files: BTreeMap<String, Vec<u8>>,
 }
 
-impl Loaded {
+impl Checkpoint {
     /// The bytes of one of its files.
     pub fn file(&self, name: &str) -> Result<&[u8], CheckpointError> {
         self.files.get(name).map(Vec::as_slice).ok_or_else(|| CheckpointError::Damaged {
@@ -341,16 +341,16 @@ pub fn locate(path: &Path, prefer: &str) -> Result<PathBuf, CheckpointError> {
 }
 
 /// Reads a checkpoint folder and verifies every file against the manifest.
-pub fn load(path: &Path) -> Result<Loaded, CheckpointError> {
+pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
     load_those(path, &|_| true)
 }
 
 /// As [`load`], but of the files only `name` is kept, so that no more memory is taken than it needs.
-pub fn load_only(path: &Path, name: &str) -> Result<Loaded, CheckpointError> {
+pub fn load_only(path: &Path, name: &str) -> Result<Checkpoint, CheckpointError> {
     load_those(path, &|file| file == name)
 }
 
-fn load_those(path: &Path, is_kept: &dyn Fn(&str) -> bool) -> Result<Loaded, CheckpointError> {
+fn load_those(path: &Path, is_kept: &dyn Fn(&str) -> bool) -> Result<Checkpoint, CheckpointError> {
     verify(path, is_kept).map_err(|mut error| {
         if let CheckpointError::Damaged { hint, .. } | CheckpointError::OtherVersion { hint, .. } = &mut error
         {
@@ -372,7 +372,7 @@ fn intact_instead(damaged: &Path) -> String {
 }
 
 /// Holds every file against the manifest, and those that `is_kept` in memory.
-fn verify(path: &Path, is_kept: &dyn Fn(&str) -> bool) -> Result<Loaded, CheckpointError> {
+fn verify(path: &Path, is_kept: &dyn Fn(&str) -> bool) -> Result<Checkpoint, CheckpointError> {
     let damaged = |file: &str, reason: String| CheckpointError::Damaged {
         path: path.join(file),
         reason,
@@ -415,7 +415,7 @@ fn verify(path: &Path, is_kept: &dyn Fn(&str) -> bool) -> Result<Loaded, Checkpo
             return Err(damaged(&name, "does not have the SHA-256 its manifest gives".into()));
         }
     }
-    Ok(Loaded { path: path.into(), step: manifest.step, files })
+    Ok(Checkpoint { path: path.into(), step: manifest.step, files })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use facegrad_devices::Chosen;
 use facegrad_files::{self as files, Lock};
-use facegrad_recognition::checkpoint::{self, CheckpointError, Loaded};
+use facegrad_recognition::checkpoint::{self, Checkpoint, CheckpointError};
 
 use crate::{
     checkpoint::{STATE, State, restore, unusable},
@@ -22,7 +22,7 @@ pub struct SavedRun {
     lock: Lock,
     state: State,
     /// None for a run that ended before its first checkpoint.
-    checkpoint: Option<Loaded>,
+    checkpoint: Option<Checkpoint>,
 }
 
 impl SavedRun {
@@ -49,7 +49,7 @@ impl SavedRun {
     }
 }
 
-fn read_state(checkpoint: &Loaded) -> Result<State, TrainError> {
+fn read_state(checkpoint: &Checkpoint) -> Result<State, TrainError> {
     serde_json::from_slice(checkpoint.file(STATE)?)
         .map_err(|error| unusable(checkpoint, STATE, error.to_string()))
 }

@@ -17,7 +17,7 @@ use facegrad_audit::{
 use facegrad_embeddings::EmbeddingFile;
 use facegrad_faces::{FaceError, FaceSource, Opened};
 use facegrad_pictures::Picture;
-use facegrad_recognition::{Embedder, EmbeddingModel, EmbeddingsError, Images};
+use facegrad_recognition::{Embedder, EmbedderError, EmbeddingModel, Images};
 use facegrad_report::{Entry, audit_page, thousands};
 use facegrad_verification::Flip;
 
@@ -388,8 +388,8 @@ fn embed(
         shown.done(done)
     });
     let embedded = match embedded {
-        Err(EmbeddingsError::Stopped) => return Ok(None),
-        Err(error @ EmbeddingsError::Backend(_)) => return Err(Failure::work(error)),
+        Err(EmbedderError::Stopped) => return Ok(None),
+        Err(error @ EmbedderError::Backend(_)) => return Err(Failure::work(error)),
         other => other.map_err(Failure::input)?,
     };
     let labels = images.iter().map(|&image| source.label(image)).collect();
