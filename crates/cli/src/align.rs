@@ -12,19 +12,19 @@ use std::{
 };
 
 use facegrad_alignment::{
-    AlignError, AlignJob, Finder, JobEnd, LandmarkFile, Mtcnn, Places, Spread, TABLE, WEIGHT_FILES,
-    WithoutFace,
+    AlignJob, Finder, JobEnd, LandmarkFile, Mtcnn, Places, Spread, TABLE, WEIGHT_FILES, WithoutFace,
 };
 use facegrad_datasets::{Download, Options, fetch};
 use facegrad_faces::ImageFormat;
 use serde_json::json;
 
 use crate::{
-    DeviceArgs, default_backend,
+    arguments::{DeviceArgs, size},
+    command_line,
     failure::{Failure, INTERRUPTED},
     progress::Progress,
     say,
-    train::{command_line, stop_on_signal},
+    train::stop_on_signal,
 };
 
 #[derive(clap::Args)]
@@ -51,7 +51,7 @@ pub struct Args {
     /// from there first. Their sizes and SHA-256 are known, and nothing else is taken.
     #[arg(long, value_name = "URL")]
     detector_url: Option<String>,
-    /// Height and width of the faces in pixels; the template is scaled by the height and centred in the width.
+    /// Height and width of the faces in pixels, such as 112x96, or one side; the template is scaled by the height and centred in the width.
     #[arg(long, default_value = "112x112", value_parser = size)]
     size: [usize; 2],
     /// The format of the faces: png, or jpg of quality 95.
@@ -71,6 +71,13 @@ pub struct Args {
     device: DeviceArgs,
 }
 
+#[cfg(test)]
+impl Args {
+    pub fn size(&self) -> [usize; 2] {
+        self.size
+    }
+}
+
 /// What to do about images without a face.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Policy {
@@ -85,7 +92,7 @@ const MIN_FACE: u16 = 40;
 const NAMED: usize = 10;
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
-    let places = Places::open(&args.input, &args.output, args.format).map_err(Failure::input)?;
+    let places = Places::open(&args.input, &args.output, args.format)?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signal(&stop, "image")?;
     let (finder, by) = finder(&args, &stop)?;
@@ -112,13 +119,10 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Some((progress, ..)) = &progress {
         progress.finish();
     }
-    let end = end.map_err(|error| match error {
-        AlignError::Unwritable { .. } => Failure::work(error),
-        _ => Failure::input(error),
-    })?;
+    let end = end?;
     if !end.is_finished {
         say!("stopped: {} of {total} images are done and kept", end.before + end.done);
-        say!("continue with: {}", command_line());
+        say!("continue with: {}", command_line::typed());
         return Ok(INTERRUPTED.into());
     }
     if args.json {
@@ -145,7 +149,7 @@ fn finder(args: &Args, stop: &AtomicBool) -> Result<(Finder, String), Failure> {
             let sentence = format!("{name} has no effect with --landmarks: nothing is to be computed");
             return Err(Failure::input(sentence));
         }
-        let read = LandmarkFile::read(file).map_err(Failure::input)?;
+        let read = LandmarkFile::read(file)?;
         return Ok((Finder::File(read), file.display().to_string()));
     }
     let named = args.detector_weights.clone().or_else(|| std::env::var_os("FACEGRAD_MTCNN").map(Into::into));
@@ -157,12 +161,12 @@ fn finder(args: &Args, stop: &AtomicBool) -> Result<(Finder, String), Failure> {
             WEIGHT_FILES.map(|file| file.name).join(", ")
         ))
     })?;
-    let chosen = args.device.choose(default_backend())?;
+    let chosen = args.device.choose()?;
     if let Some(url) = &args.detector_url {
         fetch_weights(url, &folder, stop)?;
     }
     let min_face = args.min_face.unwrap_or(MIN_FACE).into();
-    let detector = Mtcnn::load(&folder, min_face, &chosen.device).map_err(Failure::input)?;
+    let detector = Mtcnn::load(&folder, min_face, &chosen.device)?;
     Ok((
         Finder::Detector(Box::new(detector)),
         format!("MTCNN for faces from {min_face} pixels, {}", chosen.description),
@@ -245,16 +249,5 @@ fn print(args: &Args, places: &Places, end: &JobEnd, by: &str) {
             // A name may hold a line break.
             say!("          {}: {reason}", name.replace(char::is_control, "?"));
         }
-    }
-}
-
-/// `HEIGHTxWIDTH`.
-fn size(word: &str) -> Result<[usize; 2], String> {
-    let sides = word.split_once('x').map(|(height, width)| [height, width].map(|side| side.parse::<usize>()));
-    match sides {
-        Some([Ok(height), Ok(width)]) if [height, width].iter().all(|side| (16..=1024).contains(side)) => {
-            Ok([height, width])
-        }
-        _ => Err("a height and a width from 16 to 1024 pixels are expected, such as 112x96".into()),
     }
 }

@@ -15,11 +15,12 @@ use facegrad_training::{
 use facegrad_verification::{Align, Table};
 
 use crate::{
-    DeviceArgs,
+    arguments::DeviceArgs,
+    command_line,
     failure::{Failure, INTERRUPTED},
     progress::Progress,
     say,
-    train::{command_line, stop_on_signal},
+    train::stop_on_signal,
 };
 
 #[derive(clap::Args)]
@@ -69,13 +70,13 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         seeds: args.seeds,
         evaluation: args.eval,
         folder: args.out.clone(),
-        command: command_line(),
+        command: command_line::typed(),
     };
     let (comparison, notes) = Comparison::new(plan)?;
     for (config, left_out) in notes {
         eprintln!("note: {} of {} is left out: {}", left_out.key, config.display(), left_out.why);
     }
-    let chosen = args.device.choose(crate::default_backend())?;
+    let chosen = args.device.choose()?;
     let before = comparison.table();
     let mut screen = Screen { json: args.json, runs: comparison.runs(), progress: None };
     screen.head(&format!("backend  {}", chosen.description));
@@ -189,7 +190,7 @@ fn time(seconds: f64) -> String {
 fn tell(table: &ComparisonTable, out: &std::path::Path, json: bool) -> Result<ExitCode, Failure> {
     let is_over = table.runs_over == table.runs;
     if json {
-        say!("{}", serde_json::to_string_pretty(table).map_err(Failure::work)?);
+        say!("{}", serde_json::to_string_pretty(table)?);
     } else {
         let cells = table.cells();
         let remarks = cells[0].iter().position(|head| head == "remarks");

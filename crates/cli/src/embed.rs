@@ -16,12 +16,13 @@ use facegrad_verification::Flip;
 use serde_json::json;
 
 use crate::{
-    ModelArgs,
+    arguments::{BatchArgs, ModelArgs},
+    command_line,
     failure::{Failure, INTERRUPTED},
     progress::Progress,
     say,
     skipped::list_skipped,
-    train::{command_line, stop_on_signal},
+    train::stop_on_signal,
 };
 
 #[derive(clap::Args)]
@@ -51,6 +52,8 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    batch: BatchArgs,
 }
 
 /// What to do about images that cannot be read.
@@ -67,7 +70,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let out = &args.out;
     // Found out before any work: whether there can be a file of that name.
     EmbeddingWriter::create(out, 1, None)?;
-    let images = ImageSet::open_all(&args.sources, args.images.as_deref()).map_err(Failure::input)?;
+    let images = ImageSet::open_all(&args.sources, args.images.as_deref())?;
     let (model, chosen) = args.model.load()?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signal(&stop, "batch")?;
@@ -91,7 +94,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 
     let job = EmbeddingJob {
         model: &model,
-        batch: args.model.batch.into(),
+        batch: args.batch.size(),
         flip: args.flip,
         backend: &chosen.description,
     };
@@ -114,7 +117,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if let JobEnd::Stopped { done } = end {
         let folder = Journal::folder(out);
         say!("stopped: {done} of {} images are embedded and kept in {}", images.len(), folder.display());
-        say!("continue with: {}", command_line());
+        say!("continue with: {}", command_line::typed());
         return Ok(INTERRUPTED.into());
     }
     let list = list_skipped(out, skipped.iter().map(|image| (&image.name, &image.reason)))?;

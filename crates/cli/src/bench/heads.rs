@@ -44,7 +44,7 @@ pub fn run(args: Heads) -> Result<(), Failure> {
     if args.alone {
         let (kind, classes) = (kinds[0], args.classes[0]);
         let measured = measure(&args, kind, classes)?;
-        say!("{}", serde_json::to_string(&measured).map_err(Failure::work)?);
+        say!("{}", serde_json::to_string(&measured)?);
         return Ok(());
     }
     let total = args.classes.len() * args.rounds * kinds.len();
@@ -145,7 +145,7 @@ fn measure(args: &Heads, kind: &str, classes: usize) -> Result<Measured, Failure
         })?),
         None => config.criterion(),
     };
-    let device = args.device.choose(crate::default_backend())?.device;
+    let device = args.device.choose()?.device;
     let before = output::memory();
     let head = LoneHead::new(&config, criterion, classes, args.embedding, args.common.batch, &device);
     let head = head.map_err(Failure::input)?;
@@ -192,7 +192,7 @@ fn tell(args: &Heads, kinds: &[&str], results: &Results) -> Result<(), Failure> 
             "threads": rayon::current_num_threads(), "rounds": args.rounds, "composed": args.composed,
             "heads": rows,
         });
-        say!("{}", serde_json::to_string_pretty(&facts).map_err(Failure::work)?);
+        say!("{}", serde_json::to_string_pretty(&facts)?);
         return Ok(());
     }
     let form = if args.composed { ", made of Burn's operations" } else { "" };

@@ -37,7 +37,7 @@ pub fn run(args: Loader) -> Result<(), Failure> {
     } else if args.device.backend.is_some() || args.device.adapter.is_some() {
         return Err(Failure::input("--backend and --adapter have no effect without --backbone"));
     }
-    let chosen = kind.as_ref().map(|_| args.device.choose(crate::default_backend())).transpose()?;
+    let chosen = kind.as_ref().map(|_| args.device.choose()).transpose()?;
     // Kept until the end of the measurement.
     let written = tempfile::tempdir().map_err(|e| Failure::work(format!("no temporary folder: {e}")))?;
     let folder = match &args.images {
@@ -48,7 +48,7 @@ pub fn run(args: Loader) -> Result<(), Failure> {
         }
     };
     let source = SourceConfig::from(FolderConfig { path: folder.into() });
-    let opened = source.open().map_err(Failure::input)?;
+    let opened = source.open()?;
     let source = opened.source;
     let data = match &args.images {
         Some(folder) => format!("{}: {}", folder.display(), opened.summary),
@@ -109,7 +109,7 @@ fn augmentation(overrides: &[String]) -> Result<AugmentationConfig, Failure> {
     let section = "augmentation";
     let mut table = toml::Table::from_iter([(section.into(), toml::Table::new().into())]);
     for argument in overrides {
-        let set: Override = argument.parse().map_err(Failure::input)?;
+        let set: Override = argument.parse()?;
         if set.key().split('.').next() != Some(section) {
             return Err(Failure::input(format!(
                 "--set {} has no effect on the loader alone: it takes keys of the augmentation, such as \
@@ -117,9 +117,9 @@ fn augmentation(overrides: &[String]) -> Result<AugmentationConfig, Failure> {
                 set.key()
             )));
         }
-        apply_overrides(&mut table, &[set], &Experiment::schema()).map_err(Failure::input)?;
+        apply_overrides(&mut table, &[set], &Experiment::schema())?;
     }
-    AugmentationConfig::read(&table[section], &section.into()).map_err(Failure::input)
+    Ok(AugmentationConfig::read(&table[section], &section.into())?)
 }
 
 /// What was measured of the loader with nothing else to do.
@@ -166,8 +166,8 @@ fn write_faces(folder: &Path, batch: usize, [height, width]: [usize; 2]) -> Resu
         size: height.max(width),
         ..SyntheticConfig::default()
     };
-    let written = write_folder(&config, ImageFormat::Jpeg, folder, &mut |_, _| {});
-    written.map(|_| ()).map_err(Failure::work)
+    write_folder(&config, ImageFormat::Jpeg, folder, &mut |_, _| {})?;
+    Ok(())
 }
 
 fn load(

@@ -44,7 +44,7 @@ impl Training {
         let progress = Progress { step: self.step, total: 1_000_000 };
         self.step += 1;
         let stepped = self.learner.step(&self.experiment, progress, false, pixels, labels);
-        stepped.map(|stepped| stepped.loss).map_err(Failure::work)
+        Ok(stepped?.loss)
     }
 }
 
@@ -55,7 +55,7 @@ pub fn train(args: Train) -> Result<(), Failure> {
     if args.classes < 2 {
         return Err(Failure::input("--classes must be at least 2"));
     }
-    let chosen = args.device.choose(crate::default_backend())?;
+    let chosen = args.device.choose()?;
     let batch = args.common.batch;
     let pixels = noise(batch, size);
     let labels: Vec<usize> = (0..batch).map(|image| image % args.classes).collect();
@@ -78,7 +78,7 @@ pub fn train(args: Train) -> Result<(), Failure> {
 pub fn infer(args: Infer) -> Result<(), Failure> {
     let (size, until) = (args.common.apply()?, args.length.until()?);
     let backbone = backbone(&args.backbone, size)?;
-    let chosen = args.device.choose(crate::default_backend())?;
+    let chosen = args.device.choose()?;
     let batch = args.common.batch;
     let card = ModelCard {
         backbone: backbone.clone(),
@@ -89,7 +89,7 @@ pub fn infer(args: Infer) -> Result<(), Failure> {
         scoring: Default::default(),
         operating_points: Vec::new(),
     };
-    let model = EmbeddingModel::untrained(card, 1, &chosen.device).map_err(Failure::input)?;
+    let model = EmbeddingModel::untrained(card, 1, &chosen.device)?;
     let pixels = noise(batch, size);
     let mut embed = || model.embed(&pixels).map(|_| ()).map_err(Failure::work);
     let seconds = measure(&until, &mut embed)?;

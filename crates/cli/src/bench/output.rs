@@ -68,7 +68,7 @@ impl Facts {
 
     pub fn print(self, json: bool) -> Result<(), Failure> {
         if json {
-            say!("{}", serde_json::to_string_pretty(&self.json).map_err(Failure::work)?);
+            say!("{}", serde_json::to_string_pretty(&self.json)?);
             return Ok(());
         }
         say!("{}", self.heading);

@@ -22,11 +22,11 @@ use facegrad_verification::Flip;
 
 use super::source::source_config;
 use crate::{
-    ModelArgs,
+    arguments::{BatchArgs, ModelArgs, size_within},
+    command_line,
     failure::{Failure, INTERRUPTED},
     progress::Progress,
     say,
-    train::command_line,
 };
 
 #[derive(clap::Args)]
@@ -45,7 +45,7 @@ pub struct Args {
     /// Identities with fewer images are listed.
     #[arg(long, default_value_t = 2)]
     min_images: usize,
-    /// The size that images should have, such as 112x112 (width x height); without it that of most of them.
+    /// The size that images should have, such as 112, or 112x96 (height x width); without it that of most of them.
     #[arg(long, value_parser = size)]
     size: Option<[usize; 2]>,
     /// Landmarks of the faces where they are on the images of the set, such as alignment.csv of `facegrad align`: which
@@ -79,15 +79,19 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    batch: BatchArgs,
 }
 
-/// `WIDTHxHEIGHT` as (height, width).
-fn size(text: &str) -> Result<[usize; 2], String> {
-    let sides = text.split_once('x').and_then(|(width, height)| {
-        let side = |text: &str| text.parse::<u16>().ok().filter(|side| *side > 0).map(usize::from);
-        Some([side(height)?, side(width)?])
-    });
-    sides.ok_or_else(|| "a width and a height in pixels are expected, such as 112x112".into())
+#[cfg(test)]
+impl Args {
+    pub fn size(&self) -> Option<[usize; 2]> {
+        self.size
+    }
+}
+
+fn size(word: &str) -> Result<[usize; 2], String> {
+    size_within(word, 1..=u16::MAX.into())
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -119,12 +123,11 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let exclusions = facegrad_audit::exclusions(&findings, source, other, &what);
     if let Some(path) = &args.exclude {
         facegrad_audit::write_exclusions(&exclusions, source, path)
-            .map_err(|error| Failure::work(format!("cannot write {}: {error}", path.display())))?;
+            .map_err(|error| Failure::unwritable(path, error))?;
     }
     if let Some(path) = &args.report {
         let page = page(&args, &findings, &opened, against.as_ref(), embedder.as_ref())?;
-        facegrad_files::replace(path, page.as_bytes())
-            .map_err(|error| Failure::work(format!("cannot write {}: {error}", path.display())))?;
+        facegrad_files::replace(path, page.as_bytes()).map_err(|error| Failure::unwritable(path, error))?;
     }
     if args.json {
         let mut found = facegrad_audit::json(&findings, source, other, &exclusions);
@@ -144,12 +147,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 
 /// Opens the set at `path` with `overrides` of its keys.
 fn open(path: &Path, overrides: &[String]) -> Result<Opened, Failure> {
-    source_config(path, overrides)?.open_any().map_err(Failure::input)
+    Ok(source_config(path, overrides)?.open_any()?)
 }
 
 /// The landmarks of each image of a set, by what the set calls it.
 fn landmarks(path: &Path, source: &dyn FaceSource) -> Result<Vec<Option<[[f32; 2]; 5]>>, Failure> {
-    let file = LandmarkFile::read(path).map_err(Failure::input)?;
+    let file = LandmarkFile::read(path)?;
     let landmarks: Vec<_> = (0..source.len()).map(|image| file.get(&source.key(image))).collect();
     if landmarks.iter().all(Option::is_none) {
         let example = if source.is_empty() { String::new() } else { format!(", such as {}", source.key(0)) };
@@ -290,9 +293,8 @@ impl Images for Keyed<'_> {
 impl Source {
     fn of(args: &Args) -> Result<Option<Self>, Failure> {
         if let Some(path) = &args.embeddings {
-            let own = EmbeddingFile::open(path).map_err(Failure::input)?;
-            let other = args.against_embeddings.as_ref().map(EmbeddingFile::open).transpose();
-            let other = other.map_err(Failure::input)?;
+            let own = EmbeddingFile::open(path)?;
+            let other = args.against_embeddings.as_ref().map(EmbeddingFile::open).transpose()?;
             if let Some(other) = other.as_ref().filter(|other| other.dim() != own.dim()) {
                 let path = args.against_embeddings.as_deref().unwrap_or(path).display();
                 return Err(Failure::input(format!(
@@ -327,7 +329,7 @@ impl Source {
             |path: &Option<PathBuf>| path.as_ref().map_or_else(String::new, |p| p.display().to_string());
         let name = name(&args.embeddings);
         let embedder = match self {
-            Self::Model { model, backend } => Embedder::model(model, args.model.batch.into(), backend),
+            Self::Model { model, backend } => Embedder::model(model, args.batch.size(), backend),
             Self::Files { own, .. } => Embedder::file(own, &name),
         };
         embed(&embedder, opened, images, what, args.flip, stop)
@@ -388,8 +390,7 @@ fn embed(
     });
     let embedded = match embedded {
         Err(EmbeddingsError::Stopped) => return Ok(None),
-        Err(error @ EmbeddingsError::Backend(_)) => return Err(Failure::work(error)),
-        other => other.map_err(Failure::input)?,
+        other => other?,
     };
     let labels = images.iter().map(|&image| source.label(image)).collect();
     LabelledEmbeddings::new(embedded.rows, embedded.dim, labels, source.identities().len())
@@ -433,7 +434,7 @@ fn page(
     ];
     report.run.extend(other.map(|other| Entry::new("evaluation set", other.fingerprint())));
     report.run.extend(embedder.into_iter().flat_map(|embedder| embedder.entries(args)));
-    report.command = command_line();
+    report.command = command_line::typed();
     audit_page(&report).map_err(Failure::work)
 }
 
@@ -468,7 +469,8 @@ fn tell(
                     say!("  {reason:15} {}", thousands(&count.to_string()));
                 }
             }
-            say!("train without them: facegrad train CONFIG --set data.train.exclude={}", path.display());
+            let exclude = format!("data.train.exclude={}", path.display());
+            say!("train without them: facegrad train CONFIG --set {}", command_line::word(&exclude));
         }
         None if exclusions.is_empty() => say!("there is nothing to leave out"),
         None => say!("{} could be left out: --exclude FILE.csv writes the list", images(exclusions.len())),

@@ -10,18 +10,17 @@ use std::{
     time::Instant,
 };
 
-use facegrad_faces::convert::{
-    ConvertEnd, ConvertError, ConvertStep, OnUnreadable, Target, TargetKind, convert,
-};
+use facegrad_faces::convert::{ConvertEnd, ConvertStep, OnUnreadable, Target, TargetKind, convert};
 use serde_json::json;
 
 use super::source::source_config;
 use crate::{
+    command_line,
     failure::{Failure, INTERRUPTED},
     progress::Progress,
     say,
     skipped::list_skipped,
-    train::{command_line, stop_on_signal},
+    train::stop_on_signal,
 };
 
 #[derive(clap::Args)]
@@ -64,7 +63,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         ))
     })?;
     let config = source_config(&args.src, &args.overrides)?;
-    let opened = config.open_any().map_err(Failure::input)?;
+    let opened = config.open_any()?;
     eprintln!("{}: {}", args.src.display(), opened.summary);
     let source = opened.source;
     let target = Target {
@@ -82,11 +81,11 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         !stop.load(Ordering::Relaxed)
     });
     screen.finish();
-    let written = match end.map_err(failure)? {
+    let written = match end? {
         ConvertEnd::Done(written) => written,
         ConvertEnd::Stopped { images, work } => {
             say!("stopped: {images} of {} images are written and kept in {}", source.len(), work.display());
-            say!("continue with: {}", command_line());
+            say!("continue with: {}", command_line::typed());
             return Ok(INTERRUPTED.into());
         }
     };
@@ -109,14 +108,6 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn failure(error: ConvertError) -> Failure {
-    match error {
-        ConvertError::Unwritable { .. } => Failure::work(error),
-        ConvertError::Image(_) => Failure::input(format!("{error}; --on-error skip leaves such images out")),
-        _ => Failure::input(error),
-    }
 }
 
 /// What the screen shows: images looked at, then images written.

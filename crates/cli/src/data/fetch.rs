@@ -6,18 +6,17 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use facegrad_datasets::{
-    Arrived, Card, FetchError, Fetched, Options, SetError, Step, UnpackError, fetch_card,
-};
+use facegrad_datasets::{Arrived, Card, Fetched, Options, Step, fetch_card};
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
 use super::card::{find, grouped};
 use crate::{
+    command_line,
     failure::{Failure, INTERRUPTED},
     progress::Progress,
     say,
-    train::{command_line, stop_on_signal},
+    train::stop_on_signal,
 };
 
 #[derive(clap::Args)]
@@ -52,7 +51,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Err(error) if error.is_stop() => {
-            let text = format!("{error}\ncontinue with: {}", command_line());
+            let text = format!("{error}\ncontinue with: {}", command_line::typed());
             if args.json {
                 eprintln!("{text}");
                 say!("{:#}", outcome(&card, &folder, "stopped", &[]));
@@ -61,7 +60,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             }
             Ok(INTERRUPTED.into())
         }
-        Err(error) => Err(failure(error)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -124,15 +123,6 @@ fn outcome(card: &Card, folder: &Path, outcome: &str, arrived: &[Arrived]) -> Va
     };
     let files: Vec<Value> = arrived.iter().map(file).collect();
     json!({ "outcome": outcome, "card": card.name, "licence": card.licence, "folder": folder, "files": files })
-}
-
-fn failure(error: SetError) -> Failure {
-    match error {
-        SetError::NotFetchable { .. }
-        | SetError::Fetch(FetchError::Request { .. } | FetchError::Occupied { .. })
-        | SetError::Unpack(UnpackError::Occupied { .. }) => Failure::input(error),
-        _ => Failure::work(error),
-    }
 }
 
 /// What the screen shows.

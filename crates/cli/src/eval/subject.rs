@@ -29,7 +29,7 @@ impl Subject {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             return Ok(Self::File { path: path.into(), name, file: Box::new(file) });
         }
-        let model = EmbeddingModel::load(path, &chosen.device).map_err(Failure::input)?;
+        let model = EmbeddingModel::load(path, &chosen.device)?;
         Ok(Self::Model { path: path.into(), model: Box::new(model) })
     }
 
