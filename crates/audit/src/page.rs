@@ -1,6 +1,7 @@
 //! Findings as a page with the images side by side.
 
-use facegrad_faces::{FaceSource, ImageFormat, encode, plain};
+use facegrad_faces::FaceSource;
+use facegrad_pictures::{ImageFormat, encode, plain};
 use facegrad_report::{
     AuditReport, AuditSection, BarChart, CaptionedImage, Entry, ImageGroup, Table, Thumbnail,
 };

@@ -15,7 +15,7 @@ use facegrad_alignment::{
     AlignJob, Finder, JobEnd, LandmarkFile, Mtcnn, Places, Spread, TABLE, WEIGHT_FILES, WithoutFace,
 };
 use facegrad_datasets::{Download, Options, fetch};
-use facegrad_faces::ImageFormat;
+use facegrad_pictures::ImageFormat;
 use serde_json::json;
 
 use crate::{

@@ -11,8 +11,13 @@ mod source;
 
 use std::{path::PathBuf, process::ExitCode};
 
+<<<<<<< HEAD
 use facegrad_faces::{ImageFormat, SyntheticConfig, write_folder};
+=======
+use facegrad_pictures::{ImageFormat, WriteError};
+>>>>>>> main
 use facegrad_settings::{Setting, toml};
+use facegrad_synthetic::{SyntheticConfig, write_folder};
 
 use crate::{failure::Failure, progress::Progress, say};
 

@@ -8,7 +8,9 @@ use std::{fmt, process::ExitCode};
 use facegrad_alignment::AlignError;
 use facegrad_datasets::{FetchError, SetError, UnpackError};
 use facegrad_embeddings::{EmbeddingError, GalleryError};
-use facegrad_faces::{WriteError, convert::ConvertError, loader::LoaderError};
+use facegrad_faces::convert::ConvertError;
+use facegrad_loader::LoaderError;
+use facegrad_pictures::WriteError;
 use facegrad_recognition::{
     EmbeddingsError, EvaluationError, JobError, ModelError, checkpoint::CheckpointError,
 };
@@ -93,10 +95,10 @@ macro_rules! sometimes_work {
 }
 
 sometimes_work! {
-    AlignError: AlignError::Unwritable { .. } ,
-    CheckpointError: CheckpointError::Unwritable { .. } ,
-    ComparisonError: ComparisonError::Unwritable { .. } ,
-    PairsError: PairsError::Unwritable { .. } ,
+    AlignError: AlignError::Unwritable { .. },
+    CheckpointError: CheckpointError::Unwritable { .. },
+    ComparisonError: ComparisonError::Unwritable { .. },
+    PairsError: PairsError::Unwritable { .. },
 }
 
 impl From<EmbeddingsError> for Failure {

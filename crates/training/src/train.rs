@@ -10,8 +10,9 @@ use std::{
 
 use facegrad_backbones::Cost;
 use facegrad_devices::{Backend, Chosen};
-use facegrad_faces::{Batch, FaceError, Loader, Opened, Plan, loader::LoaderError};
+use facegrad_faces::{FaceError, Opened};
 use facegrad_files as files;
+use facegrad_loader::{Batch, Loader, LoaderError, Plan};
 use facegrad_losses::{Progress, Scoring};
 use facegrad_recognition::{
     Embedder, EmbeddingModel, MODEL, Measured, Measurement, ModelCard, OpenProtocol, Preprocessing, Wanted,

@@ -15,7 +15,8 @@ use facegrad_audit::{
     Against, AuditOptions, Exclude, Exclusion, Findings, LabelledEmbeddings, PageOptions, Survey, TRUSTED,
 };
 use facegrad_embeddings::EmbeddingFile;
-use facegrad_faces::{FaceError, FaceSource, Opened, Picture};
+use facegrad_faces::{FaceError, FaceSource, Opened};
+use facegrad_pictures::Picture;
 use facegrad_recognition::{Embedder, EmbeddingModel, EmbeddingsError, Images};
 use facegrad_report::{Entry, audit_page, thousands};
 use facegrad_verification::Flip;

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use facegrad_faces::{BinError, Picture, SourceError};
+use facegrad_faces::{BinError, SourceError};
+use facegrad_pictures::Picture;
 use facegrad_settings::{SettingsError, choice, kinds};
 use facegrad_verification::{ListError, PairsError, ScoreError, Similarity};
 

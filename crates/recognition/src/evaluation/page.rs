@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use facegrad_embeddings::{Pca, Tsne};
-use facegrad_faces::{ImageFormat, encode};
+use facegrad_pictures::{ImageFormat, encode};
 use facegrad_report::{
     DataHash, EmbeddingMap, Entry, Estimate, EstimateAt, EvaluationReport, Fold, ImagePair, MapClass,
     ModelCard, ModelIdentification, ModelVerification, PairedDifference, ProtocolResults, RankRate,
