@@ -11,11 +11,7 @@ mod source;
 
 use std::{path::PathBuf, process::ExitCode};
 
-<<<<<<< HEAD
-use facegrad_faces::{ImageFormat, SyntheticConfig, write_folder};
-=======
-use facegrad_pictures::{ImageFormat, WriteError};
->>>>>>> main
+use facegrad_pictures::ImageFormat;
 use facegrad_settings::{Setting, toml};
 use facegrad_synthetic::{SyntheticConfig, write_folder};
 
