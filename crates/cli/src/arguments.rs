@@ -82,14 +82,14 @@ impl ModelArgs {
 #[derive(clap::Args, Clone)]
 pub struct BatchArgs {
     /// Images embedded at a time.
-    #[arg(long = "batch", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
-    size: u16,
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
 }
 
 impl BatchArgs {
     /// Images of a batch.
     pub fn size(&self) -> usize {
-        self.size.into()
+        self.batch.into()
     }
 }
 

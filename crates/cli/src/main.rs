@@ -155,6 +155,11 @@ mod tests {
     }
 
     #[test]
+    fn arguments_of_a_verb_do_not_collide() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
     fn size_is_height_and_width_in_every_verb() {
         for verb in [
             &["align", "in", "out"][..],
