@@ -37,20 +37,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let drawn = SyntheticConfig { identities: 8, images: 8, size: 20, ..Default::default() };
     let plan = Plan { seed: 1, batch: 16, size: [20, 20], start_step: 0, end_step: 10 };
     let (faces, shuffle) = (Arc::new(SyntheticFaces::new(&drawn)), SamplerConfig::default());
-    let batches = Loader::start(faces, plan, &shuffle, Default::default(), LoaderConfig::default())?;
-
+    let mut batches = Loader::start(faces, plan, &shuffle, Default::default(), LoaderConfig::default())?;
     let arcface = HeadConfig::of_kind("arcface").ok_or("there is no such head")?;
     let mut model = (Plain::new(&device), arcface.init(8, 32, 1, &device)?);
     let mut optimizer = SgdConfig::new().init();
-    for batch in batches {
-        let batch = batch?;
+    while let Some(batch) = batches.next().transpose()? {
         let embeddings = model.0.forward(to_input(&batch.pixels, [20, 20], &device));
-        let (labels, progress) = (Labels::new(&batch.labels, &device), Progress { step: batch.step, total: 10 });
+        let (step, labels) = (batch.step, Labels::new(&batch.labels, &device));
+        let progress = Progress { step, total: 10 };
         let loss = match model.1.forward(&Batch { embeddings, labels, progress, watched: false })? {
             Output::Logits(output) => output.loss(&CriterionConfig::default()),
             Output::Loss(output) => output.loss,
         };
-        println!("step {}: loss {:.3}", batch.step, loss.clone().into_scalar::<f32>());
+        println!("step {step}: loss {:.3}", loss.clone().into_scalar::<f32>());
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
         model = optimizer.step(0.05, model, gradients);
     }

@@ -2,8 +2,7 @@
 //!
 //!     cargo run --release --example your_own_head
 //!
-//! Heads in config files are those of the registry (CONTRIBUTING.md: one file, one line). Here a head from outside
-//! goes with a backbone and a criterion of facegrad's in a loop of one's own, on drawn faces.
+//! Heads in config files are those of the registry (CONTRIBUTING.md); one from outside takes a loop of one's own.
 
 use std::{error::Error, sync::Arc};
 
@@ -25,8 +24,8 @@ impl HeadModule for SoftMargin {
         let (scale, margin) = (16.0, 0.2);
         let (x, w) = (l2_normalise(batch.embeddings.clone()).0, l2_normalise(self.0.val()).0);
         let cosines = x.matmul(w.transpose());
-        let target = cosines.clone().gather(1, batch.labels.column()).squeeze_dim::<1>(1);
-        let target = (target.clone() - (target + 1.0) * (margin / 2.0)) * scale;
+        let cosine = cosines.clone().gather(1, batch.labels.column()).squeeze_dim::<1>(1);
+        let target = (cosine.clone() - (cosine + 1.0) * (margin / 2.0)) * scale;
         let logits = Logits::new(cosines, target, batch.labels.clone(), Rule::Scaled { scale });
         HeadOutput::new(logits, Telemetry::default())
     }
@@ -41,19 +40,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let drawn = SyntheticConfig { identities: 8, images: 8, size: 20, ..Default::default() };
     let plan = Plan { seed: 1, batch: 16, size: [20, 20], start_step: 0, end_step: 10 };
     let (faces, shuffle) = (Arc::new(SyntheticFaces::new(&drawn)), SamplerConfig::default());
-    let batches = Loader::start(faces, plan, &shuffle, Default::default(), LoaderConfig::default())?;
-
+    let mut batches = Loader::start(faces, plan, &shuffle, Default::default(), LoaderConfig::default())?;
     let backbone = BackboneConfig::of_kind("nano").ok_or("there is no such backbone")?;
     let weight = Tensor::random([8, backbone.embedding_size()], Distribution::Normal(0.0, 0.01), &device);
     let mut model = (backbone.init([20, 20], 1, &device)?, SoftMargin(Param::from_tensor(weight)));
     let mut optimizer = SgdConfig::new().init();
-    for batch in batches {
-        let batch = batch?;
+    while let Some(batch) = batches.next().transpose()? {
         let embeddings = model.0.forward(to_input(&batch.pixels, [20, 20], &device));
-        let (labels, progress) = (Labels::new(&batch.labels, &device), Progress { step: batch.step, total: 10 });
+        let (step, labels) = (batch.step, Labels::new(&batch.labels, &device));
+        let progress = Progress { step, total: 10 };
         let output = model.1.forward(&Batch { embeddings, labels, progress, watched: false });
         let loss = output.loss(&CriterionConfig::default());
-        println!("step {}: loss {:.3}", batch.step, loss.clone().into_scalar::<f32>());
+        println!("step {step}: loss {:.3}", loss.clone().into_scalar::<f32>());
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
         model = optimizer.step(0.1, model, gradients);
     }

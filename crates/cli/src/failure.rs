@@ -6,6 +6,7 @@
 use std::{fmt, process::ExitCode};
 
 use facegrad_alignment::AlignError;
+use facegrad_bench::BenchError;
 use facegrad_datasets::{FetchError, SetError, UnpackError};
 use facegrad_embeddings::{EmbeddingError, GalleryError};
 use facegrad_faces::convert::ConvertError;
@@ -109,6 +110,18 @@ impl From<EmbeddingsError> for Failure {
                 Self::work(error)
             }
             _ => Self::input(error),
+        }
+    }
+}
+
+impl From<BenchError> for Failure {
+    fn from(error: BenchError) -> Self {
+        match error {
+            BenchError::Train(error) => error.into(),
+            BenchError::Step(error) => error.into(),
+            BenchError::Model(error) => error.into(),
+            BenchError::Backbone(_) | BenchError::Head(_) => Self::input(error),
+            BenchError::Backend(_) | BenchError::Ended => Self::work(error),
         }
     }
 }
