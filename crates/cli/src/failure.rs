@@ -13,7 +13,7 @@ use facegrad_faces::convert::ConvertError;
 use facegrad_loader::LoaderError;
 use facegrad_pictures::WriteError;
 use facegrad_recognition::{
-    EmbeddingsError, EvaluationError, JobError, ModelError, checkpoint::CheckpointError,
+    EmbeddingSourceError, EmbeddingsError, EvaluationError, JobError, ModelError, checkpoint::CheckpointError,
 };
 use facegrad_training::{StepError, TrainError, compare::ComparisonError};
 use facegrad_verification::PairsError;
@@ -175,6 +175,16 @@ impl From<EmbeddingError> for Failure {
             EmbeddingError::Io { doing: "read", .. } => Self::input(error),
             EmbeddingError::Io { .. } | EmbeddingError::NotFinite { .. } => Self::work(error),
             _ => Self::input(error),
+        }
+    }
+}
+
+impl From<EmbeddingSourceError> for Failure {
+    fn from(error: EmbeddingSourceError) -> Self {
+        match error {
+            EmbeddingSourceError::Model(error) => error.into(),
+            EmbeddingSourceError::File(error) => error.into(),
+            EmbeddingSourceError::Whitening(_) => Self::input(error),
         }
     }
 }

@@ -104,12 +104,11 @@ fn check_sizes(images: &ImageFiles, point: &NamedPoint, size: [usize; 2]) -> Res
     let Some([height, width]) = point.image_size else { return Ok(()) };
     for index in 0..images.len() {
         let picture = images.load(index, size).map_err(unreadable)?;
-        if [picture.height(), picture.width()] != [height, width] {
+        let [own_height, own_width] = picture.original_size();
+        if [own_height, own_width] != [height, width] {
             return Err(Failure::input(format!(
-                "{} has {}x{} pixels and {} was measured on images of {height}x{width}; align and crop it like those, or pass --any-size if it is",
+                "{} has {own_height}x{own_width} pixels and {} was measured on images of {height}x{width}; align and crop it like those, or pass --any-size if it is",
                 images.name(index),
-                picture.height(),
-                picture.width(),
                 point.target
             )));
         }

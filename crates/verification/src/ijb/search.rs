@@ -14,11 +14,12 @@ use std::{
     path::PathBuf,
 };
 
+use facegrad_matrices::row_products;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{PairScores, SubjectList, Templates};
-use crate::{Interval, product::row_products, roc::needed, wilson};
+use crate::{Interval, roc::needed, wilson};
 
 /// The ranks at which a closed-set rate is asked for.
 const RANKS: [usize; 3] = [1, 5, 10];
