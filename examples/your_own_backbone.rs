@@ -2,8 +2,7 @@
 //!
 //!     cargo run --release --example your_own_backbone
 //!
-//! Backbones in config files are those of the registry (CONTRIBUTING.md: one file, one line), which become folded for
-//! inference and are measured by `facegrad bench`. From outside, any Burn module that gives embeddings will do.
+//! Backbones in config files are those of the registry (CONTRIBUTING.md). From outside, any Burn module will do.
 
 use std::{error::Error, sync::Arc};
 
@@ -18,17 +17,20 @@ use facegrad::{Backend, CriterionConfig, HeadConfig, burn, choose, recognition::
 
 /// A convolution that halves the image, and a layer to an embedding.
 #[derive(Module, Debug)]
-struct Plain(Conv2d, Linear);
+struct Plain {
+    conv: Conv2d,
+    linear: Linear,
+}
 
 impl Plain {
     fn new(device: &Device) -> Self {
         let halve = Conv2dConfig::new([3, 8], [3, 3]).with_stride([2, 2]);
-        Self(halve.init(device), LinearConfig::new(8 * 9 * 9, 32).init(device))
+        Self { conv: halve.init(device), linear: LinearConfig::new(8 * 9 * 9, 32).init(device) }
     }
 
     /// Images `[batch, 3, 20, 20]` to embeddings `[batch, 32]`.
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.1.forward(relu(self.0.forward(images)).flatten(1, 3))
+        self.linear.forward(relu(self.conv.forward(images)).flatten::<2>(1, 3))
     }
 }
 

@@ -10,28 +10,27 @@ use burn::module::{Module, Param};
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Distribution, Tensor};
 use facegrad::loader::{Loader, LoaderConfig, Plan, SamplerConfig};
-use facegrad::losses::heads::{HeadModule, HeadOutput};
+use facegrad::losses::heads::HeadOutput;
 use facegrad::losses::{Batch, Labels, Logits, Progress, Rule, Telemetry, l2_normalise};
 use facegrad::synthetic::{SyntheticConfig, SyntheticFaces};
 use facegrad::{BackboneConfig, Backend, CriterionConfig, burn, choose, recognition::to_input};
 
 /// z_y = s (cos θ_y − m (1 + cos θ_y) / 2), z_j = s cos θ_j; the weights are `[classes, embedding]`.
 #[derive(Module, Debug)]
-struct SoftMargin(Param<Tensor<2>>);
+struct SoftMargin {
+    weight: Param<Tensor<2>>,
+}
 
-impl HeadModule for SoftMargin {
+impl SoftMargin {
+    /// Logits for a batch.
     fn forward(&self, batch: &Batch) -> HeadOutput {
         let (scale, margin) = (16.0, 0.2);
-        let (x, w) = (l2_normalise(batch.embeddings.clone()).0, l2_normalise(self.0.val()).0);
+        let (x, w) = (l2_normalise(batch.embeddings.clone()).0, l2_normalise(self.weight.val()).0);
         let cosines = x.matmul(w.transpose());
         let cosine = cosines.clone().gather(1, batch.labels.column()).squeeze_dim::<1>(1);
         let target = (cosine.clone() - (cosine + 1.0) * (margin / 2.0)) * scale;
         let logits = Logits::new(cosines, target, batch.labels.clone(), Rule::Scaled { scale });
         HeadOutput::new(logits, Telemetry::default())
-    }
-
-    fn classes(&self) -> usize {
-        self.0.dims()[0]
     }
 }
 
@@ -43,7 +42,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut batches = Loader::start(faces, plan, &shuffle, Default::default(), LoaderConfig::default())?;
     let backbone = BackboneConfig::of_kind("nano").ok_or("there is no such backbone")?;
     let weight = Tensor::random([8, backbone.embedding_size()], Distribution::Normal(0.0, 0.01), &device);
-    let mut model = (backbone.init([20, 20], 1, &device)?, SoftMargin(Param::from_tensor(weight)));
+    let head = SoftMargin { weight: Param::from_tensor(weight) };
+    let mut model = (backbone.init([20, 20], 1, &device)?, head);
     let mut optimizer = SgdConfig::new().init();
     while let Some(batch) = batches.next().transpose()? {
         let embeddings = model.0.forward(to_input(&batch.pixels, [20, 20], &device));
