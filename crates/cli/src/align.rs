@@ -4,10 +4,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::Instant,
 };
 
@@ -15,16 +11,16 @@ use facegrad_alignment::{
     AlignJob, Finder, JobEnd, LandmarkFile, Mtcnn, Places, Spread, TABLE, WEIGHT_FILES, WithoutFace,
 };
 use facegrad_datasets::{Download, Options, fetch};
+use facegrad_files::Stop;
 use facegrad_pictures::ImageFormat;
 use serde_json::json;
 
 use crate::{
     arguments::{DeviceArgs, size},
     command_line,
-    failure::{Failure, INTERRUPTED},
+    failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Progress,
     say,
-    train::stop_on_signal,
 };
 
 #[derive(clap::Args)]
@@ -93,8 +89,7 @@ const NAMED: usize = 10;
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let places = Places::open(&args.input, &args.output, args.format)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop, "image")?;
+    let stop = stop_on_signal("this image and saving")?;
     let (finder, by) = finder(&args, &stop)?;
     let without_face = match args.without_face {
         Policy::Skip => WithoutFace::Skip,
@@ -114,7 +109,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         });
         let rate = (done - *before) as f64 / began.elapsed().as_secs_f64().max(1e-9);
         progress.set(done, &format!("{rate:.1} images/s"));
-        !stop.load(Ordering::Relaxed)
+        !stop.is_asked()
     });
     if let Some((progress, ..)) = &progress {
         progress.finish();
@@ -141,7 +136,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// What finds landmarks, and a name for it.
-fn finder(args: &Args, stop: &AtomicBool) -> Result<(Finder, String), Failure> {
+fn finder(args: &Args, stop: &Stop) -> Result<(Finder, String), Failure> {
     if let Some(file) = &args.landmarks {
         let DeviceArgs { backend, adapter } = &args.device;
         if backend.is_some() || adapter.is_some() {
@@ -174,7 +169,7 @@ fn finder(args: &Args, stop: &AtomicBool) -> Result<(Finder, String), Failure> {
 }
 
 /// Brings the weights that are not in `folder` from `url`.
-fn fetch_weights(url: &str, folder: &Path, stop: &AtomicBool) -> Result<(), Failure> {
+fn fetch_weights(url: &str, folder: &Path, stop: &Stop) -> Result<(), Failure> {
     let unwritable = |error| Failure::work(format!("cannot make the folder {}: {error}", folder.display()));
     fs::create_dir_all(folder).map_err(unwritable)?;
     for file in WEIGHT_FILES {
@@ -187,7 +182,7 @@ fn fetch_weights(url: &str, folder: &Path, stop: &AtomicBool) -> Result<(), Fail
         };
         let mut progress = Progress::bytes(file.name, 0, file.size);
         let fetched =
-            fetch(&download, &Options::default(), stop, &mut |done| progress.set(done as usize, ""));
+            fetch(&download, &Options::default(), stop.flag(), &mut |done| progress.set(done as usize, ""));
         progress.finish();
         fetched.map_err(Failure::work)?;
     }

@@ -1,11 +1,6 @@
 //! `facegrad compare`.
 
-use std::{
-    io::Write,
-    path::PathBuf,
-    process::ExitCode,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use facegrad_settings::Override;
 use facegrad_training::{
@@ -17,10 +12,9 @@ use facegrad_verification::{Align, Table};
 use crate::{
     arguments::DeviceArgs,
     command_line,
-    failure::{Failure, INTERRUPTED},
+    failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Progress,
     say,
-    train::stop_on_signal,
 };
 
 #[derive(clap::Args)]
@@ -93,9 +87,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if !before.differences.is_empty() {
         eprintln!("note: not under the same budget: {}", before.differences.join("; "));
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop, "step")?;
-    let table = comparison.run(&chosen, &stop, &mut |event| screen.show(event))?;
+    let stop = stop_on_signal("this step and saving")?;
+    let table = comparison.run(&chosen, stop.flag(), &mut |event| screen.show(event))?;
     screen.finish();
     tell(&table, &args.out, args.json)
 }

@@ -1,14 +1,6 @@
 //! `facegrad embed`.
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use facegrad_embeddings::{EmbeddingWriter, Journal};
 use facegrad_recognition::{EmbeddingJob, ImageSet, Images, JobEnd, Unreadable};
@@ -18,11 +10,10 @@ use serde_json::json;
 use crate::{
     arguments::{BatchArgs, ModelArgs},
     command_line,
-    failure::{Failure, INTERRUPTED},
+    failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Progress,
     say,
     skipped::list_skipped,
-    train::stop_on_signal,
 };
 
 #[derive(clap::Args)]
@@ -72,9 +63,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     EmbeddingWriter::create(out, 1, None)?;
     let images = ImageSet::open_all(&args.sources, args.images.as_deref())?;
     let (model, chosen) = args.model.load()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop, "batch")?;
-    let stopping = || stop.load(Ordering::Relaxed);
+    let stop = stop_on_signal("this batch and saving")?;
+    let stopping = || stop.is_asked();
 
     let mut progress = Progress::new("images read", 0, images.len());
     let survey = images.survey(model.card.preprocessing.size, &mut |done| {

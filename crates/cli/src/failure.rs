@@ -6,10 +6,12 @@
 use std::{fmt, process::ExitCode};
 
 use facegrad_alignment::AlignError;
+use facegrad_audit::AuditError;
 use facegrad_bench::BenchError;
 use facegrad_datasets::{FetchError, SetError, UnpackError};
 use facegrad_embeddings::{EmbeddingError, GalleryError};
 use facegrad_faces::convert::ConvertError;
+use facegrad_files::Stop;
 use facegrad_loader::LoaderError;
 use facegrad_pictures::WriteError;
 use facegrad_recognition::{
@@ -30,7 +32,12 @@ const FAILED: u8 = 1;
 /// Exit code of input that cannot be used.
 const WRONG_INPUT: u8 = 2;
 /// Exit code after Ctrl-C, as shells have it.
-pub const INTERRUPTED: u8 = 130;
+pub const INTERRUPTED: u8 = Stop::EXIT_CODE;
+
+/// Watches for Ctrl-C, which asks for an end after `rest`.
+pub fn stop_on_signal(rest: &'static str) -> Result<Stop, Failure> {
+    Stop::on_signal(rest).map_err(|error| Failure::work(format!("cannot watch for Ctrl-C: {error}")))
+}
 
 impl Failure {
     /// Input that cannot be used.
@@ -110,6 +117,15 @@ impl From<EmbeddingsError> for Failure {
                 Self::work(error)
             }
             _ => Self::input(error),
+        }
+    }
+}
+
+impl From<AuditError> for Failure {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Embeddings(error) => error.into(),
+            AuditError::Stopped | AuditError::Identity(_) => Self::work(error),
         }
     }
 }

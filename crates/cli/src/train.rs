@@ -1,14 +1,6 @@
 //! `facegrad train`.
 
-use std::{
-    io::Write,
-    path::PathBuf,
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use facegrad_settings::Override;
 use facegrad_training::{EvaluationRecord, Event, Experiment, Outcome, Preflight, SavedRun, Trainer};
@@ -16,7 +8,7 @@ use facegrad_training::{EvaluationRecord, Event, Experiment, Outcome, Preflight,
 use crate::{
     arguments::DeviceArgs,
     command_line,
-    failure::{Failure, INTERRUPTED},
+    failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Progress,
     say,
 };
@@ -83,34 +75,23 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         (None, None) => unreachable!("clap requires one of them"),
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop, "step")?;
+    let stop = stop_on_signal("this step and saving")?;
     #[cfg(feature = "dashboard")]
     if args.dashboard {
         let mut dashboard = facegrad_training::Dashboard::default();
-        let outcome = trainer.run(&stop, &mut |event| {
+        let outcome = trainer.run(stop.flag(), &mut |event| {
             dashboard.show(&event);
-            stop.fetch_or(dashboard.should_stop(), Ordering::Relaxed);
+            if dashboard.should_stop() {
+                stop.ask();
+            }
         });
         drop(dashboard);
         return tell(&outcome?, args.json);
     }
     let mut screen = Screen { json: args.json, ..Default::default() };
-    let outcome = trainer.run(&stop, &mut |event| screen.show(event))?;
+    let outcome = trainer.run(stop.flag(), &mut |event| screen.show(event))?;
     screen.finish();
     tell(&outcome, args.json)
-}
-
-/// The first Ctrl-C asks for an end after this `unit` of the work, with everything saved; the second ends at once.
-pub fn stop_on_signal(stop: &Arc<AtomicBool>, unit: &'static str) -> Result<(), Failure> {
-    let stop = stop.clone();
-    ctrlc::set_handler(move || {
-        if stop.swap(true, Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED.into());
-        }
-        eprintln!("stopping after this {unit} and saving; once more to end at once");
-    })
-    .map_err(|error| Failure::work(format!("cannot watch for Ctrl-C: {error}")))
 }
 
 /// What the screen shows of a run.

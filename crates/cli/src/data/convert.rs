@@ -1,14 +1,6 @@
 //! `facegrad data convert`.
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use facegrad_faces::convert::{ConvertEnd, ConvertStep, OnUnreadable, Target, TargetKind, convert};
 use serde_json::json;
@@ -16,11 +8,10 @@ use serde_json::json;
 use super::source::source_config;
 use crate::{
     command_line,
-    failure::{Failure, INTERRUPTED},
+    failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Progress,
     say,
     skipped::list_skipped,
-    train::stop_on_signal,
 };
 
 #[derive(clap::Args)]
@@ -72,13 +63,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         shard_images: args.shard_images as usize,
         on_unreadable: args.on_error,
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop, "batch")?;
+    let stop = stop_on_signal("this batch and saving")?;
 
     let mut screen = Screen { total: source.len(), shown: None, rate: 0.0 };
     let end = convert(source.as_ref(), &target, &mut |step| {
         screen.show(step);
-        !stop.load(Ordering::Relaxed)
+        !stop.is_asked()
     });
     screen.finish();
     let written = match end? {

@@ -3,7 +3,6 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{Arc, atomic::AtomicBool},
 };
 
 use facegrad_datasets::{Arrived, Card, Fetched, Options, Step, fetch_card};
@@ -13,10 +12,9 @@ use serde_json::{Value, json};
 use super::card::{find, grouped};
 use crate::{
     command_line,
-    failure::{Failure, INTERRUPTED},
+    failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Progress,
     say,
-    train::stop_on_signal,
 };
 
 #[derive(clap::Args)]
@@ -40,10 +38,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if card.is_fetchable() {
         head(&card, &folder, args.json);
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop, "piece")?;
+    let stop = stop_on_signal("this piece and saving")?;
     let mut screen = Screen::default();
-    let result = fetch_card(&card, &folder, &Options::default(), &stop, &mut |step| screen.show(step));
+    let result = fetch_card(&card, &folder, &Options::default(), stop.flag(), &mut |step| screen.show(step));
     screen.finish();
     match result {
         Ok(arrived) => {
