@@ -10,7 +10,7 @@ use std::{error::Error, path::PathBuf};
 use facegrad::{
     Backend, Event, Experiment, Trainer, choose,
     pictures::ImageFormat,
-    settings::toml::{Table, Value},
+    settings::toml::Table,
     synthetic::{SyntheticConfig, write_folder},
 };
 
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             folder
         }
     };
-    let mut config: Table = r#"
+    let config: Table = r#"
         run = { name = "example", epochs = 2, batch = 32 }
         data = { size = [48, 48], train = { kind = "folder" } }
         backbone = { kind = "nano" }
@@ -33,9 +33,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         augmentation = { flip = 0.5 }
     "#
     .parse()?;
-    config["run"]["folder"] = Value::from(temporary.path().display().to_string());
-    config["data"]["train"]["path"] = Value::from(faces.display().to_string());
-    let (experiment, _) = Experiment::resolve(config, &[])?;
+    let runs = format!("run.folder={}", temporary.path().display()).parse()?;
+    let faces = format!("data.train.path={}", faces.display()).parse()?;
+    let (experiment, _left_out) = Experiment::resolve(config, &[runs, faces])?;
 
     let chosen = choose(Backend::built_in()[0], None)?;
     let trainer = Trainer::new(experiment, chosen, "the example train_on_a_folder".into())?;

@@ -27,7 +27,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let runs = tempfile::tempdir()?;
-//! let mut config: toml::Table = r#"
+//! let config: toml::Table = r#"
 //!     run = { steps = 20, batch = 16 }
 //!     data.size = [20, 20]
 //!     data.train = { kind = "synthetic", identities = 8, images = 4, size = 20 }
@@ -35,8 +35,9 @@
 //!     head = { kind = "arcface", scale = 16.0, margin = 0.1 }
 //! "#
 //! .parse()?;
-//! config["run"]["folder"] = toml::Value::from(runs.path().display().to_string());
-//! let (experiment, _) = Experiment::resolve(config, &[])?;
+//! // As `--set` of the program does.
+//! let folder = format!("run.folder={}", runs.path().display()).parse()?;
+//! let (experiment, _left_out) = Experiment::resolve(config, &[folder])?;
 //!
 //! let chosen = choose(Backend::built_in()[0], None)?;
 //! let faces = experiment.data.train.open()?.source;
