@@ -11,7 +11,7 @@ use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Distribution, Tensor};
 use facegrad::loader::{Loader, LoaderConfig, Plan, SamplerConfig};
 use facegrad::losses::heads::HeadOutput;
-use facegrad::losses::{Batch, Labels, Logits, Progress, Rule, Telemetry, l2_normalise};
+use facegrad::losses::{Batch, ClassLogits, Labels, LogitRule, Progress, Telemetry, l2_normalise};
 use facegrad::synthetic::{SyntheticConfig, SyntheticFaces};
 use facegrad::{BackboneConfig, Backend, CriterionConfig, burn, choose, recognition::to_input};
 
@@ -29,7 +29,7 @@ impl SoftMargin {
         let cosines = x.matmul(w.transpose());
         let cosine = cosines.clone().gather(1, batch.labels.column()).squeeze_dim::<1>(1);
         let target = (cosine.clone() - (cosine + 1.0) * (margin / 2.0)) * scale;
-        let logits = Logits::new(cosines, target, batch.labels.clone(), Rule::Scaled { scale });
+        let logits = ClassLogits::new(cosines, target, batch.labels.clone(), LogitRule::Scaled { scale });
         HeadOutput::new(logits, Telemetry::default())
     }
 }

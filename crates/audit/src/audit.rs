@@ -1,7 +1,7 @@
 //! An audit from its beginning to its end: read, compare, embed.
 
 use facegrad_faces::Opened;
-use facegrad_recognition::{EmbeddingSource, EmbeddingsError, SourceImages};
+use facegrad_recognition::{EmbedderError, EmbeddingSource, SourceImages};
 use facegrad_verification::Flip;
 
 use crate::{Against, AuditOptions, Findings, IdentityError, LabelledEmbeddings, Survey};
@@ -56,16 +56,16 @@ pub enum AuditError {
     Stopped,
     /// The embeddings cannot be had.
     #[error(transparent)]
-    Embeddings(EmbeddingsError),
+    Embeddings(EmbedderError),
     /// The embeddings cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
 }
 
-impl From<EmbeddingsError> for AuditError {
-    fn from(error: EmbeddingsError) -> Self {
+impl From<EmbedderError> for AuditError {
+    fn from(error: EmbedderError) -> Self {
         match error {
-            EmbeddingsError::Stopped => Self::Stopped,
+            EmbedderError::Stopped => Self::Stopped,
             error => Self::Embeddings(error),
         }
     }

@@ -132,7 +132,6 @@ fn profiled(mut step: impl FnMut() -> Result<(), BenchError>) -> Result<Vec<prof
 
 /// A model in training, as `facegrad train` trains it, with all keys at their defaults.
 pub(crate) struct Training {
-    experiment: Experiment,
     learner: Learner,
     step: usize,
 }
@@ -147,14 +146,14 @@ impl Training {
         let mut experiment = Experiment { backbone: backbone.clone(), ..Experiment::default() };
         experiment.data.size = size;
         let learner = Learner::new(&experiment, classes, &chosen.device)?;
-        Ok(Self { experiment, learner, step: 0 })
+        Ok(Self { learner, step: 0 })
     }
 
     /// One step, as early in a long run as it is; gives the loss.
     pub(crate) fn step(&mut self, pixels: &[u8], labels: &[usize]) -> Result<f64, BenchError> {
         let progress = Progress { step: self.step, total: 1_000_000 };
         self.step += 1;
-        let stepped = self.learner.step(&self.experiment, progress, false, pixels, labels);
+        let stepped = self.learner.step(progress, false, pixels, labels);
         Ok(stepped?.loss)
     }
 }

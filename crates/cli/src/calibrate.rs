@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use facegrad_recognition::{
     Embedder, EmbeddingModel, EvaluationConfig, Measurement, ModelFile, NamedPoint, Wanted,
-    operating_points::{self, Calibration, Target, TooFew, rate},
+    operating_points::{self, Calibration, ThresholdTarget, TooFewPairs, rate},
 };
 use facegrad_verification::{Align, Table};
 use serde_json::json;
@@ -37,7 +37,7 @@ pub struct Args {
         default_value = "far=1e-1,far=1e-2,far=1e-3",
         value_parser = target
     )]
-    at: Vec<Target>,
+    at: Vec<ThresholdTarget>,
     /// Write a copy of the model with the points to this .safetensors file, and leave the model as it is.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -51,7 +51,7 @@ pub struct Args {
 }
 
 /// The point that a word of the command line names.
-pub fn target(word: &str) -> Result<Target, String> {
+pub fn target(word: &str) -> Result<ThresholdTarget, String> {
     word.parse()
 }
 
@@ -104,7 +104,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let Calibration { points, too_few } =
         operating_points::calibrate(&measured, tensors_sha256, &args.at).map_err(Failure::input)?;
     if points.is_empty() {
-        let reasons: Vec<String> = too_few.iter().map(TooFew::to_string).collect();
+        let reasons: Vec<String> = too_few.iter().map(TooFewPairs::to_string).collect();
         let said = format!("no point can be measured on {}: {}", config.name(), reasons.join("; "));
         return Err(Failure::input(said));
     }

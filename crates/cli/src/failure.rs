@@ -15,7 +15,7 @@ use facegrad_files::Stop;
 use facegrad_loader::LoaderError;
 use facegrad_pictures::WriteError;
 use facegrad_recognition::{
-    EmbeddingSourceError, EmbeddingsError, EvaluationError, JobError, ModelError, checkpoint::CheckpointError,
+    EmbedderError, EmbeddingSourceError, EvaluationError, JobError, ModelError, checkpoint::CheckpointError,
 };
 use facegrad_training::{StepError, TrainError, compare::ComparisonError};
 use facegrad_verification::PairsError;
@@ -109,13 +109,11 @@ sometimes_work! {
     PairsError: PairsError::Unwritable { .. },
 }
 
-impl From<EmbeddingsError> for Failure {
-    fn from(error: EmbeddingsError) -> Self {
+impl From<EmbedderError> for Failure {
+    fn from(error: EmbedderError) -> Self {
         match error {
-            EmbeddingsError::File(error) => error.into(),
-            EmbeddingsError::Backend(_) | EmbeddingsError::Flip(_) | EmbeddingsError::Stopped => {
-                Self::work(error)
-            }
+            EmbedderError::File(error) => error.into(),
+            EmbedderError::Backend(_) | EmbedderError::Flip(_) | EmbedderError::Stopped => Self::work(error),
             _ => Self::input(error),
         }
     }
@@ -161,9 +159,10 @@ impl From<TrainError> for Failure {
     fn from(error: TrainError) -> Self {
         match error {
             TrainError::Loader(LoaderError::Sampler(_)) => Self::input(error),
-            TrainError::Unwritable { .. } | TrainError::NotFinite { .. } | TrainError::Loader(_) => {
-                Self::work(error)
-            }
+            TrainError::Unwritable { .. }
+            | TrainError::Backend { .. }
+            | TrainError::NotFinite { .. }
+            | TrainError::Loader(_) => Self::work(error),
             TrainError::Checkpoint(error) => error.into(),
             TrainError::Evaluation(error) => error.into(),
             _ => Self::input(error),

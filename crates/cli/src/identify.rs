@@ -8,7 +8,7 @@ use std::{
 
 use facegrad_devices::Chosen;
 use facegrad_embeddings::{Gallery, Match};
-use facegrad_recognition::{Embedded, Embedder, EmbeddingModel, ImageFiles, ImageSet, Images};
+use facegrad_recognition::{Embedder, EmbeddingModel, ImageEmbeddings, ImageFiles, ImageSet, Images};
 use facegrad_verification::{Align, Flip, Table};
 use serde_json::{Value, json};
 
@@ -132,7 +132,7 @@ fn make(
     chosen: &Chosen,
     images: &ImageSet,
     flip: Flip,
-    embedded: Embedded,
+    embedded: ImageEmbeddings,
 ) -> Result<Gallery, Failure> {
     // A single image of a person is called as the person.
     let stem = |name: &String| name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem).to_owned();
@@ -151,7 +151,7 @@ fn embed(
     chosen: &Chosen,
     images: &dyn Images,
     flip: Flip,
-) -> Result<Embedded, Failure> {
+) -> Result<ImageEmbeddings, Failure> {
     let mut progress = Progress::new("images", 0, images.len());
     let (mut done, began) = (0, Instant::now());
     let embedder = Embedder::model(model, args.batch.size(), &chosen.description);

@@ -3,7 +3,7 @@
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use facegrad_settings::Override;
-use facegrad_training::{EvaluationRecord, Event, Experiment, Outcome, Preflight, SavedRun, Trainer};
+use facegrad_training::{EvaluationRecord, Event, Experiment, Preflight, RunOutcome, SavedRun, Trainer};
 
 use crate::{
     arguments::DeviceArgs,
@@ -238,7 +238,7 @@ fn short(value: f64) -> String {
 }
 
 /// Prints how the run ended, and turns it into the exit code.
-fn tell(outcome: &Outcome, json: bool) -> Result<ExitCode, Failure> {
+fn tell(outcome: &RunOutcome, json: bool) -> Result<ExitCode, Failure> {
     if json {
         say!("{}", serde_json::to_string_pretty(outcome)?);
     } else {

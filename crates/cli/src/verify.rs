@@ -6,7 +6,7 @@ use std::{
 };
 
 use facegrad_recognition::{
-    Embedder, EmbeddingsError, ImageFiles, Images, NamedPoint, operating_points::Target,
+    Embedder, EmbedderError, ImageFiles, Images, NamedPoint, operating_points::ThresholdTarget,
 };
 use serde_json::json;
 
@@ -24,7 +24,7 @@ pub struct Args {
     b: PathBuf,
     /// The operating point: far=<rate>, eer or accuracy; not needed if the model has only one.
     #[arg(long, value_name = "POINT", value_parser = target)]
-    at: Option<Target>,
+    at: Option<ThresholdTarget>,
     /// Accept images of another size than those the point was measured on: they are resized, and must be aligned
     /// to the same template.
     #[arg(long)]
@@ -53,7 +53,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let embedder = Embedder::model(&model, images.len(), &chosen.description);
     let embedded = embedder.embed(&images, point.flip, &mut |_| true).map_err(|error| match error {
-        EmbeddingsError::Image(error) => unreadable(error),
+        EmbedderError::Image(error) => unreadable(error),
         error => error.into(),
     })?;
     let score = point.score_of(&embedded.rows, embedded.dim, names.clone())?;
@@ -79,7 +79,11 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// The point `at`, or the only one there is.
-fn choose<'a>(points: &'a [NamedPoint], at: Option<Target>, path: &Path) -> Result<&'a NamedPoint, Failure> {
+fn choose<'a>(
+    points: &'a [NamedPoint],
+    at: Option<ThresholdTarget>,
+    path: &Path,
+) -> Result<&'a NamedPoint, Failure> {
     let model = path.display();
     let names: Vec<String> = points.iter().map(|point| point.target.to_string()).collect();
     let there_are = names.join(", ");

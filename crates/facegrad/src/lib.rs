@@ -9,7 +9,7 @@
 //! | what computes | [`choose`] among [`Backend`]s |
 //! | which faces | [`faces`], from [`synthetic`] or from files; [`pictures`] are single images |
 //! | what is trained | [`Experiment`], made of [`backbones`] and [`losses`] |
-//! | training | [`Trainer`], which tells an [`Event`] at a time and ends in an [`Outcome`] |
+//! | training | [`Trainer`], which tells an [`Event`] at a time and ends in a [`RunOutcome`] |
 //! | a trained model | [`EmbeddingModel`]; an [`Embedder`] gives the embeddings of [`Images`] |
 //! | embeddings with names, galleries of people | [`embeddings`] |
 //! | what embeddings are worth | [`verification`] |
@@ -85,4 +85,4 @@ pub use embeddings::{EmbeddingFile, Gallery};
 pub use faces::{FaceSource, SourceConfig};
 pub use losses::{CriterionConfig, HeadConfig};
 pub use recognition::{Embedder, EmbeddingModel, ImageFiles, Images, SourceImages};
-pub use training::{Event, Experiment, Outcome, SavedRun, Trainer};
+pub use training::{Event, Experiment, RunOutcome, SavedRun, Trainer};

@@ -430,7 +430,7 @@ pub fn check_first_loss<K: HeadKind>(config: &K, classes: usize, embedding: usiz
     assert!(
         (found - expected).abs() < 0.03 * expected,
         "{}: {found} against {expected}",
-        config.about().formula
+        config.description().formula
     );
 }
 
