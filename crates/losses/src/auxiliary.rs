@@ -9,7 +9,7 @@ use facegrad_settings::{
 };
 
 use crate::{
-    Batch, HeadError, Labels, Schedule, Setup,
+    EmbeddingBatch, HeadError, Labels, Schedule, Setup,
     embedding::{EmbeddingLoss, EmbeddingLossConfig, LossOutput},
     head::loss_of,
 };
@@ -79,7 +79,7 @@ impl Auxiliary {
     ///
     /// # Errors
     /// If a label is none of the classes that the loss has state for.
-    pub fn forward(&self, batch: &Batch) -> Result<AuxiliaryOutput, HeadError> {
+    pub fn forward(&self, batch: &EmbeddingBatch) -> Result<AuxiliaryOutput, HeadError> {
         Ok(AuxiliaryOutput { output: loss_of(&self.loss, batch)?, weight: self.weight.at(batch.progress) })
     }
 

@@ -37,7 +37,7 @@ settings! {
         gamma: f64 = 0.12, at_least(0.0);
         /// p: how fast λ falls.
         power: f64 = 1.0, at_least(0.0);
-        /// The least λ. With 0 the margin is blended in completely in the end.
+        /// The least λ. Only with 0 is what it blends in complete in the end.
         minimum: f64 = 5.0, within(0.0, 1e9);
     }
 }
@@ -56,22 +56,14 @@ settings! {
         from: f64 = 0.0;
         /// The value for λ = 0.
         to: f64 = 0.0;
-        /// λ at step 0.
-        base: f64 = 1000.0, within(0.0, 1e9);
-        /// γ: how soon λ falls.
-        gamma: f64 = 0.12, at_least(0.0);
-        /// p: how fast λ falls.
-        power: f64 = 1.0, at_least(0.0);
-        /// The least λ. Only with 0 is `to` reached in the end.
-        minimum: f64 = 5.0, within(0.0, 1e9);
+        ..annealing: Annealing;
     }
 }
 
 impl LambdaSchedule {
     fn at(&self, progress: Progress) -> f64 {
-        let &Self { from, to, base, gamma, power, minimum } = self;
-        let lambda = Annealing { base, gamma, power, minimum }.at(progress);
-        (lambda * from + to) / (1.0 + lambda)
+        let lambda = self.annealing.at(progress);
+        (lambda * self.from + self.to) / (1.0 + lambda)
     }
 }
 

@@ -122,7 +122,7 @@ fn head_of(keys: &str, device: &Device) -> Head {
 }
 
 fn read(telemetry: Telemetry) {
-    for (_, reading) in telemetry.into_readings() {
+    for (_, reading) in telemetry.into_values() {
         if let Reading::OnDevice(value) = reading {
             value.into_scalar::<f32>();
         }

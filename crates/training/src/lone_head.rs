@@ -4,7 +4,9 @@ use burn::{
     optim::GradientsParams,
     tensor::{Device, Tensor, TensorData},
 };
-use facegrad_losses::{Batch, CriterionConfig, Head, HeadConfig, HeadError, Labels, Output, Progress};
+use facegrad_losses::{
+    CriterionConfig, EmbeddingBatch, Head, HeadConfig, HeadError, HeadOutput, Labels, Progress,
+};
 use facegrad_random::{Purpose, Stream};
 
 use crate::learner::StepError;
@@ -56,10 +58,10 @@ impl LoneHead {
         let embeddings = Tensor::<2>::from_data(self.embeddings.clone(), &self.device).require_grad();
         let progress = Progress { step: 1000, total: 1_000_000 };
         let labels = self.labels.clone();
-        let batch = Batch { embeddings: embeddings.clone(), labels, progress, watched: false };
+        let batch = EmbeddingBatch { embeddings: embeddings.clone(), labels, progress, watched: false };
         let loss = match self.head.forward(&batch)? {
-            Output::Logits(output) => output.loss(&self.criterion),
-            Output::Loss(output) => output.loss,
+            HeadOutput::Logits(output) => output.loss(&self.criterion),
+            HeadOutput::Loss(output) => output.loss,
         };
         drop(batch);
         let mut grads = loss.backward();
