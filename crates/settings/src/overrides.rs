@@ -14,7 +14,7 @@ pub struct Override {
 /// A key of the file that an override made meaningless, and that was left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnusedKey {
-    /// The key.
+    /// Where it was, such as `head.margin`.
     pub key: String,
     /// Why, such as `head.kind=softmax does not have it`.
     pub why: String,
