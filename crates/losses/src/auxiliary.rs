@@ -109,12 +109,7 @@ impl Setting for AuxiliaryConfig {
         let weight = rest.as_table_mut().and_then(|table| table.remove(WEIGHT));
         let loss = EmbeddingLossConfig::read(&rest, at)?;
         let weight = match weight {
-            Some(weight) => {
-                let at = at.join(WEIGHT);
-                let weight = Schedule::read(&weight, &at)?;
-                weight.check(&at_least(0.0), &at)?;
-                weight
-            }
+            Some(weight) => Schedule::read_within(&weight, &at.join(WEIGHT), &at_least(0.0))?,
             None => loss.weight().into(),
         };
         Ok(Self { weight, loss })

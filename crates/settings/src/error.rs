@@ -101,15 +101,6 @@ impl SettingsError {
     pub fn wrong_type(key: &KeyPath, found: &toml::Value, expected: impl Into<String>) -> Self {
         Self::WrongType { key: key.clone(), found: describe(found), expected: expected.into() }
     }
-
-    /// The same error about a type or a range, with other words for what the key takes.
-    pub(crate) fn expecting(self, what: String) -> Self {
-        match self {
-            Self::WrongType { key, found, .. } => Self::WrongType { key, found, expected: what },
-            Self::OutOfRange { key, found, .. } => Self::OutOfRange { key, found, range: what },
-            other => other,
-        }
-    }
 }
 
 /// A value as a person would name it: `the text "abc"`, `3`.

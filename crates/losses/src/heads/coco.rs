@@ -88,11 +88,11 @@ impl HeadModule for Coco {
 const AUTO: &str = "auto";
 
 impl Setting for Alpha {
-    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
+    fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
         match value {
             Value::String(word) if word == AUTO => Ok(Self::Auto),
             Value::String(_) => Err(SettingsError::wrong_type(at, value, "\"auto\", a number or a schedule")),
-            other => Schedule::read(other, at).map(Self::Given),
+            other => Schedule::read_within(other, at, range).map(Self::Given),
         }
     }
 
@@ -107,13 +107,6 @@ impl Setting for Alpha {
         match Schedule::schema() {
             Schema::Value(what) => Schema::Value(format!("\"{AUTO}\" | {what}")),
             other => other,
-        }
-    }
-
-    fn check(&self, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
-        match self {
-            Self::Auto => Ok(()),
-            Self::Given(alpha) => alpha.check(range, at),
         }
     }
 }
