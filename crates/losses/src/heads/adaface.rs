@@ -127,7 +127,7 @@ impl HeadModule for AdaFace {
             .known(SCALE, scale);
         let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
         let memory = Some(Tensor::cat(vec![mean, std], 0));
-        ClassHeadOutput { memory, ..HeadOutput::new(logits, telemetry) }
+        ClassHeadOutput { memory, ..ClassHeadOutput::new(logits, telemetry) }
     }
 
     fn remember(&mut self, memory: Tensor<1>) {

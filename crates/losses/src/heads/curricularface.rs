@@ -107,7 +107,7 @@ impl HeadModule for CurricularFace {
         let rule = LogitRule::Hard { scale, polynomial: [1.0, t, 0.0] };
         let logits = ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), rule)
             .with_threshold(threshold);
-        ClassHeadOutput { memory: Some(memory), ..HeadOutput::new(logits, telemetry) }
+        ClassHeadOutput { memory: Some(memory), ..ClassHeadOutput::new(logits, telemetry) }
     }
 
     fn remember(&mut self, memory: Tensor<1>) {

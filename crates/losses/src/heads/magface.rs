@@ -130,7 +130,7 @@ impl HeadModule for MagFace {
         let penalty = (length.clone() / (norm_high * norm_high) + length.recip()).mean() * norm_weight;
         let telemetry = cosines.telemetry(batch).mean(MARGIN, margin).known(SCALE, scale);
         let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
-        ClassHeadOutput { penalty: Some(penalty), ..HeadOutput::new(logits, telemetry) }
+        ClassHeadOutput { penalty: Some(penalty), ..ClassHeadOutput::new(logits, telemetry) }
     }
 }
 
