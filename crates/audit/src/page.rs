@@ -7,7 +7,7 @@ use facegrad_report::{
 };
 
 use crate::{
-    DuplicateGroup, Findings, GREY_TOLERANCE, MOST_OFF, Mislabelled, Nearness, Sameness, output::counted,
+    DuplicateGroup, Findings, GREY_TOLERANCE, MOST_OFF, Nearness, Sameness, SuspectLabel, output::counted,
 };
 
 /// How much a page shows.
@@ -74,7 +74,7 @@ impl Sets<'_> {
         ImageGroup { caption: format!("{count} of {}", people.join(", ")), images }
     }
 
-    fn mislabelled(&self, found: &Mislabelled, typical: &[Option<usize>]) -> ImageGroup {
+    fn mislabelled(&self, found: &SuspectLabel, typical: &[Option<usize>]) -> ImageGroup {
         let own = self.source.label(found.image);
         let mut images = vec![self.image(found.image, "")];
         for (label, what) in [(own, "typical of its label"), (found.nearest, "typical of what it looks like")]
@@ -184,7 +184,7 @@ fn files(findings: &Findings, sets: &Sets) -> AuditSection {
         images.iter().take(shown).map(|&image| vec![sets.source.key(image), said(image)]).collect()
     };
     let sizes = findings.sizes.iter().take(shown);
-    let sizes = sizes.map(|((width, height), count)| vec![format!("{width} x {height}"), count.to_string()]);
+    let sizes = sizes.map(|((width, height), count)| vec![format!("{height} x {width}"), count.to_string()]);
     let unreadable = findings.unreadable.iter().take(shown);
     let unreadable = unreadable.map(|bad| vec![sets.source.key(bad.image), bad.reason.clone()]);
     let few = findings.few.iter().take(shown);
@@ -201,7 +201,7 @@ fn files(findings: &Findings, sets: &Sets) -> AuditSection {
         ),
         tables: vec![
             table("Unreadable images", ["image", "reason"], unreadable.collect(), findings.unreadable.len()),
-            table("Sizes", ["width x height", "images"], sizes.collect(), findings.sizes.len()),
+            table("Sizes", ["height x width", "images"], sizes.collect(), findings.sizes.len()),
             table(
                 "Wrong size",
                 ["image", "identity"],
@@ -236,7 +236,7 @@ fn labels(findings: &Findings, sets: &Sets) -> Vec<AuditSection> {
         groups,
         ..Default::default()
     };
-    let wrong = |found: &[Mislabelled]| {
+    let wrong = |found: &[SuspectLabel]| {
         found.iter().take(shown).map(|found| sets.mislabelled(found, &labels.typical)).collect()
     };
     let merged = labels.merged.iter().take(shown).map(|merged| {

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, process::ExitCode};
 
-use facegrad_backbones::table;
+use facegrad::backbones::table;
 use facegrad_losses::{
     CriterionConfig, EmbeddingLossConfig, HeadConfig, RegularisationConfig,
     functions::{FUNCTIONS, SYMBOLS},
@@ -130,12 +130,11 @@ fn explain_kind(at: &str, kind: &Kind, args: &Args) -> String {
     if ["head", "auxiliary"].contains(&at)
         && let Some(head) = HeadConfig::of_kind(kind.name)
     {
+        let description = head.description();
         let _ = write!(
             text,
             "\nformula   {}\ngradient  {}\nsource    {}\n",
-            head.about().formula,
-            head.about().gradient,
-            head.about().source
+            description.formula, description.gradient, description.source
         );
         if let Some(loss) = head.expected_first_loss(args.classes.max(2), args.embedding.max(1)) {
             let _ = writeln!(

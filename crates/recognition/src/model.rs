@@ -81,15 +81,15 @@ pub enum ModelError {
     /// The file itself.
     #[error("{}: {reason}", path.display())]
     Unusable {
-        /// The file.
+        /// The model file, alone or in a checkpoint.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with it.
         reason: String,
     },
     /// It wants other images than this program makes.
     #[error("{} was trained on images prepared as {theirs}, and this facegrad prepares {ours}; the scores would mean nothing", path.display())]
     OtherPreprocessing {
-        /// The file.
+        /// The model file, alone or in a checkpoint.
         path: PathBuf,
         /// The recipe of the model.
         theirs: String,
@@ -105,9 +105,9 @@ pub enum ModelError {
     /// The disk is full, or the like.
     #[error("cannot write {}: {source}; the model is as it was", path.display())]
     Unwritable {
-        /// The file.
+        /// The model file, alone or in a checkpoint.
         path: PathBuf,
-        /// Why.
+        /// What the system says.
         source: io::Error,
     },
 }
@@ -120,7 +120,7 @@ pub(crate) fn read(path: &Path) -> Result<(PathBuf, Vec<u8>), ModelError> {
         let bytes = bytes.map_err(|e| ModelError::Unusable { path: path.into(), reason: e.to_string() })?;
         return Ok((path.into(), bytes));
     }
-    let loaded = checkpoint::load(&locate(path)?)?;
+    let loaded = checkpoint::load_only(&locate(path)?, MODEL)?;
     Ok((loaded.path.join(MODEL), loaded.file(MODEL)?.to_vec()))
 }
 
@@ -190,7 +190,7 @@ impl EmbeddingModel {
     /// `backbone` is without autodiff.
     fn new(backbone: Backbone, card: ModelCard, sha256: Option<String>, device: &Device) -> Self {
         let embedding_size = backbone.embedding_size();
-        let computation = match backbone.into_inference(card.preprocessing.size) {
+        let computation = match backbone.into_inference() {
             Ok(network) => Computation::Kernels(Box::new(network)),
             Err(backbone) => Computation::Layers(backbone),
         };

@@ -13,7 +13,7 @@ use facegrad_verification::{Interval, Roc, ThresholdFrom, Unmeasurable};
 
 use crate::{
     config::Experiment,
-    events::{EvaluationRecord, Started},
+    events::{EvaluationRecord, RunStart},
     log::StepLine,
 };
 
@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct Summary<'a> {
     pub(crate) experiment: &'a Experiment,
     pub(crate) folder: &'a Path,
-    pub(crate) started: Started,
+    pub(crate) started: RunStart,
     pub(crate) command: &'a str,
     pub(crate) seconds: f64,
     pub(crate) step: usize,

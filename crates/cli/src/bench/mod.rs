@@ -1,23 +1,22 @@
-//! `facegrad bench`: how fast this machine trains, embeds and loads, and where the time goes.
+//! `facegrad bench`: the arguments and the output of what `facegrad_bench` measures.
 
 mod heads;
 mod loader;
 mod network;
 mod operators;
 mod output;
-mod plot;
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use facegrad_backbones::BackboneConfig;
+use facegrad::BackboneConfig;
+use facegrad_bench::{ImageShape, Length};
 use facegrad_kernels::simd::{self, Isa};
-use facegrad_random::{Purpose, Stream};
+use facegrad_settings::{Setting, toml};
 
-use crate::{DeviceArgs, failure::Failure};
+use crate::{
+    arguments::{self, DeviceArgs},
+    failure::Failure,
+};
 
 #[derive(clap::Subcommand)]
 #[command(
@@ -25,20 +24,20 @@ use crate::{DeviceArgs, failure::Failure};
 )]
 pub enum Command {
     /// Steps of training on images in memory: forward, ArcFace, backward, optimizer.
-    Train(Train),
+    Train(TrainArgs),
     /// Embeddings of images in memory, as an evaluation computes them.
-    Infer(Infer),
+    Infer(InferArgs),
     /// Images decoded, augmented and put into batches; with --backbone also what training loses by it.
-    Loader(Loader),
+    Loader(LoaderArgs),
     /// Each head alone, forward and backward, beside plain softmax: time and peak memory over the number of classes.
-    Heads(Heads),
+    Heads(HeadsArgs),
     /// Each operator of a backbone alone, forward and backward, beside what the machine could do.
-    Ops(Ops),
+    Ops(OpsArgs),
 }
 
 /// What every task takes.
 #[derive(clap::Args)]
-struct Common {
+struct CommonArgs {
     /// Images in a batch.
     #[arg(long, default_value_t = 32)]
     batch: usize,
@@ -58,7 +57,7 @@ struct Common {
 
 /// How long a task is measured.
 #[derive(clap::Args)]
-struct Length {
+struct LengthArgs {
     /// Measure for so many seconds after the warm-up, but at least three steps.
     #[arg(long, default_value_t = 10.0, conflicts_with = "steps")]
     seconds: f64,
@@ -68,8 +67,8 @@ struct Length {
 }
 
 #[derive(clap::Args)]
-pub struct Train {
-    /// The network, such as iresnet18; `facegrad explain backbone` lists them.
+pub struct TrainArgs {
+    /// The network, such as iresnet18 or iresnet18,squeeze_excitation=true; `facegrad explain backbone` lists them.
     #[arg(long, value_name = "KIND")]
     backbone: String,
     /// Identities of the ArcFace head.
@@ -79,31 +78,31 @@ pub struct Train {
     #[arg(long)]
     profile: bool,
     #[command(flatten)]
-    length: Length,
+    length: LengthArgs,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
 #[derive(clap::Args)]
-pub struct Infer {
-    /// The network, such as iresnet18; `facegrad explain backbone` lists them.
+pub struct InferArgs {
+    /// The network, such as iresnet18 or iresnet18,squeeze_excitation=true; `facegrad explain backbone` lists them.
     #[arg(long, value_name = "KIND")]
     backbone: String,
     /// Also tell where the time of one more batch goes.
     #[arg(long)]
     profile: bool,
     #[command(flatten)]
-    length: Length,
+    length: LengthArgs,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
 #[derive(clap::Args)]
-pub struct Loader {
+pub struct LoaderArgs {
     /// A folder of images, one folder an identity; without it synthetic faces, written as JPEGs first.
     #[arg(long, value_name = "FOLDER")]
     images: Option<PathBuf>,
@@ -117,14 +116,14 @@ pub struct Loader {
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
 #[derive(clap::Args)]
-pub struct Ops {
-    /// The network, such as iresnet18; `facegrad explain backbone` lists them.
+pub struct OpsArgs {
+    /// The network, such as iresnet18 or iresnet18,squeeze_excitation=true; `facegrad explain backbone` lists them.
     #[arg(long, value_name = "KIND")]
     backbone: String,
     /// Seconds for each operator.
@@ -134,11 +133,11 @@ pub struct Ops {
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 }
 
 #[derive(clap::Args)]
-pub struct Heads {
+pub struct HeadsArgs {
     /// The heads, such as arcface,a_softmax; without it every one with class weights.
     #[arg(long, value_delimiter = ',')]
     heads: Vec<String>,
@@ -164,7 +163,7 @@ pub struct Heads {
     #[arg(long, hide = true)]
     alone: bool,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -180,9 +179,23 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-impl Common {
-    /// Checks the batch and the size, which is returned, and sets threads and instructions for the process.
-    fn apply(&self) -> Result<[usize; 2], Failure> {
+#[cfg(test)]
+impl Command {
+    pub fn size(&self) -> Result<[usize; 2], Failure> {
+        let common = match self {
+            Self::Train(args) => &args.common,
+            Self::Infer(args) => &args.common,
+            Self::Loader(args) => &args.common,
+            Self::Heads(args) => &args.common,
+            Self::Ops(args) => &args.common,
+        };
+        size(&common.size)
+    }
+}
+
+impl CommonArgs {
+    /// Checks the batch and the size, which are returned, and sets threads and instructions for the process.
+    fn apply(&self) -> Result<ImageShape, Failure> {
         if self.batch == 0 {
             return Err(Failure::input("--batch must be at least 1"));
         }
@@ -208,7 +221,7 @@ impl Common {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
             pool.build_global().map_err(|e| Failure::work(format!("cannot start {threads} threads: {e}")))?;
         }
-        Ok(size)
+        Ok(ImageShape { batch: self.batch, size })
     }
 }
 
@@ -223,15 +236,7 @@ fn word_of(isa: Isa) -> &'static str {
 }
 
 fn size(text: &str) -> Result<[usize; 2], Failure> {
-    let (height, width) = text.split_once('x').unwrap_or((text, text));
-    match (height.parse(), width.parse()) {
-        (Ok(height), Ok(width)) if [height, width].iter().all(|side| (16..=1024).contains(side)) => {
-            Ok([height, width])
-        }
-        _ => Err(Failure::input(format!(
-            "--size is {text}; a side such as 112, or height and width such as 112x96, is expected, from 16 to 1024 pixels"
-        ))),
-    }
+    arguments::size(text).map_err(|expected| Failure::input(format!("--size is {text}; {expected}")))
 }
 
 fn seconds(seconds: f64) -> Result<Duration, Failure> {
@@ -239,92 +244,47 @@ fn seconds(seconds: f64) -> Result<Duration, Failure> {
     time.ok_or_else(|| Failure::input("--seconds must be more than 0"))
 }
 
-/// The backbone called `kind`, if it takes images of `size`.
-fn backbone(kind: &str, size: [usize; 2]) -> Result<BackboneConfig, Failure> {
-    let kinds = || BackboneConfig::KINDS.join(", ");
-    let backbone = BackboneConfig::of_kind(kind)
-        .ok_or_else(|| Failure::input(format!("--backbone is {kind}, not one of {}", kinds())))?;
-    backbone.cost(size).map_err(Failure::input)?;
+/// The backbone of `text`, a kind and perhaps keys of it, as in `iresnet18,squeeze_excitation=true`, if it takes images
+/// of `size`.
+fn backbone(text: &str, size: [usize; 2]) -> Result<BackboneConfig, Failure> {
+    let (kind, keys) = text.split_once(',').unwrap_or((text, ""));
+    if BackboneConfig::of_kind(kind).is_none() {
+        let kinds = BackboneConfig::KINDS.join(", ");
+        return Err(Failure::input(format!("--backbone is {kind}, not one of {kinds}")));
+    }
+    let table = format!("kind = \"{kind}\"\n{}", keys.replace(',', "\n")).parse();
+    let table = table.map_err(|_| Failure::input(format!("--backbone is {text}, not KIND,KEY=VALUE,…")))?;
+    let backbone = BackboneConfig::read(&toml::Value::Table(table), &"--backbone".into());
+    let backbone = backbone.map_err(Failure::input)?;
+    backbone.cost(size)?;
     Ok(backbone)
 }
 
+/// The kind of a backbone and those of its keys that are not as usual: the reverse of [`backbone`].
+fn in_words(backbone: &BackboneConfig) -> String {
+    let keys = |backbone: &BackboneConfig| match backbone.write() {
+        Some(toml::Value::Table(table)) => table,
+        _ => toml::Table::new(),
+    };
+    let usual = BackboneConfig::of_kind(backbone.kind()).map(|usual| keys(&usual)).unwrap_or_default();
+    let others = keys(backbone).into_iter().filter(|(key, value)| usual.get(key) != Some(value));
+    others.fold(backbone.kind().into(), |text: String, (key, value)| format!("{text},{key}={value}"))
+}
+
 /// One image has no statistics to normalise by.
-fn can_train(batch: usize) -> Result<(), Failure> {
-    if batch < 2 {
+fn can_train(images: ImageShape) -> Result<(), Failure> {
+    if images.batch < 2 {
         return Err(Failure::input("--batch must be at least 2 to train"));
     }
     Ok(())
 }
 
-/// RGB bytes `[images, height, width, 3]`, all values equally likely.
-fn noise(images: usize, [height, width]: [usize; 2]) -> Vec<u8> {
-    let mut stream = Stream::new(1, Purpose::Benchmark, 0, 0);
-    (0..images * height * width * 3).map(|_| stream.bits() as u8).collect()
-}
-
-/// When to stop measuring.
-enum Until {
-    Time(Duration),
-    Steps(usize),
-}
-
-impl Length {
-    fn until(&self) -> Result<Until, Failure> {
+impl LengthArgs {
+    fn get(&self) -> Result<Length, Failure> {
         match self.steps {
             Some(0) => Err(Failure::input("--steps must be at least 1")),
-            Some(steps) => Ok(Until::Steps(steps)),
-            None => seconds(self.seconds).map(Until::Time),
-        }
-    }
-}
-
-/// The duration of each of many equal steps, in seconds, after a warm-up of two.
-fn measure(until: &Until, mut step: impl FnMut() -> Result<(), Failure>) -> Result<Vec<f64>, Failure> {
-    for _ in 0..2 {
-        step()?;
-    }
-    let (begin, mut steps) = (Instant::now(), Vec::new());
-    loop {
-        let is_enough = match until {
-            Until::Time(time) => steps.len() >= 3 && begin.elapsed() >= *time,
-            Until::Steps(wanted) => steps.len() >= *wanted,
-        };
-        if is_enough {
-            return Ok(steps);
-        }
-        let begin = Instant::now();
-        step()?;
-        steps.push(begin.elapsed().as_secs_f64());
-    }
-}
-
-/// The middle one of `values`, or the mean of the two in the middle.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-    }
-
-    #[test]
-    fn sizes_are_one_or_two_sides() {
-        assert_eq!(size("112").unwrap(), [112, 112]);
-        assert_eq!(size("112x96").unwrap(), [112, 96]);
-        for wrong in ["", "x", "112x", "15", "112x1025", "1.5", "-3", "112x112x3"] {
-            assert!(size(wrong).unwrap_err().to_string().starts_with(&format!("--size is {wrong};")));
+            Some(steps) => Ok(Length::Steps(steps)),
+            None => seconds(self.seconds).map(Length::Time),
         }
     }
 }

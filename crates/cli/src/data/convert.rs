@@ -1,27 +1,17 @@
 //! `facegrad data convert`.
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 
-use facegrad_faces::convert::{
-    ConvertEnd, ConvertError, ConvertStep, OnUnreadable, Target, TargetKind, convert,
-};
+use facegrad_faces::convert::{ConvertEnd, ConvertStep, OnUnreadable, Target, TargetKind, convert};
 use serde_json::json;
 
 use super::source::source_config;
 use crate::{
-    failure::{Failure, INTERRUPTED},
+    command_line,
+    failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Progress,
     say,
     skipped::list_skipped,
-    train::{command_line, stop_on_signal},
 };
 
 #[derive(clap::Args)]
@@ -64,7 +54,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         ))
     })?;
     let config = source_config(&args.src, &args.overrides)?;
-    let opened = config.open_any().map_err(Failure::input)?;
+    let opened = config.open_any()?;
     eprintln!("{}: {}", args.src.display(), opened.summary);
     let source = opened.source;
     let target = Target {
@@ -73,20 +63,19 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         shard_images: args.shard_images as usize,
         on_unreadable: args.on_error,
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop, "batch")?;
+    let stop = stop_on_signal("this batch and saving")?;
 
-    let mut screen = Screen { total: source.len(), shown: None, rate: 0.0 };
+    let mut screen = Screen { total: source.len(), stage: None, rate: 0.0 };
     let end = convert(source.as_ref(), &target, &mut |step| {
         screen.show(step);
-        !stop.load(Ordering::Relaxed)
+        !stop.is_asked()
     });
     screen.finish();
-    let written = match end.map_err(failure)? {
+    let written = match end? {
         ConvertEnd::Done(written) => written,
         ConvertEnd::Stopped { images, work } => {
             say!("stopped: {images} of {} images are written and kept in {}", source.len(), work.display());
-            say!("continue with: {}", command_line());
+            say!("continue with: {}", command_line::typed());
             return Ok(INTERRUPTED.into());
         }
     };
@@ -111,23 +100,15 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn failure(error: ConvertError) -> Failure {
-    match error {
-        ConvertError::Unwritable { .. } => Failure::work(error),
-        ConvertError::Image(_) => Failure::input(format!("{error}; --on-error skip leaves such images out")),
-        _ => Failure::input(error),
-    }
-}
-
 /// What the screen shows: images looked at, then images written.
 struct Screen {
     total: usize,
-    shown: Option<Shown>,
+    stage: Option<ConvertStage>,
     /// Images a second that were written.
     rate: f64,
 }
 
-struct Shown {
+struct ConvertStage {
     progress: Progress,
     is_writing: bool,
     /// Images that were done before.
@@ -141,24 +122,24 @@ impl Screen {
             ConvertStep::Reading(done) => (false, done),
             ConvertStep::Writing(done) => (true, done),
         };
-        if self.shown.as_ref().is_none_or(|shown| shown.is_writing != is_writing) {
+        if self.stage.as_ref().is_none_or(|stage| stage.is_writing != is_writing) {
             self.finish();
             if is_writing && done > 0 {
                 eprintln!("going on after {done} of {} images", self.total);
             }
             let what = if is_writing { "images" } else { "images read" };
             let progress = Progress::new(what, done, self.total);
-            self.shown = Some(Shown { progress, is_writing, before: done, began: Instant::now() });
+            self.stage = Some(ConvertStage { progress, is_writing, before: done, began: Instant::now() });
         }
-        if let Some(Shown { progress, before, began, .. }) = &mut self.shown {
+        if let Some(ConvertStage { progress, before, began, .. }) = &mut self.stage {
             self.rate = (done - *before) as f64 / began.elapsed().as_secs_f64().max(1e-9);
             progress.set(done, &format!("{:.0} images/s", self.rate));
         }
     }
 
     fn finish(&mut self) {
-        if let Some(shown) = self.shown.take() {
-            shown.progress.finish();
+        if let Some(stage) = self.stage.take() {
+            stage.progress.finish();
         }
     }
 }

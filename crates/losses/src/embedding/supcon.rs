@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::{above, settings};
 
 use super::{
-    About, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
+    Description, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
     pairs::{Pairs, filled, log_sum_exp, mask},
 };
 use crate::{
-    Batch, Schedule, Scoring,
+    EmbeddingBatch, Schedule, Scoring,
     telemetry::{FEATURE_NORM, OTHER_COSINE, SCALE, TARGET_COSINE, Telemetry},
 };
 
@@ -34,8 +34,8 @@ pub struct SupCon {
 }
 
 impl EmbeddingLossKind for SupConConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "L = mean over images i with a positive of −1/|P(i)| Σ_{p∈P(i)} log( e^{c_ip/τ} / Σ_{a≠i} e^{c_ia/τ} ),  c = cosine",
             source: "Khosla et al., Supervised Contrastive Learning, NeurIPS 2020, eq. 2 (L_out)",
             gradient: "∂L_i/∂c_ia = (softmax_a(c_i/τ) − [a ∈ P(i)]/|P(i)|)/τ; to both embeddings of a pair, along the sphere only",
@@ -52,7 +52,7 @@ impl EmbeddingLossKind for SupConConfig {
 }
 
 impl EmbeddingLossModule for SupCon {
-    fn forward(&self, batch: &Batch) -> LossOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> LossOutput {
         let temperature = self.config.temperature.at(batch.progress);
         let (unit, norm) = Embeddings::Unit.rows(batch.embeddings.clone());
         let cosines = unit.clone().matmul(unit.transpose());
@@ -111,7 +111,7 @@ mod tests {
             for mut case in cases(Embeddings::Unit) {
                 // Smooth wherever the embeddings have a direction.
                 case.smooth |= case.name.contains("coincide");
-                let loss = |batch: &Batch, _| {
+                let loss = |batch: &EmbeddingBatch, _| {
                     loss_of(config.init(&setup(0, 0, 0, &batch.embeddings.device())).forward(batch))
                 };
                 check_loss("supcon", &case, loss, |x, _, labels| reference(x, labels, temperature));
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn coinciding_embeddings_lose_the_logarithm_of_the_others_in_the_batch() {
         for_each_form("supcon", |device, what| {
-            let batch = Batch {
+            let batch = EmbeddingBatch {
                 embeddings: Tensor::<2>::ones([6, 3], device),
                 labels: Labels::new(&[0, 0, 1, 1, 2, 2], device),
                 progress: Progress::START,

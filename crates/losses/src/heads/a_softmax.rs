@@ -6,9 +6,11 @@ use burn::{
 };
 use facegrad_settings::{settings, within};
 
-use super::{About, ClassHead, HeadKind, HeadModule, HeadOutput, Setup, modified_softmax::Projections};
+use super::{
+    ClassHead, ClassHeadOutput, Description, HeadKind, HeadModule, Setup, modified_softmax::Projections,
+};
 use crate::{
-    Annealing, Batch, Curve, Logits, Progress, Rule,
+    Annealing, ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress,
     psi::{blended_angle, blended_margin},
     telemetry::{LAMBDA, MARGIN},
 };
@@ -37,8 +39,8 @@ pub struct ASoftmax {
 }
 
 impl HeadKind for ASoftmaxConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = ‖x‖ (λ cos θ_y + ψ(θ_y)) / (1 + λ);  z_j = ‖x‖ cos θ_j;  ψ(θ) = (−1)^k cos(mθ) − 2k on [kπ/m, (k+1)π/m]",
             source: "Liu et al., SphereFace, CVPR 2017, eq. 7; λ as in its release",
             gradient: "∂z_y/∂cos θ_y = ‖x‖ (λ + (−1)^k m sin(mθ_y)/sin θ_y) / (1 + λ), k and λ being constants; to embeddings along their length as well, to weights along the sphere only",
@@ -63,15 +65,15 @@ impl HeadKind for ASoftmaxConfig {
 }
 
 impl HeadModule for ASoftmax {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let (margin, lambda) = (self.config.margin, self.config.lambda.at(batch.progress));
         let projections = Projections::of(batch, self.weight.val());
         let telemetry = projections.telemetry(batch).known(MARGIN, margin as f64).known(LAMBDA, lambda);
         let Projections { all, target, norm } = projections;
         let cosine = target.clone() / norm.clone();
         let target = target + norm * blended_margin(cosine, margin, lambda);
-        let logits = Logits::new(all, target, batch.labels.clone(), Rule::Scaled { scale: 1.0 });
-        HeadOutput::new(logits, telemetry)
+        let logits = ClassLogits::new(all, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
+        ClassHeadOutput::new(logits, telemetry)
     }
 }
 
@@ -151,7 +153,7 @@ mod tests {
         let weight = Tensor::<2>::from_floats([direction(0.0), direction(between)], &device);
         let head = head(m, 0.0)(weight);
         let is_class_1 = |degrees: f64| {
-            let batch = Batch {
+            let batch = EmbeddingBatch {
                 embeddings: Tensor::<2>::from_floats([direction(degrees)], &device) * 3.0,
                 labels: Labels::new(&[0], &device),
                 progress: Progress::START,
@@ -189,7 +191,7 @@ mod tests {
         let device = Device::flex();
         let head = ASoftmaxConfig::default().init(&setup(3, 2, 1, &device));
         let logged = |step| {
-            let batch = Batch {
+            let batch = EmbeddingBatch {
                 embeddings: Tensor::<2>::from_floats([[1.0, 2.0]], &device),
                 labels: Labels::new(&[1], &device),
                 progress: Progress { step, total: 2000 },

@@ -4,7 +4,7 @@ use burn::{module::Param, tensor::Tensor};
 use facegrad_settings::SettingsError;
 
 use crate::{
-    About, Batch, CriterionConfig, Curve, Logits, Scoring, Setup, Telemetry,
+    ClassLogits, CriterionConfig, Curve, Description, EmbeddingBatch, Scoring, Setup, Telemetry,
     classes::{self, Cosines},
     registry::modules,
 };
@@ -34,7 +34,7 @@ pub use angular::{Fallback, Form};
 pub use arcface::{ArcFace, ArcFaceConfig, Gradient};
 pub use circle::{Circle, CircleConfig, WeightGradient};
 pub use coco::{Alpha, Coco, CocoConfig};
-pub use combined_margin::{Beyond, CombinedMargin, CombinedMarginConfig};
+pub use combined_margin::{CombinedFallback, CombinedMargin, CombinedMarginConfig};
 pub use cosface::{CosFace, CosFaceConfig};
 pub use curricularface::{CurricularFace, CurricularFaceConfig};
 pub use elasticface::{ElasticFace, ElasticFaceConfig};
@@ -49,9 +49,9 @@ pub use subcenter_arcface::{SubcentreArcFace, SubcentreArcFaceConfig};
 
 /// What a head makes of a batch.
 #[derive(Debug, Clone)]
-pub struct HeadOutput {
+pub struct ClassHeadOutput {
     /// `[batch, classes]`, for a criterion.
-    pub logits: Logits,
+    pub logits: ClassLogits,
     /// `[1]`, added to what the criterion makes of the logits.
     pub penalty: Option<Tensor<1>>,
     /// How the head sees the batch.
@@ -60,9 +60,9 @@ pub struct HeadOutput {
     pub memory: Option<Tensor<1>>,
 }
 
-impl HeadOutput {
+impl ClassHeadOutput {
     /// Logits and telemetry, with no penalty and nothing to remember.
-    pub fn new(logits: Logits, telemetry: Telemetry) -> Self {
+    pub fn new(logits: ClassLogits, telemetry: Telemetry) -> Self {
         Self { logits, penalty: None, telemetry, memory: None }
     }
 
@@ -79,7 +79,7 @@ impl HeadOutput {
 /// What every head's config provides.
 pub trait HeadKind {
     /// The head in words.
-    fn about(&self) -> About;
+    fn description(&self) -> Description;
 
     /// Builds the head with its initial weights, which depend on the seed only.
     fn init(&self, setup: &Setup) -> ClassHead;
@@ -116,14 +116,14 @@ pub trait ClassWeights {
 /// What every head does.
 pub trait HeadModule: ClassWeights {
     /// Logits for a batch, whose labels are in `0..classes`.
-    fn forward(&self, batch: &Batch) -> HeadOutput;
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput;
 
     /// Number of classes.
     fn classes(&self) -> usize {
         self.weights().dims()[0]
     }
 
-    /// Takes up what an output said is to be remembered, once the step is taken; see [`HeadOutput::memory`].
+    /// Takes up what an output said is to be remembered, once the step is taken; see [`ClassHeadOutput::memory`].
     fn remember(&mut self, _memory: Tensor<1>) {}
 }
 

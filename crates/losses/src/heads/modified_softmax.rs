@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::settings;
 
 use super::{
-    About, ClassHead, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, ClassHeadOutput, Description, HeadKind, HeadModule, Setup,
     classes::{other_cosines, pick, products},
 };
 use crate::{
-    Batch, Curve, Logits, Rule,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule,
     normalise::norms,
     telemetry::{FEATURE_NORM, TARGET_COSINE, Telemetry},
 };
@@ -29,8 +29,8 @@ pub struct ModifiedSoftmax {
 }
 
 impl HeadKind for ModifiedSoftmaxConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = ‖x‖ cos θ_y;  z_j = ‖x‖ cos θ_j",
             source: "Liu et al., SphereFace, CVPR 2017, eq. 5",
             gradient: "ŵ_j to the embeddings, along their length as well; to weights through unit vectors, so along the sphere only",
@@ -52,12 +52,12 @@ impl HeadKind for ModifiedSoftmaxConfig {
 }
 
 impl HeadModule for ModifiedSoftmax {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let projections = Projections::of(batch, self.weight.val());
         let telemetry = projections.telemetry(batch);
         let Projections { all, target, .. } = projections;
-        let logits = Logits::new(all, target, batch.labels.clone(), Rule::Scaled { scale: 1.0 });
-        HeadOutput::new(logits, telemetry)
+        let logits = ClassLogits::new(all, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
+        ClassHeadOutput::new(logits, telemetry)
     }
 }
 
@@ -73,14 +73,14 @@ pub(super) struct Projections {
 
 impl Projections {
     /// With class weights `[classes, embedding]`.
-    pub fn of(batch: &Batch, weight: Tensor<2>) -> Self {
+    pub fn of(batch: &EmbeddingBatch, weight: Tensor<2>) -> Self {
         let all = products(batch.embeddings.clone(), weight, None, true);
         let target = pick(&all, &batch.labels);
         Self { all, target, norm: norms(batch.embeddings.clone()).squeeze_dim(1) }
     }
 
     /// Target, mean other and hardest other cosine, and the length of the embeddings.
-    pub fn telemetry(&self, batch: &Batch) -> Telemetry {
+    pub fn telemetry(&self, batch: &EmbeddingBatch) -> Telemetry {
         let cosine = self.target.clone().inner() / self.norm.clone().inner();
         let telemetry = Telemetry::default().mean(TARGET_COSINE, cosine);
         other_cosines(telemetry, batch, &self.all, Some(self.norm.clone()))

@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::settings;
 
 use super::{
-    About, ClassHead, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, ClassHeadOutput, Description, HeadKind, HeadModule, Setup,
     classes::{other_cosines, pick, pick_rows, products},
 };
 use crate::{
-    Batch, Curve, Logits, Rule, l2_normalise,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule, l2_normalise,
     telemetry::{FEATURE_NORM, TARGET_COSINE, Telemetry},
 };
 
@@ -33,8 +33,8 @@ pub struct Softmax {
 }
 
 impl HeadKind for SoftmaxConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = W_y·x + b_y;  z_j = W_j·x + b_j",
             source: "multinomial logistic regression; the baseline of Wen et al., ECCV 2016, eq. 1",
             gradient: "to embeddings, weights and biases, along their length as well",
@@ -61,19 +61,20 @@ impl HeadKind for SoftmaxConfig {
 }
 
 impl HeadModule for Softmax {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let bias = self.bias.as_ref().map(|bias| bias.val());
         let products = products(batch.embeddings.clone(), self.weight.val(), bias, false);
         let target = pick(&products, &batch.labels);
         let telemetry = telemetry(batch, self.weight.val());
-        let logits = Logits::new(products, target, batch.labels.clone(), Rule::Scaled { scale: 1.0 });
-        HeadOutput::new(logits, telemetry)
+        let logits =
+            ClassLogits::new(products, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
+        ClassHeadOutput::new(logits, telemetry)
     }
 }
 
 /// The cosines and the length of the embeddings, for class weights `[classes, embedding]` that the head does
 /// not normalise. Those with the other classes cost as much as the head, so they are left out unwatched.
-pub(super) fn telemetry(batch: &Batch, weight: Tensor<2>) -> Telemetry {
+pub(super) fn telemetry(batch: &EmbeddingBatch, weight: Tensor<2>) -> Telemetry {
     let (unit, norm) = l2_normalise(batch.embeddings.clone().inner());
     let (unit_weight, _) = l2_normalise(pick_rows(weight.clone().inner(), &batch.labels));
     let target = (unit.clone() * unit_weight).sum_dim(1);
@@ -120,7 +121,7 @@ mod tests {
         let head =
             Softmax { bias: Some(Param::from_tensor(Tensor::from_floats([1.0, 2.0, 3.0], &device))), ..head };
         let (embeddings, labels) = (Tensor::zeros([1, 2], &device), crate::Labels::new(&[0], &device));
-        let batch = Batch { embeddings, labels, progress: crate::Progress::START, watched: false };
+        let batch = EmbeddingBatch { embeddings, labels, progress: crate::Progress::START, watched: false };
         let output = head.forward(&batch);
         assert_eq!(output.logits.written().into_data().try_to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0]);
     }

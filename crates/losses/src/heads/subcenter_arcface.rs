@@ -7,12 +7,13 @@ use burn::{
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    About, ArcFaceConfig, ClassHead, Cosines, Fallback, Gradient, HeadKind, HeadModule, HeadOutput, Setup,
+    ArcFaceConfig, ClassHead, ClassHeadOutput, Cosines, Description, Fallback, Gradient, HeadKind,
+    HeadModule, Setup,
     arcface::with_angular_margin,
     classes::{group_max, pick, products},
 };
 use crate::{
-    Batch, Curve, Logits, Progress, Rule, Schedule, l2_normalise,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule, l2_normalise,
     telemetry::{MARGIN, SCALE},
 };
 
@@ -50,8 +51,8 @@ impl SubcentreArcFaceConfig {
 }
 
 impl HeadKind for SubcentreArcFaceConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "cos θ_j = max_k x̂·ŵ_{j,k} over the sub-centres k of class j;  z_y = s cos(θ_y + m);  z_j = s cos θ_j;  past θ_y = π − m: see fallback",
             source: "Deng et al., Sub-center ArcFace, ECCV 2020",
             gradient: "as arcface; of the sub-centres of a class only the nearest to a sample moves for it",
@@ -80,7 +81,7 @@ impl HeadKind for SubcentreArcFaceConfig {
 }
 
 impl HeadModule for SubcentreArcFace {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let SubcentreArcFaceConfig { subcentres, scale, margin, fallback, gradient } = &self.config;
         let (scale, margin) = (scale.at(batch.progress), margin.at(batch.progress));
         let (unit, norm) = l2_normalise(batch.embeddings.clone());
@@ -89,8 +90,9 @@ impl HeadModule for SubcentreArcFace {
         let cosines = Cosines { all, target, norm: norm.squeeze_dim(1) };
         let target = with_angular_margin(cosines.target.clone(), margin, *fallback, *gradient);
         let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
-        let logits = Logits::new(cosines.all, target * scale, batch.labels.clone(), Rule::Scaled { scale });
-        HeadOutput::new(logits, telemetry)
+        let logits =
+            ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), LogitRule::Scaled { scale });
+        ClassHeadOutput::new(logits, telemetry)
     }
 
     fn classes(&self) -> usize {

@@ -5,7 +5,7 @@ use facegrad_verification::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Embedded;
+use crate::ImageEmbeddings;
 
 /// The numbers of a protocol.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,5 +135,5 @@ pub struct MeasuredPairs {
     /// Height and width of the images of `list` before they were resized, where they are decoded and all equal.
     pub image_size: Option<[usize; 2]>,
     /// The embeddings of the images of `list`.
-    pub embedded: Embedded,
+    pub embedded: ImageEmbeddings,
 }

@@ -11,9 +11,9 @@ use facegrad_verification::VerificationResult;
 use serde::Serialize;
 
 use crate::{
+    checkpoint::{STATE, State},
     config::Experiment,
     log::{self, LogEvent},
-    run_folder::{STATE, State},
 };
 
 /// A run of a comparison.
