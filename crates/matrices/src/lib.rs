@@ -149,9 +149,9 @@ mod tests {
                 product([m, n, k], &mut c, n + 2, View::columns(&a, m), View::rows(&b, n), add);
                 for (index, value) in c.iter().enumerate() {
                     let (i, j) = (index / (n + 2), index % (n + 2));
-                    let sum: f64 = (0..k).map(|l| a[l * m + i] * b[l * n + j.min(n - 1)]).sum();
-                    let expected =
-                        if j < n { sum + f64::from(u8::from(add)) * start[index] } else { start[index] };
+                    let sum = || (0..k).map(|l| a[l * m + i] * b[l * n + j]).sum::<f64>();
+                    let before = if add { start[index] } else { 0.0 };
+                    let expected = if j < n { before + sum() } else { start[index] };
                     assert_eq!(*value, expected, "{m} {n} {k}: {i}, {j}");
                 }
             }
