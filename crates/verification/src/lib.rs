@@ -60,7 +60,6 @@ mod reference;
 mod result;
 mod roc;
 mod scores;
-mod table;
 mod text;
 
 pub use all_pairs::{
@@ -79,7 +78,7 @@ pub use identification::{
     MeanMinusDeviation, OpenSetPoint, RankRate, Rate, Search, SearchError, read_identity_list,
     read_image_list,
 };
-pub use interval::{Interval, normal_half_width, probit, student_half_width, wilson};
+pub use interval::{normal_half_width, probit, student_half_width, wilson};
 pub use paired::{
     AccuracyDifference, Contender, Difference, FoldTest, McNemar, PairedComparison, PairedError,
     TarDifference, Verdict, compare,
@@ -90,4 +89,3 @@ pub use roc::{
     CostPoint, DETECTION_COSTS, DetectionCost, FAR_TARGETS, MinDcf, OperatingPoint, Roc, RocPoint, TarAtFar,
 };
 pub use scores::{MeasureError, ScoreError, ScoredPair, Scores, Similarity, Unmeasurable};
-pub use table::{Align, Table};

@@ -1,14 +1,17 @@
 //! Two models on the same pairs: is the difference more than noise?
 
+use facegrad_results::{
+    Align, Fact, Interval, ResultTable, TextTable,
+    numbers::{in_percent, percent, thousands},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Accuracy, Align, Interval, NoBootstrap, Resampling, Roc, Scores, Table, Unmeasurable,
+    Accuracy, NoBootstrap, Resampling, Roc, Scores, Unmeasurable,
     bootstrap::{Decisions, Sample, run},
-    interval::{binomial_two_sided, mean_and_deviation, student_two_sided},
+    interval::{binomial_two_sided, mean_and_deviation, of_resamples, student_two_sided},
     result::accuracy,
     student_half_width,
-    text::{in_percent, percent, thousands},
 };
 
 /// A difference that noise would give at least one time in twenty is not taken as one.
@@ -230,7 +233,7 @@ fn differences(a: &Scores, b: &Scores, resampling: &Resampling<'_>) -> Result<Re
     let rounds = run(resampling, people, |times| a.weighted(times).zip(b.weighted(times)));
     let of = |value: &dyn Fn(&crate::bootstrap::Measures) -> f64| {
         let differences = rounds.iter().map(|(a, b)| value(a) - value(b));
-        Interval::of_resamples(differences.collect()).ok_or(NoBootstrap::FewRounds)
+        of_resamples(differences.collect()).ok_or(NoBootstrap::FewRounds)
     };
     let tar = a.targets.iter().enumerate().map(|(i, &target)| Ok((target, of(&|round| round.tar[i])?)));
     Ok(Resampled { rounds: rounds.len(), auc: of(&|round| round.auc)?, tar: tar.collect::<Result<_, _>>()? })
@@ -305,41 +308,40 @@ impl AccuracyDifference {
 }
 
 impl PairedComparison {
-    /// The comparison as aligned plain text, for models of these names; ends with a line feed.
-    pub fn to_table(&self, a: &str, b: &str) -> String {
-        let mut table = Table::new(&[Align::Left]);
+    /// The figures side by side, for models of these names, and the tests behind the verdicts.
+    pub fn tables(&self, a: &str, b: &str) -> (ResultTable, Vec<Fact>) {
+        let row = |name: String, [of_a, of_b]: [String; 2], interval: String, verdict: String| {
+            vec![name, of_a, of_b, interval, verdict]
+        };
         let signed = |interval: Interval, scale: f64, digits: usize| {
             format!("{:+.digits$} to {:+.digits$}", interval.low * scale, interval.high * scale)
         };
-        table.row(["", a, b, "95 % of the difference", "verdict"]);
         let accuracy = &self.accuracy;
-        table.row([
+        let mut rows = vec![row(
             "accuracy".into(),
-            percent(accuracy.a),
-            percent(accuracy.b),
+            [accuracy.a, accuracy.b].map(percent),
             accuracy.over_folds.map_or_else(String::new, |test| signed(test.interval, 100.0, 2)),
             accuracy.verdict.in_words(a, b),
-        ]);
-        let mut row = |name: String, difference: &Difference, scale: f64, digits, text: fn(f64) -> String| {
-            table.row([
+        )];
+        let mut add = |name: String, difference: &Difference, scale: f64, digits, text: fn(f64) -> String| {
+            let interval = difference.interval;
+            rows.push(row(
                 name,
-                text(difference.a),
-                text(difference.b),
-                difference.interval.map_or_else(String::new, |interval| signed(interval, scale, digits)),
-                difference.interval.map_or_else(String::new, |_| difference.verdict.in_words(a, b)),
-            ]);
+                [difference.a, difference.b].map(text),
+                interval.map_or_else(String::new, |interval| signed(interval, scale, digits)),
+                interval.map_or_else(String::new, |_| difference.verdict.in_words(a, b)),
+            ));
         };
         if let Some(auc) = &self.auc {
-            row("AUC".into(), auc, 1.0, 4, |auc| format!("{auc:.4}"));
+            add("AUC".into(), auc, 1.0, 4, |auc| format!("{auc:.4}"));
         }
         for at in &self.tar_at_far {
             let name = format!("TAR at FAR {} %", in_percent(at.target));
-            row(name, &at.difference, 100.0, 2, percent);
+            add(name, &at.difference, 100.0, 2, percent);
         }
-        let mut notes = Table::new(&[Align::Left]);
         let McNemar { only_a, only_b, p } = accuracy.over_pairs;
-        notes.row([
-            "McNemar's test".into(),
+        let mut tests = vec![Fact::new(
+            "McNemar's test",
             format!(
                 "of {} pairs {} are right with {a} alone, {} with {b} alone: p {}",
                 thousands(self.pairs),
@@ -347,17 +349,25 @@ impl PairedComparison {
                 thousands(only_b),
                 p_text(p)
             ),
-        ]);
-        if let Some(FoldTest { folds, p, .. }) = accuracy.over_folds {
-            notes.row(["paired t-test".into(), format!("over {folds} folds: p {}", p_text(p))]);
-        }
-        notes.row([
-            "bootstrap".into(),
-            match self.no_bootstrap {
-                Some(reason) => reason.to_string(),
-                None => format!("{} rounds over people, for AUC and TAR", thousands(self.rounds)),
-            },
-        ]);
+        )];
+        tests.extend(accuracy.over_folds.map(|FoldTest { folds, p, .. }| {
+            Fact::new("paired t-test", format!("over {folds} folds: p {}", p_text(p)))
+        }));
+        let bootstrap = match self.no_bootstrap {
+            Some(reason) => reason.to_string(),
+            None => format!("{} rounds over people, for AUC and TAR", thousands(self.rounds)),
+        };
+        tests.push(Fact::new("bootstrap", bootstrap));
+        let header = ["", a, b, "95 % of the difference", "verdict"].map(str::to_owned).to_vec();
+        (ResultTable { header, rows, ..ResultTable::default() }, tests)
+    }
+
+    /// The comparison as aligned plain text, for models of these names; ends with a line feed.
+    pub fn to_text(&self, a: &str, b: &str) -> String {
+        let (figures, facts) = self.tables(a, b);
+        let (mut table, mut notes) = (TextTable::new(&[Align::Left]), TextTable::new(&[Align::Left]));
+        std::iter::once(figures.header).chain(figures.rows).for_each(|row| table.row(row));
+        facts.into_iter().for_each(|fact| notes.row([fact.name, fact.value]));
         format!("{table}\n{notes}")
     }
 }
@@ -460,7 +470,7 @@ mod tests {
         assert_eq!(swapped.over_pairs.only_a, found.accuracy.over_pairs.only_b);
         assert!((swapped.over_folds.unwrap().interval.low + test.interval.high).abs() < 1e-12);
         assert!((auc_swapped.interval.unwrap().low + auc.interval.unwrap().high).abs() < 1e-12);
-        let table = found.to_table("resnet", "untrained");
+        let table = found.to_text("resnet", "untrained");
         assert!(table.lines().nth(1).unwrap().ends_with("resnet is better"), "{table}");
         assert!(table.contains("\nbootstrap       200 rounds over people, for AUC and TAR\n"), "{table}");
         let json = serde_json::to_value(&found).unwrap();
@@ -482,7 +492,7 @@ mod tests {
         assert!(only_a + only_b > 20 && list.folds() == 5);
         assert_eq!(found.no_bootstrap, Some(NoBootstrap::NotAskedFor));
         assert_eq!(found.auc.unwrap().interval, None);
-        assert!(found.to_table("a", "b").contains("\nbootstrap       not asked for\n"));
+        assert!(found.to_text("a", "b").contains("\nbootstrap       not asked for\n"));
     }
 
     #[test]

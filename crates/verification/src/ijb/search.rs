@@ -18,7 +18,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{PairScores, SubjectList, Templates};
-use crate::{Interval, product::row_products, roc::needed, wilson};
+use crate::{product::row_products, roc::needed, wilson};
+use facegrad_results::Interval;
 
 /// The ranks at which a closed-set rate is asked for.
 const RANKS: [usize; 3] = [1, 5, 10];
