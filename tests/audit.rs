@@ -4,7 +4,8 @@ mod support;
 
 use std::{collections::BTreeMap, fs};
 
-use facegrad_faces::{ARCFACE_LANDMARKS, ImageFormat, Picture, SyntheticConfig, SyntheticFaces, encode};
+use facegrad_pictures::{ARCFACE_LANDMARKS, ImageFormat, Picture, encode};
+use facegrad_synthetic::{SyntheticConfig, SyntheticFaces};
 use serde_json::Value;
 use support::{Ended, FACEGRAD, Place, TINY};
 

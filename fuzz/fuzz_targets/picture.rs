@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use facegrad_faces::decode::{MAX_PIXELS, MAX_SIDE, decode, decode_at_least};
+use facegrad_pictures::decode::{MAX_PIXELS, MAX_SIDE, decode, decode_at_least};
 use libfuzzer_sys::fuzz_target;
 
 const WANTED: [usize; 2] = [5, 4];

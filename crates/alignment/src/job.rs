@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use facegrad_faces::{Picture, Similarity2d, arcface_landmarks, decode::read_picture, encode, warp};
+use facegrad_pictures::{Picture, Similarity2d, arcface_landmarks, decode::read_picture, encode, warp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! Faces found on photographs and brought into the position that networks expect.
 //!
 //! [`Mtcnn`] finds the five landmarks of faces, [`LandmarkFile`] reads them from a table; [`AlignJob`] takes a folder
-//! of photographs to a folder of faces that [`facegrad_faces::warp`] moved, turned and scaled to the ArcFace template.
+//! of photographs to a folder of faces that [`facegrad_pictures::warp`] moved, turned and scaled to the ArcFace template.
 
 mod face;
 mod job;

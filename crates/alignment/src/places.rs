@@ -6,10 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use facegrad_faces::{
-    ImageFormat,
-    folder::{FolderError, ImagePaths, with_slashes},
-};
+use facegrad_faces::folder::{FolderError, ImagePaths, with_slashes};
+use facegrad_pictures::ImageFormat;
 
 /// Why folders cannot be used.
 #[derive(Debug, thiserror::Error)]

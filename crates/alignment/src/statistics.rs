@@ -1,6 +1,6 @@
 //! What a folder of photographs turned out to be.
 
-use facegrad_faces::{Similarity2d, arcface_landmarks};
+use facegrad_pictures::{Similarity2d, arcface_landmarks};
 use serde::Serialize;
 
 use crate::{Outcome, Record};
@@ -90,7 +90,7 @@ impl Statistics {
 
 #[cfg(test)]
 mod tests {
-    use facegrad_faces::ARCFACE_LANDMARKS;
+    use facegrad_pictures::ARCFACE_LANDMARKS;
 
     use super::*;
 

@@ -6,7 +6,8 @@
 use std::path::Path;
 
 use facegrad_audit::{LEAST_LIKENESS, MeanFace, Thumbnail};
-use facegrad_faces::{ARCFACE_LANDMARKS, Picture, Similarity2d, SourceConfig, plain, warp};
+use facegrad_faces::SourceConfig;
+use facegrad_pictures::{ARCFACE_LANDMARKS, Picture, Similarity2d, plain, warp};
 use rayon::prelude::*;
 
 /// Images that are looked at.

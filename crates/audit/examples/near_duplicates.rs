@@ -6,7 +6,8 @@
 use std::{io::Cursor, path::Path};
 
 use facegrad_audit::{Fingerprint, Thumbnail};
-use facegrad_faces::{Picture, SourceConfig, plain};
+use facegrad_faces::SourceConfig;
+use facegrad_pictures::{Picture, plain};
 use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder};
 use rayon::prelude::*;
 
@@ -38,7 +39,7 @@ fn reencoded(picture: &Picture, quality: u8) -> Picture {
     encoder
         .write_image(picture.pixels(), width, height, ExtendedColorType::Rgb8)
         .expect("a picture is encoded");
-    facegrad_faces::decode::decode(&bytes.into_inner()).expect("what was encoded is decoded")
+    facegrad_pictures::decode::decode(&bytes.into_inner()).expect("what was encoded is decoded")
 }
 
 /// Without `share` of each side at the right and at the bottom.

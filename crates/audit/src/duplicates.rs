@@ -286,7 +286,9 @@ fn groups(images: usize, links: &[(usize, usize, Sameness)]) -> Vec<DuplicateGro
 
 #[cfg(test)]
 mod tests {
-    use facegrad_faces::{FaceError, FaceSource, Picture, Stored, SyntheticConfig, SyntheticFaces};
+    use facegrad_faces::{FaceError, FaceSource, Stored};
+    use facegrad_pictures::Picture;
+    use facegrad_synthetic::{SyntheticConfig, SyntheticFaces};
 
     use super::*;
     use crate::survey::thumbnail;

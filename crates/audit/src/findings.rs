@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use facegrad_faces::{FaceSource, Opened, arcface_landmarks};
+use facegrad_faces::{FaceSource, Opened};
+use facegrad_pictures::arcface_landmarks;
 
 use crate::{
     Affinity, Alike, Common, DuplicateGroup, FileFormat, LabelledEmbeddings, Merged, Mislabelled, Nearness,
@@ -317,7 +318,9 @@ fn sizes(survey: &Survey) -> Vec<((u16, u16), usize)> {
 
 #[cfg(test)]
 mod tests {
-    use facegrad_faces::{ImageFormat, SourceConfig, SyntheticConfig, write_folder};
+    use facegrad_faces::SourceConfig;
+    use facegrad_pictures::ImageFormat;
+    use facegrad_synthetic::{SyntheticConfig, write_folder};
 
     use super::*;
     use crate::{Exclude, exclusions, json, table, write_exclusions};

@@ -79,7 +79,9 @@ fn unit(mut values: Vec<f32>) -> Option<Vec<f32>> {
 
 #[cfg(test)]
 mod tests {
-    use facegrad_faces::{FaceSource, Picture, SyntheticConfig, SyntheticFaces};
+    use facegrad_faces::FaceSource;
+    use facegrad_pictures::Picture;
+    use facegrad_synthetic::{SyntheticConfig, SyntheticFaces};
 
     use super::*;
 

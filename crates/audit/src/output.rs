@@ -1,7 +1,7 @@
 //! Findings as text and as JSON.
 
 use facegrad_faces::FaceSource;
-use facegrad_report::thousands;
+use facegrad_results::numbers::{points, thousands};
 use serde_json::{Value, json};
 
 use crate::{Exclude, Exclusion, Findings, MOST_OFF, Sameness};
@@ -14,11 +14,11 @@ struct Line {
 
 /// A number of things, with thousands set apart.
 pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{} {}", thousands(&count.to_string()), if count == 1 { one } else { many })
+    format!("{} {}", thousands(count), if count == 1 { one } else { many })
 }
 
 fn share(count: usize, of: usize) -> String {
-    format!("{:.1} %", 100.0 * count as f64 / of.max(1) as f64)
+    format!("{} %", points(count as f64 / of.max(1) as f64, 1))
 }
 
 /// The findings as a table of a line each. `against` is the other set, if there was one.
@@ -49,7 +49,7 @@ pub fn table(findings: &Findings, source: &dyn FaceSource, against: Option<&dyn 
     if !findings.formats.is_empty() {
         let formats = findings.formats.iter();
         let formats: Vec<String> =
-            formats.map(|(format, count)| format!("{} {format}", thousands(&count.to_string()))).collect();
+            formats.map(|(format, count)| format!("{} {format}", thousands(*count))).collect();
         let mut text = formats.join(", ");
         if !findings.misnamed.is_empty() {
             text.push_str(&format!("; {} with the extension of another format", findings.misnamed.len()));

@@ -1,7 +1,7 @@
 //! Whether two pictures are the same photograph: a perceptual hash to find candidates, and small grey pictures to
 //! judge them by.
 
-use facegrad_faces::{Picture, plain};
+use facegrad_pictures::{Picture, plain};
 
 /// Side of a [`Thumbnail`] in pixels.
 pub const SIDE: usize = 32;
@@ -118,7 +118,8 @@ pub struct Fingerprint {
 
 #[cfg(test)]
 mod tests {
-    use facegrad_faces::{FaceSource, SyntheticConfig, SyntheticFaces};
+    use facegrad_faces::FaceSource;
+    use facegrad_synthetic::{SyntheticConfig, SyntheticFaces};
 
     use super::*;
 

@@ -1,7 +1,8 @@
 //! What each image of a set is, from its file and its pixels alone.
 
-use facegrad_faces::{
-    FaceSource, Picture, Stored,
+use facegrad_faces::{FaceSource, Stored};
+use facegrad_pictures::{
+    Picture,
     decode::{MAX_SIDE, decode},
 };
 use rayon::prelude::*;
@@ -154,7 +155,9 @@ fn is_grey(picture: &Picture) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use facegrad_faces::{ImageFormat, SourceConfig, SyntheticConfig, write_folder};
+    use facegrad_faces::SourceConfig;
+    use facegrad_pictures::ImageFormat;
+    use facegrad_synthetic::{SyntheticConfig, write_folder};
 
     use super::*;
 

@@ -16,7 +16,7 @@ use facegrad_alignment::{
     WithoutFace,
 };
 use facegrad_datasets::{Download, Options, fetch};
-use facegrad_faces::ImageFormat;
+use facegrad_pictures::ImageFormat;
 use serde_json::json;
 
 use crate::{

@@ -6,7 +6,7 @@ use facegrad_recognition::{
     Embedder, EmbeddingModel, EvaluationConfig, Measurement, ModelError, ModelFile, NamedPoint, Wanted,
     operating_points::{self, Calibration, Target, TooFew, rate},
 };
-use facegrad_verification::{Align, Table};
+use facegrad_results::{Align, TextTable};
 use serde_json::json;
 
 use crate::{DeviceArgs, failure::Failure, progress::Progress, protocols::ProtocolArgs, say};
@@ -142,7 +142,7 @@ pub fn to_text(points: &[NamedPoint]) -> String {
             point.genuine, point.impostor, point.protocol, point.flip, point.score
         );
         let found = groups.iter().position(|(group, _)| *group == measured_on).unwrap_or_else(|| {
-            let mut table = Table::new(&[Align::Left, Align::Right, Align::Right, Align::Right]);
+            let mut table = TextTable::new(&[Align::Left, Align::Right, Align::Right, Align::Right]);
             table.row(["point", "threshold", "FAR (95 % interval)", "TAR (95 % interval)"]);
             groups.push((measured_on, table));
             groups.len() - 1

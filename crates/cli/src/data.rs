@@ -11,8 +11,9 @@ mod source;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use facegrad_faces::{ImageFormat, SyntheticConfig, WriteError, write_folder};
+use facegrad_pictures::{ImageFormat, WriteError};
 use facegrad_settings::{Setting, toml};
+use facegrad_synthetic::{SyntheticConfig, write_folder};
 
 use crate::{failure::Failure, progress::Progress, say};
 

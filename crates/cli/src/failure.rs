@@ -3,7 +3,7 @@
 use std::{fmt, process::ExitCode};
 
 use facegrad_embeddings::{EmbeddingError, GalleryError};
-use facegrad_faces::loader::LoaderError;
+use facegrad_loader::LoaderError;
 use facegrad_recognition::{EmbeddingsError, EvaluationError, JobError, checkpoint::CheckpointError};
 use facegrad_training::{TrainError, compare::ComparisonError};
 

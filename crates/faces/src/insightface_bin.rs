@@ -17,9 +17,12 @@ use facegrad_files::{commit, hexadecimal, temporary_beside};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    FaceError, Picture,
-    decode::{self, MAX_FILE_SIZE},
+    FaceError,
     pickle::{self, Array, Blob, Dtype, Pickle, PickleError, Value},
+};
+use facegrad_pictures::{
+    Picture,
+    decode::{self, MAX_FILE_SIZE},
 };
 
 /// Largest file that is read, in bytes.

@@ -1,42 +1,30 @@
-//! Face data: where images come from, and how they reach the trainer.
+//! Sets of labelled face images: where they lie, in which format, and which part of them is taken.
 //!
-//! A [`FaceSource`] is a set of labelled face images; [`SourceConfig`] has
-//! every kind of it: read from disk, or drawn ([`synthetic`]).
-//! The loader turns a source into batches of bytes, of images that a [`Sampler`] names and with an augmentation
-//! that depends on (seed, image, visit) only. Nothing here knows of tensors or models.
+//! A [`FaceSource`] is a set; [`SourceConfig`] has every kind of it: read from disk, or drawn. [`convert`] writes sets.
+//! Nothing here knows of batches, tensors or models.
+//!
+//! ```
+//! use facegrad_faces::{FaceSource, SourceConfig};
+//! use facegrad_synthetic::SyntheticConfig;
+//!
+//! let config: SourceConfig = SyntheticConfig { identities: 5, images: 2, ..Default::default() }.into();
+//! let opened = config.open()?;
+//! assert_eq!((opened.source.len(), opened.source.identities().len()), (10, 5));
+//! assert_eq!(opened.source.key(3), "000001/0001");
+//! # Ok::<(), facegrad_faces::SourceError>(())
+//! ```
 
-mod augment;
-mod contact_sheet;
 pub mod convert;
-pub mod decode;
 mod formats;
 mod insightface_bin;
-mod jpeg;
-mod lanes;
-mod light;
-pub mod loader;
 mod pickle;
-mod picture;
-mod resize;
-pub mod sampler;
 mod source;
-pub mod synthetic;
-mod warp;
 
-pub use augment::{AugmentationConfig, plain};
-pub use contact_sheet::{
-    ImageFormat, WriteError, WrittenFolder, contact_sheet, encode, synthetic_sheet, write_folder, write_png,
-};
 pub use formats::{
     FolderConfig, InsightfaceBinConfig, LabelGaps, ListConfig, ListOrder, MnistConfig, MnistPart, Opened,
     ParquetConfig, Place, RecordIoConfig, SourceConfig, SourceError, SourceKind, SourcesConfig, SubsetConfig,
-    Summary, SyntheticConfig, WebDatasetConfig,
+    Summary, WebDatasetConfig,
     folder::{self, FaceFolder},
 };
 pub use insightface_bin::{BinError, InsightfaceBin};
-pub use loader::{Batch, Loader, LoaderConfig, Plan, load_plain};
-pub use picture::Picture;
-pub use sampler::{Sampler, SamplerConfig, SamplerError, Visit};
 pub use source::{FaceError, FaceSource, Stored};
-pub use synthetic::SyntheticFaces;
-pub use warp::{ARCFACE_LANDMARKS, LandmarkError, Similarity2d, arcface_landmarks, warp};

@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Longest string, in bytes of the file.
-pub(crate) const MAX_STRING: u64 = crate::decode::MAX_FILE_SIZE;
+pub(crate) const MAX_STRING: u64 = facegrad_pictures::decode::MAX_FILE_SIZE;
 /// Most opcodes. LFW's 6,000 pairs of numpy arrays take 0.2 million.
 const MAX_OPCODES: usize = 2_000_000;
 /// Most lists and tuples that are open inside one another. numpy arrays in a list take 3.

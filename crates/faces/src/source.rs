@@ -1,6 +1,6 @@
 //! What every data set is to the loader.
 
-use crate::{Picture, decode::decode_at_least};
+use facegrad_pictures::{Picture, decode::decode_at_least};
 
 /// A set of face images labelled by identity.
 ///

@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use facegrad_embeddings::{EmbeddingError, EmbeddingFile, Whitening, WhiteningError};
-use facegrad_faces::{FaceError, Picture, plain};
+use facegrad_faces::FaceError;
 use facegrad_files::hexadecimal;
+use facegrad_pictures::{Picture, plain};
 use facegrad_verification::{Flip, FlipError, Provenance, Similarity};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};

@@ -3,7 +3,8 @@
 use std::{ops::Range, path::Path, sync::mpsc::sync_channel, thread};
 
 use facegrad_embeddings::{EmbeddingError, Journal, JournalHeader, Origin};
-use facegrad_faces::{FaceError, Picture, plain};
+use facegrad_faces::FaceError;
+use facegrad_pictures::{Picture, plain};
 use facegrad_verification::Flip;
 use rayon::prelude::*;
 

@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use facegrad_faces::{
-    FaceError, Picture,
-    decode::read_picture,
+    FaceError,
     folder::{EXTENSIONS, FolderError, ImagePaths, with_slashes},
-    plain,
 };
 use facegrad_files::hexadecimal;
+use facegrad_pictures::{Picture, decode::read_picture, plain};
 use facegrad_verification::{ListError, read_image_list};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};

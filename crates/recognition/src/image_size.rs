@@ -2,7 +2,8 @@
 
 use std::sync::Mutex;
 
-use facegrad_faces::{FaceError, Picture};
+use facegrad_faces::FaceError;
+use facegrad_pictures::Picture;
 
 use crate::Images;
 

@@ -5,7 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use facegrad_faces::{FaceError, FaceSource, Picture, decode::read_picture, folder::EXTENSIONS};
+use facegrad_faces::{FaceError, FaceSource, folder::EXTENSIONS};
+use facegrad_pictures::{Picture, decode::read_picture};
 
 /// Images in a fixed order.
 pub trait Images: Send + Sync {

@@ -22,7 +22,7 @@ pub use embedder::{Embedded, Embedder, EmbeddingStream, EmbeddingsError};
 pub use embedding_job::{EmbeddingJob, JobEnd, JobError};
 pub use evaluation::{
     Contestant, EvaluationConfig, EvaluationError, Measured, MeasuredPairs, Measurement, OpenProtocol,
-    Outcome, PageOptions, Protocol, Rule, Wanted,
+    Outcome, Protocol, Rule, Wanted,
 };
 pub use image_set::{ImageSet, ImageSetError, Survey, Unreadable};
 pub use images::{ImageFiles, ImageNames, Images, SourceImages, find_image};

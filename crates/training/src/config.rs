@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::{every::Every, optimizer::OptimizerConfig, schedule::ScheduleConfig};
 use facegrad_backbones::BackboneConfig;
-use facegrad_faces::{AugmentationConfig, LoaderConfig, SamplerConfig, SourcesConfig};
+use facegrad_faces::SourcesConfig;
+use facegrad_loader::{LoaderConfig, SamplerConfig};
 use facegrad_losses::{AuxiliaryConfig, ClassHeadConfig, CriterionConfig, HeadConfig, RegularisationConfig};
+use facegrad_pictures::AugmentationConfig;
 use facegrad_recognition::{EvaluationConfig, Wanted};
 use facegrad_settings::{
     LeftOut, Override, Setting, SettingsError, above, apply_overrides, at_least, settings, toml,

@@ -3,7 +3,8 @@
 use std::{io, path::PathBuf};
 
 use facegrad_backbones::BackboneError;
-use facegrad_faces::{FaceError, SourceError, loader::LoaderError};
+use facegrad_faces::{FaceError, SourceError};
+use facegrad_loader::LoaderError;
 use facegrad_losses::HeadError;
 
 use facegrad_recognition::{EvaluationError, checkpoint::CheckpointError};

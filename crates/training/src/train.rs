@@ -10,8 +10,9 @@ use std::{
 
 use facegrad_backbones::Cost;
 use facegrad_devices::{Backend, Chosen};
-use facegrad_faces::{Batch, FaceError, Loader, Opened, Plan, loader::LoaderError};
+use facegrad_faces::{FaceError, Opened};
 use facegrad_files as files;
+use facegrad_loader::{Batch, Loader, LoaderError, Plan};
 use facegrad_losses::{Progress, Scoring};
 use facegrad_recognition::{
     Embedder, EmbeddingModel, MODEL, Measured, Measurement, ModelCard, OpenProtocol, Preprocessing, Wanted,
@@ -396,7 +397,8 @@ impl Trainer {
         let mut improved = false;
         for (i, (name, measured)) in all.iter().enumerate() {
             let outcome = &measured.outcome;
-            let headline = outcome.headline();
+            let sheet = outcome.sheet();
+            let headline = sheet.headline();
             let accuracy = headline.map(|headline| headline.value);
             let selects = selected.as_ref().map_or(i == 0, |selected| selected == name);
             let best = match accuracy {
@@ -417,8 +419,8 @@ impl Trainer {
                 name: name.clone(),
                 accuracy,
                 standard_error: headline.and_then(|headline| headline.standard_error),
-                auc: outcome.auc(),
-                eer: outcome.eer(),
+                auc: sheet.value("auc"),
+                eer: sheet.value("eer"),
             });
         }
         self.measured = all.into_iter().map(|(_, measured)| measured).collect();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use facegrad_faces::Loader;
+use facegrad_loader::Loader;
 
 /// Speed since the last line of the log, without evaluations and checkpoints.
 pub(crate) struct Window {

@@ -1,6 +1,7 @@
 use std::sync::atomic::AtomicU32;
 
-use facegrad_faces::{ARCFACE_LANDMARKS, ImageFormat, SyntheticConfig, SyntheticFaces, write_png};
+use facegrad_pictures::{ARCFACE_LANDMARKS, ImageFormat, write_png};
+use facegrad_synthetic::{SyntheticConfig, SyntheticFaces};
 
 use super::*;
 use crate::{TABLE, record::JOURNAL};

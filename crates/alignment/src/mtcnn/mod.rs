@@ -19,7 +19,7 @@ mod weights;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use facegrad_faces::Picture;
+use facegrad_pictures::Picture;
 
 use self::{
     boxes::{Candidate, Overlap, corrected, is_usable, keep_best, squared, suppress},

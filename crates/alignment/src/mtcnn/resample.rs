@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use facegrad_faces::Picture;
+use facegrad_pictures::Picture;
 
 use crate::Rect;
 

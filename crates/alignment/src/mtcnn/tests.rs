@@ -6,10 +6,9 @@ use std::{
 };
 
 use facegrad_devices::Chosen;
-use facegrad_faces::{
-    ARCFACE_LANDMARKS, Similarity2d, SyntheticConfig, SyntheticFaces, decode::read_picture,
-    folder::ImagePaths, synthetic_sheet, warp,
-};
+use facegrad_faces::folder::ImagePaths;
+use facegrad_pictures::{ARCFACE_LANDMARKS, Similarity2d, decode::read_picture, warp};
+use facegrad_synthetic::{SyntheticConfig, SyntheticFaces, synthetic_sheet};
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::Value;
 

@@ -9,9 +9,9 @@ use std::{
 };
 
 use facegrad_losses::{CriterionConfig, HeadConfig, composed};
+use facegrad_results::{Align, TextTable};
 use facegrad_settings::nearest;
 use facegrad_training::LoneHead;
-use facegrad_verification::{Align, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -204,7 +204,7 @@ fn tell(args: &Heads, kinds: &[&str], results: &Results) -> Result<(), Failure> 
     );
     let mut columns = vec![Align::Left];
     columns.extend(results.iter().flat_map(|_| [Align::Right; 3]));
-    let mut table = Table::new(&columns);
+    let mut table = TextTable::new(&columns);
     let header = results.iter().flat_map(|(classes, _)| {
         [format!("{classes} classes: ms"), format!("to {BASELINE}"), "peak MiB".to_owned()]
     });

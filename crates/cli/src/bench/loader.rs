@@ -6,11 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use facegrad_faces::{
-    AugmentationConfig, Batch, FaceSource, FolderConfig, ImageFormat, LoaderConfig, Plan, SamplerConfig,
-    SourceConfig, SyntheticConfig, loader::LoaderError, write_folder,
-};
+use facegrad_faces::{FaceSource, FolderConfig, SourceConfig};
+use facegrad_loader::{Batch, LoaderConfig, LoaderError, Plan, SamplerConfig};
+use facegrad_pictures::{AugmentationConfig, ImageFormat};
 use facegrad_settings::{Override, Setting, apply_overrides, toml};
+use facegrad_synthetic::{SyntheticConfig, write_folder};
 use facegrad_training::Experiment;
 
 use super::{
@@ -175,14 +175,14 @@ fn load(
     augmentation: &AugmentationConfig,
     batch: usize,
     size: [usize; 2],
-) -> Result<facegrad_faces::Loader, Failure> {
+) -> Result<facegrad_loader::Loader, Failure> {
     let plan = Plan { seed: 1, batch, size, start_step: 0, end_step: usize::MAX };
     let config = LoaderConfig { workers: rayon::current_num_threads(), ..LoaderConfig::default() };
     let (sampler, augmentation) = (SamplerConfig::default(), augmentation.clone());
-    facegrad_faces::Loader::start(source.clone(), plan, &sampler, augmentation, config).map_err(failed)
+    facegrad_loader::Loader::start(source.clone(), plan, &sampler, augmentation, config).map_err(failed)
 }
 
-fn next(loader: &mut facegrad_faces::Loader) -> Result<Batch, Failure> {
+fn next(loader: &mut facegrad_loader::Loader) -> Result<Batch, Failure> {
     loader.next().ok_or_else(|| Failure::work("the loader ended before its plan"))?.map_err(failed)
 }
 

@@ -13,7 +13,7 @@ use facegrad_kernels::{
 };
 use facegrad_random::{Purpose, Stream};
 use facegrad_report::OperatorPoint;
-use facegrad_verification::{Align, Table};
+use facegrad_results::{Align, TextTable};
 use serde_json::{Value, json};
 
 use super::{
@@ -77,7 +77,7 @@ pub fn run(args: Ops) -> Result<(), Failure> {
     );
     facts.line("in all", format!("{:.1} ms a training step, {speed:.2} images/s", step * 1e3));
     let right = Align::Right;
-    let mut table = Table::new(&[Align::Left, right, right, right, right, right, right]);
+    let mut table = TextTable::new(&[Align::Left, right, right, right, right, right, right]);
     table.row(["operator", "times", "ms each", "share", "GFLOP/s", "GB/s", "of roofline"]);
     for timing in &timings {
         table.row(timing.cells(&roofline, step));

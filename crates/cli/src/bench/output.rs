@@ -2,7 +2,7 @@
 
 use facegrad_backbones::BackboneConfig;
 use facegrad_kernels::{profile::Entry, simd};
-use facegrad_verification::{Align, Table};
+use facegrad_results::{Align, TextTable, numbers::points};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -12,8 +12,8 @@ use crate::{failure::Failure, say};
 /// What was measured.
 pub struct Facts {
     heading: String,
-    lines: Table,
-    tables: Vec<Table>,
+    lines: TextTable,
+    tables: Vec<TextTable>,
     json: Map<String, Value>,
 }
 
@@ -24,7 +24,7 @@ impl Facts {
         let what = kind.map(|kind| format!(" {kind},")).unwrap_or_default();
         let mut facts = Self {
             heading: format!("{task}:{what} batches of {batch} images of {height}x{width} pixels"),
-            lines: Table::new(&[Align::Left]),
+            lines: TextTable::new(&[Align::Left]),
             tables: Vec::new(),
             json: Map::new(),
         };
@@ -92,8 +92,9 @@ pub fn billions(rate: f64) -> String {
     format!("{:.1}", rate / 1e9)
 }
 
+/// A share in per cent with one digit, which is as much as such times repeat.
 pub fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
+    format!("{} %", points(share, 1))
 }
 
 /// The most memory this process has held so far, in bytes, where the system tells.
@@ -143,7 +144,7 @@ pub fn profile_table(profile: &[Entry]) -> Table {
         [name, count, ms, share, rate(operations), rate(bytes)]
     };
     let right = Align::Right;
-    let mut table = Table::new(&[Align::Left, right, right, right, right, right]);
+    let mut table = TextTable::new(&[Align::Left, right, right, right, right, right]);
     table.row(["phase and operator", "times", "ms", "share", "GFLOP/s", "GB/s"]);
     for phase_entries in profile.chunk_by(|a, b| a.phase == b.phase) {
         let seconds: f64 = phase_entries.iter().map(|entry| entry.time.as_secs_f64()).sum();

@@ -15,9 +15,11 @@ use facegrad_audit::{
     Against, AuditOptions, Exclude, Exclusion, Findings, LabelledEmbeddings, PageOptions, Survey, TRUSTED,
 };
 use facegrad_embeddings::EmbeddingFile;
-use facegrad_faces::{FaceError, FaceSource, Opened, Picture};
+use facegrad_faces::{FaceError, FaceSource, Opened};
+use facegrad_pictures::Picture;
 use facegrad_recognition::{Embedder, EmbeddingModel, EmbeddingsError, Images};
-use facegrad_report::{Entry, audit_page, thousands};
+use facegrad_report::{Block, PageSection};
+use facegrad_results::{Fact, numbers::thousands};
 use facegrad_verification::Flip;
 
 use super::source::source_config;
@@ -352,20 +354,20 @@ impl Source {
     }
 
     /// What it is, for the page.
-    fn entries(&self, args: &Args) -> Vec<Entry> {
+    fn entries(&self, args: &Args) -> Vec<Fact> {
         match self {
             Self::Model { model, backend } => {
                 let path = args.model.model.as_ref().map(|path| path.display().to_string());
-                let mut entries = vec![Entry::new("model", path.unwrap_or_default())];
-                entries.extend(model.sha256.iter().map(|sha256| Entry::new("model SHA-256", sha256)));
-                entries.push(Entry::new("flip fusion", args.flip.to_string()));
-                entries.push(Entry::new("backend", backend));
+                let mut entries = vec![Fact::new("model", path.unwrap_or_default())];
+                entries.extend(model.sha256.iter().map(|sha256| Fact::new("model SHA-256", sha256)));
+                entries.push(Fact::new("flip fusion", args.flip.to_string()));
+                entries.push(Fact::new("backend", backend));
                 entries
             }
             Self::Files { own, .. } => {
                 let path = args.embeddings.as_ref().map(|path| path.display().to_string());
                 let size = format!("{} of {} numbers", own.len(), own.dim());
-                vec![Entry::new("embeddings", format!("{}: {size}", path.unwrap_or_default()))]
+                vec![Fact::new("embeddings", format!("{}: {size}", path.unwrap_or_default()))]
             }
         }
     }
@@ -407,7 +409,8 @@ fn page(
     let options = PageOptions { shown: args.shown.into(), ..Default::default() };
     let nearness = AuditOptions::default().nearness;
     let other = against.map(|against| against.source.as_ref());
-    let mut report = facegrad_audit::report(findings, opened.source.as_ref(), other, &nearness, options);
+    let mut report = facegrad_audit::report(findings, opened.source.as_ref(), other, &nearness, options)
+        .map_err(Failure::work)?;
     report.title = format!("Audit of {}", args.set.display());
     report.facts = vec![opened.summary.to_string()];
     if let (Some(path), Some(against)) = (&args.against, against) {
@@ -427,14 +430,13 @@ fn page(
                 .into(),
         );
     }
-    report.run = vec![
-        Entry::new("facegrad", env!("CARGO_PKG_VERSION")),
-        Entry::new("set", opened.source.fingerprint()),
-    ];
-    report.run.extend(other.map(|other| Entry::new("evaluation set", other.fingerprint())));
-    report.run.extend(embedder.into_iter().flat_map(|embedder| embedder.entries(args)));
-    report.command = command_line();
-    audit_page(&report).map_err(Failure::work)
+    let mut run =
+        vec![Fact::new("facegrad", env!("CARGO_PKG_VERSION")), Fact::new("set", opened.source.fingerprint())];
+    run.extend(other.map(|other| Fact::new("evaluation set", other.fingerprint())));
+    run.extend(embedder.into_iter().flat_map(|embedder| embedder.entries(args)));
+    let blocks = vec![Block::Facts(String::new(), run), Block::Command(command_line())];
+    report.sections.push(PageSection { title: "Reproducing this".into(), blocks });
+    Ok(report.to_html())
 }
 
 /// The table, and what to do next.
@@ -455,7 +457,7 @@ fn tell(
     if let Some(path) = &args.report {
         say!("page: {}", path.display());
     }
-    let images = |count: usize| format!("{} images", thousands(&count.to_string()));
+    let images = |count: usize| format!("{} images", thousands(count));
     match &args.exclude {
         Some(path) if exclusions.is_empty() => {
             say!("{} is empty: there is nothing to leave out", path.display())
@@ -465,7 +467,7 @@ fn tell(
             for &reason in Exclude::ALL {
                 let count = exclusions.iter().filter(|exclusion| exclusion.reason == reason).count();
                 if count > 0 {
-                    say!("  {reason:15} {}", thousands(&count.to_string()));
+                    say!("  {reason:15} {}", thousands(count));
                 }
             }
             say!("train without them: facegrad train CONFIG --set data.train.exclude={}", path.display());

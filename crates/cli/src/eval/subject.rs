@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use facegrad_devices::Chosen;
 use facegrad_embeddings::{EmbeddingFile, FitSet, Keep, Whitening, WhiteningConfig, WhiteningFit};
 use facegrad_recognition::{Embedder, EmbeddingModel};
-use facegrad_report::Entry;
+use facegrad_results::Fact;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -70,29 +70,29 @@ impl Subject {
     }
 
     /// What is known of it, for the page.
-    pub fn card(&self) -> Vec<Entry> {
+    pub fn card(&self) -> Vec<Fact> {
         match self {
             Self::Model { path, model } => {
-                let mut entries = vec![Entry::new("file", path.display().to_string())];
+                let mut entries = vec![Fact::new("file", path.display().to_string())];
                 if let Ok(Value::Object(card)) = serde_json::to_value(&model.card) {
                     entries.extend(card.iter().map(|(name, value)| {
                         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                        Entry::new(name.replace('_', " "), value)
+                        Fact::new(name.replace('_', " "), value)
                     }));
                 }
-                entries.extend(model.sha256.iter().map(|sha256| Entry::new("SHA-256", sha256)));
+                entries.extend(model.sha256.iter().map(|sha256| Fact::new("SHA-256", sha256)));
                 entries
             }
             Self::File { name, file, .. } => {
                 let mut entries = vec![
-                    Entry::new("file", name),
-                    Entry::new("embeddings", format!("{} of {} numbers", file.len(), file.dim())),
+                    Fact::new("file", name),
+                    Fact::new("embeddings", format!("{} of {} numbers", file.len(), file.dim())),
                 ];
                 if let Some(Value::Object(origin)) = file.origin().and_then(|o| serde_json::to_value(o).ok())
                 {
                     entries.extend(origin.iter().map(|(name, value)| {
                         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                        Entry::new(name.replace('_', " "), value)
+                        Fact::new(name.replace('_', " "), value)
                     }));
                 }
                 entries

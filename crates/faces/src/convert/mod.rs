@@ -22,7 +22,9 @@ use facegrad_settings::choice;
 use rayon::prelude::*;
 
 use self::{plan::Plan, state::State};
-use crate::{FaceError, FaceSource, ImageFormat, Stored, encode};
+use facegrad_pictures::{ImageFormat, encode};
+
+use crate::{FaceError, FaceSource, Stored};
 
 /// Images that are read at a time, while as many are written: so many are in memory at most, twice.
 const BATCH: usize = 16;

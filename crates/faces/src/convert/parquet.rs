@@ -17,7 +17,7 @@ use parquet::{
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use crate::decode::MAX_FILE_SIZE;
+use facegrad_pictures::decode::MAX_FILE_SIZE;
 
 /// Most images of a row group, as Hugging Face cuts them.
 const GROUP_IMAGES: usize = 100;

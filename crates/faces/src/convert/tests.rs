@@ -1,9 +1,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
+use facegrad_pictures::Picture;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Picture, SourceConfig};
+use crate::SourceConfig;
 
 /// A set in memory.
 struct Memory {
@@ -417,7 +418,7 @@ fn nothing_is_written_outside_the_target() {
 
 #[test]
 fn pixels_become_files() {
-    let faces = crate::SyntheticFaces::new(&crate::SyntheticConfig {
+    let faces = facegrad_synthetic::SyntheticFaces::new(&facegrad_synthetic::SyntheticConfig {
         identities: 2,
         images: 2,
         size: 16,

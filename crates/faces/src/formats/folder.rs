@@ -6,12 +6,13 @@ use std::{
     sync::Arc,
 };
 
+use facegrad_pictures::decode::read_file;
 use facegrad_settings::{KeyPath, SettingsError, settings};
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
 use super::{Format, Opened, SourceError, Summary, missing_path};
-use crate::{FaceError, FaceSource, Stored, decode::read_file};
+use crate::{FaceError, FaceSource, Stored};
 
 /// Extensions of the files that are taken for images, in any case.
 pub const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "bmp", "pgm", "ppm"];

@@ -1,11 +1,11 @@
 //! insightface's verification sets as labelled images, for what needs labels: an audit, or a comparison with a set.
 
+use facegrad_settings::{KeyPath, SettingsError, settings};
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-
-use facegrad_settings::{KeyPath, SettingsError, settings};
 
 use super::{Format, Opened, Place, SourceError, Summary, missing_path, title_of};
 use crate::{FaceError, FaceSource, InsightfaceBin, Stored};

@@ -1,8 +1,8 @@
 //! From labels as files have them to labels without gaps.
 
-use std::{collections::HashMap, path::Path};
-
 use facegrad_settings::choice;
+
+use std::{collections::HashMap, path::Path};
 
 use super::SourceError;
 

@@ -12,6 +12,10 @@ use std::{
 };
 
 use facegrad_files::hexadecimal;
+use facegrad_pictures::{
+    Picture,
+    decode::{MAX_PIXELS, MAX_SIDE},
+};
 use facegrad_settings::{KeyPath, SettingsError, choice, settings};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
@@ -20,10 +24,7 @@ use super::{
     Format, LabelGaps, Opened, Place, SourceError, Summary, labels::Labels, missing_path,
     positioned::read_at, title_of,
 };
-use crate::{
-    FaceError, FaceSource, Picture, Stored,
-    decode::{MAX_PIXELS, MAX_SIDE},
-};
+use crate::{FaceError, FaceSource, Stored};
 
 const IMAGES: u32 = 0x0000_0803;
 const LABELS: u32 = 0x0000_0801;

@@ -1,8 +1,8 @@
 //! Kinds of data sets: one file and one line here for each.
 
-use std::{path::Path, sync::Arc};
-
 use facegrad_settings::{KeyPath, Schema, Setting, SettingsError, kinds, toml};
+
+use std::{path::Path, sync::Arc};
 
 use crate::FaceSource;
 
@@ -93,11 +93,12 @@ mod list;
 mod mnist;
 mod parquet;
 pub(crate) mod recordio;
+mod synthetic;
 mod webdataset;
 
 formats! {
     /// Faces drawn by the program: nothing to download.
-    Synthetic: synthetic as SyntheticConfig = "synthetic";
+    Synthetic: formats::synthetic as SyntheticConfig = "synthetic";
     /// A RecordIO file of insightface or MXNet.
     RecordIo: formats::recordio as RecordIoConfig = "recordio";
     /// Shards of samples in tar files.

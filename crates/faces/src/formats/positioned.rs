@@ -2,7 +2,7 @@
 
 use std::{fs::File, io};
 
-use crate::decode::MAX_FILE_SIZE;
+use facegrad_pictures::decode::MAX_FILE_SIZE;
 
 /// `length` bytes of a file from `offset` on.
 ///

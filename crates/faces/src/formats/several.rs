@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use facegrad_files::sha256;
+use facegrad_pictures::Picture;
 use facegrad_settings::{KeyPath, Schema, Setting, SettingsError, toml};
 
 use super::{Opened, SourceConfig, SourceError, Summary};
-use crate::{FaceError, FaceSource, Picture, Stored};
+use crate::{FaceError, FaceSource, Stored};
 
 /// One set, or several whose identities are kept apart: `[data.train]`, or `[[data.train]]` for each.
 ///

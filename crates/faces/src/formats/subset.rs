@@ -8,11 +8,12 @@ use std::{
 };
 
 use facegrad_files::{read_bounded, sha256};
+use facegrad_pictures::Picture;
 use facegrad_settings::{at_least, settings};
 use sha2::{Digest, Sha256};
 
 use super::{Opened, Place, SourceError};
-use crate::{FaceError, FaceSource, Picture, Stored};
+use crate::{FaceError, FaceSource, Stored};
 
 /// Longest list of what to leave out, in bytes: millions of paths.
 const MAX_LIST: u64 = 1 << 30;
@@ -221,7 +222,9 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::{SourceConfig, SyntheticConfig, formats::folder::tests::three};
+    use facegrad_synthetic::SyntheticConfig;
+
+    use crate::{SourceConfig, formats::folder::tests::three};
 
     fn open(config: SubsetConfig) -> Result<Opened, String> {
         let root = three();

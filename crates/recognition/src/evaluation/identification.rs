@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use facegrad_results::{Curve, CurveKind};
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
     Flip, Found, IdentificationResult, IdentityBootstrap, IdentityList, IdentityScore, Labelled, Search,
@@ -116,7 +117,11 @@ impl OpenProtocol for Open {
             Similarity::Cosine,
         );
         let result = IdentificationResult::measure(&search, bootstrap, provenance);
-        let curve = Some(open_set(search.probes()));
+        let curve = Some(Curve {
+            kind: CurveKind::OpenSet,
+            points: open_set(search.probes()),
+            support: result.nonmated_probes,
+        });
         Ok(Measured { curve, ..Measured::without_pairs(Outcome::Identification(result)) })
     }
 }

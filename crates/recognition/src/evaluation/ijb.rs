@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use facegrad_faces::{FaceError, Picture, Similarity2d, arcface_landmarks, decode::read_picture, warp};
+use facegrad_faces::FaceError;
+use facegrad_pictures::{Picture, Similarity2d, arcface_landmarks, decode::read_picture, warp};
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
     Flip,

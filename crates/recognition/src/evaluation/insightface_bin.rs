@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use facegrad_faces::{FaceError, InsightfaceBin, Picture};
+use facegrad_faces::{FaceError, InsightfaceBin};
+use facegrad_pictures::Picture;
 use facegrad_settings::{SettingsError, at_least, settings};
 use facegrad_verification::{Centring, Flip, Pair, PairList};
 

@@ -2,18 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use facegrad_faces::{BinError, Picture, SourceError};
+use facegrad_faces::{BinError, SourceError};
+use facegrad_pictures::Picture;
 use facegrad_settings::{SettingsError, choice, kinds};
 use facegrad_verification::{ListError, PairsError, ScoreError, Similarity};
 
 use crate::{Embedder, ImageFiles, ImageNames, Images, embedder::EmbeddingsError, images::MissingImages};
 
+mod gallery;
 mod outcome;
-mod page;
 mod pairs;
 
-pub use outcome::{Headline, Measured, MeasuredPairs, Outcome};
-pub use page::{Comparison, Contestant, PageOptions, as_text, comparisons, report};
+pub use gallery::{Contestant, GalleryOptions, PairedModels, comparisons, sheets};
+pub use outcome::{Measured, MeasuredPairs, Outcome};
 
 /// The registry: one line a protocol.
 macro_rules! protocols {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use facegrad_faces::{Picture, plain};
+use facegrad_pictures::{Picture, plain};
 use facegrad_verification::{
     Centring, Flip, MeasureError, PairList, People, Resampling, Scores, VerificationResult, accuracy,
     insightface, k_fold_centred,

@@ -7,8 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use facegrad_recognition::checkpoint;
-use facegrad_verification::VerificationResult;
+use facegrad_recognition::{Outcome, checkpoint};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -64,8 +63,8 @@ pub enum RunState {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finished {
     /// The evaluation after the last step.
-    pub result: VerificationResult,
-    /// The accuracy of the untrained network, from 0 to 1.
+    pub result: Outcome,
+    /// What the untrained network reached in the figure that is compared.
     pub untrained: Option<f64>,
     /// The loss of the first step.
     pub first_loss: Option<f64>,
@@ -90,7 +89,7 @@ struct Told {
     expected_first_loss: Option<f64>,
     losses: Vec<(u64, f64)>,
     untrained: Option<f64>,
-    result: Option<VerificationResult>,
+    result: Option<Result<Outcome, String>>,
     seconds: Option<f64>,
     not_finite: Option<(u64, String)>,
 }
@@ -102,8 +101,15 @@ pub(super) fn read(folder: &Path, evaluation: &str, experiment: &Experiment, ste
         return RunState::Diverged { step: step as usize, reason };
     }
     let state = last_state(folder).unwrap_or_default();
-    let (Some(result), Some(seconds)) = (told.result, told.seconds) else {
-        return RunState::Waiting { step: state.step };
+    let (result, seconds) = match (told.result, told.seconds) {
+        (Some(Ok(result)), Some(seconds)) => (result, seconds),
+        // It would be trained to its end again and again.
+        (Some(Err(problem)), Some(_)) => {
+            let reason =
+                format!("{}: its last evaluation cannot be read: {problem}", folder.join(LOG).display());
+            return RunState::Failed { step: state.step, reason };
+        }
+        _ => return RunState::Waiting { step: state.step },
     };
     let images = (steps * experiment.run.batch) as f64;
     RunState::Finished(Box::new(Finished {
@@ -150,10 +156,11 @@ impl Told {
                 }
                 "step" => told.losses.extend(event["loss"].as_f64().map(|loss| (step, loss))),
                 "evaluation" if event["name"] == evaluation && step == 0 => {
-                    told.untrained = event["result"]["accuracy"]["mean"].as_f64();
+                    let headline = |outcome: Outcome| Some(outcome.sheet().headline()?.value);
+                    told.untrained = outcome(&event).ok().and_then(headline);
                 }
                 "evaluation" if event["name"] == evaluation && step == steps => {
-                    told.result = serde_json::from_value(event["result"].clone()).ok();
+                    told.result = Some(outcome(&event).map_err(|error| error.to_string()));
                 }
                 "not_finite" => {
                     let text = |key: &str| event[key].as_str().unwrap_or("?").to_owned();
@@ -167,6 +174,15 @@ impl Told {
         }
         told
     }
+}
+
+/// The result of an evaluation in a log; those of older versions do not say that they are of pairs.
+fn outcome(event: &Value) -> Result<Outcome, serde_json::Error> {
+    let mut result = event["result"].clone();
+    if let Value::Object(fields) = &mut result {
+        fields.entry("measures").or_insert_with(|| "verification".into());
+    }
+    serde_json::from_value(result)
 }
 
 #[cfg(test)]
@@ -229,7 +245,7 @@ mod tests {
             panic!("it is finished");
         };
         assert_eq!((run.first_loss, run.last_loss), (Some(4.0), Some(3.0)));
-        assert_eq!((run.expected_first_loss, run.result.auc), (Some(3.5), Some(0.75)));
+        assert_eq!((run.expected_first_loss, run.result.sheet().value("auc")), (Some(3.5), Some(0.75)));
         assert_eq!((run.images_per_second, run.seconds), (4.0, 4.0));
         assert_eq!(run.backends.len(), 1);
     }

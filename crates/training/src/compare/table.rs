@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use facegrad_files as files;
 use facegrad_report::{
-    AccuracyMark, ComparisonReport, ComparisonRow, comparison_markdown, comparison_page, comparison_picture,
+    ComparedMark, ComparisonReport, ComparisonRow, comparison_markdown, comparison_page, comparison_picture,
 };
+use facegrad_results::{Better, Figure, HeadlineFigure, ResultSheet, Scale, numbers::percent};
 use facegrad_verification::{normal_half_width, student_half_width};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{Comparison, ComparisonError, Entry, Finished, RunRecord, RunState};
 use crate::Experiment;
@@ -46,16 +47,13 @@ pub struct Row {
     pub config: String,
     /// The loss in a few words.
     pub loss: String,
-    /// The accuracy.
+    /// The accuracy, or what stands for it in protocols other than pairs.
     pub accuracy: Option<MeanAccuracy>,
-    /// The accuracy of the untrained networks, from 0 to 1.
+    /// That of the untrained networks.
     pub untrained: Option<f64>,
-    /// The area under the ROC.
-    pub auc: Option<f64>,
-    /// The equal error rate, from 0 to 1.
-    pub eer: Option<f64>,
-    /// The true-accept rate at each false-accept rate that the pairs support: (FAR, TAR).
-    pub tar_at_far: Vec<(f64, f64)>,
+    /// Every other figure of the evaluation.
+    #[serde(flatten)]
+    pub figures: MeanFigures,
     /// The loss of the first step.
     pub first_loss: Option<f64>,
     /// The loss that random features would give.
@@ -70,9 +68,21 @@ pub struct Row {
     pub runs: Vec<RunRecord>,
 }
 
+/// The means of figures over runs, as an object of their keys in JSON.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MeanFigures(pub Vec<Figure>);
+
+impl Serialize for MeanFigures {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|figure| (&figure.key, figure.value)))
+    }
+}
+
 /// The accuracy of a config.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MeanAccuracy {
+    /// What it is, such as `accuracy` or `rank-1 rate`.
+    pub name: &'static str,
     /// The mean over the runs, from 0 to 1.
     pub mean: f64,
     /// Half the width of the 95 % interval around it.
@@ -91,6 +101,8 @@ pub enum IntervalOver {
     Seeds,
     /// 1.96 times the standard error of the only run over its folds: how much other pairs may change it.
     Folds,
+    /// There is none: a single run of a protocol without folds.
+    Nothing,
 }
 
 impl Experiment {
@@ -132,7 +144,7 @@ impl Comparison {
             steps: self.plan.steps,
             seeds: self.plan.seeds.clone(),
             evaluation: self.evaluation.clone(),
-            protocol: finished().next().map(|run| run.result.provenance.protocol.clone()),
+            protocol: finished().next().map(|run| run.result.sheet().protocol),
             backends,
             runs_over: records.iter().filter(|run| !matches!(run.state, RunState::Waiting { .. })).count(),
             runs: records.len(),
@@ -147,7 +159,10 @@ impl Comparison {
     pub(super) fn write(&self, table: &ComparisonTable) -> Result<(), ComparisonError> {
         let report = table.report();
         let texts = [
-            ("compare.html", comparison_page(&report).map_err(std::io::Error::other)),
+            (
+                "compare.html",
+                comparison_page(&report).map(|page| page.to_html()).map_err(std::io::Error::other),
+            ),
             ("compare.svg", comparison_picture(&report).map_err(std::io::Error::other)),
             ("compare.md", Ok(comparison_markdown(&report))),
             ("compare.json", serde_json::to_string_pretty(table).map_err(Into::into)),
@@ -167,24 +182,12 @@ impl Row {
         let over = |value: &dyn Fn(&Finished) -> Option<f64>| {
             mean(&finished.iter().filter_map(|run| value(run)).collect::<Vec<_>>())
         };
-        let mut tar_at_far = Vec::new();
-        for at in finished.iter().flat_map(|run| &run.result.tar_at_far) {
-            if tar_at_far.iter().all(|(far, _)| *far != at.target) {
-                let tar = |run: &Finished| {
-                    let same = run.result.tar_at_far.iter().find(|other| other.target == at.target)?;
-                    Some(same.measured?.tar)
-                };
-                tar_at_far.extend(over(&tar).map(|tar| (at.target, tar)));
-            }
-        }
         Self {
             config: entry.name.clone(),
             loss: entry.experiment.loss_in_words(),
             accuracy: accuracy(&finished),
             untrained: over(&|run| run.untrained),
-            auc: over(&|run| run.result.auc),
-            eer: over(&|run| run.result.eer),
-            tar_at_far,
+            figures: means(&finished),
             first_loss: over(&|run| run.first_loss),
             expected_first_loss: over(&|run| run.expected_first_loss),
             last_loss: over(&|run| run.last_loss),
@@ -192,6 +195,20 @@ impl Row {
             seconds: over(&|run| Some(run.seconds)),
             runs,
         }
+    }
+
+    /// What training itself tells, as figures.
+    fn training(&self) -> [Figure; 5] {
+        let figure =
+            |key: &str, label: &str, scale, better, value| Figure::optional(key, label, scale, better, value);
+        let loss = |key, label, value| figure(key, label, Scale::Loss, Better::Lower, value);
+        [
+            loss("first_loss", "first loss", self.first_loss),
+            loss("expected_first_loss", "expected", self.expected_first_loss),
+            loss("last_loss", "last loss", self.last_loss),
+            figure("images_per_second", "images/s", Scale::PerSecond, Better::Higher, self.images_per_second),
+            figure("seconds", "time", Scale::Seconds, Better::Lower, self.seconds),
+        ]
     }
 
     /// What is to be known beside the numbers: runs that diverged, failed or wait.
@@ -225,14 +242,31 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
+/// The figure that the runs are compared by.
 fn accuracy(finished: &[&Finished]) -> Option<MeanAccuracy> {
-    let measured: Vec<_> = finished.iter().filter_map(|run| run.result.accuracy.as_ref()).collect();
-    let of_runs: Vec<f64> = measured.iter().map(|accuracy| accuracy.mean).collect();
-    let (half_width, over) = match student_half_width(&of_runs) {
-        Some(half_width) => (half_width, IntervalOver::Seeds),
-        None => (normal_half_width(measured.first()?.standard_error), IntervalOver::Folds),
+    let sheets = finished.iter().map(|run| run.result.sheet());
+    let measured: Vec<HeadlineFigure> = sheets.filter_map(|sheet| sheet.headline()).collect();
+    let of_runs: Vec<f64> = measured.iter().map(|headline| headline.value).collect();
+    let (half_width, over) = match (student_half_width(&of_runs), measured.first()?.standard_error) {
+        (Some(half_width), _) => (half_width, IntervalOver::Seeds),
+        (None, Some(error)) => (normal_half_width(error), IntervalOver::Folds),
+        (None, None) => (0.0, IntervalOver::Nothing),
     };
-    Some(MeanAccuracy { mean: mean(&of_runs)?, half_width, over, of_runs })
+    Some(MeanAccuracy { name: measured[0].name, mean: mean(&of_runs)?, half_width, over, of_runs })
+}
+
+/// The mean of every figure but the one that is compared, in the order of the protocol.
+fn means(finished: &[&Finished]) -> MeanFigures {
+    let sheets: Vec<ResultSheet> = finished.iter().map(|run| run.result.sheet()).collect();
+    let Some(first) = sheets.first() else { return MeanFigures::default() };
+    let compared = first.chosen_by().map(|figure| figure.key.as_str());
+    let others = first.figures().filter(|figure| Some(figure.key.as_str()) != compared);
+    let of = |figure: &Figure| {
+        let values: Vec<f64> = sheets.iter().filter_map(|sheet| sheet.value(&figure.key)).collect();
+        let Figure { key, label, scale, better, .. } = figure;
+        Figure::optional(key, label, *scale, *better, mean(&values))
+    };
+    MeanFigures(others.map(of).collect())
 }
 
 impl ComparisonTable {
@@ -264,33 +298,32 @@ impl ComparisonTable {
             facts.push(format!("{} of {} runs so far", self.runs_over, self.runs));
         }
         let untrained: Vec<f64> = self.rows.iter().filter_map(|row| row.untrained).collect();
+        facts.extend(mean(&untrained).map(|share| format!("untrained networks {}", percent(share))));
         let row = |row: &Row| ComparisonRow {
             name: row.config.clone(),
             loss: row.loss.clone(),
-            accuracy: row.accuracy.as_ref().map(|accuracy| AccuracyMark {
+            mark: row.accuracy.as_ref().map(|accuracy| ComparedMark {
+                label: accuracy.name.into(),
                 mean: accuracy.mean,
                 half_width: accuracy.half_width,
                 over: match accuracy.over {
                     IntervalOver::Seeds => format!("{} seeds", accuracy.of_runs.len()),
                     IntervalOver::Folds => "folds".into(),
+                    IntervalOver::Nothing => String::new(),
                 },
                 of_runs: accuracy.of_runs.clone(),
             }),
-            auc: row.auc,
-            eer: row.eer,
-            tar_at_far: row.tar_at_far.clone(),
-            first_loss: row.first_loss,
-            expected_first_loss: row.expected_first_loss,
-            last_loss: row.last_loss,
-            images_per_second: row.images_per_second,
-            seconds: row.seconds,
+            figures: row.figures.0.iter().cloned().chain(row.training()).collect(),
             remarks: row.remarks(),
         };
+        // What guessing reaches where half of the answers are yes.
+        let is_of_pairs =
+            |row: &Row| row.accuracy.as_ref().is_none_or(|a| ["accuracy", "AUC"].contains(&a.name));
         ComparisonReport {
             title: format!("{} configs compared", self.rows.len()),
             facts,
             unequal: self.differences.clone(),
-            untrained: mean(&untrained),
+            chance: self.rows.iter().all(is_of_pairs).then_some(0.5),
             rows: self.rows.iter().map(row).collect(),
             command: self.command.clone(),
         }

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use facegrad_faces::{FaceError, FaceSource, Picture, Stored, decode::decode, plain};
+use facegrad_faces::{FaceError, FaceSource, Stored};
+use facegrad_pictures::{Picture, decode::decode, plain};
 
 use crate::error::TrainError;
 

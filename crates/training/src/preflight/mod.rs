@@ -84,7 +84,8 @@ impl fmt::Display for ImagesPerIdentity {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use facegrad_faces::{FaceError, Picture, Stored};
+    use facegrad_faces::{FaceError, Stored};
+    use facegrad_pictures::Picture;
 
     use super::*;
 

@@ -10,8 +10,10 @@ use facegrad_settings::{KeyPath, SettingsError, choice, settings};
 use sha2::{Digest, Sha256};
 
 use self::parse::Texts;
+use facegrad_pictures::decode::read_file;
+
 use super::{Format, LabelGaps, Opened, Place, SourceError, Summary, labels::Labels, missing_path, title_of};
-use crate::{FaceError, FaceSource, Stored, decode::read_file};
+use crate::{FaceError, FaceSource, Stored};
 
 mod parse;
 

@@ -28,11 +28,13 @@ use self::{
     columns::{Columns, Found},
     pages::{Chunk, Decoded, PageAt, Problem, caught},
 };
+use facegrad_pictures::decode::MAX_FILE_SIZE;
+
 use super::{
     Format, LabelGaps, Opened, Place, SourceError, Summary, labels::Labels, missing_path,
     positioned::read_at, title_of,
 };
-use crate::{FaceError, FaceSource, Stored, decode::MAX_FILE_SIZE};
+use crate::{FaceError, FaceSource, Stored};
 
 mod columns;
 mod pages;

@@ -7,10 +7,9 @@
 
 use std::{fs::File, io, path::Path};
 
-use crate::{
-    decode::MAX_FILE_SIZE,
-    formats::positioned::{fill_at, read_at},
-};
+use facegrad_pictures::decode::MAX_FILE_SIZE;
+
+use crate::formats::positioned::{fill_at, read_at};
 
 /// What every part begins with.
 pub(crate) const MAGIC: [u8; 4] = 0xCED7_230A_u32.to_le_bytes();

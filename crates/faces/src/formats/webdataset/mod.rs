@@ -22,11 +22,13 @@ use self::{
     label::{Interned, SampleLabel},
     members::{Kind, Member, Members, TarError},
 };
+use facegrad_pictures::decode::MAX_FILE_SIZE;
+
 use super::{
     Format, LabelGaps, Opened, Place, SourceError, Summary, folder::EXTENSIONS, missing_path, offset::Offset,
     positioned::read_at,
 };
-use crate::{FaceError, FaceSource, Stored, decode::MAX_FILE_SIZE};
+use crate::{FaceError, FaceSource, Stored};
 
 /// What is expected at a path.
 const EXPECTED: &str = "a tar file, or a folder of them,";

@@ -1,9 +1,9 @@
 //! Every identity equally often, within reason.
 
+use facegrad_faces::FaceSource;
 use facegrad_settings::{SettingsError, at_least, settings};
 
 use super::{Sampler, SamplerError, SamplerKind, by_identity::ByIdentity, quotas::Quotas};
-use crate::FaceSource;
 
 settings! {
     /// Every identity is visited equally often, however many images it has, but none of its images more than a

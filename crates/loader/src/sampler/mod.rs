@@ -6,7 +6,7 @@
 
 use facegrad_settings::{KeyPath, SettingsError, kinds};
 
-use crate::FaceSource;
+use facegrad_faces::FaceSource;
 
 mod by_identity;
 mod passes;
@@ -154,7 +154,7 @@ mod tests {
     use facegrad_settings::toml;
 
     use super::*;
-    use crate::{FaceError, Stored};
+    use facegrad_faces::{FaceError, Stored};
 
     /// A set of labels without pictures.
     pub(super) struct Labels {

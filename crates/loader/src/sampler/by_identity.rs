@@ -1,6 +1,6 @@
 //! The images of a set, grouped by identity.
 
-use crate::FaceSource;
+use facegrad_faces::FaceSource;
 
 /// The images of each identity, in the order of the set; 4 bytes an image and 4 an identity.
 pub(super) struct ByIdentity {

@@ -1,10 +1,10 @@
 //! What decoding a JPEG at a fraction of its size saves, and what it changes: the table in docs/performance.md.
 //!
-//!     cargo run --release -p facegrad-faces --example decode -- PHOTOGRAPH.jpg…
+//!     cargo run --release -p facegrad-pictures --example decode -- PHOTOGRAPH.jpg…
 
 use std::{error::Error, fs, hint::black_box, time::Instant};
 
-use facegrad_faces::{
+use facegrad_pictures::{
     decode::{decode, decode_at_least},
     plain,
 };

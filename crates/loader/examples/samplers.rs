@@ -1,10 +1,11 @@
 //! How long a sampler takes to begin an epoch of a large set, and for the next batch: the table in docs/data.md.
 //!
-//!     cargo run --release -p facegrad-faces --example samplers -- [IDENTITIES [IMAGES_EACH]]
+//!     cargo run --release -p facegrad-loader --example samplers -- [IDENTITIES [IMAGES_EACH]]
 
 use std::{error::Error, time::Instant};
 
-use facegrad_faces::{FaceError, FaceSource, SamplerConfig, Stored};
+use facegrad_faces::{FaceError, FaceSource, Stored};
+use facegrad_loader::SamplerConfig;
 
 /// Images in a batch.
 const BATCH: usize = 512;

@@ -1,10 +1,10 @@
 //! Epochs in random order.
 
+use facegrad_faces::FaceSource;
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{SettingsError, settings};
 
 use super::{Sampler, SamplerError, SamplerKind, Visit};
-use crate::FaceSource;
 
 settings! {
     /// Every image once an epoch; those that are left when no whole batch remains are dropped.

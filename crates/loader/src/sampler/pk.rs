@@ -1,10 +1,10 @@
 //! Batches of P identities with K images each.
 
+use facegrad_faces::FaceSource;
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{SettingsError, at_least, settings};
 
 use super::{Sampler, SamplerError, SamplerKind, Visit, by_identity::ByIdentity, passes::Passes};
-use crate::FaceSource;
 
 /// An identity with fewer images forms no pair.
 const MIN_IMAGES: usize = 2;

@@ -19,9 +19,10 @@ use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{settings, within};
 use rayon::prelude::*;
 
-use crate::{
-    AugmentationConfig, FaceError, FaceSource, Picture, Sampler, SamplerConfig, SamplerError, Visit, plain,
-};
+use facegrad_faces::{FaceError, FaceSource};
+use facegrad_pictures::{AugmentationConfig, Picture, plain};
+
+use crate::{Sampler, SamplerConfig, SamplerError, Visit};
 
 /// How many images are tried in place of one that cannot be read, after those of its own identity.
 const MAX_STRANGERS: usize = 100;
@@ -494,7 +495,7 @@ mod tests {
     use std::{collections::BTreeSet, fs, io::Cursor};
 
     use super::*;
-    use crate::{FaceFolder, FolderConfig, Stored};
+    use facegrad_faces::{FaceFolder, FolderConfig, Stored};
 
     /// Three images of each identity, each of one colour that tells its index; those in `bad` cannot be read.
     struct Colours {

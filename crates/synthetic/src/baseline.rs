@@ -1,10 +1,10 @@
 //! How well people can be told apart without learning anything: by comparing pixels or colours.
 
+use facegrad_pictures::Picture;
 use facegrad_random::{Purpose, Stream};
 use rayon::prelude::*;
 
 use super::SyntheticFaces;
-use crate::Picture;
 
 /// What two pictures are compared by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

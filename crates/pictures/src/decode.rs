@@ -85,7 +85,7 @@ pub fn read_picture(path: &Path) -> Result<Picture, DecodeError> {
 }
 
 /// The content of the image file at `path`, of at most [`MAX_FILE_SIZE`].
-pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
+pub fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
     if size > MAX_FILE_SIZE {

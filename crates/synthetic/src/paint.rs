@@ -1,6 +1,8 @@
 //! Draws a person in a scene: background, head and hair in one pass over the pixels, then each feature of the
 //! face on its own patch, then what lies in front of it, then the camera.
 
+use facegrad_pictures::Picture;
+
 use super::{
     canvas::{
         Canvas, Frame, Inverse, Point, Rgb, Texel, cover, dim, ellipse, glow, hash, lay, line_noise, mix,
@@ -10,7 +12,6 @@ use super::{
     identity::Identity,
     scene::{Background, Scene, Texture},
 };
-use crate::Picture;
 
 /// The picture of `identity` in `scene`, `side` x `side` pixels.
 pub(super) fn paint(identity: &Identity, scene: &Scene, side: usize) -> Picture {

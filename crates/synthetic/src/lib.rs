@@ -7,28 +7,37 @@
 //! them, with a detector's errors.
 //!
 //! Identity `k` under a seed is the same person whatever the other keys are, and so is each of its pictures.
-//! The bytes do not depend on the machine: only operations that IEEE 754 rounds exactly are used.
+//! The bytes do not depend on the machine: only operations that IEEE 754 rounds exactly are used. Nothing here knows of
+//! data sets; that a [`SyntheticFaces`] is one is said where data sets are.
+//!
+//! ```
+//! use facegrad_synthetic::{SyntheticConfig, SyntheticFaces};
+//!
+//! let faces = SyntheticFaces::new(&SyntheticConfig { identities: 10, ..Default::default() });
+//! // The third picture of the first person, 64 x 64 pixels.
+//! let picture = faces.render(0, 2, 64);
+//! assert_eq!((picture.width(), picture.height()), (64, 64));
+//! assert_eq!(picture, faces.render(0, 2, 64));
+//! ```
 
 mod baseline;
 mod canvas;
+mod folder;
 mod head;
 mod identity;
 mod paint;
 mod scene;
 
+use facegrad_pictures::Picture;
 use facegrad_random::{Purpose, Stream};
-use std::{path::Path, sync::Arc};
-
-use facegrad_settings::{KeyPath, Setting, SettingsError, at_least, settings, within};
-use sha2::{Digest, Sha256};
+use facegrad_settings::{Setting, at_least, settings, within};
 
 use self::{identity::Identity, scene::Scene};
-use crate::{
-    FaceError, FaceSource, Picture, Stored,
-    formats::{Format, Opened, SourceError, Summary},
-};
 
-pub use self::baseline::{PixelFeature, pixel_baseline};
+pub use self::{
+    baseline::{PixelFeature, pixel_baseline},
+    folder::{WrittenFolder, synthetic_sheet, write_folder},
+};
 
 /// Version of the recipe: raised whenever the same config would give other bytes.
 pub const RECIPE: u32 = 1;
@@ -48,26 +57,6 @@ settings! {
         first_identity: usize = 0;
         /// How far pictures of one identity differ: 0 for plain frontal ones, 1 for photographs of daily life.
         difficulty: f64 = 1.0, within(0.0, 3.0);
-    }
-}
-
-impl Format for SyntheticConfig {
-    fn of_path(_path: &Path) -> Option<Self> {
-        None
-    }
-
-    fn title(&self) -> String {
-        "synthetic".into()
-    }
-
-    fn validate(&self, _at: &KeyPath) -> Result<(), SettingsError> {
-        Ok(())
-    }
-
-    fn open(&self) -> Result<Opened, SourceError> {
-        let (images, identities) = (self.identities * self.images, self.identities);
-        let summary = Summary { images, identities, ..Summary::default() };
-        Ok(Opened { source: Arc::new(SyntheticFaces::new(self)), summary })
     }
 }
 
@@ -103,50 +92,24 @@ impl SyntheticFaces {
         let scene = Scene::draw(&mut stream, difficulty as f32);
         paint::paint(&person, &scene, side)
     }
-}
 
-impl FaceSource for SyntheticFaces {
-    fn len(&self) -> usize {
-        self.config.identities * self.config.images
-    }
-
-    fn identities(&self) -> &[String] {
+    /// The name of each identity, indexed by label: its number, of six digits or more.
+    pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    fn label(&self, index: usize) -> usize {
-        index / self.config.images
-    }
-
-    fn name(&self, index: usize) -> String {
-        format!("synthetic/{}", self.key(index))
-    }
-
-    fn key(&self, index: usize) -> String {
-        format!("{}/{:04}", self.names[self.label(index)], index % self.config.images)
-    }
-
-    /// The picture at the size of the config.
-    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
-        self.load(index, [self.config.size; 2]).map(Stored::Pixels)
-    }
-
-    /// Draws image `index` at the size asked for, but no larger than the config's.
-    fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
-        let side = size[0].max(size[1]).clamp(1, self.config.size.max(1));
-        Ok(self.render(self.label(index), index % self.config.images, side))
-    }
-
-    fn fingerprint(&self) -> String {
+    /// SHA-256 (hex) over the recipe and the config.
+    pub fn fingerprint(&self) -> String {
         let config = self.config.write().map(|value| value.to_string()).unwrap_or_default();
-        let digest = Sha256::digest(format!("facegrad synthetic faces, recipe {RECIPE}\n{config}"));
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        facegrad_files::sha256(format!("facegrad synthetic faces, recipe {RECIPE}\n{config}").as_bytes())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
+
+    use sha2::{Digest, Sha256};
 
     use super::*;
 
@@ -164,9 +127,9 @@ mod tests {
         let small = faces(SyntheticConfig { identities: 3, images: 2, ..SyntheticConfig::default() });
         let large = faces(SyntheticConfig { identities: 50, images: 9, ..SyntheticConfig::default() });
         let later = faces(SyntheticConfig { first_identity: 2, ..SyntheticConfig::default() });
-        let picture = small.load(2 * 2 + 1, [112, 112]).unwrap();
-        assert_eq!(picture, large.load(2 * 9 + 1, [112, 112]).unwrap());
-        assert_eq!(picture, later.load(1, [112, 112]).unwrap());
+        let picture = small.render(2, 1, 112);
+        assert_eq!(picture, large.render(2, 1, 112));
+        assert_eq!(picture, later.render(0, 1, 112));
         let reseeded = faces(SyntheticConfig { seed: 2, ..SyntheticConfig::default() });
         assert_ne!(picture, reseeded.render(2, 1, 112));
     }
@@ -235,23 +198,10 @@ mod tests {
             let faces =
                 faces(SyntheticConfig { size, difficulty, identities: 40, ..SyntheticConfig::default() });
             for label in 0..40 {
-                let picture = faces.load(label * 20, [size, size]).unwrap();
+                let picture = faces.render(label, 0, size);
                 assert_eq!((picture.width(), picture.height()), (size, size));
             }
         }
-        let small = faces(SyntheticConfig::default()).load(0, [48, 40]).unwrap();
-        assert_eq!(small.width(), 48);
-    }
-
-    #[test]
-    fn labels_names_and_fingerprints_are_those_of_the_config() {
-        let set =
-            faces(SyntheticConfig { identities: 3, images: 4, first_identity: 120, ..Default::default() });
-        assert_eq!((set.len(), set.label(11), set.identities().len()), (12, 2, 3));
-        assert_eq!(set.name(7), "synthetic/000121/0003");
-        assert_eq!(set.fingerprint(), faces(set.config().clone()).fingerprint());
-        let other = faces(SyntheticConfig { seed: 9, ..set.config().clone() });
-        assert_ne!(set.fingerprint(), other.fingerprint());
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Identities in proportion to the square root of what they have.
 
+use facegrad_faces::FaceSource;
 use facegrad_settings::{SettingsError, settings};
 
 use super::{Sampler, SamplerError, SamplerKind, by_identity::ByIdentity, quotas::Quotas};
-use crate::FaceSource;
 
 settings! {
     /// An identity is visited in proportion to the square root of its number of images: between random order,

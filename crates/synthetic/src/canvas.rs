@@ -4,7 +4,7 @@
 //! root, floor, comparison), so a picture has the same bytes on every machine; the system's sine, exponential
 //! and power are not used.
 
-use crate::Picture;
+use facegrad_pictures::Picture;
 
 /// A colour, linear in light, red green blue, 1 for a white surface.
 pub(super) type Rgb = [f32; 3];

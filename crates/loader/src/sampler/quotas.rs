@@ -170,8 +170,9 @@ impl Sampler for Quotas {
 
 #[cfg(test)]
 mod tests {
+    use facegrad_faces::FaceSource;
+
     use super::{super::tests::labels, *};
-    use crate::FaceSource;
 
     /// Images of each identity; two have none.
     const SET: [usize; 9] = [7, 0, 9, 1, 4, 30, 3, 0, 5];
