@@ -7,8 +7,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use facegrad_kernels::{
-    Dims, Norm, Transform,
-    conv::Conv,
+    Conv, Dims, Norm, Transform,
     infer::{Builder, Layer as Folded, Network, Value},
     linear::Linear,
 };

@@ -1,7 +1,7 @@
 //! What a network asks of the CPU kernels in training, to measure them one by one: the operations of `fused.rs`
 //! without the numbers.
 
-use facegrad_kernels::{Dims, conv::Conv};
+use facegrad_kernels::{Conv, Dims};
 
 use crate::{
     BackboneConfig, BackboneError,

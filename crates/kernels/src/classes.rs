@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use crate::{
     gemm::{self, PANEL, Product, Target},
+    problem::GradientMask,
     profile::{self, Scope, Work},
     scratch::{self, Unset},
     simd::{self, fma},
@@ -27,20 +28,9 @@ pub struct Classes {
     pub normalise: Option<f32>,
 }
 
-/// Which gradients are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
-    /// That of the embeddings.
-    pub x: bool,
-    /// That of the weights.
-    pub weight: bool,
-    /// That of the biases.
-    pub bias: bool,
-}
-
-/// The gradients of [`Classes::forward`], empty where not wanted.
+/// The gradients of [`Classes::forward`], empty where not asked for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Gradients {
+pub struct ClassGradients {
     /// ∂L/∂x, of shape `[batch, length]`.
     pub x: Vec<f32>,
     /// ∂L/∂W, of shape `[classes, length]`.
@@ -87,17 +77,17 @@ impl Classes {
     ///
     /// # Panics
     /// If a length is another than that of [`Classes::forward`].
-    pub fn backward(&self, x: &[f32], weight: &[f32], g: &[f32], wanted: Wanted) -> Gradients {
+    pub fn backward(&self, x: &[f32], weight: &[f32], g: &[f32], mask: GradientMask) -> ClassGradients {
         let Self { batch, length, classes, .. } = *self;
         self.check(x, weight);
         assert_eq!(g.len(), batch * classes);
-        let _profile = self.scope("backward", usize::from(wanted.x) + usize::from(wanted.weight));
-        let panels = if wanted.weight { self.panels(x) } else { Vec::new() };
+        let _profile = self.scope("backward", usize::from(mask.input) + usize::from(mask.weight));
+        let panels = if mask.weight { self.panels(x) } else { Vec::new() };
         let each = self.each();
         let task = |first: usize, gradient: Option<&mut Unset<'_>>| {
             let count = each.min(classes - first);
-            let mut x = vec![0.0; if wanted.x { batch * length } else { 0 }];
-            let mut bias = vec![0.0f64; if wanted.bias { count } else { 0 }];
+            let mut x = vec![0.0; if mask.input { batch * length } else { 0 }];
+            let mut bias = vec![0.0f64; if mask.bias { count } else { 0 }];
             let weight = &weight[first * length..(first + count) * length];
             let (x_sum, bias_sum) = (&mut x, &mut bias);
             simd::dispatch(Backward {
@@ -113,7 +103,7 @@ impl Classes {
             (x, bias)
         };
         let mut weight = Vec::new();
-        let sums: Vec<(Vec<f32>, Vec<f64>)> = match wanted.weight {
+        let sums: Vec<(Vec<f32>, Vec<f64>)> = match mask.weight {
             true => {
                 let pieces = scratch::pieces(classes * length, each * length);
                 scratch::fill_in_parts(&mut weight, pieces, |_, offset, unset| {
@@ -125,14 +115,14 @@ impl Classes {
                 (0..tasks).into_par_iter().map(|i| task(i * each, None)).collect()
             }
         };
-        let mut gx = vec![0.0; if wanted.x { batch * length } else { 0 }];
+        let mut gx = vec![0.0; if mask.input { batch * length } else { 0 }];
         gx.par_chunks_mut(length).enumerate().for_each(|(n, gx)| {
             for (sum, _) in &sums {
                 gx.iter_mut().zip(&sum[n * length..]).for_each(|(gx, sum)| *gx += sum);
             }
         });
         let bias = sums.iter().flat_map(|(_, bias)| bias).map(|sum| *sum as f32).collect();
-        Gradients { x: gx, weight, bias }
+        ClassGradients { x: gx, weight, bias }
     }
 
     fn check(&self, x: &[f32], weight: &[f32]) {
@@ -270,7 +260,7 @@ impl WithSimd for Forward<'_, '_> {
 /// The gradients of some classes, and their part of that of the embeddings.
 struct Backward<'a, 'g> {
     classes: &'a Classes,
-    /// By [`Classes::panels`], where the gradient of the weights is wanted.
+    /// By [`Classes::panels`], where the gradient of the weights is mask.
     panels: &'a [f32],
     /// Of those classes.
     weight: &'a [f32],
@@ -360,10 +350,10 @@ mod tests {
     use super::*;
     use crate::tests::{error, noise, on_each_isa};
 
-    const ALL: Wanted = Wanted { x: true, weight: true, bias: true };
+    const ALL: GradientMask = GradientMask { input: true, weight: true, bias: true };
 
     /// By the formulas, in f64.
-    fn reference(c: &Classes, x: &[f32], w: &[f32], b: &[f32], g: &[f32]) -> (Vec<f32>, Gradients) {
+    fn reference(c: &Classes, x: &[f32], w: &[f32], b: &[f32], g: &[f32]) -> (Vec<f32>, ClassGradients) {
         let Classes { batch, length, classes, normalise } = *c;
         let product = |a: f32, b: f32| f64::from(a) * f64::from(b);
         let each = |rows: usize, columns: usize, f: &dyn Fn(usize, usize) -> f64| -> Vec<f32> {
@@ -383,7 +373,7 @@ mod tests {
         let d = |j: usize, i: usize| -> f64 {
             (0..batch).map(|n| product(g[n * classes + j], x[n * length + i])).sum()
         };
-        let gradients = Gradients {
+        let gradients = ClassGradients {
             x: each(batch, length, &|n, i| {
                 (0..classes).map(|j| product(g[n * classes + j], w[j * length + i]) / lengths[j]).sum()
             }),
@@ -441,18 +431,18 @@ mod tests {
     }
 
     #[test]
-    fn only_wanted_gradients_are_made() {
+    fn only_mask_gradients_are_made() {
         let sizes = Classes { batch: 3, length: 40, classes: 2 * ROWS + 1, normalise: Some(1e-10) };
         let [x, w, g] = [3 * 40, 40 * sizes.classes, 3 * sizes.classes].map(|length| noise(length, 4));
         on_each_isa(|_| {
             let all = sizes.backward(&x, &w, &g, ALL);
             for i in 0..8 {
-                let wanted = Wanted { x: i & 1 > 0, weight: i & 2 > 0, bias: i & 4 > 0 };
-                let found = sizes.backward(&x, &w, &g, wanted);
-                let kept = |wanted: bool, all: &Vec<f32>| if wanted { all.clone() } else { Vec::new() };
-                assert_eq!(found.x, kept(wanted.x, &all.x));
-                assert_eq!(found.weight, kept(wanted.weight, &all.weight));
-                assert_eq!(found.bias, kept(wanted.bias, &all.bias));
+                let mask = GradientMask { input: i & 1 > 0, weight: i & 2 > 0, bias: i & 4 > 0 };
+                let found = sizes.backward(&x, &w, &g, mask);
+                let kept = |mask: bool, all: &Vec<f32>| if mask { all.clone() } else { Vec::new() };
+                assert_eq!(found.x, kept(mask.input, &all.x));
+                assert_eq!(found.weight, kept(mask.weight, &all.weight));
+                assert_eq!(found.bias, kept(mask.bias, &all.bias));
             }
         });
     }
@@ -462,7 +452,7 @@ mod tests {
         let sizes = Classes { batch: 0, length: 5, classes: 7, normalise: Some(1e-10) };
         assert!(sizes.forward(&[], &[1.0; 35], Some(&[1.0; 7])).is_empty());
         let found = sizes.backward(&[], &[1.0; 35], &[], ALL);
-        assert_eq!(found, Gradients { x: Vec::new(), weight: vec![0.0; 35], bias: vec![0.0; 7] });
+        assert_eq!(found, ClassGradients { x: Vec::new(), weight: vec![0.0; 35], bias: vec![0.0; 7] });
     }
 
     #[test]

@@ -3,84 +3,18 @@
 use rayon::prelude::*;
 
 use crate::{
-    dense::{self, Finish},
-    depthwise,
-    map::{Dims, Input},
+    dense, depthwise,
+    finish::{ConvGradients, Finish},
+    map::Dims,
+    problem::{Conv, GradientMask},
     profile,
-    transform::{CHUNK, Output, Prepared, Spread, TransformGradients},
+    transform::{CHUNK, Input, Output, Prepared, Spread},
     winograd,
 };
 
-/// A two-dimensional convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Conv {
-    /// Channels of the input.
-    pub inputs: usize,
-    /// Channels of the output.
-    pub outputs: usize,
-    /// Height and width of the filter.
-    pub kernel: [usize; 2],
-    /// Distance of neighbouring outputs, in pixels of the input.
-    pub stride: usize,
-    /// Zeros around the transformed input, in pixels.
-    pub padding: usize,
-    /// Groups of channels; an output sees the inputs of its group only.
-    pub groups: usize,
-}
-
-impl Conv {
-    /// The shape of the output on an input of shape `input`.
-    pub fn output(&self, input: Dims) -> Dims {
-        let extent = |size: usize, kernel: usize| (size + 2 * self.padding - kernel) / self.stride + 1;
-        Dims {
-            batch: input.batch,
-            height: extent(input.height, self.kernel[0]),
-            width: extent(input.width, self.kernel[1]),
-            channels: self.outputs,
-        }
-    }
-
-    /// Whether it is computed by Winograd's algorithm on maps of shape `input`.
-    pub fn is_winograd(&self, input: Dims) -> bool {
-        Packed::kind(self, input) == Kind::Winograd
-    }
-
-    /// The same convolution with every output seeing every input: wasteful, for groups of many channels, which
-    /// no network here has.
-    fn ungrouped(&self) -> Self {
-        Self { groups: 1, ..*self }
-    }
-
-    /// Where in the weight of [`Conv::ungrouped`] the weight of each output begins.
-    fn starts(&self) -> impl Iterator<Item = usize> {
-        let (area, group) = (self.kernel[0] * self.kernel[1], self.inputs / self.groups);
-        let (inputs, outputs) = (self.inputs, self.outputs / self.groups);
-        (0..self.outputs).map(move |o| (o * inputs + o / outputs * group) * area)
-    }
-
-    /// `weight` for [`Conv::ungrouped`].
-    fn with_zeros(&self, weight: &[f32]) -> Vec<f32> {
-        let mut all = vec![0.0; self.ungrouped().weights()];
-        let length = self.weights() / self.outputs;
-        for (start, weight) in self.starts().zip(weight.chunks_exact(length)) {
-            all[start..start + length].copy_from_slice(weight);
-        }
-        all
-    }
-
-    /// The reverse of [`Conv::with_zeros`].
-    fn without_zeros(&self, all: Vec<f32>) -> Vec<f32> {
-        let length = self.weights() / self.outputs;
-        match all.is_empty() {
-            true => all,
-            false => self.starts().flat_map(|start| all[start..start + length].to_vec()).collect(),
-        }
-    }
-
-    /// Numbers of the weight, of shape `[outputs, inputs / groups, kernel height, kernel width]`.
-    pub fn weights(&self) -> usize {
-        self.outputs * (self.inputs / self.groups) * self.kernel[0] * self.kernel[1]
-    }
+/// Whether `conv` is computed by Winograd's algorithm on maps of shape `input`.
+pub fn is_winograd(conv: &Conv, input: Dims) -> bool {
+    Packed::kind(conv, input) == Kind::Winograd
 }
 
 /// The convolution of the transformed input, and the moments of the output where asked for.
@@ -159,45 +93,27 @@ impl Packed {
     }
 }
 
-/// What a backward pass is to compute, beside the gradients of the transform.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
-    /// The gradients of the input and of the parameters of its transform.
-    pub input: bool,
-    /// That of the weight.
-    pub weight: bool,
-    /// That of the bias.
-    pub bias: bool,
-}
-
-/// Gradients; empty where not asked for.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Gradients {
-    /// Of the input, before its transform.
-    pub x: Vec<f32>,
-    /// Of the weight, in its shape.
-    pub weight: Vec<f32>,
-    /// Of the bias.
-    pub bias: Vec<f32>,
-    /// Of the parameters of the transform.
-    pub transform: TransformGradients,
-}
-
 /// The gradients of [`forward`], from `g` = ∂L/∂y.
-pub fn backward(conv: &Conv, input: Input<'_>, weight: &[f32], g: &[f32], wanted: Wanted) -> Gradients {
+pub fn backward(
+    conv: &Conv,
+    input: Input<'_>,
+    weight: &[f32],
+    g: &[f32],
+    mask: GradientMask,
+) -> ConvGradients {
     check(conv, input, weight, None);
     assert_eq!(g.len(), conv.output(input.dims).elements());
-    let _profile = profile::operator(|| profile::conv_backward(conv, input.dims, wanted));
+    let _profile = profile::operator(|| profile::conv_backward(conv, input.dims, mask));
     let mut gradients = match Packed::kind(conv, input.dims) {
-        Kind::Depthwise => depthwise::backward(conv, input, weight, g, wanted),
-        Kind::Winograd => winograd::backward(conv, input, weight, g, wanted),
-        Kind::Dense if conv.groups == 1 => dense::backward(conv, input, weight, g, wanted),
+        Kind::Depthwise => depthwise::backward(conv, input, weight, g, mask),
+        Kind::Winograd => winograd::backward(conv, input, weight, g, mask),
+        Kind::Dense if conv.groups == 1 => dense::backward(conv, input, weight, g, mask),
         Kind::Dense => {
-            let gradients = dense::backward(&conv.ungrouped(), input, &conv.with_zeros(weight), g, wanted);
-            Gradients { weight: conv.without_zeros(gradients.weight), ..gradients }
+            let gradients = dense::backward(&conv.ungrouped(), input, &conv.with_zeros(weight), g, mask);
+            ConvGradients { weight: conv.without_zeros(gradients.weight), ..gradients }
         }
     };
-    if wanted.bias {
+    if mask.bias {
         gradients.bias = bias_gradient(conv.outputs, g);
     }
     gradients

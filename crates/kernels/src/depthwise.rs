@@ -21,20 +21,18 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::{
-    conv::{Conv, Gradients, Wanted},
-    dense::{Finish, Sink},
+    finish::{ConvGradients, Finish, Sink},
     global,
-    map::{Dims, Input},
+    map::Dims,
+    pixels::{images_of_task, padded, pitch, store, sum_of_tasks},
+    problem::{Conv, GradientMask},
     scratch,
     simd::{self, fma},
-    transform::{CHUNK, Prepared, Spread, Sums, Transform, prelu},
+    transform::{CHUNK, Input, Prepared, Spread, Sums, Transform, prelu},
 };
 
 /// Channels of a group, at most.
 const GROUP: usize = 4;
-
-/// Pixels of the buffers begin at multiples of this, which every vector length divides.
-const LANES: usize = 16;
 
 /// Pixels that a sum is taken over while they are in the cache, at least.
 const BLOCK: usize = 64;
@@ -107,17 +105,17 @@ pub(crate) fn backward(
     input: Input<'_>,
     weight: &[f32],
     g: &[f32],
-    wanted: Wanted,
-) -> Gradients {
-    match wanted.input || wanted.weight {
-        true if global::applies(conv, input.dims) => global::backward(conv, input, weight, g, wanted),
-        true => gathered(conv, input, weight, g, wanted),
-        false => Gradients::default(),
+    mask: GradientMask,
+) -> ConvGradients {
+    match mask.input || mask.weight {
+        true if global::applies(conv, input.dims) => global::backward(conv, input, weight, g, mask),
+        true => gathered(conv, input, weight, g, mask),
+        false => ConvGradients::default(),
     }
 }
 
 /// The gradients of input and weight.
-fn gathered(conv: &Conv, input: Input<'_>, weight: &[f32], g: &[f32], wanted: Wanted) -> Gradients {
+fn gathered(conv: &Conv, input: Input<'_>, weight: &[f32], g: &[f32], mask: GradientMask) -> ConvGradients {
     let (dims, out) = (input.dims, conv.output(input.dims));
     let filter = Filter::new(conv, Pass::Backward);
     let operator = Backward {
@@ -141,12 +139,12 @@ fn gathered(conv: &Conv, input: Input<'_>, weight: &[f32], g: &[f32], wanted: Wa
         })
         .into_iter()
         .unzip();
-    let mut gradients = Gradients::default();
-    if wanted.weight {
+    let mut gradients = ConvGradients::default();
+    if mask.weight {
         let packed = sum_of_tasks(&weights, operator.weights.len());
         gradients.weight = operator.filter.unpack(&packed, weight.len());
     }
-    if wanted.input {
+    if mask.input {
         (gradients.x, gradients.transform) = operator.prepared.conclude(input.x, x, &sums);
     }
     gradients
@@ -160,37 +158,6 @@ fn rows_of_task(dims: Dims) -> usize {
         // Many: several to a task, so that adding up the sums of the tasks costs little.
         _ => dims.height.max(1) * images_of_task(dims.batch),
     }
-}
-
-/// Images that a task takes where there are many.
-pub(crate) fn images_of_task(batch: usize) -> usize {
-    batch.div_ceil(32).max(1)
-}
-
-/// Numbers of a pixel in the buffers.
-pub(crate) fn pitch(channels: usize) -> usize {
-    channels.next_multiple_of(LANES)
-}
-
-/// The numbers of a pixel, zeros for those not given.
-pub(crate) fn padded(values: &[f32], channels: usize) -> Vec<f32> {
-    let mut padded = vec![0.0; pitch(channels)];
-    padded[..values.len()].copy_from_slice(values);
-    padded
-}
-
-/// Element by element, in the order of the tasks.
-pub(crate) fn sum_of_tasks<T: Copy + Into<f64> + Sync>(tasks: &[Vec<T>], length: usize) -> Vec<f32> {
-    let mut total = vec![0.0; length];
-    total.par_chunks_mut(1024).enumerate().for_each(|(i, total)| {
-        let mut sum = vec![0.0f64; total.len()];
-        for task in tasks {
-            let task = &task[i * 1024..][..sum.len()];
-            sum.iter_mut().zip(task).for_each(|(sum, value)| *sum += (*value).into());
-        }
-        total.iter_mut().zip(sum).for_each(|(total, sum)| *total = sum as f32);
-    });
-    total
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -531,16 +498,6 @@ fn multiply<S: Simd, const N: usize, const K: usize>(
     }
 }
 
-/// Stores the part of a vector that is inside the pixel.
-#[inline(always)]
-pub(crate) fn store<S: Simd>(simd: S, pixel: &mut [f32], vector: usize, value: S::f32s) {
-    let (whole, rest) = S::as_mut_simd_f32s(pixel);
-    match whole.get_mut(vector) {
-        Some(whole) => *whole = value,
-        None => simd.partial_store_f32s(rest, value),
-    }
-}
-
 struct Backward<'a> {
     conv: &'a Conv,
     input: Input<'a>,
@@ -822,7 +779,7 @@ mod tests {
             let transform = Transform { norm: None, slope: Some(&slope) };
             let centre = (2 * 5 + 2) * 6 + 3;
             let (mut x, mut g) = (noise(dims.elements(), 3), noise(out.elements(), 4));
-            let wanted = Wanted { input: true, weight: true, bias: true };
+            let mask = GradientMask { input: true, weight: true, bias: true };
             x[centre] = f32::NAN;
             on_each_isa(|_| {
                 let input = Input { x: &x, dims, transform };
@@ -832,14 +789,14 @@ mod tests {
                 assert_eq!(nans, seen * conv.inputs / conv.groups);
                 assert!(output.y[out.image()..].iter().all(|y| y.is_finite()));
                 assert!(output.moments.unwrap().mean[3].is_nan());
-                let gradients = conv::backward(&conv, input, &weight, &g, wanted);
+                let gradients = conv::backward(&conv, input, &weight, &g, mask);
                 assert!(gradients.weight.iter().any(|g| g.is_nan()));
                 assert!(gradients.transform.slope[3].is_nan());
             });
             x[centre] = 1.0;
             g[3] = f32::NAN;
             on_each_isa(|_| {
-                let gradients = conv::backward(&conv, Input { x: &x, dims, transform }, &weight, &g, wanted);
+                let gradients = conv::backward(&conv, Input { x: &x, dims, transform }, &weight, &g, mask);
                 assert!(gradients.x[3].is_nan() && gradients.bias[3].is_nan());
                 assert!(gradients.weight.iter().any(|g| g.is_nan()));
                 assert!(gradients.x[dims.image()..].iter().all(|g| g.is_finite()));
@@ -858,13 +815,13 @@ mod tests {
             let (x, weight) = (noise(dims.elements(), 1), noise(conv.weights(), 2));
             let g = noise(conv.output(dims).elements(), 3);
             let input = Input { x: &x, dims, transform: Transform::default() };
-            let wanted = Wanted { input: true, weight: true, bias: true };
+            let mask = GradientMask { input: true, weight: true, bias: true };
             on_each_isa(|_| {
                 let run = |threads| {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                     pool.install(|| {
                         let forward = conv::forward(&conv, input, &weight, None, true);
-                        (forward, conv::backward(&conv, input, &weight, &g, wanted))
+                        (forward, conv::backward(&conv, input, &weight, &g, mask))
                     })
                 };
                 assert_eq!(run(1), run(3));

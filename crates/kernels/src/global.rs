@@ -3,13 +3,13 @@
 use pulp::{Simd, WithSimd};
 
 use crate::{
-    conv::{Conv, Gradients, Wanted},
-    dense::{Finish, Sink},
-    depthwise::{images_of_task, padded, pitch, store, sum_of_tasks},
-    map::{Dims, Input},
+    finish::{ConvGradients, Finish, Sink},
+    map::Dims,
+    pixels::{images_of_task, padded, pitch, store, sum_of_tasks},
+    problem::{Conv, GradientMask},
     scratch,
     simd::{self, fma},
-    transform::{Prepared, Spread, Sums, prelu},
+    transform::{Input, Prepared, Spread, Sums, prelu},
 };
 
 /// Pixels that are transformed at a time.
@@ -51,8 +51,8 @@ pub(crate) fn backward(
     input: Input<'_>,
     weight: &[f32],
     g: &[f32],
-    wanted: Wanted,
-) -> Gradients {
+    mask: GradientMask,
+) -> ConvGradients {
     let dims = input.dims;
     let (prepared, weights) = (Prepared::new(&input.transform, dims.channels), packed(weight, dims));
     let images = images_of_task(dims.batch);
@@ -68,12 +68,12 @@ pub(crate) fn backward(
     })
     .into_iter()
     .unzip();
-    let mut gradients = Gradients::default();
-    if wanted.weight {
+    let mut gradients = ConvGradients::default();
+    if mask.weight {
         let packed = sum_of_tasks(&parts, weights.len());
         gradients.weight = unpacked(&packed, dims, conv.weights());
     }
-    if wanted.input {
+    if mask.input {
         (gradients.x, gradients.transform) = prepared.conclude(input.x, gx, &sums);
     }
     gradients

@@ -7,10 +7,11 @@ use std::{
 };
 
 use crate::{
-    conv::{Conv, Packed},
-    dense::Finish,
+    conv::Packed,
+    finish::Finish,
     linear::Linear,
     map::Dims,
+    problem::Conv,
     profile,
     transform::{Norm, Prepared, Transform, join_to},
 };

@@ -7,13 +7,24 @@
 //! in memory, and it is all that the backward pass needs.
 //!
 //! Results are the same whatever the number of threads, to the last bit; they differ in rounding between
-//! the instruction sets of [`simd::Isa`].
+//! the instruction sets of [`simd::Isa`]. The room knows nothing of tensors, gradients' bookkeeping, networks or faces.
+//!
+//! ```
+//! use facegrad_kernels::{Conv, Dims, Input, Transform, conv};
+//!
+//! // A 3x3 sum over one channel of a 2x2 map, which lies in zeros.
+//! let sum = Conv { inputs: 1, outputs: 1, kernel: [3, 3], stride: 1, padding: 1, groups: 1 };
+//! let dims = Dims { batch: 1, height: 2, width: 2, channels: 1 };
+//! let input = Input { x: &[1.0, 2.0, 3.0, 4.0], dims, transform: Transform::default() };
+//! assert_eq!(conv::forward(&sum, input, &[1.0; 9], None, false).y, [10.0; 4]);
+//! ```
 
 pub mod affine;
 pub mod classes;
 pub mod conv;
 mod dense;
 mod depthwise;
+mod finish;
 pub mod gemm;
 mod global;
 pub mod infer;
@@ -22,6 +33,8 @@ mod map;
 mod math;
 pub mod optimizer;
 pub mod peak;
+mod pixels;
+mod problem;
 pub mod profile;
 #[cfg(test)]
 mod reference;
@@ -32,10 +45,12 @@ mod sum;
 mod transform;
 mod winograd;
 
-pub use map::{Dims, Input};
+pub use finish::ConvGradients;
+pub use map::Dims;
+pub use problem::{Conv, GradientMask};
 pub use sum::add_to;
 pub use transform::{
-    Moments, Norm, Output, Transform, TransformGradients, join, moments, transform_backward,
+    Input, Moments, Norm, Output, Transform, TransformGradients, join, moments, transform_backward,
     transform_backward_from,
 };
 

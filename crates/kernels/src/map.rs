@@ -34,14 +34,3 @@ impl Dims {
         self.height * self.row()
     }
 }
-
-/// A batch of maps and what is done to each element before it is used.
-#[derive(Debug, Clone, Copy)]
-pub struct Input<'a> {
-    /// The elements, of shape `dims`.
-    pub x: &'a [f32],
-    /// Their shape.
-    pub dims: Dims,
-    /// What is done to them.
-    pub transform: crate::Transform<'a>,
-}

@@ -13,8 +13,8 @@ use std::{
 };
 
 use crate::{
-    conv::{Conv, Wanted},
     map::Dims,
+    problem::{Conv, GradientMask},
 };
 
 /// What an operator does, as far as it does not depend on how.
@@ -177,13 +177,13 @@ pub(crate) fn conv_forward(conv: &Conv, input: Dims) -> (String, Work) {
 }
 
 /// The name and work of [`crate::conv::backward`].
-pub(crate) fn conv_backward(conv: &Conv, input: Dims, wanted: Wanted) -> (String, Work) {
+pub(crate) fn conv_backward(conv: &Conv, input: Dims, mask: GradientMask) -> (String, Work) {
     let (elements, products) = extent(conv, input);
-    let gradients = u64::from(wanted.input) + u64::from(wanted.weight);
+    let gradients = u64::from(mask.input) + u64::from(mask.weight);
     let written =
-        if wanted.input { input.elements() } else { 0 } + if wanted.weight { conv.weights() } else { 0 };
+        if mask.input { input.elements() } else { 0 } + if mask.weight { conv.weights() } else { 0 };
     let work = Work { operations: 2 * products * gradients, bytes: 4 * (elements + written as u64) };
-    let what = if wanted.input { "backward" } else { "backward, weight" };
+    let what = if mask.input { "backward" } else { "backward, weight" };
     (name(conv, input, what), work)
 }
 
@@ -270,9 +270,9 @@ mod tests {
         let dims = Dims { batch: 2, height: 8, width: 8, channels: 4 };
         let conv = Conv { inputs: 4, outputs: 4, kernel: [3, 3], stride: 1, padding: 1, groups: 4 };
         assert_eq!(conv_forward(&conv, dims).0, "depthwise 3x3 s1 4 8x8 forward");
-        let wanted = Wanted { input: false, weight: true, bias: false };
+        let mask = GradientMask { input: false, weight: true, bias: false };
         let conv = Conv { groups: 2, ..conv };
-        let (name, work) = conv_backward(&conv, dims, wanted);
+        let (name, work) = conv_backward(&conv, dims, mask);
         assert_eq!(name, "conv in 2 groups 3x3 s1 4->4 8x8 backward, weight");
         assert_eq!(work.operations, 2 * (2 * 64 * 72));
         let (name, work) = linear([3, 100, 10]);

@@ -1,9 +1,10 @@
 //! The operators once more, in plain f64 loops: what tests compare with.
 
 use crate::{
-    conv::{Conv, Gradients, Wanted},
-    map::{Dims, Input},
-    transform::{Moments, Output, Transform, TransformGradients},
+    finish::ConvGradients,
+    map::Dims,
+    problem::{Conv, GradientMask},
+    transform::{Input, Moments, Output, Transform, TransformGradients},
 };
 
 /// Calls `f(output, input, weight)` with the indices of every product that a convolution sums.
@@ -126,21 +127,21 @@ pub(crate) fn backward(
     input: Input<'_>,
     weight: &[f32],
     g: &[f32],
-    wanted: Wanted,
-) -> Gradients {
+    mask: GradientMask,
+) -> ConvGradients {
     let (_, z) = transformed(input.x, conv.inputs, &input.transform);
-    let mut gradients = Gradients::default();
-    if wanted.input {
+    let mut gradients = ConvGradients::default();
+    if mask.input {
         let mut gz = vec![0.0; input.x.len()];
         products(conv, input.dims, |o, i, w| gz[i] += f64::from(g[o]) * f64::from(weight[w]));
         (gradients.x, gradients.transform) = transform_backward(input, &gz);
     }
-    if wanted.weight {
+    if mask.weight {
         let mut gw = vec![0.0; conv.weights()];
         products(conv, input.dims, |o, i, w| gw[w] += f64::from(g[o]) * z[i]);
         gradients.weight = narrow(gw);
     }
-    if wanted.bias {
+    if mask.bias {
         let mut bias = vec![0.0; conv.outputs];
         g.iter().enumerate().for_each(|(i, g)| bias[i % conv.outputs] += f64::from(*g));
         gradients.bias = narrow(bias);

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use crate::{
-    conv::{self, Conv, Wanted},
+    conv,
     simd::{self, Isa},
     *,
 };
@@ -82,9 +82,9 @@ pub(crate) fn check_conv(conv: Conv, dims: Dims, tolerance: f64) {
         (true, true, false),
     ] {
         let input = Input { x: &x, dims, transform: vectors.transform(norm, slope, of_batch) };
-        let wanted = Wanted { input: true, weight: true, bias: true };
+        let mask = GradientMask { input: true, weight: true, bias: true };
         let expected = reference::forward(&conv, input, &weight, Some(&bias), true);
-        let gradients = reference::backward(&conv, input, &weight, &g, wanted);
+        let gradients = reference::backward(&conv, input, &weight, &g, mask);
         on_each_isa(|isa| {
             let case = format!("{conv:?} on {dims:?}, norm {norm}, slope {slope}, {}", isa.name());
             let close = |what: &str, found: &[f32], expected: &[f32]| {
@@ -96,7 +96,7 @@ pub(crate) fn check_conv(conv: Conv, dims: Dims, tolerance: f64) {
             let (found, expected) = (found.moments.unwrap(), expected.moments.clone().unwrap());
             close("mean", &found.mean, &expected.mean);
             close("variance", &found.variance, &expected.variance);
-            let found = conv::backward(&conv, input, &weight, &g, wanted);
+            let found = conv::backward(&conv, input, &weight, &g, mask);
             close("gradient of the weight", &found.weight, &gradients.weight);
             close("gradient of the bias", &found.bias, &gradients.bias);
             close("gradient of gamma", &found.transform.gamma, &gradients.transform.gamma);
@@ -175,9 +175,9 @@ fn the_number_of_threads_changes_nothing() {
         let g = noise(conv.output(dims).elements(), 3);
         let vectors = Vectors::new(conv.inputs);
         let input = Input { x: &x, dims, transform: vectors.transform(true, true, true) };
-        let wanted = Wanted { input: true, weight: true, bias: true };
+        let mask = GradientMask { input: true, weight: true, bias: true };
         same_on_any_number_of_threads(|| conv::forward(&conv, input, &weight, None, true));
-        same_on_any_number_of_threads(|| conv::backward(&conv, input, &weight, &g, wanted));
+        same_on_any_number_of_threads(|| conv::backward(&conv, input, &weight, &g, mask));
         same_on_any_number_of_threads(|| join(input, Some(input), true));
         same_on_any_number_of_threads(|| transform_backward(input, x.clone()));
     }
@@ -201,8 +201,8 @@ fn nan_passes() {
             assert!(found.moments.unwrap().mean.iter().all(|mean| mean.is_nan()));
             let mut g = noise(out.elements(), 3);
             g[out.image() + out.row()] = f32::NAN;
-            let wanted = Wanted { input: true, weight: true, bias: true };
-            let gradients = conv::backward(&conv, input, &weight, &g, wanted);
+            let mask = GradientMask { input: true, weight: true, bias: true };
+            let gradients = conv::backward(&conv, input, &weight, &g, mask);
             assert!(gradients.weight.iter().all(|g| g.is_finite() || g.is_nan()));
             assert!(gradients.bias[0].is_nan() && gradients.bias[1].is_finite());
             assert!(gradients.transform.beta.iter().all(|g| g.is_nan()));
@@ -292,19 +292,19 @@ fn winograd_rounds_a_few_times_more_than_direct_sums() {
     let (x, weight) = (noise(dims.elements(), 1), noise(conv.weights(), 2));
     let g = noise(conv.output(dims).elements(), 3);
     let input = Input { x: &x, dims, transform: Transform::default() };
-    let wanted = Wanted { input: true, weight: true, bias: false };
+    let mask = GradientMask { input: true, weight: true, bias: false };
     let expected = reference::forward(&conv, input, &weight, None, false);
-    let gradients = reference::backward(&conv, input, &weight, &g, wanted);
-    let errors = |y: &[f32], found: &conv::Gradients| {
+    let gradients = reference::backward(&conv, input, &weight, &g, mask);
+    let errors = |y: &[f32], found: &ConvGradients| {
         [error(y, &expected.y), error(&found.x, &gradients.x), error(&found.weight, &gradients.weight)]
     };
     assert!(winograd::applies(&conv, dims));
     let y = conv::forward(&conv, input, &weight, None, false).y;
-    let winograd = errors(&y, &conv::backward(&conv, input, &weight, &g, wanted));
+    let winograd = errors(&y, &conv::backward(&conv, input, &weight, &g, mask));
     let packed = dense::Packed::new(&conv, &weight);
-    let (mut y, finish) = (Vec::new(), dense::Finish { channels: 32, ..Default::default() });
+    let (mut y, finish) = (Vec::new(), finish::Finish { channels: 32, ..Default::default() });
     packed.convolve(&conv, &x, dims, &transform::Prepared::new(&Transform::default(), 64), &finish, &mut y);
-    let direct = errors(&y, &dense::backward(&conv, input, &weight, &g, wanted));
+    let direct = errors(&y, &dense::backward(&conv, input, &weight, &g, mask));
     println!("largest error beside the root mean square: Winograd {winograd:?}, direct {direct:?}");
     for (winograd, direct) in winograd.into_iter().zip(direct) {
         assert!(direct < 1e-5 && winograd < 1.5e-5, "{winograd:e} and {direct:e}");

@@ -8,7 +8,7 @@ use pulp::Simd;
 use rayon::prelude::*;
 
 use crate::{
-    map::{Dims, Input},
+    map::Dims,
     profile, scratch,
     simd::{self, fma},
 };
@@ -44,6 +44,17 @@ impl Transform<'_> {
     pub fn is_identity(&self) -> bool {
         self.norm.is_none() && self.slope.is_none()
     }
+}
+
+/// A batch of maps and what is done to each element before it is used.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The elements, of shape `dims`.
+    pub x: &'a [f32],
+    /// Their shape.
+    pub dims: Dims,
+    /// What is done to them.
+    pub transform: Transform<'a>,
 }
 
 /// The gradients of the parameters of a [`Transform`], each of shape `[channels]`; empty where it has none.

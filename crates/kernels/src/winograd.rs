@@ -12,13 +12,14 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::{
-    conv::{Conv, Gradients, Wanted},
-    dense::{AddProduct, Back, Sink, Source},
+    dense::{AddProduct, Source},
+    finish::{Back, ConvGradients, Sink},
     gemm::{self, PANEL, Product, Target},
-    map::{Dims, Input},
+    map::Dims,
+    problem::{Conv, GradientMask},
     scratch::{self, Scratch},
     simd::{self, fma},
-    transform::Prepared,
+    transform::{Input, Prepared},
 };
 
 const A: f32 = 0.625;
@@ -70,11 +71,11 @@ pub(crate) fn backward(
     input: Input<'_>,
     weight: &[f32],
     g: &[f32],
-    wanted: Wanted,
-) -> Gradients {
+    mask: GradientMask,
+) -> ConvGradients {
     let prepared = Prepared::new(&input.transform, conv.inputs);
     let out = conv.output(input.dims);
-    let mut gradients = match wanted.input {
+    let mut gradients = match mask.input {
         true => {
             let filters = Filters::new(conv, weight, true);
             let identity = Prepared::new(&crate::Transform::default(), conv.outputs);
@@ -84,9 +85,9 @@ pub(crate) fn backward(
             let sums = filters.convolve(g, out, &identity, 2 - conv.padding, &sink, to);
             sink.gradients(gz, &sums)
         }
-        false => Gradients::default(),
+        false => ConvGradients::default(),
     };
-    if wanted.weight {
+    if mask.weight {
         gradients.weight = weight_gradient(conv, input, &prepared, g);
     }
     gradients

@@ -13,7 +13,7 @@ use burn::{
     },
     tensor::Shape,
 };
-use facegrad_kernels::conv::{Conv, Wanted};
+use facegrad_kernels::{Conv, GradientMask};
 
 use crate::{
     extension::{Operand, OperandNorm, Operators, Optional, Other, Pair},
@@ -86,8 +86,8 @@ impl<B: Host> Backward<B, 6> for ConvBackward {
         let (input, weight, conv) = ops.state;
         let parents = ops.parents.map(|parent| parent.map(|parent| parent.id));
         let [x, gamma, beta, slope, weight_tracked, bias] = parents.map(|parent| parent.is_some());
-        let wanted = Wanted { input: x || gamma || beta || slope, weight: weight_tracked, bias };
-        let (operand, rest) = host::conv_backward::<B>(&conv, &input, weight, g, wanted);
+        let mask = GradientMask { input: x || gamma || beta || slope, weight: weight_tracked, bias };
+        let (operand, rest) = host::conv_backward::<B>(&conv, &input, weight, g, mask);
         register::<B>(parents, operand.into_iter().chain(rest), gradients);
     }
 }

@@ -4,7 +4,7 @@ use burn::{
     backend::{Backend, Dispatch, ExtensionType, backend_extension, tensor::FloatTensor},
     tensor::Tensor,
 };
-use facegrad_kernels::conv::Conv;
+use facegrad_kernels::Conv;
 
 /// A tensor or none.
 #[derive(Debug, Clone, ExtensionType)]

@@ -5,9 +5,7 @@ use burn::{
     tensor::{Shape, TensorData},
 };
 use facegrad_kernels::{
-    self as kernels, Dims, Input, Norm, Output, Transform,
-    affine::Affine,
-    conv::{Conv, Wanted},
+    self as kernels, Conv, Dims, GradientMask, Input, Norm, Output, Transform, affine::Affine,
 };
 
 use crate::extension::{Operand, OperandNorm, Operators, Optional, Other, Pair};
@@ -242,17 +240,17 @@ pub(crate) fn conv_backward<B: Host>(
     input: &Operand<B>,
     weight: FloatTensor<B>,
     g: FloatTensor<B>,
-    wanted: Wanted,
+    mask: GradientMask,
 ) -> (OperandGradients<B>, [Option<FloatTensor<B>>; 2]) {
     let (weight, g, device) = (B::contiguous(weight), B::contiguous(g), input.x.device());
     let view = input.input();
-    let found = kernels::conv::backward(conv, view, B::slice(&weight), B::slice(&g), wanted);
-    let operand = match wanted.input {
+    let found = kernels::conv::backward(conv, view, B::slice(&weight), B::slice(&g), mask);
+    let operand = match mask.input {
         true => operand_gradients::<B>(&view, found.x, found.transform, &device),
         false => Default::default(),
     };
-    let weight = wanted.weight.then(|| tensor::<B>(found.weight, weight.shape(), &device));
-    (operand, [weight, wanted.bias.then(|| vector::<B>(found.bias, &device))])
+    let weight = mask.weight.then(|| tensor::<B>(found.weight, weight.shape(), &device));
+    (operand, [weight, mask.bias.then(|| vector::<B>(found.bias, &device))])
 }
 
 /// The sum of two tensors of one shape, in the memory of one of them that nothing else shares.

@@ -24,7 +24,7 @@ use burn::{
     backend::Dispatch,
     tensor::{DType, Tensor},
 };
-use facegrad_kernels::conv::Conv;
+use facegrad_kernels::Conv;
 
 use crate::extension::{Operand, OperandNorm, Operators, Optional, Other, Pair};
 

@@ -30,7 +30,7 @@ pub use dashboard::Dashboard;
 pub use error::TrainError;
 pub use events::{EvaluationRecord, Event, Outcome, Started};
 pub use every::Every;
-pub use log::StepLine;
+pub use log::{LogEvent, StepLine};
 pub use lone_head::LoneHead;
 pub use optimizer::{Optimizer, OptimizerConfig};
 pub use preflight::{ImagesPerIdentity, MemoryEstimate, Preflight, TimeEstimate};

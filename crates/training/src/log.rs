@@ -7,16 +7,100 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-
 use facegrad_files as files;
+use facegrad_recognition::Outcome;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::preflight::Preflight;
 
 pub(crate) const LOG: &str = "log.jsonl";
 const METRICS: &str = "metrics.csv";
 
-/// The measurements of one training step.
+/// A line of `log.jsonl`. What a line of another version lacks is read as nothing, and what it has beside is
+/// passed over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum LogEvent {
+    /// The run begins, or goes on.
+    Start {
+        /// Optimizer steps done before.
+        step: usize,
+        /// The version of the program.
+        #[serde(default)]
+        facegrad: String,
+        /// What the run is about to do.
+        #[serde(flatten)]
+        preflight: Box<Preflight>,
+    },
+    /// A training step.
+    Step(StepLine),
+    /// An image that cannot be used.
+    Skipped {
+        /// Optimizer steps done.
+        step: usize,
+        /// Its name in the data.
+        image: String,
+        /// Why.
+        reason: String,
+    },
+    /// The loss or a gradient became NaN or infinite, which ends the run before the step is taken.
+    NotFinite {
+        /// The step, counted from 1.
+        step: usize,
+        /// Embedding, loss or gradient norm.
+        what: String,
+        /// Its value, for which JSON has no word.
+        value: String,
+        /// The images of the batch.
+        #[serde(default)]
+        images: Vec<String>,
+    },
+    /// An evaluation.
+    Evaluation {
+        /// Optimizer steps done; 0 is the untrained network.
+        step: usize,
+        /// The evaluation.
+        name: String,
+        /// Whether it chose a new best checkpoint.
+        #[serde(default)]
+        best: bool,
+        /// What was measured.
+        result: Box<Outcome>,
+    },
+    /// A checkpoint was written.
+    Checkpoint {
+        /// Optimizer steps done.
+        step: usize,
+    },
+    /// The run ended in good order.
+    End {
+        /// Optimizer steps done.
+        step: usize,
+        /// Whether it was stopped before its last step.
+        interrupted: bool,
+        /// Seconds spent in training steps, over all sessions of the run.
+        seconds: f64,
+    },
+}
+
+impl LogEvent {
+    /// The step that the line stands at.
+    pub fn step(&self) -> usize {
+        match self {
+            Self::Start { step, .. }
+            | Self::Step(StepLine { step, .. })
+            | Self::Skipped { step, .. }
+            | Self::NotFinite { step, .. }
+            | Self::Evaluation { step, .. }
+            | Self::Checkpoint { step }
+            | Self::End { step, .. } => *step,
+        }
+    }
+}
+
+/// The measurements of one training step.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StepLine {
     /// Optimizer steps done, this one included.
     pub step: usize,
@@ -33,8 +117,14 @@ pub struct StepLine {
     /// Share of that time in which the trainer waited for images.
     pub waited: f64,
     /// What the losses tell of themselves, by name, such as `target_cosine`; finite numbers only.
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "numbers")]
     pub measures: BTreeMap<String, f64>,
+}
+
+/// The measures that have a value.
+fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, f64>, D::Error> {
+    let measures = BTreeMap::<String, Option<f64>>::deserialize(deserializer)?.into_iter();
+    Ok(measures.filter_map(|(name, value)| Some((name, value?))).collect())
 }
 
 /// The columns of `metrics.csv` before and after the measures of the losses, which the first line of a run adds.
@@ -71,11 +161,7 @@ impl Log {
     /// before its next checkpoint, are dropped, and all of them at step 0.
     pub(crate) fn open(run: &Path, step: usize) -> io::Result<Self> {
         let is_kept = |line: &str| {
-            if step == 0 {
-                return false;
-            }
-            let parsed: Option<Value> = serde_json::from_str(line).ok();
-            parsed.is_some_and(|v| v.get("step").and_then(Value::as_u64).unwrap_or(0) <= step as u64)
+            step > 0 && serde_json::from_str(line).is_ok_and(|event: LogEvent| event.step() <= step)
         };
         keep_lines(&run.join(LOG), is_kept)?;
         let is_kept = |line: &str| {
@@ -91,19 +177,19 @@ impl Log {
         Ok(Self { path: run.into(), log: append(LOG)?, metrics, columns })
     }
 
-    /// One line of the log: `fields` with the name of the event in front.
-    pub(crate) fn event(&mut self, event: &str, fields: Value) -> io::Result<()> {
-        let mut line = json!({ "event": event });
-        if let (Some(line), Value::Object(fields)) = (line.as_object_mut(), fields) {
-            line.extend(fields);
+    /// A line of the log; a training step is a line of the metrics as well.
+    pub(crate) fn write(&mut self, event: &LogEvent) -> io::Result<()> {
+        // By way of a value, which has its keys in the order of the alphabet. One write call a line, so that a kill
+        // leaves whole lines.
+        let line = serde_json::to_value(event)?;
+        self.log.write_all(format!("{line}\n").as_bytes())?;
+        match event {
+            LogEvent::Step(line) => self.write_metrics(line),
+            _ => Ok(()),
         }
-        // One write call a line, so that a kill leaves whole lines.
-        self.log.write_all(format!("{line}\n").as_bytes())
     }
 
-    /// A training step, in both files.
-    pub(crate) fn step(&mut self, line: &StepLine) -> io::Result<()> {
-        self.event("step", serde_json::to_value(line)?)?;
+    fn write_metrics(&mut self, line: &StepLine) -> io::Result<()> {
         if self.columns.is_empty() {
             let measures = line.measures.keys().map(String::as_str);
             self.columns = BEFORE.into_iter().chain(measures).chain(AFTER).map(str::to_owned).collect();
@@ -121,18 +207,21 @@ impl Log {
 
     /// The training steps logged so far.
     pub(crate) fn steps(&self) -> io::Result<Vec<StepLine>> {
-        let lines = BufReader::new(File::open(self.path.join(LOG))?).lines();
-        let parse = |line: io::Result<String>| -> io::Result<Option<StepLine>> {
-            let mut value: Value = serde_json::from_str(&line?)?;
-            if value["event"] != "step" {
-                return Ok(None);
-            }
-            // What is left are numbers.
-            value.as_object_mut().map(|fields| fields.remove("event"));
-            Ok(Some(serde_json::from_value(value)?))
+        let step = |event| match event {
+            LogEvent::Step(line) => Some(line),
+            _ => None,
         };
-        lines.filter_map(|line| parse(line).transpose()).collect()
+        Ok(events(&self.path)?.filter_map(step).collect())
     }
+}
+
+/// The log of the run in the folder `run`, without lines that are cut off or of another version's kinds.
+///
+/// # Errors
+/// If there is none.
+pub(crate) fn events(run: &Path) -> io::Result<impl Iterator<Item = LogEvent>> {
+    let lines = BufReader::new(File::open(run.join(LOG))?).lines();
+    Ok(lines.map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok()))
 }
 
 /// Rewrites a text file to the lines that `keep` accepts; a last line without a line feed is dropped as well.
@@ -168,8 +257,8 @@ mod tests {
     fn reopening_at_a_step_drops_what_came_after_it_and_half_lines() {
         let run = tempfile::tempdir().unwrap();
         let mut log = Log::open(run.path(), 0).unwrap();
-        log.event("start", json!({ "name": "x" })).unwrap();
-        (1..=4).for_each(|step| log.step(&line(step)).unwrap());
+        log.write(&LogEvent::Start { step: 0, facegrad: "x".into(), preflight: Box::default() }).unwrap();
+        (1..=4).for_each(|step| log.write(&LogEvent::Step(line(step))).unwrap());
         log.log.write_all(b"{\"event\":\"st").unwrap();
         drop(log);
         let log = Log::open(run.path(), 2).unwrap();
@@ -179,5 +268,40 @@ mod tests {
         assert!(
             metrics.starts_with("step,epoch,loss") && metrics.ends_with("2,0.5,1.5,0.1,2,0.5,0.25,10,0\n")
         );
+    }
+
+    #[test]
+    fn every_event_is_a_line_with_these_bytes_and_is_read_again() {
+        let step = 7;
+        let image = "a/1.jpg".to_owned();
+        let cases = [
+            (
+                LogEvent::Start { step, facegrad: "1.2".into(), preflight: Box::default() },
+                r#"{"backend":"","data":"","event":"start","expected_first_loss":null,"facegrad":"1.2","identities":0,"images":0,"images_per_identity":{"least":0,"median":0,"most":0},"memory":null,"model":"","notes":[],"sampler":"","step":7,"steps_per_epoch":0,"time":null,"total":0}"#,
+            ),
+            (
+                LogEvent::Step(line(step)),
+                r#"{"epoch":0.5,"event":"step","gradient_norm":2.0,"images_per_second":10.0,"learning_rate":0.1,"loss":1.5,"margin":0.5,"step":7,"target_cosine":0.25,"waited":0.0}"#,
+            ),
+            (
+                LogEvent::Skipped { step, image: image.clone(), reason: "it is empty".into() },
+                r#"{"event":"skipped","image":"a/1.jpg","reason":"it is empty","step":7}"#,
+            ),
+            (
+                LogEvent::NotFinite { step, what: "loss".into(), value: "NaN".into(), images: vec![image] },
+                r#"{"event":"not_finite","images":["a/1.jpg"],"step":7,"value":"NaN","what":"loss"}"#,
+            ),
+            (LogEvent::Checkpoint { step }, r#"{"event":"checkpoint","step":7}"#),
+            (
+                LogEvent::End { step, interrupted: true, seconds: 1.5 },
+                r#"{"event":"end","interrupted":true,"seconds":1.5,"step":7}"#,
+            ),
+        ];
+        for (event, bytes) in cases {
+            let run = tempfile::tempdir().unwrap();
+            Log::open(run.path(), 0).unwrap().write(&event).unwrap();
+            assert_eq!(fs::read_to_string(run.path().join(LOG)).unwrap(), format!("{bytes}\n"));
+            assert_eq!(events(run.path()).unwrap().collect::<Vec<_>>(), [event]);
+        }
     }
 }

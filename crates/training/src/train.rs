@@ -20,14 +20,13 @@ use facegrad_recognition::{
     weights::{from_safetensors, to_safetensors},
 };
 use facegrad_verification::Similarity;
-use serde_json::json;
 
 use crate::{
     config::Experiment,
     error::TrainError,
     events::{EvaluationRecord, Event, Outcome, Started},
     every::Every,
-    log::{Log, StepLine},
+    log::{LOG, Log, LogEvent, StepLine},
     preflight::{self, Evaluations, ImagesPerIdentity, Preflight, TimeEstimate, Workload},
     recognizer::Recognizer,
     report,
@@ -256,7 +255,9 @@ impl Trainer {
     pub fn run(mut self, stop: &AtomicBool, show: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainError> {
         let started = self.started();
         show(Event::Started(&started));
-        self.logged(|log| log.event("start", start_event(&started)))?;
+        let Started { step, preflight, .. } = started;
+        let (facegrad, preflight) = (env!("CARGO_PKG_VERSION").into(), Box::new(preflight));
+        self.log(LogEvent::Start { step, facegrad, preflight })?;
         // The untrained network, or an evaluation that was cut short.
         if self.is_due(self.experiment.run.evaluate_every) && !self.is_evaluated() {
             self.evaluate(stop, show)?;
@@ -279,18 +280,14 @@ impl Trainer {
             for skipped in &loader.skipped()[reported_skips..] {
                 reported_skips += 1;
                 show(Event::Skipped(skipped));
-                self.logged(|log| {
-                    log.event(
-                        "skipped",
-                        json!({ "step": step, "image": skipped.name, "reason": skipped.reason }),
-                    )
-                })?;
+                let FaceError { name, reason } = skipped.clone();
+                self.log(LogEvent::Skipped { step, image: name, reason })?;
             }
             window.images += batch.labels.len();
             if is_logged {
                 (line.images_per_second, line.waited) = window.close(&loader, &mut self.state.seconds);
                 show(Event::Step(&line));
-                self.logged(|log| log.step(&line))?;
+                self.log(LogEvent::Step(line))?;
             }
             if self.is_due(self.experiment.run.evaluate_every) {
                 window.pause(&mut self.state.seconds);
@@ -351,15 +348,17 @@ impl Trainer {
     fn not_finite(&mut self, batch: &Batch, what: &'static str, value: f64) -> TrainError {
         let step = self.state.step + 1;
         let names: Vec<_> = batch.indices.iter().map(|i| self.data.source.name(*i)).collect();
-        let event = json!({ "step": step, "what": what, "value": value.to_string(), "images": names });
-        if let Err(error) = self.logged(|log| log.event("not_finite", event)) {
+
+        let event =
+            LogEvent::NotFinite { step, what: what.into(), value: value.to_string(), images: names.clone() };
+        if let Err(error) = self.log(event) {
             return error;
         }
         let kept = checkpoint::kept(&self.folder);
         let shown = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
         let images = match names.len() {
             0..=3 => shown,
-            n => format!("{shown} and {} more, listed in {}", n - 3, self.folder.join("log.jsonl").display()),
+            n => format!("{shown} and {} more, listed in {}", n - 3, self.folder.join(LOG).display()),
         };
         TrainError::NotFinite { step, what, value, kept, images }
     }
@@ -412,8 +411,8 @@ impl Trainer {
                 improved = true;
             }
             show(Event::Evaluated { step, name, measured, best });
-            let event = json!({ "step": step, "name": name, "best": best, "result": outcome });
-            self.logged(|log| log.event("evaluation", event))?;
+            let result = Box::new(outcome.clone());
+            self.log(LogEvent::Evaluation { step, name: name.clone(), best, result })?;
             self.state.evaluations.push(EvaluationRecord {
                 step,
                 name: name.clone(),
@@ -454,12 +453,12 @@ impl Trainer {
             let auxiliary = to_safetensors(auxiliary, "auxiliary").map_err(|e| unusable(AUXILIARY, e))?;
             parts.push((AUXILIARY, auxiliary));
         }
-        self.logged(|log| log.sync())?;
+        self.log.sync().map_err(|source| self.unwritable(LOG, source))?;
         checkpoint::save(&self.folder, step, &parts)?;
         self.saved = Some(step);
         checkpoint::prune(&self.folder, step, self.experiment.run.keep)
             .map_err(|source| self.unwritable("", source))?;
-        self.logged(|log| log.event("checkpoint", json!({ "step": step })))
+        self.log(LogEvent::Checkpoint { step })
     }
 
     /// Saves the last checkpoint and writes the report.
@@ -471,9 +470,7 @@ impl Trainer {
             self.save()?;
         }
         let (step, seconds) = (self.state.step, self.state.seconds);
-        self.logged(|log| {
-            log.event("end", json!({ "step": step, "interrupted": interrupted, "seconds": seconds }))
-        })?;
+        self.log(LogEvent::End { step, interrupted, seconds })?;
         self.write_report(&skipped)?;
         Ok(Outcome {
             folder: self.folder,
@@ -519,8 +516,8 @@ impl Trainer {
         report::write(&summary).map_err(unwritable)
     }
 
-    fn logged(&mut self, write: impl FnOnce(&mut Log) -> io::Result<()>) -> Result<(), TrainError> {
-        write(&mut self.log).map_err(|source| self.unwritable("log.jsonl", source))
+    fn log(&mut self, event: LogEvent) -> Result<(), TrainError> {
+        self.log.write(&event).map_err(|source| self.unwritable(LOG, source))
     }
 
     fn unwritable(&self, file: &str, source: io::Error) -> TrainError {
@@ -555,16 +552,6 @@ impl Trainer {
     fn started(&self) -> Started {
         Started { folder: self.folder.clone(), step: self.state.step, preflight: self.preflight.clone() }
     }
-}
-
-fn start_event(started: &Started) -> serde_json::Value {
-    let mut event = json!({ "step": started.step, "facegrad": env!("CARGO_PKG_VERSION") });
-    if let (Some(event), Ok(serde_json::Value::Object(preflight))) =
-        (event.as_object_mut(), serde_json::to_value(&started.preflight))
-    {
-        event.extend(preflight);
-    }
-    event
 }
 
 fn plan(experiment: &Experiment, start_step: usize, end_step: usize) -> Plan {

@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 
 use facegrad_backbones::{Operation, Reading};
 use facegrad_kernels::{
-    Dims, Input, Norm, Transform,
-    conv::{self, Wanted},
-    join, peak,
+    Dims, GradientMask, Input, Norm, Transform, conv, join, peak,
     profile::{self, Work},
     transform_backward,
 };
@@ -217,13 +215,13 @@ fn time_passes(operation: &Operation, time: Duration) -> Vec<Pass> {
             let weight = numbers(conv.weights(), 1);
             let bias_values = bias.then(|| numbers(conv.outputs, 2));
             let g = numbers(conv.output(input).elements(), 3);
-            let wanted = Wanted { input: input_gradient, weight: true, bias };
+            let mask = GradientMask { input: input_gradient, weight: true, bias };
             vec![
                 timed(time, false, || {
                     conv::forward(&conv, map.input(), &weight, bias_values.as_deref(), moments);
                 }),
                 timed(time, true, || {
-                    conv::backward(&conv, map.input(), &weight, &g, wanted);
+                    conv::backward(&conv, map.input(), &weight, &g, mask);
                 }),
             ]
         }

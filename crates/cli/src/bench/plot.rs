@@ -1,6 +1,7 @@
 //! `facegrad bench ops --plot`: the operators in a picture of the roofline.
 
 use facegrad_backbones::{Operation, Reading};
+use facegrad_kernels::conv::is_winograd;
 use facegrad_report::{OperatorFamily, OperatorPoint};
 
 /// Operators that are computed alike and share a marker.
@@ -22,7 +23,7 @@ impl Family {
             Operation::Join { .. } => Self::Elementwise,
             Operation::Conv { conv, .. } if conv.groups > 1 => Self::Grouped,
             Operation::Conv { conv, .. } if conv.kernel == [1, 1] => Self::Pointwise,
-            Operation::Conv { conv, input, .. } if conv.is_winograd(*input) => Self::Winograd,
+            Operation::Conv { conv, input, .. } if is_winograd(conv, *input) => Self::Winograd,
             Operation::Conv { .. } => Self::Direct,
         }
     }

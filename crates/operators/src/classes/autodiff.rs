@@ -18,7 +18,7 @@ use burn::{
     },
     tensor::Shape,
 };
-use facegrad_kernels::{classes::Wanted, rows};
+use facegrad_kernels::{GradientMask, rows};
 
 use super::{
     ClassOperators,
@@ -113,9 +113,12 @@ impl<B: Host> Backward<B, 3> for ClassProductsBackward {
         let g = gradients.consume::<B>(&ops.node);
         let (x, weight, normalise) = ops.state;
         let parents = ops.parents.map(|parent| parent.map(|parent| parent.id));
-        let wanted =
-            Wanted { x: parents[0].is_some(), weight: parents[1].is_some(), bias: parents[2].is_some() };
-        let found = host::class_products_backward::<B>(x, weight, normalise, g, wanted);
+        let mask = GradientMask {
+            input: parents[0].is_some(),
+            weight: parents[1].is_some(),
+            bias: parents[2].is_some(),
+        };
+        let found = host::class_products_backward::<B>(x, weight, normalise, g, mask);
         register::<B>(parents, found, gradients);
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use burn::backend::{TensorMetadata, tensor::FloatTensor};
 use facegrad_kernels::{
-    classes::{Classes, Wanted},
+    GradientMask,
+    classes::Classes,
     rows::{self, Logits},
 };
 
@@ -77,21 +78,21 @@ fn columns<B: Host>(matrix: &FloatTensor<B>) -> usize {
     columns
 }
 
-/// The gradients of the embeddings, the weights and the biases, from `g` = ∂L/∂p; `None` where not wanted.
+/// The gradients of the embeddings, the weights and the biases, from `g` = ∂L/∂p; `None` where not mask.
 pub(super) fn class_products_backward<B: Host>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     normalise: Option<f32>,
     g: FloatTensor<B>,
-    wanted: Wanted,
+    mask: GradientMask,
 ) -> [Option<FloatTensor<B>>; 3] {
     let g = B::contiguous(g);
     let classes = extent::<B>(&x, &weight, normalise);
-    let found = classes.backward(B::slice(&x), B::slice(&weight), B::slice(&g), wanted);
+    let found = classes.backward(B::slice(&x), B::slice(&weight), B::slice(&g), mask);
     [
-        wanted.x.then(|| tensor::<B>(found.x, x.shape(), &x.device())),
-        wanted.weight.then(|| tensor::<B>(found.weight, weight.shape(), &x.device())),
-        wanted.bias.then(|| vector::<B>(found.bias, &x.device())),
+        mask.input.then(|| tensor::<B>(found.x, x.shape(), &x.device())),
+        mask.weight.then(|| tensor::<B>(found.weight, weight.shape(), &x.device())),
+        mask.bias.then(|| vector::<B>(found.bias, &x.device())),
     ]
 }
 

@@ -2,18 +2,16 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
-    io::{BufRead, BufReader},
+    fs,
     path::{Path, PathBuf},
 };
 
 use facegrad_recognition::{Outcome, checkpoint};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::{
     config::Experiment,
-    log::LOG,
+    log::{self, LOG, LogEvent},
     run_folder::{STATE, State},
 };
 
@@ -82,31 +80,34 @@ pub struct Finished {
     pub data_sha256: String,
 }
 
-/// What a log says. It is read by key, so that logs with more in them, or less, are understood.
+/// What the log of a run says, as far as a comparison asks.
 #[derive(Default)]
-struct Told {
+struct LogSummary {
     backends: BTreeSet<String>,
     expected_first_loss: Option<f64>,
-    losses: Vec<(u64, f64)>,
+    losses: Vec<(usize, f64)>,
     untrained: Option<f64>,
-    result: Option<Result<Outcome, String>>,
+    result: Option<Outcome>,
     seconds: Option<f64>,
-    not_finite: Option<(u64, String)>,
+    /// The step that was not taken, and why.
+    not_finite: Option<(usize, String)>,
 }
 
 /// How the run in `folder` stands, by its log.
 pub(super) fn read(folder: &Path, evaluation: &str, experiment: &Experiment, steps: usize) -> RunState {
-    let told = Told::by(folder, evaluation, steps as u64);
-    if let Some((step, reason)) = told.not_finite {
-        return RunState::Diverged { step: step as usize, reason };
+    let log = LogSummary::of(folder, evaluation, steps);
+    if let Some((step, reason)) = log.not_finite {
+        return RunState::Diverged { step, reason };
     }
     let state = last_state(folder).unwrap_or_default();
-    let (result, seconds) = match (told.result, told.seconds) {
-        (Some(Ok(result)), Some(seconds)) => (result, seconds),
-        // It would be trained to its end again and again.
-        (Some(Err(problem)), Some(_)) => {
-            let reason =
-                format!("{}: its last evaluation cannot be read: {problem}", folder.join(LOG).display());
+    let (result, seconds) = match (log.result, log.seconds) {
+        (Some(result), Some(seconds)) => (result, seconds),
+        // It would go on at its end, again and again.
+        (None, Some(_)) => {
+            let reason = format!(
+                "{}: it has come to its end, and there is no result of its evaluation {evaluation} that can be read",
+                folder.join(LOG).display()
+            );
             return RunState::Failed { step: state.step, reason };
         }
         _ => return RunState::Waiting { step: state.step },
@@ -114,19 +115,19 @@ pub(super) fn read(folder: &Path, evaluation: &str, experiment: &Experiment, ste
     let images = (steps * experiment.run.batch) as f64;
     RunState::Finished(Box::new(Finished {
         result,
-        untrained: told.untrained,
-        first_loss: told.losses.iter().find(|(step, _)| *step == 1).map(|(_, loss)| *loss),
-        expected_first_loss: told.expected_first_loss,
-        last_loss: last_tenth(&told.losses),
+        untrained: log.untrained,
+        first_loss: log.losses.iter().find(|(step, _)| *step == 1).map(|(_, loss)| *loss),
+        expected_first_loss: log.expected_first_loss,
+        last_loss: last_tenth(&log.losses),
         seconds,
         images_per_second: images / seconds.max(1e-9),
-        backends: told.backends,
+        backends: log.backends,
         data_sha256: state.data_sha256,
     }))
 }
 
 /// The mean over the last tenth of the logged losses, and at least one.
-fn last_tenth(losses: &[(u64, f64)]) -> Option<f64> {
+fn last_tenth(losses: &[(usize, f64)]) -> Option<f64> {
     let count = (losses.len() as f64 / 10.0).round().max(1.0) as usize;
     let last = &losses[losses.len().checked_sub(count)?..];
     Some(last.iter().map(|(_, loss)| loss).sum::<f64>() / count as f64)
@@ -138,51 +139,37 @@ fn last_state(folder: &Path) -> Option<State> {
     serde_json::from_slice(&fs::read(last.join(STATE)).ok()?).ok()
 }
 
-impl Told {
-    /// What the log of the run in `folder` tells of a run of `steps` steps; lines that are cut off or of other
-    /// kinds are passed over.
-    fn by(folder: &Path, evaluation: &str, steps: u64) -> Self {
-        let mut told = Self::default();
-        let Ok(log) = File::open(folder.join(LOG)) else { return told };
-        for line in BufReader::new(log).lines().map_while(Result::ok) {
-            let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
-            let step = event["step"].as_u64().unwrap_or(0);
-            match event["event"].as_str().unwrap_or_default() {
-                "start" => {
-                    told.backends.extend(event["backend"].as_str().map(str::to_owned));
-                    told.expected_first_loss = event["expected_first_loss"].as_f64();
-                    // Whatever ended before, it has gone on.
-                    told.not_finite = None;
+impl LogSummary {
+    /// What the log of the run in `folder` says of a run of `steps` steps.
+    fn of(folder: &Path, evaluation: &str, steps: usize) -> Self {
+        let mut log = Self::default();
+        let Ok(events) = log::events(folder) else { return log };
+        for event in events {
+            match event {
+                LogEvent::Start { preflight, .. } => {
+                    log.backends.insert(preflight.backend);
+                    log.expected_first_loss = preflight.expected_first_loss;
+                    // A run that goes on has not diverged yet, whatever became of it before.
+                    log.not_finite = None;
                 }
-                "step" => told.losses.extend(event["loss"].as_f64().map(|loss| (step, loss))),
-                "evaluation" if event["name"] == evaluation && step == 0 => {
-                    let headline = |outcome: Outcome| Some(outcome.sheet().headline()?.value);
-                    told.untrained = outcome(&event).ok().and_then(headline);
+                LogEvent::Step(line) => log.losses.push((line.step, line.loss)),
+                LogEvent::Evaluation { step: 0, name, result, .. } if name == evaluation => {
+                    log.untrained = result.sheet().headline().map(|figure| figure.value);
                 }
-                "evaluation" if event["name"] == evaluation && step == steps => {
-                    told.result = Some(outcome(&event).map_err(|error| error.to_string()));
+                LogEvent::Evaluation { step, name, result, .. } if name == evaluation && step == steps => {
+                    log.result = Some(*result);
                 }
-                "not_finite" => {
-                    let text = |key: &str| event[key].as_str().unwrap_or("?").to_owned();
-                    told.not_finite = Some((step, format!("the {} is {}", text("what"), text("value"))));
+                LogEvent::NotFinite { step, what, value, .. } => {
+                    log.not_finite = Some((step, format!("the {what} is {value}")));
                 }
-                "end" if step == steps && event["interrupted"] == false => {
-                    told.seconds = event["seconds"].as_f64();
+                LogEvent::End { step, interrupted: false, seconds } if step == steps => {
+                    log.seconds = Some(seconds);
                 }
                 _ => {}
             }
         }
-        told
+        log
     }
-}
-
-/// The result of an evaluation in a log; those of older versions do not say that they are of pairs.
-fn outcome(event: &Value) -> Result<Outcome, serde_json::Error> {
-    let mut result = event["result"].clone();
-    if let Value::Object(fields) = &mut result {
-        fields.entry("measures").or_insert_with(|| "verification".into());
-    }
-    serde_json::from_value(result)
 }
 
 #[cfg(test)]
@@ -191,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_last_tenth_is_at_least_one_line() {
-        let losses = |n: u64| (1..=n).map(|i| (i, i as f64)).collect::<Vec<_>>();
+        let losses = |n: usize| (1..=n).map(|i| (i, i as f64)).collect::<Vec<_>>();
         assert_eq!(last_tenth(&losses(0)), None);
         assert_eq!(last_tenth(&losses(4)), Some(4.0));
         assert_eq!(last_tenth(&losses(20)), Some(19.5));
@@ -227,7 +214,7 @@ mod tests {
         );
         assert_eq!(state(r#"{"event":"step","step":2,"loss":3.0}"#), waiting);
         let result =
-            r#"{"protocol":"p","pairs_sha256":"","images_sha256":"","model_sha256":null,"backend":"flex",
+            r#"{"measures":"verification","protocol":"p","pairs_sha256":"","images_sha256":"","model_sha256":null,"backend":"flex",
             "seed":1,"flip":"add","score":"cosine","genuine":0,"impostor":0,"accuracy":null,
             "accuracy_unmeasurable":null,"auc":0.75,"eer":null,"tar_at_far":[],"roc_unmeasurable":null}"#
                 .replace('\n', "");

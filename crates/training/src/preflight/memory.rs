@@ -3,7 +3,7 @@
 use std::fmt;
 
 use facegrad_backbones::{BackboneConfig, BackboneError, Operation};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Bytes of a number.
 const F32: u64 = 4;
@@ -16,7 +16,7 @@ const INPUT_COPIES: u64 = 2;
 const CHECKPOINT_COPIES: u64 = 2;
 
 /// The most memory that a run will take at a time, in bytes, by what takes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryEstimate {
     /// All of it: the program and the weights with what a step needs, or a checkpoint where that is more.
     pub total: u64,

@@ -10,7 +10,7 @@ mod time;
 use std::fmt;
 
 use facegrad_faces::FaceSource;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use look::look;
 pub use memory::MemoryEstimate;
@@ -20,7 +20,8 @@ pub use time::TimeEstimate;
 pub(crate) use time::{Evaluations, estimate as estimate_time};
 
 /// What a run is about to do.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Preflight {
     /// What computes.
     pub backend: String,
@@ -51,7 +52,7 @@ pub struct Preflight {
 }
 
 /// How many images the identities of a set have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImagesPerIdentity {
     /// The fewest of an identity.
     pub least: usize,

@@ -3,7 +3,7 @@
 use std::{fmt, thread, time::Duration};
 
 use facegrad_random::{Purpose, Stream};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{config::Experiment, step::Learner};
 
@@ -14,7 +14,7 @@ const BUDGET: f64 = 0.6;
 const EVALUATION: f64 = 0.55;
 
 /// How long a run will take, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TimeEstimate {
     /// All of it.
     pub total: f64,
