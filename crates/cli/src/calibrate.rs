@@ -131,7 +131,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 
 /// The points as tables, one for each set of pairs that they were measured on.
 pub fn to_text(points: &[NamedPoint]) -> String {
-    let mut groups: Vec<(String, Table)> = Vec::new();
+    let mut groups: Vec<(String, TextTable)> = Vec::new();
     for point in points {
         let size = match point.image_size {
             Some([height, width]) => format!("of {width}x{height} pixels"),

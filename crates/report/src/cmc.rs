@@ -1,5 +1,6 @@
 //! The cumulative match characteristic: how soon the right person is found.
 
+use facegrad_results::numbers::number;
 use plotters::prelude::*;
 
 use crate::{

@@ -40,8 +40,11 @@ fn columns(sheet: &ResultSheet) -> Vec<(String, String)> {
     columns
 }
 
-/// A figure, its intervals, and what it brings of its own.
+/// A figure, its intervals, and what it brings of its own; nothing if a figure before it brought its column.
 fn add(columns: &mut Vec<(String, String)>, figure: &Figure) {
+    if columns.iter().any(|(name, _)| *name == figure.key) {
+        return;
+    }
     let text = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     columns.push((figure.key.clone(), text(figure.value)));
     for (over, interval) in &figure.intervals {

@@ -249,32 +249,10 @@ impl VerificationResult {
                 Digits(4),
                 Higher,
                 self.average_precision,
-            ),
-            Figure::optional(
-                "accuracy_as_insightface",
-                "accuracy as insightface",
-                Percent,
-                Higher,
-                compat.map(|compat| compat.accuracy),
             )
-            .spread(compat.map(|compat| compat.deviation), "deviation over folds")
-            .note(compat.map_or_else(String::new, |compat| {
-                format!("± deviation over {} folds, thresholds in steps of 0.01", compat.folds.len())
-            })),
-            Figure {
-                reason: compat.filter(|_| val.is_none()).map(|compat| reason(compat.val_unmeasurable)),
-                ..Figure::optional(
-                    "val_as_insightface",
-                    "VAL at FAR 0.1 % as insightface",
-                    Percent,
-                    Higher,
-                    val.map(|val| val.val),
-                )
-            }
-            .spread(val.map(|val| val.deviation), "deviation over folds")
-            .note(val.map_or_else(String::new, |val| {
-                format!("FAR {} %, thresholds in steps of 0.001", fine(val.far))
-            })),
+            // Their figures stand last, their columns here.
+            .column("accuracy_as_insightface", compat.map(|compat| compat.accuracy))
+            .column("val_as_insightface", val.map(|val| val.val)),
         ];
         for target in FAR_TARGETS {
             let at = self.tar_at_far.iter().find(|at| at.target == target);
@@ -322,6 +300,33 @@ impl VerificationResult {
                     .column(format!("{key}_threshold"), point.map(|point| point.threshold)),
             );
         }
+        figures.extend([
+            Figure::optional(
+                "accuracy_as_insightface",
+                "accuracy as insightface",
+                Percent,
+                Higher,
+                compat.map(|compat| compat.accuracy),
+            )
+            .spread(compat.map(|compat| compat.deviation), "deviation over folds")
+            .note(compat.map_or_else(String::new, |compat| {
+                format!("± deviation over {} folds, thresholds in steps of 0.01", compat.folds.len())
+            })),
+            Figure {
+                reason: compat.filter(|_| val.is_none()).map(|compat| reason(compat.val_unmeasurable)),
+                ..Figure::optional(
+                    "val_as_insightface",
+                    "VAL at FAR 0.1 % as insightface",
+                    Percent,
+                    Higher,
+                    val.map(|val| val.val),
+                )
+            }
+            .spread(val.map(|val| val.deviation), "deviation over folds")
+            .note(val.map_or_else(String::new, |val| {
+                format!("FAR {} %, thresholds in steps of 0.001", fine(val.far))
+            })),
+        ]);
         figures
     }
 

@@ -62,7 +62,7 @@ impl Facts {
     }
 
     /// A table for people, below the lines.
-    pub fn table(&mut self, table: Table) {
+    pub fn table(&mut self, table: TextTable) {
         self.tables.push(table);
     }
 
@@ -133,7 +133,7 @@ pub fn operator(entry: &Entry) -> &str {
 }
 
 /// Every phase with its operators, the longest first, and what is left.
-pub fn profile_table(profile: &[Entry]) -> Table {
+pub fn profile_table(profile: &[Entry]) -> TextTable {
     let total: f64 = profile.iter().map(|entry| entry.time.as_secs_f64()).sum();
     let row = |name: String, count: String, seconds: f64, operations: u64, bytes: u64| {
         let rate = |amount: u64| match amount {

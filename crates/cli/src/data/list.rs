@@ -25,7 +25,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(cards: &[Card]) -> Table {
+fn table(cards: &[Card]) -> TextTable {
     let mut table =
         TextTable::new(&[Align::Left, Align::Right, Align::Right, Align::Left, Align::Left, Align::Left]);
     table.row(["name", "identities", "images", "for", "get it by", "licence"]);
