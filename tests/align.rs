@@ -179,25 +179,6 @@ fn what_cannot_be_done_is_one_sentence() {
         refused(&["align", "photos", "mine", "--landmarks", "landmarks.txt"]),
         "mine holds files that alignment did not write; name a new or an empty folder for the faces"
     );
-    assert_eq!(
-        refused(&["align", "photos", "photos/faces", "--landmarks", "landmarks.txt"]),
-        "photos and photos/faces lie within each other; the aligned faces need a folder beside that of the photographs"
-    );
-    assert_eq!(
-        refused(&["align", "nothing", "out", "--landmarks", "landmarks.txt"]),
-        "the image folder nothing does not exist"
-    );
-    for [option, value] in [["--backend", "flex"], ["--adapter", "software"]] {
-        assert_eq!(
-            refused(&align(&[option, value])),
-            format!("{option} has no effect with --landmarks: nothing is to be computed")
-        );
-    }
-    place.write("wrong.csv", "000000/0000.png,1,2\n");
-    assert_eq!(
-        refused(&["align", "photos", "out", "--landmarks", "wrong.csv"]),
-        "the landmarks wrong.csv, line 1: 3 fields instead of 11: a path and ten coordinates"
-    );
     let empty = refused(&["align", "photos", "out", "--detector-weights", "photos"]);
     assert!(empty.starts_with("the weights photos/pnet.safetensors cannot be read: "), "{empty}");
     let one = place.text("landmarks.txt").lines().next().unwrap().to_owned();

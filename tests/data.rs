@@ -137,26 +137,6 @@ fn what_cannot_be_converted_is_one_sentence() {
         assert_eq!(ended.stdout, "");
         ended.sentence()
     };
-    assert_eq!(
-        refused(&convert("nothing", "a.rec", &[])),
-        "there is no nothing; a set of face images is expected"
-    );
-    assert_eq!(
-        refused(&convert("faces", "a", &[])),
-        "the name of a does not say what to write; name the format with --to (folder, recordio, webdataset, parquet)"
-    );
-    assert_eq!(
-        refused(&convert("faces", "a.rec", &["--to", "folder"])),
-        "a.rec cannot be a folder target; the name of a folder is expected"
-    );
-    assert_eq!(
-        refused(&convert("faces", "faces", &["--to", "folder"])),
-        "faces is there already; name a new path, or remove it"
-    );
-    assert_eq!(
-        refused(&convert("faces", "a.rec", &["--set", "min_image=2"])),
-        "min_image is not a key of this section; did you mean min_images?"
-    );
     place.write("faces/000000/0000.png", "GIF89a");
     assert_eq!(
         refused(&convert("faces", "a.rec", &[])),

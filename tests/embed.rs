@@ -250,28 +250,11 @@ fn images_that_cannot_be_read_stop_the_job_or_are_skipped() {
 }
 
 #[test]
-fn what_cannot_be_embedded_is_one_sentence() {
+fn what_cannot_be_embedded_leaves_nothing() {
     let place = lab();
-    place.write("list.txt", "a.jpg Ada\na.jpg Bob\n");
-    place.write("empty/notes.txt", "nothing");
-    let mixed = ["faces", "faces/002000", "--out", "e.npz"];
-    for (arguments, sentence) in [
-        (&["faces", "--out", "e.txt"][..], "e.txt has the extension of no format; "),
-        (&["faces", "--out", "no/e.npz"], "cannot write no/e.npz: "),
-        (&["gone", "--out", "e.npz"], "there is no gone; a folder of images, a text list"),
-        (&["empty", "--out", "e.npz"], "empty holds no images (jpg, "),
-        (&["list.txt", "--out", "e.npz"], "list.txt:2: expected each path once, found \"a.jpg\""),
-        (&mixed, "faces says who is on each image and faces/002000 does not"),
-        (
-            &["faces/002000", "faces/002001", "--out", "e.npz"],
-            "cannot write embeddings to e.npz: rows 0 and 5 are both",
-        ),
-    ] {
-        let ended = embed(&place, arguments);
-        let code = if arguments.contains(&"no/e.npz") { 1 } else { 2 };
-        let found = ended.refused(code);
-        assert!(found.starts_with(sentence), "{found}");
-    }
+    let sentence = embed(&place, &["faces", "--out", "no/e.npz"]).refused(1);
+    assert!(sentence.starts_with("cannot write no/e.npz: "), "{sentence}");
+    embed(&place, &["faces/002000", "faces/002001", "--out", "e.npz"]).refused(2);
     let sentence = place.facegrad(&["embed", "faces", "--out", "e.npz"]).refused(2);
     assert!(sentence.starts_with("no model is named; name one with --model"), "{sentence}");
     let names = files(&place, "");

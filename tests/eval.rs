@@ -427,32 +427,6 @@ fn a_file_of_insightface_is_measured_and_a_hostile_one_is_refused() {
     assert!(!place.path("pwned").exists());
 }
 
-#[test]
-fn what_has_no_effect_or_does_not_exist_is_refused() {
-    let place = lab();
-    let refused = |more: &[&str]| eval(&place, "runs/lfw", more).refused(2);
-    for (arguments, sentence) in [
-        (&["--protocol", "lwf:pairs=x"][..], "it must be one of pair_file, drawn_pairs"),
-        (&["--protocol", "pairs:pears=view2.txt,images=lfw"], "pears"),
-        (&["--protocol", "pairs:pairs"], "key=value"),
-        (&["--protocol", "pairs:images=lfw"], "the path of the pair file"),
-        (&["--protocol", "all_pairs"], "source"),
-        (&["--protocol", "blufr:lists=nowhere,images=lfw"], "nowhere"),
-        (&["--protocol", "ijb:folder=nowhere"], "nowhere"),
-        (&["--protocol", "cfp:folder=nowhere"], "nowhere"),
-        (&["--bin", "view2.txt"], "view2.txt"),
-        (&["--pairs", "view2.txt", "--images", "lfw", "--flip", "sideways"], "sideways"),
-        (
-            &["--protocol", "blufr:lists=x,images=lfw", "--centring", "other_folds"],
-            "--centring has no effect",
-        ),
-        (&["--pairs", "view2.txt", "--images", "lfw", "--whiten-on", "absent.npz"], "absent.npz"),
-    ] {
-        let said = refused(arguments);
-        assert!(said.contains(sentence), "{arguments:?}: {said}");
-    }
-}
-
 /// Every image of the eight people, by person.
 fn faces(place: &Place) -> Vec<(usize, Vec<u8>)> {
     let image = |name: &str, number: usize| place.read(&format!("lfw/{name}/{name}_000{number}.png"));

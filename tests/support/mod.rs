@@ -3,6 +3,8 @@
 // Each test file takes what it needs.
 #![allow(dead_code)]
 
+pub mod transcript;
+
 use std::{
     fs::{self, File},
     io::{Read, Seek},

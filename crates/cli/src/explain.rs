@@ -133,9 +133,9 @@ fn explain_kind(at: &str, kind: &Kind, args: &Args) -> String {
         let _ = write!(
             text,
             "\nformula   {}\ngradient  {}\nsource    {}\n",
-            head.formula(),
-            head.gradient(),
-            head.source()
+            head.about().formula,
+            head.about().gradient,
+            head.about().source
         );
         if let Some(loss) = head.expected_first_loss(args.classes.max(2), args.embedding.max(1)) {
             let _ = writeln!(

@@ -9,8 +9,9 @@ use facegrad_settings::{
 };
 
 use crate::{
-    Batch, HeadError, Labels, Schedule,
+    Batch, HeadError, Labels, Schedule, Setup,
     embedding::{EmbeddingLoss, EmbeddingLossConfig, LossOutput},
+    head::loss_of,
 };
 
 /// A loss on the embeddings that is added to the head's.
@@ -48,17 +49,20 @@ impl AuxiliaryConfig {
 
     /// Builds the loss for `classes` identities and embeddings of size `embedding`.
     pub fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> Auxiliary {
-        Auxiliary { loss: self.loss.init(classes, embedding, seed, device), weight: self.weight.clone() }
+        Auxiliary {
+            loss: self.loss.init(&Setup { classes, embedding, seed, device }),
+            weight: self.weight.clone(),
+        }
     }
 
     /// Whether the loss compares the images of a batch, so that several must show the same person.
     pub fn needs_pairs(&self) -> bool {
-        self.loss.as_kind().needs_pairs()
+        self.loss.needs_pairs()
     }
 
     /// Whether the loss is of no use beside a head without classes.
     pub fn needs_classes(&self) -> bool {
-        self.loss.as_kind().needs_classes()
+        self.loss.needs_classes()
     }
 
     /// What no single key can say; `section` is where the keys are.
@@ -66,7 +70,7 @@ impl AuxiliaryConfig {
     /// # Errors
     /// Names the key to change.
     pub fn validate(&self, section: &str) -> Result<(), SettingsError> {
-        self.loss.as_kind().validate(section)
+        self.loss.validate(section)
     }
 }
 
@@ -76,12 +80,13 @@ impl Auxiliary {
     /// # Errors
     /// If a label is none of the classes that the loss has state for.
     pub fn forward(&self, batch: &Batch) -> Result<AuxiliaryOutput, HeadError> {
-        Ok(AuxiliaryOutput { output: self.loss.forward(batch)?, weight: self.weight.at(batch.progress) })
+        Ok(AuxiliaryOutput { output: loss_of(&self.loss, batch)?, weight: self.weight.at(batch.progress) })
     }
 
     /// The loss after a step that was taken with these embeddings, `[batch, embedding]` without a graph.
-    pub fn after_step(self, embeddings: Tensor<2>, labels: &Labels) -> Self {
-        Self { loss: self.loss.after_step(embeddings, labels), ..self }
+    pub fn after_step(mut self, embeddings: Tensor<2>, labels: &Labels) -> Self {
+        self.loss.after_step(embeddings, labels);
+        self
     }
 }
 
@@ -109,7 +114,7 @@ impl Setting for AuxiliaryConfig {
                 weight.check(&at_least(0.0), &at)?;
                 weight
             }
-            None => loss.as_kind().weight().into(),
+            None => loss.weight().into(),
         };
         Ok(Self { weight, loss })
     }
@@ -125,7 +130,7 @@ impl Setting for AuxiliaryConfig {
             unreachable!("declared as kinds")
         };
         for kind in &mut kinds {
-            let default = EmbeddingLossConfig::of_kind(kind.name).map_or(1.0, |loss| loss.as_kind().weight());
+            let default = EmbeddingLossConfig::of_kind(kind.name).map_or(1.0, |loss| loss.weight());
             kind.keys.insert(0, key(default));
         }
         Schema::Kinds(kinds)

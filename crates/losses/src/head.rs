@@ -1,9 +1,10 @@
 //! What `[head]` may be: a head with class weights, or a loss on the embeddings alone.
 
 use burn::{
-    module::Module,
-    tensor::{Device, Tensor},
+    module::{Module, Param},
+    tensor::{Device, Tensor, TensorData},
 };
+use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{
     KeyPath, Schema, Setting, SettingsError, serde_through_toml, split_kind, toml::Value,
 };
@@ -50,6 +51,51 @@ pub enum Scoring {
     Cosine,
     /// The distance between them.
     Euclidean,
+}
+
+/// A head or a loss in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct About {
+    /// The target logit and the other logits, or the loss of a batch, in one or two lines.
+    pub formula: &'static str,
+    /// Paper and equation.
+    pub source: &'static str,
+    /// Where the gradient goes, and what is a constant of it.
+    pub gradient: &'static str,
+}
+
+/// What a head or a loss is built for.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup<'a> {
+    /// Number of identities.
+    pub classes: usize,
+    /// Length of an embedding.
+    pub embedding: usize,
+    /// Decides the initial weights and whatever the loss draws.
+    pub seed: u64,
+    /// Where the parameters are.
+    pub device: &'a Device,
+}
+
+impl Setup<'_> {
+    /// Weights `[classes, embedding]` of a head that normalises them.
+    pub fn weights(&self) -> Param<Tensor<2>> {
+        self.normal_weights(0.01)
+    }
+
+    /// Weights `[classes, embedding]` with a length of about 1.
+    pub fn unit_weights(&self) -> Param<Tensor<2>> {
+        self.normal_weights(1.0 / (self.embedding as f32).sqrt())
+    }
+
+    /// Weights from a normal distribution, the same on every backend.
+    fn normal_weights(&self, deviation: f32) -> Param<Tensor<2>> {
+        let shape = [self.classes, self.embedding];
+        // Major index 1: the backbone's parameters draw from major index 0.
+        let mut stream = Stream::new(self.seed, Purpose::Initialisation, 1, 0);
+        let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| stream.normal() * deviation).collect();
+        Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), self.device))
+    }
 }
 
 /// Logits over the angle between embedding and class weight, divided by the scale: f(θ) in radians.
@@ -122,48 +168,33 @@ impl HeadConfig {
         if classes < 2 {
             return Err(HeadError::TooFewClasses { classes });
         }
+        let setup = Setup { classes, embedding, seed, device };
         Ok(match self {
-            Self::Classes(head) => Head::Classes(head.init(classes, embedding, seed, device)),
-            Self::Embedding(loss) => Head::Embedding(loss.init(classes, embedding, seed, device)),
+            Self::Classes(head) => Head::Classes(head.init(&setup)),
+            Self::Embedding(loss) => Head::Embedding(loss.init(&setup)),
         })
     }
 
     /// The loss to expect before the first step from random unit features, where there is a formula for it.
     pub fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
         match self {
-            Self::Classes(head) => head.as_kind().expected_first_loss(classes, embedding),
-            Self::Embedding(loss) => loss.as_kind().expected_first_loss(classes, embedding),
+            Self::Classes(head) => head.expected_first_loss(classes, embedding),
+            Self::Embedding(loss) => loss.expected_first_loss(classes, embedding),
         }
     }
 
-    /// The loss or its logits, as text.
-    pub fn formula(&self) -> &'static str {
+    /// The head in words.
+    pub fn about(&self) -> About {
         match self {
-            Self::Classes(head) => head.as_kind().formula(),
-            Self::Embedding(loss) => loss.as_kind().formula(),
-        }
-    }
-
-    /// Paper and equation.
-    pub fn source(&self) -> &'static str {
-        match self {
-            Self::Classes(head) => head.as_kind().source(),
-            Self::Embedding(loss) => loss.as_kind().source(),
-        }
-    }
-
-    /// Where the gradient goes.
-    pub fn gradient(&self) -> &'static str {
-        match self {
-            Self::Classes(head) => head.as_kind().gradient(),
-            Self::Embedding(loss) => loss.as_kind().gradient(),
+            Self::Classes(head) => head.about(),
+            Self::Embedding(loss) => loss.about(),
         }
     }
 
     /// The logits over the angle; `None` without class weights.
     pub fn curve(&self) -> Option<Curve> {
         match self {
-            Self::Classes(head) => Some(head.as_kind().curve()),
+            Self::Classes(head) => Some(head.curve()),
             Self::Embedding(_) => None,
         }
     }
@@ -171,7 +202,7 @@ impl HeadConfig {
     /// The criterion of the paper; `None` for a head that is a loss itself.
     pub fn criterion(&self) -> Option<CriterionConfig> {
         match self {
-            Self::Classes(head) => Some(head.as_kind().criterion()),
+            Self::Classes(head) => Some(head.criterion()),
             Self::Embedding(_) => None,
         }
     }
@@ -179,8 +210,8 @@ impl HeadConfig {
     /// How embeddings that were trained with this head are compared.
     pub fn scoring(&self) -> Scoring {
         match self {
-            Self::Classes(head) => head.as_kind().scoring(),
-            Self::Embedding(loss) => loss.as_kind().scoring(),
+            Self::Classes(head) => head.scoring(),
+            Self::Embedding(loss) => loss.scoring(),
         }
     }
 
@@ -188,7 +219,7 @@ impl HeadConfig {
     pub fn needs_pairs(&self) -> bool {
         match self {
             Self::Classes(_) => false,
-            Self::Embedding(loss) => loss.as_kind().needs_pairs(),
+            Self::Embedding(loss) => loss.needs_pairs(),
         }
     }
 
@@ -198,15 +229,15 @@ impl HeadConfig {
     /// Names the key to change.
     pub fn validate(&self, section: &str) -> Result<(), SettingsError> {
         match self {
-            Self::Classes(head) => head.as_kind().validate(section),
-            Self::Embedding(loss) if loss.as_kind().needs_classes() => Err(SettingsError::conflict(
+            Self::Classes(head) => head.validate(section),
+            Self::Embedding(loss) if loss.needs_classes() => Err(SettingsError::conflict(
                 format!("{section}.kind"),
                 format!(
                     "is \"{0}\", which only pulls embeddings together; write it as [[auxiliary]] kind = \"{0}\" beside a head with classes, such as softmax",
                     loss.kind()
                 ),
             )),
-            Self::Embedding(loss) => loss.as_kind().validate(section),
+            Self::Embedding(loss) => loss.validate(section),
         }
     }
 }
@@ -222,17 +253,28 @@ impl Head {
                 batch.labels.check(head.classes())?;
                 Output::Logits(head.forward(batch))
             }
-            Self::Embedding(loss) => Output::Loss(loss.forward(batch)?),
+            Self::Embedding(loss) => Output::Loss(loss_of(loss, batch)?),
         })
     }
 
     /// The head after a step was taken from an output with this memory.
-    pub fn remember(self, memory: Tensor<1>) -> Self {
-        match self {
-            Self::Classes(head) => Self::Classes(head.remember(memory)),
-            Self::Embedding(_) => self,
+    pub fn remember(mut self, memory: Tensor<1>) -> Self {
+        if let Self::Classes(head) = &mut self {
+            head.remember(memory);
         }
+        self
     }
+}
+
+/// The loss of a batch.
+///
+/// # Errors
+/// If a label is none of the classes that the loss has state for.
+pub(crate) fn loss_of(loss: &EmbeddingLoss, batch: &Batch) -> Result<LossOutput, HeadError> {
+    if let Some(classes) = loss.classes() {
+        batch.labels.check(classes)?;
+    }
+    Ok(loss.forward(batch))
 }
 
 impl Setting for HeadConfig {

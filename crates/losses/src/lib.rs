@@ -20,6 +20,7 @@ mod normalise;
 mod psi;
 #[cfg(test)]
 pub(crate) mod reference;
+mod registry;
 pub mod regularisation;
 mod schedule;
 pub mod telemetry;
@@ -28,7 +29,7 @@ pub use auxiliary::{Auxiliary, AuxiliaryConfig, AuxiliaryOutput};
 pub use batch::{Batch, Labels};
 pub use criteria::CriterionConfig;
 pub use embedding::EmbeddingLossConfig;
-pub use head::{Curve, Head, HeadConfig, HeadError, Output, Scoring};
+pub use head::{About, Curve, Head, HeadConfig, HeadError, Output, Scoring, Setup};
 pub use heads::ClassHeadConfig;
 pub use logits::{Logits, Reduction, Rule, composed};
 pub use normalise::l2_normalise;

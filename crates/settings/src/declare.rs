@@ -2,23 +2,52 @@
 
 use toml::{Table, Value};
 
-use crate::{Key, KeyPath, SettingsError, nearest};
+use crate::{KeyPath, SettingsError, nearest};
 
 /// Declares a section of the config: a struct whose fields are keys.
 ///
 /// Each field reads `name: Type = default;` or `name: Type = default, range;` where `range` comes from
 /// [`within`](crate::within), [`at_least`](crate::at_least) or [`above`](crate::above). An `Option` field
-/// with default `None` may be left out.
+/// with default `None` may be left out. A field `..name: Group;` takes in the keys of another section: in a config
+/// they stand among the others, in Rust they are `section.name.key`.
 #[macro_export]
 macro_rules! settings {
     (
         $(#[doc = $doc:literal])*
         pub struct $name:ident {
             $(
-                $(#[doc = $key_doc:literal])*
-                $key:ident : $type:ty = $default:expr $(, $range:expr)? ;
+                $(#[doc = $first_doc:literal])*
+                $first:ident : $first_type:ty = $first_default:expr $(, $first_range:expr)? ;
+            )*
+            $(
+                ..$group:ident : $group_type:ty;
+                $(
+                    $(#[doc = $key_doc:literal])*
+                    $key:ident : $type:ty = $default:expr $(, $range:expr)? ;
+                )*
             )*
         }
+    ) => {
+        $crate::section! {
+            $([$doc])*
+            $name
+            $( key [$($first_doc)*] $first: $first_type = $first_default, [$($first_range)?]; )*
+            $(
+                group ["What it shares with other sections."] $group: $group_type = Default::default(), [];
+                $( key [$($key_doc)*] $key: $type = $default, [$($range)?]; )*
+            )*
+        }
+    };
+}
+
+/// What [`settings!`] declares, with keys and groups of keys in one list.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! section {
+    (
+        $([$doc:literal])*
+        $name:ident
+        $( $entry:ident [$($key_doc:literal)*] $key:ident : $type:ty = $default:expr, $range:tt; )*
     ) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq)]
@@ -32,47 +61,66 @@ macro_rules! settings {
             }
         }
 
-        impl $crate::Setting for $name {
-            fn read(value: &$crate::toml::Value, at: &$crate::KeyPath) -> Result<Self, $crate::SettingsError> {
-                let table = $crate::read_keys(value, at, &[$(stringify!($key)),*])?;
-                let mut this = Self::default();
-                $(
-                    if let Some(value) = table.get(stringify!($key)) {
-                        let at = at.join(stringify!($key));
-                        this.$key = $crate::read_key!($type, value, &at $(, &$range)?)?;
-                    }
-                )*
-                Ok(this)
+        #[allow(unused_variables)]
+        impl $crate::Section for $name {
+            fn update(
+                &mut self, table: &$crate::toml::Table, at: &$crate::KeyPath,
+            ) -> Result<(), $crate::SettingsError> {
+                $( $crate::entry!(update $entry self.$key: $type, table, at, $range); )*
+                Ok(())
             }
 
-            fn write(&self) -> Option<$crate::toml::Value> {
-                let mut table = $crate::toml::Table::new();
-                $(
-                    if let Some(value) = $crate::Setting::write(&self.$key) {
-                        table.insert(stringify!($key).into(), value);
-                    }
-                )*
-                Some($crate::toml::Value::Table(table))
+            fn write_into(&self, table: &mut $crate::toml::Table) {
+                $( $crate::entry!(write $entry self.$key, table); )*
             }
 
-            fn schema() -> $crate::Schema {
-                let defaults = Self::default();
-                $crate::Schema::Section(vec![$(
-                    $crate::Key {
-                        name: stringify!($key),
-                        doc: concat!($($key_doc, "\n"),*).trim().into(),
-                        schema: <$type as $crate::Setting>::schema(),
-                        default: match $crate::Setting::write(&defaults.$key) {
-                            Some(value) => value.to_string(),
-                            None => String::new(),
-                        },
-                        range: None $( .or(Some($range.to_string())) )?,
-                    }
-                ),*])
+            fn keys() -> Vec<$crate::Key> {
+                #[allow(unused_mut)]
+                let (defaults, mut keys) = (Self::default(), Vec::new());
+                $( $crate::entry!(keys $entry defaults.$key: $type, keys, [$($key_doc)*], $range); )*
+                keys
             }
         }
 
         $crate::serde_through_toml!($name);
+    };
+}
+
+/// What a section does with one of its entries, a key or a group of keys.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! entry {
+    (update key $this:ident.$key:ident: $type:ty, $table:ident, $at:ident, [$($range:expr)?]) => {
+        if let Some(value) = $table.get(stringify!($key)) {
+            let at = $at.join(stringify!($key));
+            $this.$key = $crate::read_key!($type, value, &at $(, &$range)?)?;
+        }
+    };
+    (update group $this:ident.$key:ident: $type:ty, $table:ident, $at:ident, []) => {
+        $crate::Section::update(&mut $this.$key, $table, $at)?
+    };
+    (write key $this:ident.$key:ident, $table:ident) => {
+        if let Some(value) = $crate::Setting::write(&$this.$key) {
+            $table.insert(stringify!($key).into(), value);
+        }
+    };
+    (write group $this:ident.$key:ident, $table:ident) => {
+        $crate::Section::write_into(&$this.$key, $table)
+    };
+    (keys key $this:ident.$key:ident: $type:ty, $keys:ident, [$($key_doc:literal)*], [$($range:expr)?]) => {
+        $keys.push($crate::Key {
+            name: stringify!($key),
+            doc: concat!($($key_doc, "\n"),*).trim().into(),
+            schema: <$type as $crate::Setting>::schema(),
+            default: match $crate::Setting::write(&$this.$key) {
+                Some(value) => value.to_string(),
+                None => String::new(),
+            },
+            range: None $( .or(Some($range.to_string())) )?,
+        })
+    };
+    (keys group $this:ident.$key:ident: $type:ty, $keys:ident, $key_doc:tt, []) => {
+        $keys.extend(<$type as $crate::Section>::keys())
     };
 }
 
@@ -163,9 +211,41 @@ macro_rules! choice {
 /// Declares a section whose `kind` key decides which other keys it has: an enum of sections.
 ///
 /// Each line reads `Variant(SectionType) = "kind",` with optional aliases: `= "cosface" | "am_softmax"`.
-/// The first line is the default.
+///
+/// With `pub enum Name: dyn Trait` every section implements `Trait`, and the enum dereferences to it: a registry. A
+/// section is then of one kind only, and becomes the enum by `into()`.
 #[macro_export]
 macro_rules! kinds {
+    (
+        $(#[doc = $doc:literal])*
+        pub enum $name:ident: dyn $behaviour:ident {
+            $(
+                $(#[doc = $variant_doc:literal])*
+                $variant:ident($config:ty) = $kind:literal $(| $alias:literal)*
+            ),* $(,)?
+        }
+    ) => {
+        $crate::kinds! {
+            $(#[doc = $doc])*
+            pub enum $name { $( $(#[doc = $variant_doc])* $variant($config) = $kind $(| $alias)*, )* }
+        }
+
+        impl std::ops::Deref for $name {
+            type Target = dyn $behaviour;
+
+            fn deref(&self) -> &Self::Target {
+                match self { $(Self::$variant(config) => config),* }
+            }
+        }
+
+        $(
+            impl From<$config> for $name {
+                fn from(config: $config) -> Self {
+                    Self::$variant(config)
+                }
+            }
+        )*
+    };
     (
         $(#[doc = $doc:literal])*
         pub enum $name:ident {
@@ -215,9 +295,7 @@ macro_rules! kinds {
                     $(Self::$variant(config) => {
                         let mut table = $crate::toml::Table::new();
                         table.insert("kind".into(), $kind.into());
-                        if let Some($crate::toml::Value::Table(rest)) = $crate::Setting::write(config) {
-                            table.extend(rest);
-                        }
+                        $crate::Section::write_into(config, &mut table);
                         Some($crate::toml::Value::Table(table))
                     })*
                 }
@@ -229,7 +307,7 @@ macro_rules! kinds {
                         name: $kind,
                         aliases: &[$($alias),*],
                         doc: concat!($($variant_doc, "\n"),*).trim().into(),
-                        keys: $crate::declared_keys::<$config>(),
+                        keys: <$config as $crate::Section>::keys(),
                     }
                 ),*])
             }
@@ -258,14 +336,6 @@ macro_rules! serde_through_toml {
             }
         }
     };
-}
-
-/// The keys of a section type.
-pub fn declared_keys<T: crate::Setting>() -> Vec<Key> {
-    match T::schema() {
-        crate::Schema::Section(keys) => keys,
-        _ => Vec::new(),
-    }
 }
 
 /// The table at `at`, after a check that it has no keys but `known`.

@@ -43,12 +43,12 @@ mod range;
 mod schema;
 mod setting;
 
-pub use declare::{declared_keys, read_keys, split_kind};
+pub use declare::{read_keys, split_kind};
 pub use error::SettingsError;
 pub use overrides::{LeftOut, Override, apply_overrides};
 pub use range::{Range, above, at_least, within};
 pub use schema::{Key, Kind, Schema};
-pub use setting::{KeyPath, Setting, nearest};
+pub use setting::{KeyPath, Section, Setting, nearest};
 
 #[doc(hidden)]
 pub use serde;

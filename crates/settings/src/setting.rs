@@ -2,9 +2,9 @@
 
 use std::{fmt, path::PathBuf};
 
-use toml::Value;
+use toml::{Table, Value};
 
-use crate::{Range, Schema, SettingsError};
+use crate::{Key, Range, Schema, SettingsError, read_keys};
 
 /// Where in the config a key is, such as `head.margin` or `evaluation.0.pairs`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,6 +65,40 @@ pub trait Setting: Sized {
     /// Checks a number, or each number of a composed value, against the range of its key.
     fn check(&self, _range: &Range, _at: &KeyPath) -> Result<(), SettingsError> {
         Ok(())
+    }
+}
+
+/// A section of a config, as [`settings!`](crate::settings) declares it: keys with their defaults.
+pub trait Section: Default {
+    /// Takes the values of its keys from `table`, which is at `at` and may have other keys.
+    ///
+    /// # Errors
+    /// The first value that is wrong.
+    fn update(&mut self, table: &Table, at: &KeyPath) -> Result<(), SettingsError>;
+
+    /// Writes its keys into `table`, in the order of their declaration.
+    fn write_into(&self, table: &mut Table);
+
+    /// Its keys, in the order of their declaration.
+    fn keys() -> Vec<Key>;
+}
+
+impl<T: Section> Setting for T {
+    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
+        let known: Vec<&str> = T::keys().iter().map(|key| key.name).collect();
+        let mut this = T::default();
+        this.update(read_keys(value, at, &known)?, at)?;
+        Ok(this)
+    }
+
+    fn write(&self) -> Option<Value> {
+        let mut table = Table::new();
+        self.write_into(&mut table);
+        Some(Value::Table(table))
+    }
+
+    fn schema() -> Schema {
+        Schema::Section(T::keys())
     }
 }
 

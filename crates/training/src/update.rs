@@ -14,6 +14,8 @@ use burn::{
 };
 use facegrad_operators::{self as operators, optimizer::squared_norm as host_squared_norm};
 
+use crate::optimizer::{AdamWSettings, SgdSettings};
+
 /// A factor on all gradients of a step. Burn's interface for optimizers has no room for it, so that whoever takes
 /// the step shares it with its optimizers.
 #[derive(Debug, Clone)]
@@ -35,16 +37,14 @@ impl GradientFactor {
     }
 }
 
-/// [`operators::optimizer::Sgd`].
+/// The optimizer of some settings, as Burn's interface has it.
 #[derive(Debug, Clone)]
-pub(crate) struct Sgd {
-    pub(crate) momentum: f64,
-    pub(crate) nesterov: bool,
-    pub(crate) weight_decay: f64,
+pub(crate) struct Update<S> {
+    pub(crate) settings: S,
     pub(crate) gradient_factor: GradientFactor,
 }
 
-/// The state of [`Sgd`], in records as [`burn::optim::SgdState`].
+/// The state of stochastic gradient descent, in records as [`burn::optim::SgdState`].
 #[derive(Debug, Clone)]
 pub(crate) struct SgdState<const D: usize> {
     velocity: Option<Tensor<D>>,
@@ -65,7 +65,7 @@ impl<const D: usize> RecordState for SgdState<D> {
     }
 }
 
-impl Optimizer for Sgd {
+impl Optimizer for Update<SgdSettings> {
     type State<const D: usize> = SgdState<D>;
 
     fn step<const D: usize>(
@@ -77,9 +77,9 @@ impl Optimizer for Sgd {
     ) -> (Tensor<D>, Option<SgdState<D>>) {
         let step = operators::optimizer::Sgd {
             learning_rate,
-            momentum: self.momentum,
-            nesterov: self.nesterov,
-            weight_decay: self.weight_decay,
+            momentum: self.settings.momentum,
+            nesterov: self.settings.nesterov,
+            weight_decay: self.settings.weight_decay,
             gradient_factor: self.gradient_factor.get(),
         };
         let velocity = state.and_then(|state| state.velocity);
@@ -117,17 +117,7 @@ fn composed_sgd<const D: usize>(
     (weight - change * step.learning_rate, Some(velocity))
 }
 
-/// [`operators::optimizer::AdamW`].
-#[derive(Debug, Clone)]
-pub(crate) struct AdamW {
-    pub(crate) beta1: f64,
-    pub(crate) beta2: f64,
-    pub(crate) epsilon: f64,
-    pub(crate) weight_decay: f64,
-    pub(crate) gradient_factor: GradientFactor,
-}
-
-impl Optimizer for AdamW {
+impl Optimizer for Update<AdamWSettings> {
     type State<const D: usize> = AdamWState<D>;
 
     fn step<const D: usize>(
@@ -144,10 +134,10 @@ impl Optimizer for AdamW {
         let time = time + 1;
         let step = operators::optimizer::AdamW {
             learning_rate,
-            beta1: self.beta1,
-            beta2: self.beta2,
-            epsilon: self.epsilon,
-            weight_decay: self.weight_decay,
+            beta1: self.settings.beta1,
+            beta2: self.settings.beta2,
+            epsilon: self.settings.epsilon,
+            weight_decay: self.settings.weight_decay,
             gradient_factor: self.gradient_factor.get(),
             time,
         };
@@ -260,8 +250,12 @@ mod tests {
         values(weight)
     }
 
-    fn sgd(momentum: f64, nesterov: bool, weight_decay: f64) -> (Sgd, burn::optim::Sgd) {
-        let ours = Sgd { momentum, nesterov, weight_decay, gradient_factor: GradientFactor::default() };
+    fn update<S>(settings: S) -> Update<S> {
+        Update { settings, gradient_factor: GradientFactor::default() }
+    }
+
+    fn sgd(momentum: f64, nesterov: bool, weight_decay: f64) -> (Update<SgdSettings>, burn::optim::Sgd) {
+        let ours = update(SgdSettings { momentum, nesterov, weight_decay, ..Default::default() });
         let theirs =
             MomentumConfig::new().with_momentum(momentum).with_nesterov(nesterov).with_dampening(0.0);
         let theirs = SgdConfig::new()
@@ -270,9 +264,8 @@ mod tests {
         (ours, theirs.build())
     }
 
-    fn adamw(weight_decay: f64) -> (AdamW, burn::optim::AdamW) {
-        let gradient_factor = GradientFactor::default();
-        let ours = AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay, gradient_factor };
+    fn adamw(weight_decay: f64) -> (Update<AdamWSettings>, burn::optim::AdamW) {
+        let ours = update(AdamWSettings { weight_decay, ..Default::default() });
         let theirs = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(weight_decay as f32);
         (ours, theirs.build())
     }

@@ -175,7 +175,10 @@ fn page(
         Some(PairedTable { table: ResultTable { title, ..table }, tests })
     });
     let mut sections = result_sections(sheets, &paired.collect::<Vec<_>>()).map_err(Failure::work)?;
-    let facts: Vec<String> = run.iter().take(2).map(|fact| fact.value.clone()).collect();
+    let facts = match &run[..] {
+        [program, backend, ..] => vec![format!("{} {}", program.name, program.value), backend.value.clone()],
+        _ => Vec::new(),
+    };
     let mut blocks = vec![Block::Facts(String::new(), run), Block::Command(command_line())];
     let cards = contestants
         .iter()

@@ -7,11 +7,11 @@ use std::{
 };
 
 use facegrad_pictures::decode::read_file;
-use facegrad_settings::{KeyPath, SettingsError, settings};
+use facegrad_settings::settings;
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-use super::{Format, Opened, SourceError, Summary, missing_path};
+use super::{Format, Opened, SourceError, SourceKind, Summary};
 use crate::{FaceError, FaceSource, Stored};
 
 /// Extensions of the files that are taken for images, in any case.
@@ -59,16 +59,12 @@ pub enum FolderError {
 }
 
 impl Format for FolderConfig {
-    fn of_path(path: &Path) -> Option<Self> {
-        path.is_dir().then(|| Self { path: path.into() })
+    fn of_path(&self, path: &Path) -> Option<SourceKind> {
+        path.is_dir().then(|| Self { path: path.into() }.into())
     }
 
-    fn title(&self) -> String {
-        super::title_of(&self.path)
-    }
-
-    fn validate(&self, at: &KeyPath) -> Result<(), SettingsError> {
-        missing_path(&self.path, at, "the folder that holds one folder of images an identity")
+    fn path(&self) -> Option<(&Path, &'static str)> {
+        Some((&self.path, "the folder that holds one folder of images an identity"))
     }
 
     fn open(&self) -> Result<Opened, SourceError> {

@@ -1,13 +1,13 @@
 //! insightface's verification sets as labelled images, for what needs labels: an audit, or a comparison with a set.
 
-use facegrad_settings::{KeyPath, SettingsError, settings};
-
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use super::{Format, Opened, Place, SourceError, Summary, missing_path, title_of};
+use facegrad_settings::settings;
+
+use super::{Format, Opened, Place, SourceError, SourceKind, Summary};
 use crate::{FaceError, FaceSource, InsightfaceBin, Stored};
 
 settings! {
@@ -20,17 +20,13 @@ settings! {
 }
 
 impl Format for InsightfaceBinConfig {
-    fn of_path(path: &Path) -> Option<Self> {
+    fn of_path(&self, path: &Path) -> Option<SourceKind> {
         let is_bin = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("bin"));
-        (is_bin && path.is_file()).then(|| Self { path: path.into() })
+        (is_bin && path.is_file()).then(|| Self { path: path.into() }.into())
     }
 
-    fn title(&self) -> String {
-        title_of(&self.path)
-    }
-
-    fn validate(&self, at: &KeyPath) -> Result<(), SettingsError> {
-        missing_path(&self.path, at, "a verification set of insightface, such as lfw.bin")
+    fn path(&self) -> Option<(&Path, &'static str)> {
+        Some((&self.path, "a verification set of insightface, such as lfw.bin"))
     }
 
     fn open(&self) -> Result<Opened, SourceError> {
@@ -205,9 +201,10 @@ mod tests {
     fn what_is_no_set_is_one_sentence() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("x.bin");
-        assert_eq!(InsightfaceBinConfig::of_path(&path), None);
+        assert_eq!(InsightfaceBinConfig::default().of_path(&path), None);
         std::fs::write(&path, b"\x89PNG\r\n").unwrap();
-        let message = InsightfaceBinConfig::of_path(&path).unwrap().open().err().unwrap().to_string();
+        let message =
+            InsightfaceBinConfig::default().of_path(&path).unwrap().open().err().unwrap().to_string();
         assert!(
             message.ends_with("x.bin, byte 0: 0x89 is not an opcode of a pickle")
                 || message.contains("x.bin, byte "),

@@ -16,13 +16,13 @@ use facegrad_pictures::{
     Picture,
     decode::{MAX_PIXELS, MAX_SIDE},
 };
-use facegrad_settings::{KeyPath, SettingsError, choice, settings};
+use facegrad_settings::{choice, settings};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Format, LabelGaps, Opened, Place, SourceError, Summary, labels::Labels, missing_path,
-    positioned::read_at, title_of,
+    Format, LabelGaps, Opened, Place, SourceError, SourceKind, Summary, labels::Labels, positioned::read_at,
+    title_of,
 };
 use crate::{FaceError, FaceSource, Stored};
 
@@ -58,17 +58,17 @@ settings! {
 }
 
 impl Format for MnistConfig {
-    fn of_path(path: &Path) -> Option<Self> {
+    fn of_path(&self, path: &Path) -> Option<SourceKind> {
         let part = MnistPart::ALL.iter().find(|part| find(path, **part, "images", 3).is_some())?;
-        Some(Self { path: path.into(), part: *part, ..Self::default() })
+        Some(Self { path: path.into(), part: *part, ..Self::default() }.into())
     }
 
     fn title(&self) -> String {
         format!("{} {}", title_of(&self.path), self.part)
     }
 
-    fn validate(&self, at: &KeyPath) -> Result<(), SettingsError> {
-        missing_path(&self.path, at, "the folder with the idx files")
+    fn path(&self) -> Option<(&Path, &'static str)> {
+        Some((&self.path, "the folder with the idx files"))
     }
 
     fn open(&self) -> Result<Opened, SourceError> {
@@ -354,7 +354,7 @@ mod tests {
         let (root, mut config) =
             folder(&[("t10k-images-idx3-ubyte", images()), ("t10k-labels-idx1-ubyte", labels)]);
         config.part = MnistPart::Test;
-        assert_eq!(MnistConfig::of_path(root.path()), Some(config.clone()));
+        assert_eq!(MnistConfig::default().of_path(root.path()), Some(config.clone().into()));
         let message = config.open().err().unwrap().to_string();
         assert!(message.contains("from 0 to 255, and 254 numbers"), "{message}");
         config.label_gaps = LabelGaps::Close;
@@ -362,7 +362,7 @@ mod tests {
         config.part = MnistPart::Train;
         let message = config.open().err().unwrap().to_string();
         assert!(message.contains("there is no ") && message.ends_with("/train-images-idx3-ubyte; a file of images called so, or train-images-idx3-ubyte.gz, is expected"), "{message}");
-        assert!(MnistConfig::of_path(&root.path().join("t10k-images-idx3-ubyte")).is_none());
+        assert!(MnistConfig::default().of_path(&root.path().join("t10k-images-idx3-ubyte")).is_none());
     }
 
     #[test]

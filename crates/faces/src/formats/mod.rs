@@ -1,26 +1,40 @@
 //! Kinds of data sets: one file and one line here for each.
 
-use facegrad_settings::{KeyPath, Schema, Setting, SettingsError, kinds, toml};
-
 use std::{path::Path, sync::Arc};
+
+use facegrad_settings::{KeyPath, Schema, Section, Setting, SettingsError, kinds, toml};
 
 use crate::FaceSource;
 
 mod error;
+pub mod folder;
+mod insightface_bin;
 mod labels;
+mod list;
+mod mnist;
 mod offset;
+mod parquet;
 pub(crate) mod positioned;
+pub(crate) mod recordio;
 mod several;
 mod subset;
 mod summary;
+mod synthetic;
+mod webdataset;
 
 pub use error::{Place, SourceError};
+pub use folder::FolderConfig;
+pub use insightface_bin::InsightfaceBinConfig;
 pub use labels::LabelGaps;
-pub use list::ListOrder;
-pub use mnist::MnistPart;
+pub use list::{ListConfig, ListOrder};
+pub use mnist::{MnistConfig, MnistPart};
+pub use parquet::ParquetConfig;
+pub use recordio::RecordIoConfig;
 pub use several::SourcesConfig;
 pub use subset::SubsetConfig;
 pub use summary::Summary;
+pub use synthetic::SyntheticConfig;
+pub use webdataset::WebDatasetConfig;
 
 /// A source that is ready to be read.
 #[derive(Clone)]
@@ -32,87 +46,51 @@ pub struct Opened {
 }
 
 /// What the config of every kind of data set provides.
-pub(crate) trait Format: Setting {
+pub trait Format {
     /// The config of the set at `path`, if what lies there looks like this kind; see [`SourceConfig::of_path`].
-    fn of_path(path: &Path) -> Option<Self>;
+    fn of_path(&self, path: &Path) -> Option<SourceKind>;
+
+    /// Where the set is, and what is expected there; `None` for a set that is nowhere.
+    fn path(&self) -> Option<(&Path, &'static str)>;
 
     /// A short name for the set, such as that of its file.
-    fn title(&self) -> String;
-
-    /// What is wrong with the keys at `at` before anything is read.
-    fn validate(&self, at: &KeyPath) -> Result<(), SettingsError>;
+    fn title(&self) -> String {
+        self.path().map(|(path, _)| title_of(path)).unwrap_or_default()
+    }
 
     /// Opens the set: its labels are read, no image is decoded.
+    ///
+    /// # Errors
+    /// If it cannot be read.
     fn open(&self) -> Result<Opened, SourceError>;
 }
 
-/// The registry: one line a kind. What lies at a path is taken for the first kind that recognises it.
-macro_rules! formats {
-    ($( $(#[doc = $doc:literal])* $variant:ident: $($module:ident)::+ as $config:ident = $kind:literal; )*) => {
-        $( pub use crate::$($module)::+::$config; )*
-
-        kinds! {
-            /// Where labelled face images come from.
-            pub enum SourceKind {
-                $( $(#[doc = $doc])* $variant($config) = $kind, )*
-            }
-        }
-
-        $( impl From<$config> for SourceConfig {
-            fn from(config: $config) -> Self {
-                Self { kind: SourceKind::$variant(config), subset: SubsetConfig::default() }
-            }
-        } )*
-
-        impl SourceKind {
-            fn of_path(path: &Path) -> Option<Self> {
-                $( if let Some(config) = <$config as Format>::of_path(path) {
-                    return Some(Self::$variant(config));
-                } )*
-                None
-            }
-
-            fn title(&self) -> String {
-                match self { $( Self::$variant(config) => Format::title(config), )* }
-            }
-
-            fn validate(&self, at: &KeyPath) -> Result<(), SettingsError> {
-                match self { $( Self::$variant(config) => Format::validate(config, at), )* }
-            }
-
-            fn open(&self) -> Result<Opened, SourceError> {
-                match self { $( Self::$variant(config) => Format::open(config), )* }
-            }
-        }
-    };
+kinds! {
+    /// Where labelled face images come from. What lies at a path is taken for the first kind that recognises it.
+    pub enum SourceKind: dyn Format {
+        /// Faces drawn by the program: nothing to download.
+        Synthetic(SyntheticConfig) = "synthetic",
+        /// A RecordIO file of insightface or MXNet.
+        RecordIo(RecordIoConfig) = "recordio",
+        /// Shards of samples in tar files.
+        WebDataset(WebDatasetConfig) = "webdataset",
+        /// Images that a text file lists with their labels.
+        List(ListConfig) = "list",
+        /// Images in the rows of Parquet files.
+        Parquet(ParquetConfig) = "parquet",
+        /// Grey pictures in idx files, as MNIST has them.
+        Mnist(MnistConfig) = "mnist",
+        /// The images of a verification set of insightface.
+        InsightfaceBin(InsightfaceBinConfig) = "insightface_bin",
+        /// A folder with one folder of images an identity.
+        Folder(FolderConfig) = "folder",
+    }
 }
 
-pub mod folder;
-mod insightface_bin;
-mod list;
-mod mnist;
-mod parquet;
-pub(crate) mod recordio;
-mod synthetic;
-mod webdataset;
-
-formats! {
-    /// Faces drawn by the program: nothing to download.
-    Synthetic: formats::synthetic as SyntheticConfig = "synthetic";
-    /// A RecordIO file of insightface or MXNet.
-    RecordIo: formats::recordio as RecordIoConfig = "recordio";
-    /// Shards of samples in tar files.
-    WebDataset: formats::webdataset as WebDatasetConfig = "webdataset";
-    /// Images that a text file lists with their labels.
-    List: formats::list as ListConfig = "list";
-    /// Images in the rows of Parquet files.
-    Parquet: formats::parquet as ParquetConfig = "parquet";
-    /// Grey pictures in idx files, as MNIST has them.
-    Mnist: formats::mnist as MnistConfig = "mnist";
-    /// The images of a verification set of insightface.
-    InsightfaceBin: formats::insightface_bin as InsightfaceBinConfig = "insightface_bin";
-    /// A folder with one folder of images an identity.
-    Folder: formats::folder as FolderConfig = "folder";
+impl<T: Into<SourceKind>> From<T> for SourceConfig {
+    fn from(kind: T) -> Self {
+        Self { kind: kind.into(), subset: SubsetConfig::default() }
+    }
 }
 
 /// A labelled set of images: its kind, and which part of it is taken.
@@ -138,8 +116,9 @@ impl SourceConfig {
     /// # Errors
     /// If there is nothing, or nothing that is known.
     pub fn of_path(path: &Path) -> Result<Self, SourceError> {
-        if let Some(kind) = SourceKind::of_path(path) {
-            return Ok(Self { kind, subset: SubsetConfig::default() });
+        let kinds = SourceKind::KINDS.iter().filter_map(|kind| SourceKind::of_kind(kind));
+        if let Some(kind) = kinds.filter_map(|kind| kind.of_path(path)).next() {
+            return Ok(kind.into());
         }
         if !path.exists() {
             return Err(SourceError::Missing { path: path.into(), expected: "a set of face images".into() });
@@ -156,7 +135,12 @@ impl SourceConfig {
 
     /// What is wrong with the keys at `at` before anything is read.
     pub fn validate(&self, at: &KeyPath) -> Result<(), SettingsError> {
-        self.kind.validate(at)
+        match self.kind.path() {
+            Some((path, what)) if path.as_os_str().is_empty() => {
+                Err(SettingsError::Missing { key: at.join("path"), expected: format!("it is {what}") })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Opens the set to tell people apart in it: its labels are read, no image is decoded.
@@ -187,7 +171,7 @@ impl Setting for SourceConfig {
         facegrad_settings::read_keys(&keys, at, &known.map(|key| key.name).collect::<Vec<_>>())?;
         let (mut kind, mut subset) = (value.clone(), toml::Table::new());
         if let Some(table) = kind.as_table_mut() {
-            for key in facegrad_settings::declared_keys::<SubsetConfig>() {
+            for key in SubsetConfig::keys() {
                 subset.extend(table.remove(key.name).map(|value| (key.name.to_owned(), value)));
             }
         }
@@ -209,7 +193,7 @@ impl Setting for SourceConfig {
         let mut schema = SourceKind::schema();
         if let Schema::Kinds(kinds) = &mut schema {
             for kind in kinds {
-                kind.keys.extend(facegrad_settings::declared_keys::<SubsetConfig>());
+                kind.keys.extend(SubsetConfig::keys());
             }
         }
         schema
@@ -217,14 +201,6 @@ impl Setting for SourceConfig {
 }
 
 facegrad_settings::serde_through_toml!(SourceConfig);
-
-/// An error if a kind that needs a path has none.
-pub(crate) fn missing_path(path: &Path, at: &KeyPath, what: &str) -> Result<(), SettingsError> {
-    match path.as_os_str().is_empty() {
-        true => Err(SettingsError::Missing { key: at.join("path"), expected: format!("it is {what}") }),
-        false => Ok(()),
-    }
-}
 
 /// The last part of a path, without extension if it is a file's, as a short name of a set.
 pub(crate) fn title_of(path: &Path) -> String {

@@ -3,15 +3,14 @@
 use std::{path::Path, sync::Arc};
 
 use facegrad_pictures::Picture;
-use facegrad_settings::{KeyPath, SettingsError};
 pub use facegrad_synthetic::SyntheticConfig;
 use facegrad_synthetic::SyntheticFaces;
 
-use super::{Format, Opened, SourceError, Summary};
+use super::{Format, Opened, SourceError, SourceKind, Summary};
 use crate::{FaceError, FaceSource, Stored};
 
 impl Format for SyntheticConfig {
-    fn of_path(_path: &Path) -> Option<Self> {
+    fn of_path(&self, _path: &Path) -> Option<SourceKind> {
         None
     }
 
@@ -19,8 +18,8 @@ impl Format for SyntheticConfig {
         "synthetic".into()
     }
 
-    fn validate(&self, _at: &KeyPath) -> Result<(), SettingsError> {
-        Ok(())
+    fn path(&self) -> Option<(&Path, &'static str)> {
+        None
     }
 
     fn open(&self) -> Result<Opened, SourceError> {

@@ -1,7 +1,7 @@
 //! Every identity equally often, within reason.
 
 use facegrad_faces::FaceSource;
-use facegrad_settings::{SettingsError, at_least, settings};
+use facegrad_settings::{at_least, settings};
 
 use super::{Sampler, SamplerError, SamplerKind, by_identity::ByIdentity, quotas::Quotas};
 
@@ -19,12 +19,6 @@ settings! {
 }
 
 impl SamplerKind for ClassBalancedConfig {
-    const PAIRS: bool = false;
-
-    fn validate(&self, _batch: usize) -> Result<(), SettingsError> {
-        Ok(())
-    }
-
     fn build(
         &self,
         source: &dyn FaceSource,

@@ -9,8 +9,17 @@ use facegrad_settings::{KeyPath, SettingsError, kinds};
 use facegrad_faces::FaceSource;
 
 mod by_identity;
+mod class_balanced;
 mod passes;
+mod pk;
 mod quotas;
+mod random;
+mod square_root;
+
+pub use class_balanced::ClassBalancedConfig;
+pub use pk::PkConfig;
+pub use random::RandomConfig;
+pub use square_root::SquareRootConfig;
 
 /// An image in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,10 +43,14 @@ pub trait Sampler: Send {
 /// What every sampler's config provides.
 pub trait SamplerKind {
     /// Whether every batch holds several images of several identities, which losses on pairs need.
-    const PAIRS: bool;
+    fn makes_pairs(&self) -> bool {
+        false
+    }
 
     /// What is wrong with its keys for batches of `batch` images, whatever the set.
-    fn validate(&self, batch: usize) -> Result<(), SettingsError>;
+    fn validate(&self, _batch: usize) -> Result<(), SettingsError> {
+        Ok(())
+    }
 
     /// The sampler for batches of `batch` images, which are valid and no more than `source` has.
     fn build(
@@ -88,59 +101,46 @@ pub enum SamplerError {
     },
 }
 
-/// The registry: one line a sampler.
-macro_rules! samplers {
-    ($( $(#[doc = $doc:literal])* $variant:ident: $file:ident::$config:ident = $kind:literal; )*) => {
-        $( mod $file; pub use $file::$config; )*
-
-        kinds! {
-            /// Which images make a batch: `[sampler]`.
-            pub enum SamplerConfig {
-                $( $(#[doc = $doc])* $variant($config) = $kind, )*
-            }
-        }
-
-        impl SamplerConfig {
-            /// Whether every batch holds several images of several identities, which losses on pairs need.
-            pub fn makes_pairs(&self) -> bool {
-                match self { $( Self::$variant(_) => <$config as SamplerKind>::PAIRS, )* }
-            }
-
-            /// What is wrong with the keys for batches of `batch` images, whatever the set.
-            pub fn validate(&self, batch: usize) -> Result<(), SettingsError> {
-                if batch == 0 {
-                    let (found, range) = ("0".into(), "1 or more".into());
-                    return Err(SettingsError::OutOfRange { key: KeyPath::from("run.batch"), found, range });
-                }
-                match self { $( Self::$variant(c) => c.validate(batch), )* }
-            }
-
-            /// The sampler of a run over `source` with `batch` images a step.
-            pub fn build(
-                &self, source: &dyn FaceSource, seed: u64, batch: usize,
-            ) -> Result<Box<dyn Sampler>, SamplerError> {
-                self.validate(batch)?;
-                if batch > source.len() {
-                    return Err(SamplerError::TooFewImages { images: source.len(), batch });
-                }
-                if u32::try_from(source.len()).is_err() {
-                    return Err(SamplerError::TooManyImages { images: source.len() });
-                }
-                match self { $( Self::$variant(c) => c.build(source, seed, batch), )* }
-            }
-        }
-    };
+kinds! {
+    /// Which images make a batch: `[sampler]`.
+    pub enum SamplerConfig: dyn SamplerKind {
+        /// Each epoch in an order of its own, every image once.
+        Random(RandomConfig) = "random",
+        /// Batches of P identities with K images each, for losses on pairs.
+        Pk(PkConfig) = "pk",
+        /// Every identity equally often, with a cap on the visits of an image.
+        ClassBalanced(ClassBalancedConfig) = "class_balanced",
+        /// Every identity in proportion to the square root of its number of images.
+        SquareRoot(SquareRootConfig) = "square_root",
+    }
 }
 
-samplers! {
-    /// Each epoch in an order of its own, every image once.
-    Random: random::RandomConfig = "random";
-    /// Batches of P identities with K images each, for losses on pairs.
-    Pk: pk::PkConfig = "pk";
-    /// Every identity equally often, with a cap on the visits of an image.
-    ClassBalanced: class_balanced::ClassBalancedConfig = "class_balanced";
-    /// Every identity in proportion to the square root of its number of images.
-    SquareRoot: square_root::SquareRootConfig = "square_root";
+impl SamplerConfig {
+    /// What is wrong with the keys for batches of `batch` images, whatever the set.
+    pub fn validate(&self, batch: usize) -> Result<(), SettingsError> {
+        if batch == 0 {
+            let (found, range) = ("0".into(), "1 or more".into());
+            return Err(SettingsError::OutOfRange { key: KeyPath::from("run.batch"), found, range });
+        }
+        (**self).validate(batch)
+    }
+
+    /// The sampler of a run over `source` with `batch` images a step.
+    pub fn build(
+        &self,
+        source: &dyn FaceSource,
+        seed: u64,
+        batch: usize,
+    ) -> Result<Box<dyn Sampler>, SamplerError> {
+        self.validate(batch)?;
+        if batch > source.len() {
+            return Err(SamplerError::TooFewImages { images: source.len(), batch });
+        }
+        if u32::try_from(source.len()).is_err() {
+            return Err(SamplerError::TooManyImages { images: source.len() });
+        }
+        (**self).build(source, seed, batch)
+    }
 }
 
 impl Default for SamplerConfig {

@@ -25,7 +25,9 @@ settings! {
 }
 
 impl SamplerKind for PkConfig {
-    const PAIRS: bool = true;
+    fn makes_pairs(&self) -> bool {
+        true
+    }
 
     fn validate(&self, batch: usize) -> Result<(), SettingsError> {
         let images = self.images;

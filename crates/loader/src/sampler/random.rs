@@ -2,7 +2,7 @@
 
 use facegrad_faces::FaceSource;
 use facegrad_random::{Purpose, Stream};
-use facegrad_settings::{SettingsError, settings};
+use facegrad_settings::settings;
 
 use super::{Sampler, SamplerError, SamplerKind, Visit};
 
@@ -12,12 +12,6 @@ settings! {
 }
 
 impl SamplerKind for RandomConfig {
-    const PAIRS: bool = false;
-
-    fn validate(&self, _batch: usize) -> Result<(), SettingsError> {
-        Ok(())
-    }
-
     fn build(
         &self,
         source: &dyn FaceSource,

@@ -1,7 +1,7 @@
 //! Identities in proportion to the square root of what they have.
 
 use facegrad_faces::FaceSource;
-use facegrad_settings::{SettingsError, settings};
+use facegrad_settings::settings;
 
 use super::{Sampler, SamplerError, SamplerKind, by_identity::ByIdentity, quotas::Quotas};
 
@@ -16,12 +16,6 @@ settings! {
 }
 
 impl SamplerKind for SquareRootConfig {
-    const PAIRS: bool = false;
-
-    fn validate(&self, _batch: usize) -> Result<(), SettingsError> {
-        Ok(())
-    }
-
     fn build(
         &self,
         source: &dyn FaceSource,

@@ -18,9 +18,13 @@ settings! {
 }
 
 impl CriterionKind for BinaryLogisticConfig {
-    const FORMULA: &'static str = "w [λ ln(1 + e^{−z_y}) + (1 − λ) Σ_{j≠y} ln(1 + e^{z_j})]";
-    const SOURCE: &'static str =
-        "Wen et al., SphereFace2, ICLR 2022; one-against-the-rest logistic regression";
+    fn formula(&self) -> &'static str {
+        "w [λ ln(1 + e^{−z_y}) + (1 − λ) Σ_{j≠y} ln(1 + e^{z_j})]"
+    }
+
+    fn source(&self) -> &'static str {
+        "Wen et al., SphereFace2, ICLR 2022; one-against-the-rest logistic regression"
+    }
 
     fn loss(&self, logits: &Logits) -> Tensor<1> {
         let target = activation::softplus(logits.target().neg(), 1.0).mean();

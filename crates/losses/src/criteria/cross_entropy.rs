@@ -15,8 +15,13 @@ settings! {
 }
 
 impl CriterionKind for CrossEntropyConfig {
-    const FORMULA: &'static str = "−(1 − ε) log p_y − (ε / K) Σ_j log p_j,  p = softmax(z)";
-    const SOURCE: &'static str = "label smoothing: Szegedy et al., CVPR 2016, section 7";
+    fn formula(&self) -> &'static str {
+        "−(1 − ε) log p_y − (ε / K) Σ_j log p_j,  p = softmax(z)"
+    }
+
+    fn source(&self) -> &'static str {
+        "label smoothing: Szegedy et al., CVPR 2016, section 7"
+    }
 
     fn loss(&self, logits: &Logits) -> Tensor<1> {
         // −log p_j is ln Σ_k e^{z_k} − z_j: finite for any finite logits.

@@ -17,9 +17,13 @@ settings! {
 }
 
 impl CriterionKind for FocalConfig {
-    const FORMULA: &'static str = "−α (1 − p_y)^γ log p_y,  p = softmax(z)";
-    const SOURCE: &'static str =
-        "Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, eq. 5; per sample, over the softmax";
+    fn formula(&self) -> &'static str {
+        "−α (1 − p_y)^γ log p_y,  p = softmax(z)"
+    }
+
+    fn source(&self) -> &'static str {
+        "Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, eq. 5; per sample, over the softmax"
+    }
 
     fn loss(&self, logits: &Logits) -> Tensor<1> {
         // −log p_y, which rounding must not make negative.

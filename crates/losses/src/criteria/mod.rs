@@ -5,14 +5,23 @@ use facegrad_settings::kinds;
 
 use crate::Logits;
 
-pub use multiclass_hinge::Form;
+mod binary_logistic;
+mod cross_entropy;
+mod focal;
+mod multiclass_hinge;
+
+pub use binary_logistic::BinaryLogisticConfig;
+pub use cross_entropy::CrossEntropyConfig;
+pub use focal::FocalConfig;
+pub use multiclass_hinge::{Form, MulticlassHingeConfig};
 
 /// What every criterion's config provides.
 pub trait CriterionKind {
     /// The loss of one sample, in one line.
-    const FORMULA: &'static str;
+    fn formula(&self) -> &'static str;
+
     /// Where it comes from.
-    const SOURCE: &'static str;
+    fn source(&self) -> &'static str;
 
     /// The mean loss of a batch.
     ///
@@ -21,46 +30,18 @@ pub trait CriterionKind {
     fn loss(&self, logits: &Logits) -> Tensor<1>;
 }
 
-/// The registry: one line a criterion.
-macro_rules! criteria {
-    ($( $(#[doc = $doc:literal])* $variant:ident: $file:ident::$config:ident = $kind:literal; )*) => {
-        $( mod $file; pub use $file::$config; )*
-
-        kinds! {
-            /// How logits become a loss: `[criterion]`.
-            pub enum CriterionConfig {
-                $( $(#[doc = $doc])* $variant($config) = $kind, )*
-            }
-        }
-
-        impl CriterionConfig {
-            /// The mean loss `[1]` of logits `[batch, classes]`.
-            pub fn loss(&self, logits: &Logits) -> Tensor<1> {
-                match self { $( Self::$variant(c) => c.loss(logits), )* }
-            }
-
-            /// The loss of one sample, as text.
-            pub fn formula(&self) -> &'static str {
-                match self { $( Self::$variant(_) => <$config as CriterionKind>::FORMULA, )* }
-            }
-
-            /// Where it comes from.
-            pub fn source(&self) -> &'static str {
-                match self { $( Self::$variant(_) => <$config as CriterionKind>::SOURCE, )* }
-            }
-        }
-    };
-}
-
-criteria! {
-    /// Cross-entropy of the softmax, with label smoothing.
-    CrossEntropy: cross_entropy::CrossEntropyConfig = "cross_entropy";
-    /// One binary logistic regression a class.
-    BinaryLogistic: binary_logistic::BinaryLogisticConfig = "binary_logistic";
-    /// Cross-entropy in which well-classified samples count less.
-    Focal: focal::FocalConfig = "focal";
-    /// How far other classes come within a margin of the target: the multiclass support vector machine.
-    MulticlassHinge: multiclass_hinge::MulticlassHingeConfig = "multiclass_hinge";
+kinds! {
+    /// How logits become a loss: `[criterion]`.
+    pub enum CriterionConfig: dyn CriterionKind {
+        /// Cross-entropy of the softmax, with label smoothing.
+        CrossEntropy(CrossEntropyConfig) = "cross_entropy",
+        /// One binary logistic regression a class.
+        BinaryLogistic(BinaryLogisticConfig) = "binary_logistic",
+        /// Cross-entropy in which well-classified samples count less.
+        Focal(FocalConfig) = "focal",
+        /// How far other classes come within a margin of the target: the multiclass support vector machine.
+        MulticlassHinge(MulticlassHingeConfig) = "multiclass_hinge",
+    }
 }
 
 impl Default for CriterionConfig {

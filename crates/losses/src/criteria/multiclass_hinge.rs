@@ -28,9 +28,13 @@ settings! {
 }
 
 impl CriterionKind for MulticlassHingeConfig {
-    const FORMULA: &'static str =
-        "Σ_{j≠y} max(0, z_j − z_y + Δ), or with form = \"max\": max(0, max_{j≠y} z_j − z_y + Δ)";
-    const SOURCE: &'static str = "sum: Weston and Watkins, ESANN 1999; max: Crammer and Singer, JMLR 2001";
+    fn formula(&self) -> &'static str {
+        "Σ_{j≠y} max(0, z_j − z_y + Δ), or with form = \"max\": max(0, max_{j≠y} z_j − z_y + Δ)"
+    }
+
+    fn source(&self) -> &'static str {
+        "sum: Weston and Watkins, ESANN 1999; max: Crammer and Singer, JMLR 2001"
+    }
 
     fn loss(&self, logits: &Logits) -> Tensor<1> {
         let delta = self.delta;

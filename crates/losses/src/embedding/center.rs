@@ -2,11 +2,11 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, IndexingUpdateOp, Tensor},
+    tensor::{IndexingUpdateOp, Tensor},
 };
 use facegrad_settings::{settings, within};
 
-use super::{EmbeddingLossKind, EmbeddingLossModule, LossOutput};
+use super::{About, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, LossOutput, Setup};
 use crate::{
     Batch, Labels, Scoring,
     telemetry::{CENTRE_SPREAD, Telemetry},
@@ -33,20 +33,29 @@ pub struct Center {
 }
 
 impl EmbeddingLossKind for CenterConfig {
-    type Loss = Center;
+    fn about(&self) -> About {
+        About {
+            formula: "L = ½ Σ_i ‖x_i − c_{y_i}‖² / B;  after the step c_j ← c_j − α Σ_{y_i=j} (c_j − x_i) / (1 + n_j)",
+            source: "Wen et al., A Discriminative Feature Learning Approach, ECCV 2016, eq. 2 and 4",
+            gradient: "(x_i − c_{y_i}) / B to the embeddings; centres are moved by their own rule, n_j being the samples of class j in the batch",
+        }
+    }
 
-    const FORMULA: &'static str =
-        "L = ½ Σ_i ‖x_i − c_{y_i}‖² / B;  after the step c_j ← c_j − α Σ_{y_i=j} (c_j − x_i) / (1 + n_j)";
-    const SOURCE: &'static str =
-        "Wen et al., A Discriminative Feature Learning Approach, ECCV 2016, eq. 2 and 4";
-    const GRADIENT: &'static str = "(x_i − c_{y_i}) / B to the embeddings; centres are moved by their own rule, n_j being the samples of class j in the batch";
-    const NEEDS_PAIRS: bool = false;
-    const NEEDS_CLASSES: bool = true;
-    const WEIGHT: f64 = 0.003;
+    fn needs_pairs(&self) -> bool {
+        false
+    }
 
-    fn init(&self, classes: usize, embedding: usize, _seed: u64, device: &Device) -> Center {
-        let centres = Tensor::zeros([classes, embedding], device);
-        Center { centres: Param::from_tensor(centres).set_require_grad(false), alpha: self.alpha }
+    fn needs_classes(&self) -> bool {
+        true
+    }
+
+    fn weight(&self) -> f64 {
+        0.003
+    }
+
+    fn init(&self, setup: &Setup) -> EmbeddingLoss {
+        let centres = Tensor::zeros([setup.classes, setup.embedding], setup.device);
+        Center { centres: Param::from_tensor(centres).set_require_grad(false), alpha: self.alpha }.into()
     }
 
     /// The first centres are 0.
@@ -78,21 +87,20 @@ impl EmbeddingLossModule for Center {
         Some(self.centres.dims()[0])
     }
 
-    fn after_step(mut self, embeddings: Tensor<2>, labels: &Labels) -> Self {
+    fn after_step(&mut self, embeddings: Tensor<2>, labels: &Labels) {
         let classes = labels.classes();
         let step = |class: &usize| {
             let samples = classes.iter().filter(|other| *other == class).count();
             (self.alpha / (1.0 + samples as f64)) as f32
         };
         let steps: Vec<f32> = classes.iter().map(step).collect();
-        self.centres = self.centres.map(|centres| {
+        self.centres = self.centres.clone().map(|centres| {
             let centres = centres.inner();
             let indices = labels.indices().inner();
             let steps = Tensor::<1>::from_data(steps.as_slice(), &centres.device()).unsqueeze_dim::<2>(1);
             let change = (embeddings - centres.clone().select(0, indices.clone())) * steps;
             Tensor::from_inner(centres.select_assign(0, indices, change, IndexingUpdateOp::Add))
         });
-        self
     }
 }
 
@@ -100,8 +108,11 @@ impl EmbeddingLossModule for Center {
 mod tests {
     use super::*;
     use crate::Progress;
-    use crate::reference::{Case, Rows, check_loss, for_each_form, reading};
-    use burn::optim::{GradientsParams, SgdConfig, decay::WeightDecayConfig};
+    use crate::reference::{Case, Rows, check_loss, for_each_form, reading, setup};
+    use burn::{
+        optim::{GradientsParams, SgdConfig, decay::WeightDecayConfig},
+        tensor::Device,
+    };
 
     fn center(centres: Tensor<2>, alpha: f64) -> Center {
         Center { centres: Param::from_tensor(centres.detach()).set_require_grad(false), alpha }
@@ -178,7 +189,8 @@ mod tests {
     fn after_step(device: &Device, alpha: f64) -> Vec<f64> {
         let centres = Tensor::<2>::from_floats(CENTRES.map(|row| row.map(|v| v as f32)), device);
         let batch = batch(device);
-        let moved = center(centres, alpha).after_step(batch.embeddings.inner(), &batch.labels);
+        let mut moved = center(centres, alpha);
+        moved.after_step(batch.embeddings.inner(), &batch.labels);
         assert!(!moved.centres.val().is_require_grad());
         read(moved.centres.val())
     }
@@ -240,7 +252,7 @@ mod tests {
         let config = CenterConfig::default();
         let mut batch = batch(&device);
         batch.embeddings = crate::l2_normalise(batch.embeddings).0;
-        let found = config.init(3, 2, 1, &device).forward(&batch).loss.into_scalar::<f32>();
+        let found = config.init(&setup(3, 2, 1, &device)).forward(&batch).loss.into_scalar::<f32>();
         assert!((f64::from(found) - config.expected_first_loss(3, 2).unwrap()).abs() < 1e-6, "{found}");
     }
 

@@ -2,15 +2,12 @@
 
 use std::collections::HashSet;
 
-use burn::{
-    module::Module,
-    tensor::{Device, activation},
-};
+use burn::{module::Module, tensor::activation};
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{above, choice, settings};
 
 use super::{
-    EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput,
+    About, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
     pairs::{Pairs, kept_sum, mask, rooted, squared_distances},
 };
 use crate::{
@@ -56,17 +53,16 @@ pub struct Contrastive {
 }
 
 impl EmbeddingLossKind for ContrastiveConfig {
-    type Loss = Contrastive;
+    fn about(&self) -> About {
+        About {
+            formula: "L = ½ mean over pairs of [ y d² + (1 − y) max(m − d, 0)² ],  d = ‖x_i − x_j‖, y = 1 for a genuine pair",
+            source: "Hadsell et al., Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006, eq. 4",
+            gradient: "x_i − x_j to the images of a genuine pair, −(m − d)/d of it to those of an impostor pair nearer than m, both over the number of pairs; with unit embeddings along the sphere only",
+        }
+    }
 
-    const FORMULA: &'static str = "L = ½ mean over pairs of [ y d² + (1 − y) max(m − d, 0)² ],  d = ‖x_i − x_j‖, y = 1 for a genuine pair";
-    const SOURCE: &'static str =
-        "Hadsell et al., Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006, eq. 4";
-    const GRADIENT: &'static str = "x_i − x_j to the images of a genuine pair, −(m − d)/d of it to those of an impostor pair nearer than m, both over the number of pairs; with unit embeddings along the sphere only";
-    const NEEDS_PAIRS: bool = true;
-    const NEEDS_CLASSES: bool = false;
-
-    fn init(&self, _classes: usize, _embedding: usize, seed: u64, _device: &Device) -> Contrastive {
-        Contrastive { config: self.clone(), seed }
+    fn init(&self, setup: &Setup) -> EmbeddingLoss {
+        Contrastive { config: self.clone(), seed: setup.seed }.into()
     }
 
     /// All of d² = 2, and half of the pairs genuine. Of all pairs the sampler decides how many are genuine.
@@ -127,12 +123,12 @@ mod tests {
     use super::super::pairs::reference::{cases, loss_of, plain, rows, squared};
     use super::*;
     use crate::Labels;
-    use crate::reference::{Case, Rows, check_loss, for_each_form, reading, tensor};
-    use burn::tensor::Tensor;
+    use crate::reference::{Case, Rows, check_loss, for_each_form, reading, setup, tensor};
+    use burn::tensor::{Device, Tensor};
 
     fn loss(config: &ContrastiveConfig) -> impl Fn(&Batch, Tensor<2>) -> Tensor<1> + '_ {
         move |batch, _| {
-            let output = config.init(0, 0, 5, &batch.embeddings.device()).forward(batch);
+            let output = config.init(&setup(0, 0, 5, &batch.embeddings.device())).forward(batch);
             loss_of(output)
         }
     }
@@ -222,7 +218,7 @@ mod tests {
                 progress: Progress::START,
                 watched: true,
             };
-            let output = ContrastiveConfig::default().init(2, 3, 1, device).forward(&batch);
+            let output = ContrastiveConfig::default().init(&setup(2, 3, 1, device)).forward(&batch);
             let found = output.loss.into_scalar::<f32>();
             // 4 of 6 pairs are impostors; the ε under the root takes 1e-5 from the margin.
             let expected = 0.5 * (1.0f32 - 1e-5).powi(2) * 4.0 / 6.0;
@@ -243,7 +239,7 @@ mod tests {
             watched: true,
         };
         let config = ContrastiveConfig { embeddings: Embeddings::Raw, ..Default::default() };
-        let telemetry = config.init(2, 1, 1, &device).forward(&batch).telemetry;
+        let telemetry = config.init(&setup(2, 1, 1, &device)).forward(&batch).telemetry;
         let reading = |name| reading(telemetry.clone(), name);
         assert!((reading(ACTIVE_SHARE) - 2.0 / 3.0).abs() < 1e-6);
         assert!((reading(POSITIVE_DISTANCE) - 2.5).abs() < 1e-6);
@@ -263,7 +259,7 @@ mod tests {
             let device = Device::flex();
             let (embeddings, labels) = (tensor(&case.x, &device), Labels::new(&labels, &device));
             let batch = Batch { embeddings, labels, progress: Progress::START, watched: false };
-            let found = config.init(32, 256, 1, &device).forward(&batch).loss.into_scalar::<f32>();
+            let found = config.init(&setup(32, 256, 1, &device)).forward(&batch).loss.into_scalar::<f32>();
             let expected = config.expected_first_loss(32, 256).unwrap();
             assert!((f64::from(found) - expected).abs() < 0.03 * expected, "{found} against {expected}");
         }

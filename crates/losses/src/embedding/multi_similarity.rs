@@ -1,10 +1,10 @@
 //! Multi-similarity loss: pairs are mined against the hardest of the other kind, and weighted by how hard they are.
 
-use burn::{module::Module, tensor::Device};
+use burn::module::Module;
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput,
+    About, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
     pairs::{FAR, Pairs, filled, log_one_plus_sum_exp},
 };
 use crate::{
@@ -38,17 +38,16 @@ pub struct MultiSimilarity {
 }
 
 impl EmbeddingLossKind for MultiSimilarityConfig {
-    type Loss = MultiSimilarity;
+    fn about(&self) -> About {
+        About {
+            formula: "L = mean over images of (1/α) ln(1 + Σ_p e^{−α(c_p − λ)}) + (1/β) ln(1 + Σ_n e^{β(c_n − λ)}),  p with c_p < max_n c_n + ε, n with c_n > min_p c_p − ε",
+            source: "Wang et al., Multi-Similarity Loss with General Pair Weighting, CVPR 2019, section 4",
+            gradient: "−e^{−α(c_p − λ)}/(1 + Σ) to the cosine of a genuine pair, e^{β(c_n − λ)}/(1 + Σ) to that of an impostor pair; which pairs are mined is a constant",
+        }
+    }
 
-    const FORMULA: &'static str = "L = mean over images of (1/α) ln(1 + Σ_p e^{−α(c_p − λ)}) + (1/β) ln(1 + Σ_n e^{β(c_n − λ)}),  p with c_p < max_n c_n + ε, n with c_n > min_p c_p − ε";
-    const SOURCE: &'static str =
-        "Wang et al., Multi-Similarity Loss with General Pair Weighting, CVPR 2019, section 4";
-    const GRADIENT: &'static str = "−e^{−α(c_p − λ)}/(1 + Σ) to the cosine of a genuine pair, e^{β(c_n − λ)}/(1 + Σ) to that of an impostor pair; which pairs are mined is a constant";
-    const NEEDS_PAIRS: bool = true;
-    const NEEDS_CLASSES: bool = false;
-
-    fn init(&self, _classes: usize, _embedding: usize, _seed: u64, _device: &Device) -> MultiSimilarity {
-        MultiSimilarity { config: self.clone() }
+    fn init(&self, _setup: &Setup) -> EmbeddingLoss {
+        MultiSimilarity { config: self.clone() }.into()
     }
 
     fn scoring(&self) -> Scoring {
@@ -88,7 +87,7 @@ impl EmbeddingLossModule for MultiSimilarity {
 mod tests {
     use super::super::pairs::reference::{cases, loss_of, rows};
     use super::*;
-    use crate::reference::{Rows, check_loss, dot, for_each_form, reading};
+    use crate::reference::{Rows, check_loss, dot, for_each_form, reading, setup};
     use crate::{Labels, Progress};
     use burn::tensor::Tensor;
 
@@ -132,7 +131,7 @@ mod tests {
                 // Smooth wherever the embeddings have a direction and mining is not at its limit.
                 case.smooth |= case.name.contains("coincide");
                 let loss = |batch: &Batch, _| {
-                    loss_of(config.init(0, 0, 0, &batch.embeddings.device()).forward(batch))
+                    loss_of(config.init(&setup(0, 0, 0, &batch.embeddings.device())).forward(batch))
                 };
                 check_loss("multi-similarity", &case, loss, |x, _, labels| reference(x, labels, &config));
             }
@@ -147,7 +146,7 @@ mod tests {
                 let embeddings = Tensor::from_data(burn::tensor::TensorData::new(rows, [4, 2]), device);
                 let labels = Labels::new(&[0, 0, 1, 1], device);
                 let batch = Batch { embeddings, labels, progress: Progress::START, watched: true };
-                let output = MultiSimilarityConfig::default().init(2, 2, 0, device).forward(&batch);
+                let output = MultiSimilarityConfig::default().init(&setup(2, 2, 0, device)).forward(&batch);
                 (reading(output.telemetry, ACTIVE_SHARE), output.loss.into_scalar::<f32>())
             };
             // Two tight identities at a right angle: nothing left to learn.

@@ -2,12 +2,12 @@
 
 use burn::{
     module::Module,
-    tensor::{Device, Tensor, TensorData},
+    tensor::{Tensor, TensorData},
 };
 use facegrad_settings::{above, settings};
 
 use super::{
-    EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput,
+    About, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
     pairs::{Pairs, filled, log_sum_exp, mask},
 };
 use crate::{
@@ -34,17 +34,16 @@ pub struct SupCon {
 }
 
 impl EmbeddingLossKind for SupConConfig {
-    type Loss = SupCon;
+    fn about(&self) -> About {
+        About {
+            formula: "L = mean over images i with a positive of −1/|P(i)| Σ_{p∈P(i)} log( e^{c_ip/τ} / Σ_{a≠i} e^{c_ia/τ} ),  c = cosine",
+            source: "Khosla et al., Supervised Contrastive Learning, NeurIPS 2020, eq. 2 (L_out)",
+            gradient: "∂L_i/∂c_ia = (softmax_a(c_i/τ) − [a ∈ P(i)]/|P(i)|)/τ; to both embeddings of a pair, along the sphere only",
+        }
+    }
 
-    const FORMULA: &'static str = "L = mean over images i with a positive of −1/|P(i)| Σ_{p∈P(i)} log( e^{c_ip/τ} / Σ_{a≠i} e^{c_ia/τ} ),  c = cosine";
-    const SOURCE: &'static str =
-        "Khosla et al., Supervised Contrastive Learning, NeurIPS 2020, eq. 2 (L_out)";
-    const GRADIENT: &'static str = "∂L_i/∂c_ia = (softmax_a(c_i/τ) − [a ∈ P(i)]/|P(i)|)/τ; to both embeddings of a pair, along the sphere only";
-    const NEEDS_PAIRS: bool = true;
-    const NEEDS_CLASSES: bool = false;
-
-    fn init(&self, _classes: usize, _embedding: usize, _seed: u64, _device: &Device) -> SupCon {
-        SupCon { config: self.clone() }
+    fn init(&self, _setup: &Setup) -> EmbeddingLoss {
+        SupCon { config: self.clone() }.into()
     }
 
     fn scoring(&self) -> Scoring {
@@ -85,7 +84,7 @@ impl EmbeddingLossModule for SupCon {
 mod tests {
     use super::super::pairs::reference::{cases, loss_of, rows};
     use super::*;
-    use crate::reference::{Rows, check_loss, dot, for_each_form, log_sum_exp};
+    use crate::reference::{Rows, check_loss, dot, for_each_form, log_sum_exp, setup};
     use crate::{Labels, Progress};
 
     fn reference(x: &Rows, labels: &[usize], temperature: f64) -> f64 {
@@ -113,7 +112,7 @@ mod tests {
                 // Smooth wherever the embeddings have a direction.
                 case.smooth |= case.name.contains("coincide");
                 let loss = |batch: &Batch, _| {
-                    loss_of(config.init(0, 0, 0, &batch.embeddings.device()).forward(batch))
+                    loss_of(config.init(&setup(0, 0, 0, &batch.embeddings.device())).forward(batch))
                 };
                 check_loss("supcon", &case, loss, |x, _, labels| reference(x, labels, temperature));
             }
@@ -129,8 +128,11 @@ mod tests {
                 progress: Progress::START,
                 watched: true,
             };
-            let found =
-                SupConConfig::default().init(3, 3, 1, device).forward(&batch).loss.into_scalar::<f32>();
+            let found = SupConConfig::default()
+                .init(&setup(3, 3, 1, device))
+                .forward(&batch)
+                .loss
+                .into_scalar::<f32>();
             assert!((found - 5f32.ln()).abs() < 1e-5, "{what}: {found}");
         });
     }

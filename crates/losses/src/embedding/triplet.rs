@@ -2,13 +2,13 @@
 
 use burn::{
     module::Module,
-    tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData},
+    tensor::{IndexingUpdateOp, Int, Tensor, TensorData},
 };
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{SettingsError, at_least, choice, settings};
 
 use super::{
-    EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput,
+    About, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
     pairs::{FAR, Pairs, filled, rooted, squared_distances},
 };
 use crate::{
@@ -80,17 +80,16 @@ pub struct Triplet {
 }
 
 impl EmbeddingLossKind for TripletConfig {
-    type Loss = Triplet;
+    fn about(&self) -> About {
+        About {
+            formula: "L = mean over triplets of [ d(a, p) − d(a, n) + α ]₊,  d = ‖·‖² or ‖·‖; which triplets: see mining",
+            source: "Schroff et al., FaceNet, CVPR 2015, eq. 3; hard: Hermans et al., arXiv 1703.07737, eq. 5; distance_weighted: Wu et al., Sampling Matters, ICCV 2017, section 4",
+            gradient: "of an active triplet, 2 (n − p) to the anchor, 2 (p − a) to the positive and 2 (a − n) to the negative, over the number of triplets (plain distances: unit vectors instead); which triplets are mined is a constant",
+        }
+    }
 
-    const FORMULA: &'static str =
-        "L = mean over triplets of [ d(a, p) − d(a, n) + α ]₊,  d = ‖·‖² or ‖·‖; which triplets: see mining";
-    const SOURCE: &'static str = "Schroff et al., FaceNet, CVPR 2015, eq. 3; hard: Hermans et al., arXiv 1703.07737, eq. 5; distance_weighted: Wu et al., Sampling Matters, ICCV 2017, section 4";
-    const GRADIENT: &'static str = "of an active triplet, 2 (n − p) to the anchor, 2 (p − a) to the positive and 2 (a − n) to the negative, over the number of triplets (plain distances: unit vectors instead); which triplets are mined is a constant";
-    const NEEDS_PAIRS: bool = true;
-    const NEEDS_CLASSES: bool = false;
-
-    fn init(&self, _classes: usize, _embedding: usize, seed: u64, _device: &Device) -> Triplet {
-        Triplet { config: self.clone(), seed }
+    fn init(&self, setup: &Setup) -> EmbeddingLoss {
+        Triplet { config: self.clone(), seed: setup.seed }.into()
     }
 
     /// Cosines of random directions are normal with variance 1/D, so that d(a, p) − d(a, n) is normal about 0 with
@@ -335,14 +334,15 @@ fn gumbel(stream: &mut Stream) -> f32 {
 mod tests {
     use super::super::pairs::reference::{cases, loss_of, plain, rows, squared};
     use super::*;
-    use crate::reference::{Case, Rows, check_loss, for_each_form, read_keys, tensor};
+    use crate::reference::{Case, Rows, check_loss, for_each_form, read_keys, setup, tensor};
     use crate::{Labels, embedding::EmbeddingLossConfig};
+    use burn::tensor::Device;
 
     const SEED: u64 = 9;
 
     fn loss(config: &TripletConfig) -> impl Fn(&Batch, Tensor<2>) -> Tensor<1> + '_ {
         move |batch, _| {
-            let output = config.init(0, 0, SEED, &batch.embeddings.device()).forward(batch);
+            let output = config.init(&setup(0, 0, SEED, &batch.embeddings.device())).forward(batch);
             loss_of(output)
         }
     }
@@ -482,7 +482,8 @@ mod tests {
                             progress: Progress::START,
                             watched: false,
                         };
-                        let found = config.init(2, 3, 1, device).forward(&batch).loss.into_scalar::<f32>();
+                        let found =
+                            config.init(&setup(2, 3, 1, device)).forward(&batch).loss.into_scalar::<f32>();
                         assert!((found - 0.2).abs() < 1e-6, "{what}, {mining}, {distance}: {found}");
                     });
                 }
@@ -509,7 +510,7 @@ mod tests {
                 progress: Progress::START,
                 watched: false,
             };
-            2.0 * config.init(3, 1, 1, &device).forward(&batch).loss.into_scalar::<f32>()
+            2.0 * config.init(&setup(3, 1, 1, &device)).forward(&batch).loss.into_scalar::<f32>()
         };
         // Anchor: 2 − 2.5 + 1; positive: 2 − 3 + 1, the negative at a distance of 3.
         assert!((loss_of(2.0, [1.0, 2.5]) - 0.5).abs() < 1e-4);
@@ -571,7 +572,7 @@ mod tests {
                     progress: Progress::START,
                     watched: false,
                 };
-                let found = config.init(4, 128, 1, &device).forward(&batch).loss.into_scalar::<f32>();
+                let found = config.init(&setup(4, 128, 1, &device)).forward(&batch).loss.into_scalar::<f32>();
                 let expected = config.expected_first_loss(4, 128).unwrap();
                 assert!((f64::from(found) - expected).abs() < 0.05 * expected, "{found} against {expected}");
             }
@@ -581,7 +582,7 @@ mod tests {
     #[test]
     fn a_wrong_key_is_named() {
         let error = |keys: &str| match read_keys::<EmbeddingLossConfig>(keys) {
-            Ok(loss) => loss.as_kind().validate("head").unwrap_err().to_string(),
+            Ok(loss) => loss.validate("head").unwrap_err().to_string(),
             Err(error) => error,
         };
         assert_eq!(

@@ -2,11 +2,11 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::{settings, within};
 
-use super::{HeadKind, HeadModule, HeadOutput, modified_softmax::Projections};
+use super::{About, ClassHead, HeadKind, HeadModule, HeadOutput, Setup, modified_softmax::Projections};
 use crate::{
     Annealing, Batch, Curve, Logits, Progress, Rule,
     psi::{blended_angle, blended_margin},
@@ -37,15 +37,16 @@ pub struct ASoftmax {
 }
 
 impl HeadKind for ASoftmaxConfig {
-    type Head = ASoftmax;
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = ‖x‖ (λ cos θ_y + ψ(θ_y)) / (1 + λ);  z_j = ‖x‖ cos θ_j;  ψ(θ) = (−1)^k cos(mθ) − 2k on [kπ/m, (k+1)π/m]",
+            source: "Liu et al., SphereFace, CVPR 2017, eq. 7; λ as in its release",
+            gradient: "∂z_y/∂cos θ_y = ‖x‖ (λ + (−1)^k m sin(mθ_y)/sin θ_y) / (1 + λ), k and λ being constants; to embeddings along their length as well, to weights along the sphere only",
+        }
+    }
 
-    const FORMULA: &'static str = "z_y = ‖x‖ (λ cos θ_y + ψ(θ_y)) / (1 + λ);  z_j = ‖x‖ cos θ_j;  ψ(θ) = (−1)^k cos(mθ) − 2k on [kπ/m, (k+1)π/m]";
-    const SOURCE: &'static str = "Liu et al., SphereFace, CVPR 2017, eq. 7; λ as in its release";
-    const GRADIENT: &'static str = "∂z_y/∂cos θ_y = ‖x‖ (λ + (−1)^k m sin(mθ_y)/sin θ_y) / (1 + λ), k and λ being constants; to embeddings along their length as well, to weights along the sphere only";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> ASoftmax {
-        let weight = super::normal_weights(classes, embedding, 0.01, seed, device);
-        ASoftmax { weight: Param::from_tensor(weight), config: self.clone() }
+    fn init(&self, setup: &Setup) -> ClassHead {
+        ASoftmax { weight: setup.weights(), config: self.clone() }.into()
     }
 
     /// Random embeddings of length 1 are at right angles to their class, where ψ is 1 − m.
@@ -72,21 +73,19 @@ impl HeadModule for ASoftmax {
         let logits = Logits::new(all, target, batch.labels.clone(), Rule::Scaled { scale: 1.0 });
         HeadOutput::new(logits, telemetry)
     }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+
     use super::*;
     use crate::{
         Labels,
         heads::{ModifiedSoftmax, ModifiedSoftmaxConfig},
         reference::{
             Case, Rows, annealed_to, blended_target, check_bad_keys, check_equal_heads, check_first_loss,
-            check_head, check_head_of_many_classes, reading,
+            check_head, check_head_of_many_classes, reading, setup,
         },
     };
     use std::f64::consts::PI;
@@ -188,7 +187,7 @@ mod tests {
     #[test]
     fn lambda_is_a_function_of_the_step_and_is_logged() {
         let device = Device::flex();
-        let head = ASoftmaxConfig::default().init(3, 2, 1, &device);
+        let head = ASoftmaxConfig::default().init(&setup(3, 2, 1, &device));
         let logged = |step| {
             let batch = Batch {
                 embeddings: Tensor::<2>::from_floats([[1.0, 2.0]], &device),

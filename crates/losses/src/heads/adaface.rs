@@ -4,11 +4,13 @@ use std::f64::consts::PI;
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::{above, settings, within};
 
-use super::{Cosines, Fallback, HeadKind, HeadModule, HeadOutput, angular::AngularMargins};
+use super::{
+    About, ClassHead, Cosines, Fallback, HeadKind, HeadModule, HeadOutput, Setup, angular::AngularMargins,
+};
 use crate::{
     Batch, Curve, Logits, Progress, Rule, Schedule,
     telemetry::{MARGIN_ANGLE, MARGIN_COSINE, NORM_MEAN, NORM_STD, SCALE},
@@ -51,19 +53,22 @@ const LENGTHS: [f64; 2] = [1e-3, 100.0];
 const START: [f32; 2] = [20.0, 100.0];
 
 impl HeadKind for AdaFaceConfig {
-    type Head = AdaFace;
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = s (cos(clip(θ_y + g_angle, 1e-3, π − 1e-3)) − g_add);  z_j = s cos θ_j\n\
+         g_angle = −m ẑ, g_add = m + m ẑ, ẑ = clip(h (‖x‖ − μ)/(σ + 1e-3), −1, 1);  μ, σ running mean and deviation of ‖x‖",
+            source: "Kim et al., AdaFace, CVPR 2022, section 3",
+            gradient: "∂z_y/∂cos θ_y = s sin(θ_y + g_angle)/sin θ_y, 0 where the angle is clipped; ẑ is a constant, so to embeddings and weights along the sphere only",
+        }
+    }
 
-    const FORMULA: &'static str = "z_y = s (cos(clip(θ_y + g_angle, 1e-3, π − 1e-3)) − g_add);  z_j = s cos θ_j\n\
-         g_angle = −m ẑ, g_add = m + m ẑ, ẑ = clip(h (‖x‖ − μ)/(σ + 1e-3), −1, 1);  μ, σ running mean and deviation of ‖x‖";
-    const SOURCE: &'static str = "Kim et al., AdaFace, CVPR 2022, section 3";
-    const GRADIENT: &'static str = "∂z_y/∂cos θ_y = s sin(θ_y + g_angle)/sin θ_y, 0 where the angle is clipped; ẑ is a constant, so to embeddings and weights along the sphere only";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> AdaFace {
+    fn init(&self, setup: &Setup) -> ClassHead {
         AdaFace {
-            weight: Param::from_tensor(super::normal_weights(classes, embedding, 0.01, seed, device)),
-            lengths: Param::from_tensor(Tensor::from_floats(START, device)).set_require_grad(false),
+            weight: setup.weights(),
+            lengths: Param::from_tensor(Tensor::from_floats(START, setup.device)).set_require_grad(false),
             config: self.clone(),
         }
+        .into()
     }
 
     /// At θ = π/2 the two margins cost sin(−m ẑ) + m + m ẑ, which is m whatever ẑ up to its third power.
@@ -124,13 +129,8 @@ impl HeadModule for AdaFace {
         HeadOutput { memory, ..HeadOutput::new(logits, telemetry) }
     }
 
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
-    }
-
-    fn remember(mut self, memory: Tensor<1>) -> Self {
-        self.lengths = self.lengths.map(|_| Tensor::from_inner(memory));
-        self
+    fn remember(&mut self, memory: Tensor<1>) {
+        self.lengths = self.lengths.clone().map(|_| Tensor::from_inner(memory));
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
         Labels,
         reference::{
             Case, Rows, check_bad_keys, check_first_loss, check_head, check_head_of_many_classes, check_kink,
-            for_each_form, tensor,
+            for_each_form, module, setup, tensor,
         },
     };
 
@@ -238,7 +238,7 @@ mod tests {
         for_each_form("adaface", |device, what| {
             let device = device.clone().autodiff();
             let config = AdaFaceConfig { t_alpha: 0.25, ..Default::default() };
-            let mut head = config.init(3, 2, 1, &device);
+            let mut head = module!(AdaFace, config.init(&setup(3, 2, 1, &device)));
             let mut expected = [20.0, 100.0];
             for rows in [vec![[3.0, 4.0], [6.0, 8.0], [0.0, 500.0]], vec![[0.0, 2.0]]] {
                 let x: Rows = rows.iter().map(|row| row.to_vec()).collect();
@@ -247,7 +247,7 @@ mod tests {
                 let labels = Labels::new(&vec![0; x.len()], &device);
                 let batch = Batch { embeddings, labels, progress: Progress::START, watched: true };
                 let output = head.forward(&batch);
-                head = head.remember(output.memory.expect("statistics"));
+                head.remember(output.memory.expect("statistics"));
                 let found = head.lengths.val().into_data().try_to_vec::<f32>().expect("f32");
                 for (found, expected) in found.iter().zip(expected) {
                     assert!(

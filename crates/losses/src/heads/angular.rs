@@ -1,9 +1,9 @@
 //! cos(θ + m) where each sample has a margin of its own.
 
+use std::f64::consts::PI;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use facegrad_settings::choice;
-
-use super::arcface::Fallback;
 
 choice! {
     /// Where a margin is.
@@ -12,6 +12,32 @@ choice! {
         Arc = "arc",
         /// On the target's cosine, cos θ_y − m, as in CosFace.
         Cos = "cos",
+    }
+}
+
+choice! {
+    /// What the target logit is past θ = π − m, where cos(θ + m) would rise again.
+    pub enum Fallback {
+        /// s (cos θ − m sin m): falls on, with a small step at π − m.
+        Linear = "linear",
+        /// The margin only where θ < π/2, plain cosine beyond.
+        EasyMargin = "easy_margin",
+        /// cos(θ + m) everywhere, as insightface computes it.
+        None = "none",
+    }
+}
+
+impl Fallback {
+    /// What the margin takes off the mean of cos θ_y for random directions, which are at right angles but for a
+    /// variance of 1/d. An easy margin is that of half of them, whose mean cosine is √(2/πd).
+    pub(super) fn expected_shift(self, margin: f64, embedding: usize) -> f64 {
+        match self {
+            Self::EasyMargin => {
+                let mean = (2.0 / (PI * embedding as f64)).sqrt();
+                0.5 * (margin.sin() + mean * (1.0 - margin.cos()))
+            }
+            Self::Linear | Self::None => margin.sin(),
+        }
     }
 }
 

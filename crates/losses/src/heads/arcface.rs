@@ -4,27 +4,17 @@ use std::f64::consts::PI;
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::{above, choice, settings, within};
 
-use super::{Cosines, HeadKind, HeadModule, HeadOutput, angular::AngularMargins};
+use super::{
+    About, ClassHead, Cosines, Fallback, HeadKind, HeadModule, HeadOutput, Setup, angular::AngularMargins,
+};
 use crate::{
     Batch, Curve, Logits, Progress, Rule, Schedule,
     telemetry::{MARGIN, SCALE},
 };
-
-choice! {
-    /// What the target logit is past θ = π − m, where cos(θ + m) would rise again.
-    pub enum Fallback {
-        /// s (cos θ − m sin m): falls on, with a small step at π − m.
-        Linear = "linear",
-        /// The margin only where θ < π/2, plain cosine beyond.
-        EasyMargin = "easy_margin",
-        /// cos(θ + m) everywhere, as insightface computes it.
-        None = "none",
-    }
-}
 
 choice! {
     /// How the margin is differentiated.
@@ -59,32 +49,17 @@ pub struct ArcFace {
     config: ArcFaceConfig,
 }
 
-impl Fallback {
-    /// What the margin takes off the mean of cos θ_y for random directions, which are at right angles but for a
-    /// variance of 1/d. An easy margin is that of half of them, whose mean cosine is √(2/πd).
-    pub(super) fn expected_shift(self, margin: f64, embedding: usize) -> f64 {
-        match self {
-            Self::EasyMargin => {
-                let mean = (2.0 / (PI * embedding as f64)).sqrt();
-                0.5 * (margin.sin() + mean * (1.0 - margin.cos()))
-            }
-            Self::Linear | Self::None => margin.sin(),
+impl HeadKind for ArcFaceConfig {
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = s cos(θ_y + m);  z_j = s cos θ_j;  past θ_y = π − m: see fallback",
+            source: "Deng et al., ArcFace, CVPR 2019, eq. 3",
+            gradient: "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y, or s with gradient = \"detached\"; to embeddings and weights through unit vectors, so along the sphere only",
         }
     }
-}
 
-impl HeadKind for ArcFaceConfig {
-    type Head = ArcFace;
-
-    const FORMULA: &'static str = "z_y = s cos(θ_y + m);  z_j = s cos θ_j;  past θ_y = π − m: see fallback";
-    const SOURCE: &'static str = "Deng et al., ArcFace, CVPR 2019, eq. 3";
-    const GRADIENT: &'static str = "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y, or s with gradient = \"detached\"; to embeddings and weights through unit vectors, so along the sphere only";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> ArcFace {
-        ArcFace {
-            weight: Param::from_tensor(super::normal_weights(classes, embedding, 0.01, seed, device)),
-            config: self.clone(),
-        }
+    fn init(&self, setup: &Setup) -> ClassHead {
+        ArcFace { weight: setup.weights(), config: self.clone() }.into()
     }
 
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
@@ -115,10 +90,6 @@ impl HeadModule for ArcFace {
         let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
         let logits = Logits::new(cosines.all, target * scale, batch.labels.clone(), Rule::Scaled { scale });
         HeadOutput::new(logits, telemetry)
-    }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
     }
 }
 

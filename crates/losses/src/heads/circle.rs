@@ -2,11 +2,11 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor, activation},
+    tensor::{Tensor, activation},
 };
 use facegrad_settings::{above, choice, settings, within};
 
-use super::{Cosines, HeadKind, HeadModule, HeadOutput};
+use super::{About, ClassHead, Cosines, HeadKind, HeadModule, HeadOutput, Setup};
 use crate::{
     Batch, Curve, Logits, Progress, Rule, Schedule,
     telemetry::{MARGIN, SCALE},
@@ -44,18 +44,16 @@ pub struct Circle {
 }
 
 impl HeadKind for CircleConfig {
-    type Head = Circle;
-
-    const FORMULA: &'static str =
-        "z_y = γ [1 + m − cos θ_y]₊ (cos θ_y − (1 − m));  z_j = γ [cos θ_j + m]₊ (cos θ_j − m)";
-    const SOURCE: &'static str = "Sun et al., Circle Loss, CVPR 2020, section 3, with class weights";
-    const GRADIENT: &'static str = "∂z_y/∂cos θ_y = γ [1 + m − cos θ_y]₊, ∂z_j/∂cos θ_j = γ [cos θ_j + m]₊, the weights being constants; with gradient = \"exact\" 2γ (1 − cos θ_y) and, above −m, 2γ cos θ_j; along the sphere only";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> Circle {
-        Circle {
-            weight: Param::from_tensor(super::normal_weights(classes, embedding, 0.01, seed, device)),
-            config: self.clone(),
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = γ [1 + m − cos θ_y]₊ (cos θ_y − (1 − m));  z_j = γ [cos θ_j + m]₊ (cos θ_j − m)",
+            source: "Sun et al., Circle Loss, CVPR 2020, section 3, with class weights",
+            gradient: "∂z_y/∂cos θ_y = γ [1 + m − cos θ_y]₊, ∂z_j/∂cos θ_j = γ [cos θ_j + m]₊, the weights being constants; with gradient = \"exact\" 2γ (1 − cos θ_y) and, above −m, 2γ cos θ_j; along the sphere only",
         }
+    }
+
+    fn init(&self, setup: &Setup) -> ClassHead {
+        Circle { weight: setup.weights(), config: self.clone() }.into()
     }
 
     /// None: e^{γ c²} of a random cosine has no mean to speak of once 2γ exceeds the size of the embedding, and
@@ -85,10 +83,6 @@ impl HeadModule for Circle {
         let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
         let rule = Rule::Circle { scale, margin, detached };
         HeadOutput::new(Logits::new(cosines.all, target, batch.labels.clone(), rule), telemetry)
-    }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
     }
 }
 

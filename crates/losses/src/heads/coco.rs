@@ -2,11 +2,11 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::{KeyPath, Range, Schema, Setting, SettingsError, above, settings, toml::Value};
 
-use super::{Cosines, HeadKind, HeadModule, HeadOutput};
+use super::{About, ClassHead, Cosines, HeadKind, HeadModule, HeadOutput, Setup};
 use crate::{Batch, Curve, Logits, Progress, Rule, Schedule, telemetry::SCALE};
 
 settings! {
@@ -52,19 +52,16 @@ impl CocoConfig {
 }
 
 impl HeadKind for CocoConfig {
-    type Head = Coco;
-
-    const FORMULA: &'static str =
-        "z_y = α cos θ_y;  z_j = α cos θ_j;  alpha = \"auto\": α = ln((K − 1)/(e^ε − 1)) for K classes";
-    const SOURCE: &'static str = "Liu et al., Congenerous Cosine Loss, 2017; Liu et al., Rethinking Feature Discrimination and Polymerization, 2017 (COCO v2); auto: the α at which orthogonal classes leave a loss of ε";
-    const GRADIENT: &'static str =
-        "∂z_j/∂cos θ_j = α; to embeddings and centroids through unit vectors, so along the sphere only";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> Coco {
-        Coco {
-            weight: Param::from_tensor(super::normal_weights(classes, embedding, 0.01, seed, device)),
-            alpha: self.alpha(classes),
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = α cos θ_y;  z_j = α cos θ_j;  alpha = \"auto\": α = ln((K − 1)/(e^ε − 1)) for K classes",
+            source: "Liu et al., Congenerous Cosine Loss, 2017; Liu et al., Rethinking Feature Discrimination and Polymerization, 2017 (COCO v2); auto: the α at which orthogonal classes leave a loss of ε",
+            gradient: "∂z_j/∂cos θ_j = α; to embeddings and centroids through unit vectors, so along the sphere only",
         }
+    }
+
+    fn init(&self, setup: &Setup) -> ClassHead {
+        Coco { weight: setup.weights(), alpha: self.alpha(setup.classes) }.into()
     }
 
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
@@ -85,10 +82,6 @@ impl HeadModule for Coco {
         let target = cosines.target * scale;
         let logits = Logits::new(cosines.all, target, batch.labels.clone(), Rule::Scaled { scale });
         HeadOutput::new(logits, telemetry)
-    }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
     }
 }
 
@@ -127,12 +120,14 @@ impl Setting for Alpha {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+
     use super::*;
     use crate::{
         Labels,
         reference::{
             Case, check_bad_keys, check_first_loss, check_head, check_head_of_many_classes, cross_entropy,
-            read_keys, reading,
+            read_keys, reading, setup,
         },
     };
     use std::f64::consts::PI;
@@ -186,7 +181,7 @@ mod tests {
     #[test]
     fn the_alpha_in_use_is_logged() {
         let device = Device::flex();
-        let head = CocoConfig::default().init(1000, 4, 1, &device);
+        let head = CocoConfig::default().init(&setup(1000, 4, 1, &device));
         let embeddings = Tensor::<2>::from_floats([[1.0, 2.0, 0.5, 0.0]], &device);
         let labels = Labels::new(&[1], &device);
         let batch = Batch { embeddings, labels, progress: Progress::START, watched: false };

@@ -4,12 +4,12 @@ use std::f64::consts::PI;
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::{above, choice, settings, within};
 
 use super::{
-    Cosines, HeadKind, HeadModule, HeadOutput,
+    About, ClassHead, Cosines, HeadKind, HeadModule, HeadOutput, Setup,
     angular::{EPSILON, sine},
 };
 use crate::{
@@ -73,16 +73,16 @@ fn angle(cosine: Tensor<1>) -> Tensor<1> {
 }
 
 impl HeadKind for CombinedMarginConfig {
-    type Head = CombinedMargin;
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = s (cos(m1 θ_y + m2) − m3);  z_j = s cos θ_j;  past θ_y = (π − m2)/m1: see fallback",
+            source: "Deng et al., ArcFace, CVPR 2019, eq. 4; defaults: its CM1, (1, 0.3, 0.2)",
+            gradient: "∂z_y/∂cos θ_y = s m1 sin(m1 θ_y + m2)/sin θ_y, and s past (π − m2)/m1; to embeddings and weights through unit vectors, so along the sphere only",
+        }
+    }
 
-    const FORMULA: &'static str =
-        "z_y = s (cos(m1 θ_y + m2) − m3);  z_j = s cos θ_j;  past θ_y = (π − m2)/m1: see fallback";
-    const SOURCE: &'static str = "Deng et al., ArcFace, CVPR 2019, eq. 4; defaults: its CM1, (1, 0.3, 0.2)";
-    const GRADIENT: &'static str = "∂z_y/∂cos θ_y = s m1 sin(m1 θ_y + m2)/sin θ_y, and s past (π − m2)/m1; to embeddings and weights through unit vectors, so along the sphere only";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> CombinedMargin {
-        let weight = super::normal_weights(classes, embedding, 0.01, seed, device);
-        CombinedMargin { weight: Param::from_tensor(weight), config: self.clone() }
+    fn init(&self, setup: &Setup) -> ClassHead {
+        CombinedMargin { weight: setup.weights(), config: self.clone() }.into()
     }
 
     /// Random embeddings are at right angles to their class.
@@ -119,10 +119,6 @@ impl HeadModule for CombinedMargin {
         let target = margins.of_cosine(cosines.target) * scale;
         let logits = Logits::new(cosines.all, target, batch.labels.clone(), Rule::Scaled { scale });
         HeadOutput::new(logits, telemetry)
-    }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
     }
 }
 
@@ -178,12 +174,14 @@ impl Margins {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+
     use super::*;
     use crate::{
         heads::{ArcFaceConfig, CosFaceConfig, NormFaceConfig},
         reference::{
             Case, check_bad_keys, check_equal_heads, check_first_loss, check_head,
-            check_head_of_many_classes, check_kink, for_each_form,
+            check_head_of_many_classes, check_kink, for_each_form, module, setup,
         },
     };
 
@@ -299,10 +297,13 @@ mod tests {
     fn margins_of_1_0_0_are_normface_and_1_m_0_arcface_and_1_0_m_cosface() {
         let s = 16.0;
         let device = Device::flex();
-        let normface = NormFaceConfig { scale: s.into(), learned: false }.init(2, 1, 1, &device);
+        let setup = setup(2, 1, 1, &device);
+        let normface = NormFaceConfig { scale: s.into(), learned: false }.init(&setup);
+        let normface = module!(NormFace, normface);
         let arcface = ArcFaceConfig { scale: s.into(), margin: 0.5.into(), ..Default::default() };
-        let arcface = arcface.init(2, 1, 1, &device);
-        let cosface = CosFaceConfig { scale: s.into(), margin: 0.35.into() }.init(2, 1, 1, &device);
+        let arcface = module!(ArcFace, arcface.init(&setup));
+        let cosface = CosFaceConfig { scale: s.into(), margin: 0.35.into() }.init(&setup);
+        let cosface = module!(CosFace, cosface);
         let angles = [0.0, PI - 0.501, PI - 0.499, PI].map(Case::at_angle);
         // Awkward weights are those of all three heads alike.
         let names = ["plain", "one sample", "a zero embedding", "norms of 1e-6"];

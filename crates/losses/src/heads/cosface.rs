@@ -2,11 +2,11 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::{above, settings, within};
 
-use super::{Cosines, HeadKind, HeadModule, HeadOutput};
+use super::{About, ClassHead, Cosines, HeadKind, HeadModule, HeadOutput, Setup};
 use crate::{
     Batch, Curve, Logits, Progress, Rule, Schedule,
     telemetry::{MARGIN, SCALE},
@@ -34,19 +34,16 @@ pub struct CosFace {
 }
 
 impl HeadKind for CosFaceConfig {
-    type Head = CosFace;
-
-    const FORMULA: &'static str = "z_y = s (cos θ_y − m);  z_j = s cos θ_j";
-    const SOURCE: &'static str =
-        "Wang et al., CosFace, CVPR 2018, eq. 4; Wang et al., Additive Margin Softmax, 2018";
-    const GRADIENT: &'static str = "∂z_y/∂cos θ_y = s, as without the margin; to embeddings and weights through unit vectors, so along the sphere only";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> CosFace {
-        CosFace {
-            weight: Param::from_tensor(super::normal_weights(classes, embedding, 0.01, seed, device)),
-            scale: self.scale.clone(),
-            margin: self.margin.clone(),
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = s (cos θ_y − m);  z_j = s cos θ_j",
+            source: "Wang et al., CosFace, CVPR 2018, eq. 4; Wang et al., Additive Margin Softmax, 2018",
+            gradient: "∂z_y/∂cos θ_y = s, as without the margin; to embeddings and weights through unit vectors, so along the sphere only",
         }
+    }
+
+    fn init(&self, setup: &Setup) -> ClassHead {
+        CosFace { weight: setup.weights(), scale: self.scale.clone(), margin: self.margin.clone() }.into()
     }
 
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
@@ -68,10 +65,6 @@ impl HeadModule for CosFace {
         let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
         let logits = Logits::new(cosines.all, target, batch.labels.clone(), Rule::Scaled { scale });
         HeadOutput::new(logits, telemetry)
-    }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
     }
 }
 

@@ -2,11 +2,14 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::{above, settings, within};
 
-use super::{Cosines, Fallback, Gradient, HeadKind, HeadModule, HeadOutput, arcface::with_angular_margin};
+use super::{
+    About, ClassHead, Cosines, Fallback, Gradient, HeadKind, HeadModule, HeadOutput, Setup,
+    arcface::with_angular_margin,
+};
 use crate::{
     Batch, Curve, Logits, Progress, Rule, Schedule,
     telemetry::{HARD_WEIGHT, MARGIN, SCALE},
@@ -46,15 +49,17 @@ impl CurricularFace {
 }
 
 impl HeadKind for CurricularFaceConfig {
-    type Head = CurricularFace;
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = s cos(θ_y + m), s (cos θ_y − m sin m) past θ_y = π − m;  z_j = s c_j, or s c_j (t + c_j) where c_j > cos(θ_y + m);  t ← (1 − rate) t + rate mean(cos θ_y) from t = 0",
+            source: "Huang et al., CurricularFace, CVPR 2020, and the authors' code",
+            gradient: "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y;  ∂z_j/∂c_j = s, or s (t + 2 c_j) where hard;  t and the bound of what is hard are constants; to embeddings and weights through unit vectors, so along the sphere only",
+        }
+    }
 
-    const FORMULA: &'static str = "z_y = s cos(θ_y + m), s (cos θ_y − m sin m) past θ_y = π − m;  z_j = s c_j, or s c_j (t + c_j) where c_j > cos(θ_y + m);  t ← (1 − rate) t + rate mean(cos θ_y) from t = 0";
-    const SOURCE: &'static str = "Huang et al., CurricularFace, CVPR 2020, and the authors' code";
-    const GRADIENT: &'static str = "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y;  ∂z_j/∂c_j = s, or s (t + 2 c_j) where hard;  t and the bound of what is hard are constants; to embeddings and weights through unit vectors, so along the sphere only";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> CurricularFace {
-        let weight = super::normal_weights(classes, embedding, 0.01, seed, device);
-        CurricularFace::new(weight, Tensor::zeros([1], device), self.clone())
+    fn init(&self, setup: &Setup) -> ClassHead {
+        let start = Tensor::zeros([1], setup.device);
+        CurricularFace::new(setup.weights().val(), start, self.clone()).into()
     }
 
     /// Nearly all other classes are hard, with logits s c² from t = 0. The squared cosine of random directions has
@@ -104,13 +109,8 @@ impl HeadModule for CurricularFace {
         HeadOutput { memory: Some(memory), ..HeadOutput::new(logits, telemetry) }
     }
 
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
-    }
-
-    fn remember(mut self, memory: Tensor<1>) -> Self {
-        self.t = self.t.map(|_| Tensor::from_inner(memory));
-        self
+    fn remember(&mut self, memory: Tensor<1>) {
+        self.t = self.t.clone().map(|_| Tensor::from_inner(memory));
     }
 }
 
@@ -119,6 +119,7 @@ mod tests {
     use super::*;
     use crate::reference::{
         Case, Rows, check_head, check_head_at_kink, check_head_of_many_classes, cosine, for_each_form,
+        module, setup,
     };
     use std::f64::consts::PI;
 
@@ -216,14 +217,15 @@ mod tests {
         let mean = moved(0.0, &case, 1.0);
         for_each_form("memory of curricularface", |device, what| {
             let device = device.clone().autodiff();
-            let mut head = CurricularFaceConfig { rate: 0.25, ..Default::default() }.init(7, 6, 1, &device);
+            let config = CurricularFaceConfig { rate: 0.25, ..Default::default() };
+            let mut head = module!(CurricularFace, config.init(&setup(7, 6, 1, &device)));
             head.weight = Param::from_tensor(case.weights_on(&device));
             let read = |head: &CurricularFace| f64::from(head.t.val().into_scalar::<f32>());
             for step in 1..4 {
                 let before = read(&head);
                 let output = head.forward(&case.batch_on(&device));
                 assert_eq!(read(&head), before, "{what}: nothing moves before the step");
-                head = head.remember(output.memory.expect("t"));
+                head.remember(output.memory.expect("t"));
                 let expected = mean * (1.0 - 0.75f64.powi(step));
                 assert!((read(&head) - expected).abs() < 1e-6, "{what}: {} not {expected}", read(&head));
                 assert!(!head.t.is_require_grad(), "{what}");

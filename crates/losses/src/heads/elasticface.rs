@@ -2,12 +2,15 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor, TensorData},
+    tensor::{Tensor, TensorData},
 };
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{above, settings, within};
 
-use super::{Cosines, Fallback, Form, HeadKind, HeadModule, HeadOutput, angular::AngularMargins};
+use super::{
+    About, ClassHead, Cosines, Fallback, Form, HeadKind, HeadModule, HeadOutput, Setup,
+    angular::AngularMargins,
+};
 use crate::{
     Batch, Curve, Logits, Progress, Rule, Schedule,
     telemetry::{MARGIN, SCALE},
@@ -48,19 +51,16 @@ pub struct ElasticFace {
 }
 
 impl HeadKind for ElasticFaceConfig {
-    type Head = ElasticFace;
-
-    const FORMULA: &'static str = "z_y = s cos(θ_y + m_i), or s (cos θ_y − m_i) with form = \"cos\";  z_j = s cos θ_j;  m_i ~ N(m, σ) for each sample";
-    const SOURCE: &'static str =
-        "Boutros et al., ElasticFace, CVPR Workshops 2022, section 3: Elastic-Arc and Elastic-Cos";
-    const GRADIENT: &'static str = "∂z_y/∂cos θ_y = s sin(θ_y + m_i)/sin θ_y, or s with form = \"cos\"; the margins are constants; along the sphere only";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> ElasticFace {
-        ElasticFace {
-            weight: Param::from_tensor(super::normal_weights(classes, embedding, 0.01, seed, device)),
-            config: self.clone(),
-            seed,
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = s cos(θ_y + m_i), or s (cos θ_y − m_i) with form = \"cos\";  z_j = s cos θ_j;  m_i ~ N(m, σ) for each sample",
+            source: "Boutros et al., ElasticFace, CVPR Workshops 2022, section 3: Elastic-Arc and Elastic-Cos",
+            gradient: "∂z_y/∂cos θ_y = s sin(θ_y + m_i)/sin θ_y, or s with form = \"cos\"; the margins are constants; along the sphere only",
         }
+    }
+
+    fn init(&self, setup: &Setup) -> ClassHead {
+        ElasticFace { weight: setup.weights(), config: self.clone(), seed: setup.seed }.into()
     }
 
     /// The mean of sin m_i is e^{−σ²/2} sin m.
@@ -143,10 +143,6 @@ impl HeadModule for ElasticFace {
         let logits = Logits::new(cosines.all, target * scale, batch.labels.clone(), Rule::Scaled { scale });
         HeadOutput::new(logits, telemetry)
     }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
-    }
 }
 
 #[cfg(test)]
@@ -155,12 +151,14 @@ mod tests {
 
     use facegrad_settings::{KeyPath, Setting, toml};
 
+    use burn::tensor::Device;
+
     use super::*;
     use crate::{
         HeadConfig, Labels, Output,
         reference::{
             Case, angular_target, check_bad_keys, check_first_loss, check_head, check_head_of_many_classes,
-            check_kink, for_each_form,
+            check_kink, for_each_form, module, setup,
         },
     };
 
@@ -285,7 +283,7 @@ mod tests {
     #[test]
     fn margins_are_drawn_from_their_distribution_by_seed_and_step() {
         let config = ElasticFaceConfig { sigma: 0.05.into(), ..Default::default() };
-        let head = config.init(2, 2, SEED, &Device::flex());
+        let head = module!(ElasticFace, config.init(&setup(2, 2, SEED, &Device::flex())));
         let at = |step| head.draw(20_000, Progress { step, total: 10 });
         let margins = at(1);
         let mean = margins.iter().sum::<f64>() / 20_000.0;
@@ -294,7 +292,7 @@ mod tests {
         assert!((mean - 0.5).abs() < 0.0018 && (deviation - 0.05).abs() < 0.0013, "{mean} {deviation}");
         assert_eq!(margins, at(1));
         assert_ne!(margins, at(2));
-        let other = config.init(2, 2, SEED + 1, &Device::flex());
+        let other = module!(ElasticFace, config.init(&setup(2, 2, SEED + 1, &Device::flex())));
         assert_ne!(margins, other.draw(20_000, Progress { step: 1, total: 10 }));
     }
 

@@ -2,12 +2,12 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::{settings, within};
 
 use super::{
-    HeadKind, HeadModule, HeadOutput,
+    About, ClassHead, HeadKind, HeadModule, HeadOutput, Setup,
     classes::{pick, pick_rows, products},
 };
 use crate::{
@@ -42,17 +42,16 @@ pub struct LSoftmax {
 }
 
 impl HeadKind for LSoftmaxConfig {
-    type Head = LSoftmax;
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = ‖W_y‖ ‖x‖ (λ cos θ_y + ψ(θ_y)) / (1 + λ);  z_j = W_j·x;  ψ(θ) = (−1)^k cos(mθ) − 2k on [kπ/m, (k+1)π/m]",
+            source: "Liu et al., Large-Margin Softmax, ICML 2016, eq. 4 and 6; λ as in its release",
+            gradient: "∂z_y/∂cos θ_y = ‖W_y‖ ‖x‖ (λ + (−1)^k m sin(mθ_y)/sin θ_y) / (1 + λ), k and λ being constants; to embeddings and weights, along their length as well",
+        }
+    }
 
-    const FORMULA: &'static str = "z_y = ‖W_y‖ ‖x‖ (λ cos θ_y + ψ(θ_y)) / (1 + λ);  z_j = W_j·x;  ψ(θ) = (−1)^k cos(mθ) − 2k on [kπ/m, (k+1)π/m]";
-    const SOURCE: &'static str =
-        "Liu et al., Large-Margin Softmax, ICML 2016, eq. 4 and 6; λ as in its release";
-    const GRADIENT: &'static str = "∂z_y/∂cos θ_y = ‖W_y‖ ‖x‖ (λ + (−1)^k m sin(mθ_y)/sin θ_y) / (1 + λ), k and λ being constants; to embeddings and weights, along their length as well";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> LSoftmax {
-        let std = 1.0 / (embedding as f32).sqrt();
-        let weight = super::normal_weights(classes, embedding, std, seed, device);
-        LSoftmax { weight: Param::from_tensor(weight), config: self.clone() }
+    fn init(&self, setup: &Setup) -> ClassHead {
+        LSoftmax { weight: setup.unit_weights(), config: self.clone() }.into()
     }
 
     /// Weights begin with a length of about 1, and random embeddings of length 1 are at right angles to their
@@ -83,10 +82,6 @@ impl HeadModule for LSoftmax {
             .known(LAMBDA, lambda);
         let logits = Logits::new(products, target, batch.labels.clone(), Rule::Scaled { scale: 1.0 });
         HeadOutput::new(logits, telemetry)
-    }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
     }
 }
 

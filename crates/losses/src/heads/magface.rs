@@ -2,11 +2,13 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::{SettingsError, above, at_least, settings, within};
 
-use super::{Cosines, Fallback, HeadKind, HeadModule, HeadOutput, angular::AngularMargins};
+use super::{
+    About, ClassHead, Cosines, Fallback, HeadKind, HeadModule, HeadOutput, Setup, angular::AngularMargins,
+};
 use crate::{
     Batch, Curve, Logits, Progress, Rule, Schedule,
     telemetry::{MARGIN, SCALE},
@@ -17,17 +19,17 @@ settings! {
     pub struct MagFaceConfig {
         /// Scale s of the cosines.
         scale: Schedule = Schedule::Constant(64.0), above(0.0).up_to(1000.0);
-        /// The length at and below which the margin is l_m.
-        l_a: f64 = 10.0, above(0.0);
-        /// The length at and above which the margin is u_m.
-        u_a: f64 = 110.0, above(0.0);
-        /// Margin of the shortest embeddings, in radians.
-        l_m: Schedule = Schedule::Constant(0.45), within(0.0, 1.5);
-        /// Margin of the longest embeddings, in radians.
-        u_m: Schedule = Schedule::Constant(0.8), within(0.0, 1.5);
+        /// Length l_a, at and below which the margin is margin_low.
+        norm_low: f64 = 10.0, above(0.0);
+        /// Length u_a, at and above which the margin is margin_high.
+        norm_high: f64 = 110.0, above(0.0);
+        /// Margin l_m of the shortest embeddings, in radians.
+        margin_low: Schedule = Schedule::Constant(0.45), within(0.0, 1.5);
+        /// Margin u_m of the longest embeddings, in radians.
+        margin_high: Schedule = Schedule::Constant(0.8), within(0.0, 1.5);
         /// Weight λ_g of the pull to longer embeddings. Lengths grow where it is at least
         /// s k u_a² l_a²/(u_a² − l_a²) with the margin's slope k = (u_m − l_m)/(u_a − l_a): 23 with the defaults.
-        lambda_g: f64 = 35.0, at_least(0.0);
+        norm_weight: f64 = 35.0, at_least(0.0);
         /// What the target logit is past θ = π − m. The paper does not say; the authors' code has easy_margin.
         fallback: Fallback = Fallback::EasyMargin;
     }
@@ -46,28 +48,26 @@ pub struct MagFace {
 }
 
 impl HeadKind for MagFaceConfig {
-    type Head = MagFace;
-
-    const FORMULA: &'static str = "z_y = s cos(θ_y + m(a));  z_j = s cos θ_j;  past θ_y = π − m: see fallback\n\
-         L + λ_g g(a) with g(a) = a/u_a² + 1/a, m(a) = l_m + (u_m − l_m)(a − l_a)/(u_a − l_a), a = clip(‖x‖, l_a, u_a)";
-    const SOURCE: &'static str =
-        "Meng et al., MagFace, CVPR 2021, section 3; m and g as in the authors' code";
-    const GRADIENT: &'static str = "along the sphere as arcface with this margin; along the embedding's length through m(a) and g(a), 0 outside l_a to u_a";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> MagFace {
-        MagFace {
-            weight: Param::from_tensor(super::normal_weights(classes, embedding, 0.01, seed, device)),
-            config: self.clone(),
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = s cos(θ_y + m(a));  z_j = s cos θ_j;  past θ_y = π − m: see fallback\n\
+         L + λ_g g(a) with g(a) = a/u_a² + 1/a, m(a) = l_m + (u_m − l_m)(a − l_a)/(u_a − l_a), a = clip(‖x‖, l_a, u_a)",
+            source: "Meng et al., MagFace, CVPR 2021, section 3; m and g as in the authors' code",
+            gradient: "along the sphere as arcface with this margin; along the embedding's length through m(a) and g(a), 0 outside l_a to u_a",
         }
+    }
+
+    fn init(&self, setup: &Setup) -> ClassHead {
+        MagFace { weight: setup.weights(), config: self.clone() }.into()
     }
 
     /// Unit features have the margin of the shortest embeddings. The penalty is part of it.
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
         let (scale, [low, high]) = (self.scale.at(Progress::START), self.margins(Progress::START));
-        let a = 1f64.clamp(self.l_a, self.u_a);
-        let margin = low + (high - low) * (a - self.l_a) / (self.u_a - self.l_a);
+        let a = 1f64.clamp(self.norm_low, self.norm_high);
+        let margin = low + (high - low) * (a - self.norm_low) / (self.norm_high - self.norm_low);
         let shift = self.fallback.expected_shift(margin, embedding);
-        let penalty = self.lambda_g * (a / self.u_a.powi(2) + 1.0 / a);
+        let penalty = self.norm_weight * (a / self.norm_high.powi(2) + 1.0 / a);
         Some(super::expected_cosine_loss(classes, embedding, scale) + scale * shift + penalty)
     }
 
@@ -83,18 +83,21 @@ impl HeadKind for MagFaceConfig {
     }
 
     fn validate(&self, section: &str) -> Result<(), SettingsError> {
-        if self.l_a >= self.u_a {
+        if self.norm_low >= self.norm_high {
             return Err(SettingsError::conflict(
-                format!("{section}.l_a"),
-                format!("is {}; it must be less than {section}.u_a, which is {}", self.l_a, self.u_a),
+                format!("{section}.norm_low"),
+                format!(
+                    "is {}; it must be less than {section}.norm_high, which is {}",
+                    self.norm_low, self.norm_high
+                ),
             ));
         }
         for progress in [Progress::START, Progress::END] {
             let [low, high] = self.margins(progress);
             if low > high {
                 return Err(SettingsError::conflict(
-                    format!("{section}.l_m"),
-                    format!("is {low}; it must be at most {section}.u_m, which is {high}"),
+                    format!("{section}.margin_low"),
+                    format!("is {low}; it must be at most {section}.margin_high, which is {high}"),
                 ));
             }
         }
@@ -105,27 +108,23 @@ impl HeadKind for MagFaceConfig {
 impl MagFaceConfig {
     /// l_m and u_m.
     fn margins(&self, progress: Progress) -> [f64; 2] {
-        [self.l_m.at(progress), self.u_m.at(progress)]
+        [self.margin_low.at(progress), self.margin_high.at(progress)]
     }
 }
 
 impl HeadModule for MagFace {
     fn forward(&self, batch: &Batch) -> HeadOutput {
-        let MagFaceConfig { l_a, u_a, lambda_g, fallback, .. } = self.config;
+        let MagFaceConfig { norm_low, norm_high, norm_weight, fallback, .. } = self.config;
         let (scale, [low, high]) =
             (self.config.scale.at(batch.progress), self.config.margins(batch.progress));
         let cosines = Cosines::of(batch, self.weight.val());
-        let length = cosines.norm.clone().clamp(l_a, u_a);
-        let margin = (length.clone() - l_a) * ((high - low) / (u_a - l_a)) + low;
+        let length = cosines.norm.clone().clamp(norm_low, norm_high);
+        let margin = (length.clone() - norm_low) * ((high - low) / (norm_high - norm_low)) + low;
         let target = AngularMargins::of(margin.clone()).add_to(cosines.target.clone(), fallback) * scale;
-        let penalty = (length.clone() / (u_a * u_a) + length.recip()).mean() * lambda_g;
+        let penalty = (length.clone() / (norm_high * norm_high) + length.recip()).mean() * norm_weight;
         let telemetry = cosines.telemetry(batch).mean(MARGIN, margin).known(SCALE, scale);
         let logits = Logits::new(cosines.all, target, batch.labels.clone(), Rule::Scaled { scale });
         HeadOutput { penalty: Some(penalty), ..HeadOutput::new(logits, telemetry) }
-    }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
     }
 }
 
@@ -158,17 +157,18 @@ mod tests {
         let [low, high] = config.margins(Progress::END);
         let lengths = Case::norms(x);
         Case::logits_of_samples(x, w, labels, s, |i, c| {
-            let share = (lengths[i].clamp(config.l_a, config.u_a) - config.l_a) / (config.u_a - config.l_a);
+            let share = (lengths[i].clamp(config.norm_low, config.norm_high) - config.norm_low)
+                / (config.norm_high - config.norm_low);
             target(c, low * (1.0 - share) + high * share, config.fallback)
         })
     }
 
     fn penalty(config: &MagFaceConfig, x: &Rows) -> f64 {
         let g = |length: f64| {
-            let a = length.clamp(config.l_a, config.u_a);
-            a / config.u_a / config.u_a + 1.0 / a
+            let a = length.clamp(config.norm_low, config.norm_high);
+            a / config.norm_high / config.norm_high + 1.0 / a
         };
-        config.lambda_g * Case::norms(x).into_iter().map(g).sum::<f64>() / x.len() as f64
+        config.norm_weight * Case::norms(x).into_iter().map(g).sum::<f64>() / x.len() as f64
     }
 
     #[test]
@@ -179,9 +179,9 @@ mod tests {
         // Most cases have lengths of 1 to 4, where this margin has its slope.
         let sloped = |fallback| MagFaceConfig {
             scale: 16.0.into(),
-            l_a: 0.5,
-            u_a: 6.0,
-            lambda_g: 2.0,
+            norm_low: 0.5,
+            norm_high: 6.0,
+            norm_weight: 2.0,
             fallback,
             ..Default::default()
         };
@@ -204,11 +204,11 @@ mod tests {
             // The sample of length 2 is half-way: m = 0.5.
             let config = MagFaceConfig {
                 scale: 16.0.into(),
-                l_a: 1.0,
-                u_a: 3.0,
-                l_m: 0.4.into(),
-                u_m: 0.6.into(),
-                lambda_g: 0.0,
+                norm_low: 1.0,
+                norm_high: 3.0,
+                margin_low: 0.4.into(),
+                margin_high: 0.6.into(),
+                norm_weight: 0.0,
                 fallback,
             };
             let m = 0.5;
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_classes_match_the_reference() {
-        let config = MagFaceConfig { lambda_g: 0.0, ..Default::default() };
+        let config = MagFaceConfig { norm_weight: 0.0, ..Default::default() };
         check_head_of_many_classes("magface", &Case::many_classes(), head(&config), |x, w, labels| {
             logits(&config, x, w, labels, 64.0)
         });
@@ -230,9 +230,9 @@ mod tests {
     #[test]
     fn with_one_margin_for_all_lengths_and_no_pull_it_is_arcface() {
         let config = MagFaceConfig {
-            l_m: 0.5.into(),
-            u_m: 0.5.into(),
-            lambda_g: 0.0,
+            margin_low: 0.5.into(),
+            margin_high: 0.5.into(),
+            norm_weight: 0.0,
             fallback: Fallback::Linear,
             ..Default::default()
         };
@@ -262,11 +262,17 @@ mod tests {
 
     #[test]
     fn bounds_in_the_wrong_order_are_named() {
-        let lengths = MagFaceConfig { l_a: 110.0, ..Default::default() };
+        let lengths = MagFaceConfig { norm_low: 110.0, ..Default::default() };
         let error = lengths.validate("head").unwrap_err().to_string();
-        assert!(error.contains("head.l_a is 110; it must be less than head.u_a, which is 110"), "{error}");
-        let margins = MagFaceConfig { l_m: 0.9.into(), ..Default::default() };
+        assert!(
+            error.contains("head.norm_low is 110; it must be less than head.norm_high, which is 110"),
+            "{error}"
+        );
+        let margins = MagFaceConfig { margin_low: 0.9.into(), ..Default::default() };
         let error = margins.validate("head").unwrap_err().to_string();
-        assert!(error.contains("head.l_m is 0.9; it must be at most head.u_m, which is 0.8"), "{error}");
+        assert!(
+            error.contains("head.margin_low is 0.9; it must be at most head.margin_high, which is 0.8"),
+            "{error}"
+        );
     }
 }

@@ -1,24 +1,51 @@
 //! Heads: logits from embeddings and class weights.
 
-use burn::{
-    module::Module,
-    tensor::{Device, Tensor},
-};
-use facegrad_settings::{SettingsError, kinds};
+use burn::{module::Param, tensor::Tensor};
+use facegrad_settings::SettingsError;
 
 use crate::{
-    Batch, CriterionConfig, Curve, Logits, Scoring, Telemetry,
+    About, Batch, CriterionConfig, Curve, Logits, Scoring, Setup, Telemetry,
     classes::{self, Cosines},
+    registry::modules,
 };
 
+mod a_softmax;
+mod adaface;
 mod angular;
+mod arcface;
+mod circle;
+mod coco;
+mod combined_margin;
+mod cosface;
+mod curricularface;
+mod elasticface;
+mod l_softmax;
+mod magface;
+mod modified_softmax;
+mod mv_softmax;
+mod normface;
+mod softmax;
+mod sphereface2;
+mod subcenter_arcface;
 
-pub use angular::Form;
-pub use arcface::{Fallback, Gradient};
-pub use circle::WeightGradient;
-pub use coco::Alpha;
-pub use combined_margin::Beyond;
-pub use mv_softmax::HardWeight;
+pub use a_softmax::{ASoftmax, ASoftmaxConfig};
+pub use adaface::{AdaFace, AdaFaceConfig};
+pub use angular::{Fallback, Form};
+pub use arcface::{ArcFace, ArcFaceConfig, Gradient};
+pub use circle::{Circle, CircleConfig, WeightGradient};
+pub use coco::{Alpha, Coco, CocoConfig};
+pub use combined_margin::{Beyond, CombinedMargin, CombinedMarginConfig};
+pub use cosface::{CosFace, CosFaceConfig};
+pub use curricularface::{CurricularFace, CurricularFaceConfig};
+pub use elasticface::{ElasticFace, ElasticFaceConfig};
+pub use l_softmax::{LSoftmax, LSoftmaxConfig};
+pub use magface::{MagFace, MagFaceConfig};
+pub use modified_softmax::{ModifiedSoftmax, ModifiedSoftmaxConfig};
+pub use mv_softmax::{HardWeight, MvSoftmax, MvSoftmaxConfig};
+pub use normface::{NormFace, NormFaceConfig};
+pub use softmax::{Softmax, SoftmaxConfig};
+pub use sphereface2::{SphereFace2, SphereFace2Config};
+pub use subcenter_arcface::{SubcentreArcFace, SubcentreArcFaceConfig};
 
 /// What a head makes of a batch.
 #[derive(Debug, Clone)]
@@ -51,18 +78,11 @@ impl HeadOutput {
 
 /// What every head's config provides.
 pub trait HeadKind {
-    /// The module it builds.
-    type Head: HeadModule;
+    /// The head in words.
+    fn about(&self) -> About;
 
-    /// The target logit and the other logits, in one or two lines.
-    const FORMULA: &'static str;
-    /// Paper and equation.
-    const SOURCE: &'static str;
-    /// Where the gradient goes, and what is a constant of it.
-    const GRADIENT: &'static str;
-
-    /// Builds the head with its initial weights, which depend on `seed` only.
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> Self::Head;
+    /// Builds the head with its initial weights, which depend on the seed only.
+    fn init(&self, setup: &Setup) -> ClassHead;
 
     /// The loss to expect before the first step from random unit features, under [`HeadKind::criterion`];
     /// `None` where no formula is at hand.
@@ -87,155 +107,81 @@ pub trait HeadKind {
     }
 }
 
+/// A module with a weight for each class, `[rows, embedding]`.
+pub trait ClassWeights {
+    /// The weights.
+    fn weights(&self) -> &Param<Tensor<2>>;
+}
+
 /// What every head does.
-pub trait HeadModule: Module {
+pub trait HeadModule: ClassWeights {
     /// Logits for a batch, whose labels are in `0..classes`.
     fn forward(&self, batch: &Batch) -> HeadOutput;
 
     /// Number of classes.
-    fn classes(&self) -> usize;
-
-    /// The head after a step was taken from an output with this [`HeadOutput::memory`].
-    fn remember(self, _memory: Tensor<1>) -> Self {
-        self
+    fn classes(&self) -> usize {
+        self.weights().dims()[0]
     }
+
+    /// Takes up what an output said is to be remembered, once the step is taken; see [`HeadOutput::memory`].
+    fn remember(&mut self, _memory: Tensor<1>) {}
 }
 
-/// The registry: one line a head.
 macro_rules! heads {
-    ($( $(#[doc = $doc:literal])* $variant:ident: $file:ident::$config:ident = $kind:literal $(| $alias:literal)*; )*) => {
-        $( mod $file; pub use $file::{$config, $variant}; )*
-
-        kinds! {
+    ($( $(#[doc = $doc:literal])* $module:ident($config:ident) = $word:literal $(| $alias:literal)*, )*) => {
+        modules! {
             /// How embeddings become logits of classes.
-            pub enum ClassHeadConfig {
-                $( $(#[doc = $doc])* $variant($config) = $kind $(| $alias)*, )*
-            }
+            pub enum ClassHeadConfig: dyn HeadKind;
+            /// A head with class weights, of any kind.
+            pub enum ClassHead: dyn HeadModule;
+            $( $(#[doc = $doc])* $module($config) = $word $(| $alias)*, )*
         }
 
-        /// A head with class weights, of any kind.
-        #[derive(Module, Debug)]
-        #[allow(clippy::large_enum_variant)]
-        pub enum ClassHead {
-            $( $(#[doc = $doc])* $variant($variant), )*
-        }
-
-        impl ClassHeadConfig {
-            pub(crate) fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> ClassHead {
-                match self { $( Self::$variant(c) => ClassHead::$variant(c.init(classes, embedding, seed, device)), )* }
+        $(
+            impl ClassWeights for $module {
+                fn weights(&self) -> &Param<Tensor<2>> {
+                    &self.weight
+                }
             }
-
-            pub(crate) fn as_kind(&self) -> &dyn AnyHeadKind {
-                match self { $( Self::$variant(c) => c, )* }
-            }
-        }
-
-        impl ClassHead {
-            pub(crate) fn forward(&self, batch: &Batch) -> HeadOutput {
-                match self { $( Self::$variant(h) => h.forward(batch), )* }
-            }
-
-            pub(crate) fn classes(&self) -> usize {
-                match self { $( Self::$variant(h) => h.classes(), )* }
-            }
-
-            pub(crate) fn remember(self, memory: Tensor<1>) -> Self {
-                match self { $( Self::$variant(h) => Self::$variant(h.remember(memory)), )* }
-            }
-        }
+        )*
     };
 }
 
 heads! {
     /// Multiplicative angular margin on unit class weights: SphereFace.
-    ASoftmax: a_softmax::ASoftmaxConfig = "a_softmax";
+    ASoftmax(ASoftmaxConfig) = "a_softmax",
     /// A margin that grows or shrinks with the length of the embedding.
-    AdaFace: adaface::AdaFaceConfig = "adaface";
+    AdaFace(AdaFaceConfig) = "adaface",
     /// Additive angular margin.
-    ArcFace: arcface::ArcFaceConfig = "arcface";
+    ArcFace(ArcFaceConfig) = "arcface",
     /// Circle loss: each cosine weighted by how far it is from where it should be.
-    Circle: circle::CircleConfig = "circle";
+    Circle(CircleConfig) = "circle",
     /// Cosines with class centroids, scaled to fit the number of classes.
-    Coco: coco::CocoConfig = "coco";
+    Coco(CocoConfig) = "coco",
     /// Margins on the angle, by a factor and a constant, and on the cosine.
-    CombinedMargin: combined_margin::CombinedMarginConfig = "combined_margin";
+    CombinedMargin(CombinedMarginConfig) = "combined_margin",
     /// Additive cosine margin.
-    CosFace: cosface::CosFaceConfig = "cosface" | "am_softmax";
+    CosFace(CosFaceConfig) = "cosface" | "am_softmax",
     /// Angular margin, and weights of hard negatives that grow as training goes on.
-    CurricularFace: curricularface::CurricularFaceConfig = "curricularface";
+    CurricularFace(CurricularFaceConfig) = "curricularface",
     /// A margin drawn anew for each sample.
-    ElasticFace: elasticface::ElasticFaceConfig = "elasticface";
+    ElasticFace(ElasticFaceConfig) = "elasticface",
     /// Multiplicative angular margin with class weights of any length.
-    LSoftmax: l_softmax::LSoftmaxConfig = "l_softmax";
+    LSoftmax(LSoftmaxConfig) = "l_softmax",
     /// A margin that grows with the length of the embedding, which is pulled to be long.
-    MagFace: magface::MagFaceConfig = "magface";
+    MagFace(MagFaceConfig) = "magface",
     /// Plain softmax on unit class weights, without a bias.
-    ModifiedSoftmax: modified_softmax::ModifiedSoftmaxConfig = "modified_softmax";
+    ModifiedSoftmax(ModifiedSoftmaxConfig) = "modified_softmax",
     /// Angular or cosine margin, and a fixed weight of hard negatives.
-    MvSoftmax: mv_softmax::MvSoftmaxConfig = "mv_softmax";
+    MvSoftmax(MvSoftmaxConfig) = "mv_softmax",
     /// Scaled cosines without a margin.
-    NormFace: normface::NormFaceConfig = "normface";
+    NormFace(NormFaceConfig) = "normface",
     /// Plain multinomial logistic regression.
-    Softmax: softmax::SoftmaxConfig = "softmax";
+    Softmax(SoftmaxConfig) = "softmax",
     /// One binary classifier a class, without a softmax over them.
-    SphereFace2: sphereface2::SphereFace2Config = "sphereface2";
+    SphereFace2(SphereFace2Config) = "sphereface2",
     /// Additive angular margin to the nearest of several sub-centres of a class.
-    SubcentreArcFace: subcenter_arcface::SubcentreArcFaceConfig = "subcenter_arcface";
-}
-
-/// A [`HeadKind`] whatever its module.
-pub(crate) trait AnyHeadKind {
-    fn formula(&self) -> &'static str;
-    fn source(&self) -> &'static str;
-    fn gradient(&self) -> &'static str;
-    fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64>;
-    fn curve(&self) -> Curve;
-    fn validate(&self, section: &str) -> Result<(), SettingsError>;
-    fn criterion(&self) -> CriterionConfig;
-    fn scoring(&self) -> Scoring;
-}
-
-impl<K: HeadKind> AnyHeadKind for K {
-    fn formula(&self) -> &'static str {
-        K::FORMULA
-    }
-
-    fn source(&self) -> &'static str {
-        K::SOURCE
-    }
-
-    fn gradient(&self) -> &'static str {
-        K::GRADIENT
-    }
-
-    fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
-        HeadKind::expected_first_loss(self, classes, embedding)
-    }
-
-    fn curve(&self) -> Curve {
-        HeadKind::curve(self)
-    }
-
-    fn validate(&self, section: &str) -> Result<(), SettingsError> {
-        HeadKind::validate(self, section)
-    }
-
-    fn criterion(&self) -> CriterionConfig {
-        HeadKind::criterion(self)
-    }
-
-    fn scoring(&self) -> Scoring {
-        HeadKind::scoring(self)
-    }
-}
-
-/// Class weights `[classes, embedding]` from a normal distribution, the same on every backend.
-fn normal_weights(classes: usize, embedding: usize, std: f32, seed: u64, device: &Device) -> Tensor<2> {
-    use facegrad_random::{Purpose, Stream};
-    // Major index 1: the backbone's parameters draw from major index 0.
-    let mut stream = Stream::new(seed, Purpose::Initialisation, 1, 0);
-    let values: Vec<f32> = (0..classes * embedding).map(|_| stream.normal() * std).collect();
-    Tensor::from_data(burn::tensor::TensorData::new(values, [classes, embedding]), device)
+    SubcentreArcFace(SubcentreArcFaceConfig) = "subcenter_arcface",
 }
 
 /// ln(K − 1) + s²/(2d): cross-entropy of cosine logits from random directions, whose variance is 1/d. Where s is so
@@ -249,7 +195,7 @@ fn expected_cosine_loss(classes: usize, embedding: usize, scale: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use burn::module::Param;
+    use burn::tensor::Device;
 
     use super::*;
     use crate::reference::{Case, first_loss};
@@ -292,9 +238,13 @@ mod tests {
         let (classes, direction) = (10_572, vec![0.5, -1.0, 2.0]);
         let case = Case { x: vec![direction.clone()], w: vec![direction; classes], ..Case::at_angle(0.0) };
         let batch = case.batch_on(&device);
-        let mut arcface = arcface(64.0).init(2, 3, 1, &device);
+        let setup = Setup { classes: 2, embedding: 3, seed: 1, device: &device };
+        let (ClassHead::ArcFace(mut arcface), ClassHead::CosFace(mut cosface)) =
+            (arcface(64.0).init(&setup), cosface().init(&setup))
+        else {
+            unreachable!("an arcface and a cosface")
+        };
         arcface.weight = Param::from_tensor(case.weights_on(&device));
-        let mut cosface = cosface().init(2, 3, 1, &device);
         cosface.weight = arcface.weight.clone();
         let criterion = CriterionConfig::default();
         let found = [arcface.forward(&batch), cosface.forward(&batch)]

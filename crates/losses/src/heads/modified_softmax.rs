@@ -2,12 +2,12 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::settings;
 
 use super::{
-    HeadKind, HeadModule, HeadOutput,
+    About, ClassHead, HeadKind, HeadModule, HeadOutput, Setup,
     classes::{other_cosines, pick, products},
 };
 use crate::{
@@ -29,15 +29,16 @@ pub struct ModifiedSoftmax {
 }
 
 impl HeadKind for ModifiedSoftmaxConfig {
-    type Head = ModifiedSoftmax;
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = ‖x‖ cos θ_y;  z_j = ‖x‖ cos θ_j",
+            source: "Liu et al., SphereFace, CVPR 2017, eq. 5",
+            gradient: "ŵ_j to the embeddings, along their length as well; to weights through unit vectors, so along the sphere only",
+        }
+    }
 
-    const FORMULA: &'static str = "z_y = ‖x‖ cos θ_y;  z_j = ‖x‖ cos θ_j";
-    const SOURCE: &'static str = "Liu et al., SphereFace, CVPR 2017, eq. 5";
-    const GRADIENT: &'static str = "ŵ_j to the embeddings, along their length as well; to weights through unit vectors, so along the sphere only";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> ModifiedSoftmax {
-        let weight = super::normal_weights(classes, embedding, 0.01, seed, device);
-        ModifiedSoftmax { weight: Param::from_tensor(weight) }
+    fn init(&self, setup: &Setup) -> ClassHead {
+        ModifiedSoftmax { weight: setup.weights() }.into()
     }
 
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
@@ -57,10 +58,6 @@ impl HeadModule for ModifiedSoftmax {
         let Projections { all, target, .. } = projections;
         let logits = Logits::new(all, target, batch.labels.clone(), Rule::Scaled { scale: 1.0 });
         HeadOutput::new(logits, telemetry)
-    }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
     }
 }
 

@@ -2,12 +2,13 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::{above, choice, settings, within};
 
 use super::{
-    Cosines, Fallback, Form, Gradient, HeadKind, HeadModule, HeadOutput, arcface::with_angular_margin,
+    About, ClassHead, Cosines, Fallback, Form, Gradient, HeadKind, HeadModule, HeadOutput, Setup,
+    arcface::with_angular_margin,
 };
 use crate::{
     Batch, Curve, Logits, Progress, Rule, Schedule,
@@ -56,16 +57,16 @@ pub struct MvSoftmax {
 }
 
 impl HeadKind for MvSoftmaxConfig {
-    type Head = MvSoftmax;
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = s f(m, θ_y) with f = cos(θ_y + m) or cos θ_y − m, or s cos θ_y past π/2 with easy_margin;  z_j = s c_j, or where c_j > f(m, θ_y) s (t c_j + t − 1) (adaptive), s (c_j + t − 1) (fixed)",
+            source: "Wang et al., Mis-classified Vector Guided Softmax Loss, AAAI 2020, and the authors' code",
+            gradient: "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y, or s with form = \"cos\";  ∂z_j/∂c_j = s, or s t where hard and adaptive;  the bound of what is hard is a constant; to embeddings and weights through unit vectors, so along the sphere only",
+        }
+    }
 
-    const FORMULA: &'static str = "z_y = s f(m, θ_y) with f = cos(θ_y + m) or cos θ_y − m, or s cos θ_y past π/2 with easy_margin;  z_j = s c_j, or where c_j > f(m, θ_y) s (t c_j + t − 1) (adaptive), s (c_j + t − 1) (fixed)";
-    const SOURCE: &'static str =
-        "Wang et al., Mis-classified Vector Guided Softmax Loss, AAAI 2020, and the authors' code";
-    const GRADIENT: &'static str = "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y, or s with form = \"cos\";  ∂z_j/∂c_j = s, or s t where hard and adaptive;  the bound of what is hard is a constant; to embeddings and weights through unit vectors, so along the sphere only";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> MvSoftmax {
-        let weight = super::normal_weights(classes, embedding, 0.01, seed, device);
-        MvSoftmax { weight: Param::from_tensor(weight), config: self.clone() }
+    fn init(&self, setup: &Setup) -> ClassHead {
+        MvSoftmax { weight: setup.weights(), config: self.clone() }.into()
     }
 
     /// Nearly all other classes are hard, and with an easy margin half of the targets have one; `None` where the
@@ -146,10 +147,6 @@ impl HeadModule for MvSoftmax {
         let rule = Rule::Hard { scale, threshold, polynomial: self.config.polynomial(batch.progress) };
         let logits = Logits::new(cosines.all, target * scale, batch.labels.clone(), rule);
         HeadOutput::new(logits, telemetry)
-    }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
     }
 }
 

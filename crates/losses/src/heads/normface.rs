@@ -2,12 +2,12 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::{SettingsError, above, settings};
 
 use super::{
-    Cosines, HeadKind, HeadModule, HeadOutput,
+    About, ClassHead, Cosines, HeadKind, HeadModule, HeadOutput, Setup,
     classes::{other_cosines, pick, products},
 };
 use crate::{
@@ -40,21 +40,22 @@ pub struct NormFace {
 const LEAST_SCALE: f64 = 0.01;
 
 impl HeadKind for NormFaceConfig {
-    type Head = NormFace;
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = s cos θ_y;  z_j = s cos θ_j;  equal to −(s/2) ‖x̂ − ŵ_j‖² up to a constant",
+            source: "Wang et al., NormFace, ACM MM 2017; the learned scale and its floor as in its release",
+            gradient: "∂z_j/∂cos θ_j = s; to embeddings and weights through unit vectors, so along the sphere only; with learned = true also ∂z_j/∂s = cos θ_j",
+        }
+    }
 
-    const FORMULA: &'static str =
-        "z_y = s cos θ_y;  z_j = s cos θ_j;  equal to −(s/2) ‖x̂ − ŵ_j‖² up to a constant";
-    const SOURCE: &'static str =
-        "Wang et al., NormFace, ACM MM 2017; the learned scale and its floor as in its release";
-    const GRADIENT: &'static str = "∂z_j/∂cos θ_j = s; to embeddings and weights through unit vectors, so along the sphere only; with learned = true also ∂z_j/∂s = cos θ_j";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> NormFace {
+    fn init(&self, setup: &Setup) -> ClassHead {
         let initial = self.scale.at(Progress::START);
         NormFace {
-            weight: Param::from_tensor(super::normal_weights(classes, embedding, 0.01, seed, device)),
-            scale: self.learned.then(|| Param::from_tensor(Tensor::full([1], initial, device))),
+            weight: setup.weights(),
+            scale: self.learned.then(|| Param::from_tensor(Tensor::full([1], initial, setup.device))),
             given: self.scale.clone(),
         }
+        .into()
     }
 
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
@@ -109,14 +110,12 @@ impl HeadModule for NormFace {
         let logits = Logits::new(cosines.all, target, batch.labels.clone(), Rule::Scaled { scale });
         HeadOutput::new(logits, telemetry)
     }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+
     use super::*;
     use crate::{
         CriterionConfig,

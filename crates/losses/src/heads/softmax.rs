@@ -2,12 +2,12 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::settings;
 
 use super::{
-    HeadKind, HeadModule, HeadOutput,
+    About, ClassHead, HeadKind, HeadModule, HeadOutput, Setup,
     classes::{other_cosines, pick, pick_rows, products},
 };
 use crate::{
@@ -33,19 +33,20 @@ pub struct Softmax {
 }
 
 impl HeadKind for SoftmaxConfig {
-    type Head = Softmax;
-
-    const FORMULA: &'static str = "z_y = W_y·x + b_y;  z_j = W_j·x + b_j";
-    const SOURCE: &'static str =
-        "multinomial logistic regression; the baseline of Wen et al., ECCV 2016, eq. 1";
-    const GRADIENT: &'static str = "to embeddings, weights and biases, along their length as well";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> Softmax {
-        let std = 1.0 / (embedding as f32).sqrt();
-        Softmax {
-            weight: Param::from_tensor(super::normal_weights(classes, embedding, std, seed, device)),
-            bias: self.bias.then(|| Param::from_tensor(Tensor::zeros([classes], device))),
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = W_y·x + b_y;  z_j = W_j·x + b_j",
+            source: "multinomial logistic regression; the baseline of Wen et al., ECCV 2016, eq. 1",
+            gradient: "to embeddings, weights and biases, along their length as well",
         }
+    }
+
+    fn init(&self, setup: &Setup) -> ClassHead {
+        Softmax {
+            weight: setup.unit_weights(),
+            bias: self.bias.then(|| Param::from_tensor(Tensor::zeros([setup.classes], setup.device))),
+        }
+        .into()
     }
 
     /// Logits of unit features have variance 1/d under the initial weights; longer features add to it.
@@ -68,10 +69,6 @@ impl HeadModule for Softmax {
         let logits = Logits::new(products, target, batch.labels.clone(), Rule::Scaled { scale: 1.0 });
         HeadOutput::new(logits, telemetry)
     }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
-    }
 }
 
 /// The cosines and the length of the embeddings, for class weights `[classes, embedding]` that the head does
@@ -89,8 +86,10 @@ pub(super) fn telemetry(batch: &Batch, weight: Tensor<2>) -> Telemetry {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+
     use super::*;
-    use crate::reference::{Case, check_first_loss, check_head, check_head_of_many_classes};
+    use crate::reference::{Case, check_first_loss, check_head, check_head_of_many_classes, module, setup};
     use std::f64::consts::PI;
 
     #[test]
@@ -117,7 +116,7 @@ mod tests {
     #[test]
     fn the_bias_is_added_to_its_class() {
         let device = Device::flex();
-        let head = SoftmaxConfig::default().init(3, 2, 1, &device);
+        let head = module!(Softmax, SoftmaxConfig::default().init(&setup(3, 2, 1, &device)));
         let head =
             Softmax { bias: Some(Param::from_tensor(Tensor::from_floats([1.0, 2.0, 3.0], &device))), ..head };
         let (embeddings, labels) = (Tensor::zeros([1, 2], &device), crate::Labels::new(&[0], &device));

@@ -2,11 +2,11 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::{above, settings, within};
 
-use super::{Cosines, HeadKind, HeadModule, HeadOutput};
+use super::{About, ClassHead, Cosines, HeadKind, HeadModule, HeadOutput, Setup};
 use crate::{
     Batch, CriterionConfig, Curve, Logits, Progress, Rule, Schedule,
     criteria::BinaryLogisticConfig,
@@ -46,20 +46,18 @@ pub struct SphereFace2 {
 }
 
 impl HeadKind for SphereFace2Config {
-    type Head = SphereFace2;
-
-    const FORMULA: &'static str = "z_y = r (g(cos θ_y) − m) + b;  z_j = r (g(cos θ_j) + m) + b;  g(c) = 2 ((c + 1)/2)^t − 1, b learned\n\
-         under w/r [λ ln(1 + e^{−z_y}) + (1 − λ) Σ_{j≠y} ln(1 + e^{z_j})], the mean over the batch";
-    const SOURCE: &'static str = "Wen et al., SphereFace2, ICLR 2022, variant C (margin on the cosine); w and the start of b as in the authors' OpenSphere";
-    const GRADIENT: &'static str = "∂z/∂cos θ = r t ((cos θ + 1)/2)^(t−1) of target and others; to embeddings and weights along the sphere only, and to b";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> SphereFace2 {
-        let bias = Tensor::from_floats([self.initial_bias(classes) as f32], device);
-        SphereFace2 {
-            weight: Param::from_tensor(super::normal_weights(classes, embedding, 0.01, seed, device)),
-            bias: Param::from_tensor(bias),
-            config: self.clone(),
+    fn about(&self) -> About {
+        About {
+            formula: "z_y = r (g(cos θ_y) − m) + b;  z_j = r (g(cos θ_j) + m) + b;  g(c) = 2 ((c + 1)/2)^t − 1, b learned\n\
+         under w/r [λ ln(1 + e^{−z_y}) + (1 − λ) Σ_{j≠y} ln(1 + e^{z_j})], the mean over the batch",
+            source: "Wen et al., SphereFace2, ICLR 2022, variant C (margin on the cosine); w and the start of b as in the authors' OpenSphere",
+            gradient: "∂z/∂cos θ = r t ((cos θ + 1)/2)^(t−1) of target and others; to embeddings and weights along the sphere only, and to b",
         }
+    }
+
+    fn init(&self, setup: &Setup) -> ClassHead {
+        let bias = Tensor::from_floats([self.initial_bias(setup.classes) as f32], setup.device);
+        SphereFace2 { weight: setup.weights(), bias: Param::from_tensor(bias), config: self.clone() }.into()
     }
 
     /// The mean over random cosines, which are normal with variance 1/d; by sums, as ln(1 + e^z) has no closed
@@ -134,10 +132,6 @@ impl HeadModule for SphereFace2 {
         let rule = Rule::Sharpened { scale, power, shift: scale * margin };
         let logits = Logits::new(cosines.all, target, batch.labels.clone(), rule).with_offset(bias);
         HeadOutput::new(logits, telemetry)
-    }
-
-    fn classes(&self) -> usize {
-        self.weight.dims()[0]
     }
 }
 

@@ -2,12 +2,12 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    ArcFaceConfig, Cosines, Fallback, Gradient, HeadKind, HeadModule, HeadOutput,
+    About, ArcFaceConfig, ClassHead, Cosines, Fallback, Gradient, HeadKind, HeadModule, HeadOutput, Setup,
     arcface::with_angular_margin,
     classes::{group_max, pick, products},
 };
@@ -50,19 +50,17 @@ impl SubcentreArcFaceConfig {
 }
 
 impl HeadKind for SubcentreArcFaceConfig {
-    type Head = SubcentreArcFace;
-
-    const FORMULA: &'static str = "cos θ_j = max_k x̂·ŵ_{j,k} over the sub-centres k of class j;  z_y = s cos(θ_y + m);  z_j = s cos θ_j;  past θ_y = π − m: see fallback";
-    const SOURCE: &'static str = "Deng et al., Sub-center ArcFace, ECCV 2020";
-    const GRADIENT: &'static str =
-        "as arcface; of the sub-centres of a class only the nearest to a sample moves for it";
-
-    fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> SubcentreArcFace {
-        let rows = classes * self.subcentres;
-        SubcentreArcFace {
-            weight: Param::from_tensor(super::normal_weights(rows, embedding, 0.01, seed, device)),
-            config: self.clone(),
+    fn about(&self) -> About {
+        About {
+            formula: "cos θ_j = max_k x̂·ŵ_{j,k} over the sub-centres k of class j;  z_y = s cos(θ_y + m);  z_j = s cos θ_j;  past θ_y = π − m: see fallback",
+            source: "Deng et al., Sub-center ArcFace, ECCV 2020",
+            gradient: "as arcface; of the sub-centres of a class only the nearest to a sample moves for it",
         }
+    }
+
+    fn init(&self, setup: &Setup) -> ClassHead {
+        let setup = Setup { classes: setup.classes * self.subcentres, ..*setup };
+        SubcentreArcFace { weight: setup.weights(), config: self.clone() }.into()
     }
 
     /// As ArcFace, with the largest of several random cosines in the place of each.

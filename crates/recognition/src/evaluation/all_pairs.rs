@@ -6,10 +6,10 @@ use facegrad_faces::SourceConfig;
 use facegrad_results::{Curve, CurveKind};
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
-    AllPairsResult, Flip, GridRoc, IdentityList, Labelled, ScoreCounts, Similarity, UnitEmbeddings,
+    AllPairsResult, GridRoc, IdentityList, Labelled, ScoreCounts, Similarity, UnitEmbeddings,
 };
 
-use super::{EvaluationError, Measured, Measurement, OpenProtocol, Outcome, Protocol, Wanted};
+use super::{EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Outcome, Protocol, Wanted};
 use crate::{Embedded, Embedder, ImageNames, Images, SourceImages};
 
 settings! {
@@ -19,8 +19,7 @@ settings! {
         name: String = "all-pairs".into();
         /// Where the images come from; without it, every row of the file of embeddings.
         source: Option<SourceConfig> = None;
-        /// How an image and its mirror image become one embedding.
-        flip: Flip = Flip::Add;
+        ..fusion: Fusion;
     }
 }
 
@@ -103,7 +102,7 @@ impl OpenProtocol for Open {
             (None, None) => return Err(EvaluationError::NoSource { name: name() }),
         };
         let embedded = embedder
-            .embed(images, self.config.flip, progress)
+            .embed(images, self.config.fusion.flip, progress)
             .map_err(|source| EvaluationError::Embeddings { name: name(), source })?;
         let Embedded { rows, dim, images_sha256 } = embedded;
         let rows = UnitEmbeddings::new(rows, dim).map_err(|error| wrong(&error))?;
@@ -118,7 +117,7 @@ impl OpenProtocol for Open {
             format!("{}: every pair of {} images", name(), list.images.len()),
             IdentityList::sha256(&[list]),
             images_sha256,
-            self.config.flip,
+            self.config.fusion.flip,
             Similarity::Cosine,
         );
         let counts = ScoreCounts::all_pairs(labelled);

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use facegrad_settings::{SettingsError, settings};
-use facegrad_verification::{BlufrLists, BlufrResult, Flip, Similarity, UnitEmbeddings};
+use facegrad_verification::{BlufrLists, BlufrResult, Similarity, UnitEmbeddings};
 
 use super::{
-    EvaluationError, Measured, Measurement, OpenProtocol, Outcome, Protocol, Wanted, images, needs_images,
-    needs_path,
+    EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Outcome, Protocol, Wanted, images,
+    needs_images, needs_path,
 };
 use crate::{Embedder, Images};
 
@@ -20,8 +20,7 @@ settings! {
         lists: PathBuf = PathBuf::new();
         /// The folder that holds LFW's images, one folder an identity.
         images: PathBuf = PathBuf::new();
-        /// How an image and its mirror image become one embedding.
-        flip: Flip = Flip::Add;
+        ..fusion: Fusion;
     }
 }
 
@@ -69,13 +68,13 @@ impl OpenProtocol for Open {
             reason: reason.to_string(),
         };
         let embedded = embedder
-            .embed(self.images.as_ref(), self.config.flip, progress)
+            .embed(self.images.as_ref(), self.config.fusion.flip, progress)
             .map_err(|source| EvaluationError::Embeddings { name: name(), source })?;
         let provenance = embedder.provenance(
             format!("{}: BLUFR, {} trials", name(), self.lists.trials().len()),
             self.sha256(),
             embedded.images_sha256,
-            self.config.flip,
+            self.config.fusion.flip,
             Similarity::Cosine,
         );
         let rows = UnitEmbeddings::new(embedded.rows, embedded.dim).map_err(|error| wrong(&error))?;

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use facegrad_settings::{SettingsError, settings};
-use facegrad_verification::{Centring, CfpProtocol, Flip, PairList};
+use facegrad_verification::{CfpProtocol, PairList};
 
 use super::{
-    EvaluationError, OpenProtocol, Protocol, Rule, Wanted, images, needs_path,
-    pairs::{PairProtocol, Pairs},
+    EvaluationError, OpenProtocol, Protocol, Wanted, images, needs_path,
+    pairs::{PairComparison, PairProtocol, Pairs},
 };
 
 settings! {
@@ -19,12 +19,7 @@ settings! {
         folder: PathBuf = PathBuf::new();
         /// Frontal images against frontal or against profile images.
         protocol: CfpProtocol = CfpProtocol::FrontalProfile;
-        /// How an image and its mirror image become one embedding.
-        flip: Flip = Flip::Add;
-        /// How embeddings are compared.
-        score: Rule = Rule::Head;
-        /// What is subtracted from embeddings before they are compared.
-        centring: Centring = Centring::None;
+        ..comparison: PairComparison;
     }
 }
 
@@ -47,9 +42,7 @@ impl Protocol for CfpConfig {
         Ok(Box::new(PairProtocol {
             name: self.name(),
             protocol: format!("{}: CFP {kind} ({} folds)", self.name(), list.folds()),
-            flip: self.flip,
-            rule: self.score,
-            centring: self.centring,
+            comparison: self.comparison.clone(),
             seed: None,
             test: Pairs { list, images },
             development: None,

@@ -2,11 +2,11 @@
 
 use facegrad_faces::SourceConfig;
 use facegrad_settings::{SettingsError, at_least, settings};
-use facegrad_verification::{Centring, Flip, PairList};
+use facegrad_verification::PairList;
 
 use super::{
-    EvaluationError, OpenProtocol, Protocol, Rule, Wanted,
-    pairs::{PairProtocol, Pairs},
+    EvaluationError, OpenProtocol, Protocol, Wanted,
+    pairs::{PairComparison, PairProtocol, Pairs},
 };
 use crate::SourceImages;
 
@@ -23,12 +23,7 @@ settings! {
         seed: u64 = 1;
         /// Where the images come from.
         source: SourceConfig = SourceConfig::default();
-        /// How an image and its mirror image become one embedding.
-        flip: Flip = Flip::Add;
-        /// How embeddings are compared.
-        score: Rule = Rule::Head;
-        /// What is subtracted from embeddings before they are compared.
-        centring: Centring = Centring::None;
+        ..comparison: PairComparison;
     }
 }
 
@@ -51,9 +46,7 @@ impl Protocol for DrawnPairsConfig {
         Ok(Box::new(PairProtocol {
             name: self.name.clone(),
             protocol: format!("{}: {pairs} pairs in {folds} folds without common identities", self.name),
-            flip: self.flip,
-            rule: self.score,
-            centring: self.centring,
+            comparison: self.comparison.clone(),
             seed: Some(self.seed),
             test: Pairs { list, images: Box::new(SourceImages::new(source, indices)) },
             development: None,

@@ -8,13 +8,13 @@ use std::{
 use facegrad_results::{Curve, CurveKind};
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
-    Flip, Found, IdentificationResult, IdentityBootstrap, IdentityList, IdentityScore, Labelled, Search,
+    Found, IdentificationResult, IdentityBootstrap, IdentityList, IdentityScore, Labelled, Search,
     Similarity, UnitEmbeddings, read_identity_list,
 };
 
 use super::{
-    EvaluationError, Measured, Measurement, OpenProtocol, Outcome, Protocol, Wanted, file_name, images,
-    needs_images, needs_path, stem,
+    EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Outcome, Protocol, Wanted, file_name,
+    images, needs_images, needs_path, stem,
 };
 use crate::{Embedded, Embedder, Images};
 
@@ -31,8 +31,7 @@ settings! {
         images: PathBuf = PathBuf::new();
         /// The score of an identity with several images in the gallery.
         identity_score: IdentityScore = IdentityScore::Max;
-        /// How an image and its mirror image become one embedding.
-        flip: Flip = Flip::Add;
+        ..fusion: Fusion;
     }
 }
 
@@ -95,7 +94,7 @@ impl OpenProtocol for Open {
             reason: reason.to_string(),
         };
         let mut embed = |images: &dyn Images| {
-            let embedded = embedder.embed(images, self.config.flip, progress);
+            let embedded = embedder.embed(images, self.config.fusion.flip, progress);
             embedded.map_err(|source| EvaluationError::Embeddings { name: self.name.clone(), source })
         };
         let Embedded { rows, dim, .. } = embed(self.gallery.1.as_ref())?;
@@ -113,7 +112,7 @@ impl OpenProtocol for Open {
             self.protocol.clone(),
             self.sha256(),
             images_sha256,
-            self.config.flip,
+            self.config.fusion.flip,
             Similarity::Cosine,
         );
         let result = IdentificationResult::measure(&search, bootstrap, provenance);

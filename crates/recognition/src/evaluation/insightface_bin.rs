@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use facegrad_faces::{FaceError, InsightfaceBin};
 use facegrad_pictures::Picture;
 use facegrad_settings::{SettingsError, at_least, settings};
-use facegrad_verification::{Centring, Flip, Pair, PairList};
+use facegrad_verification::{Pair, PairList};
 
 use super::{
-    EvaluationError, OpenProtocol, Protocol, Rule, Wanted, file_name, needs_path,
-    pairs::{PairProtocol, Pairs},
+    EvaluationError, OpenProtocol, Protocol, Wanted, file_name, needs_path,
+    pairs::{PairComparison, PairProtocol, Pairs},
     stem,
 };
 use crate::Images;
@@ -23,12 +23,7 @@ settings! {
         file: PathBuf = PathBuf::new();
         /// Number of folds the pairs are cut into, in their order.
         folds: usize = 10, at_least(2).up_to(1000);
-        /// How an image and its mirror image become one embedding.
-        flip: Flip = Flip::Add;
-        /// How embeddings are compared.
-        score: Rule = Rule::Head;
-        /// What is subtracted from embeddings before they are compared.
-        centring: Centring = Centring::None;
+        ..comparison: PairComparison;
     }
 }
 
@@ -53,9 +48,7 @@ impl Protocol for InsightfaceBinConfig {
         Ok(Box::new(PairProtocol {
             name: self.name(),
             protocol: format!("{}: {} ({folds})", self.name(), file_name(&self.file)),
-            flip: self.flip,
-            rule: self.score,
-            centring: self.centring,
+            comparison: self.comparison.clone(),
             seed: None,
             test: Pairs { list, images: Box::new(BinImages(bin)) },
             development: None,

@@ -4,55 +4,63 @@ use std::path::{Path, PathBuf};
 
 use facegrad_faces::{BinError, SourceError};
 use facegrad_pictures::Picture;
-use facegrad_settings::{SettingsError, choice, kinds};
-use facegrad_verification::{ListError, PairsError, ScoreError, Similarity};
+use facegrad_settings::{SettingsError, choice, kinds, settings};
+use facegrad_verification::{Flip, ListError, PairsError, ScoreError, Similarity};
 
 use crate::{Embedder, ImageFiles, ImageNames, Images, embedder::EmbeddingsError, images::MissingImages};
 
+mod all_pairs;
+mod blufr;
+mod cfp;
+mod drawn_pairs;
 mod gallery;
+mod identification;
+mod ijb;
+mod insightface_bin;
 mod outcome;
+mod pair_file;
 mod pairs;
 
+pub use all_pairs::AllPairsConfig;
+pub use blufr::BlufrConfig;
+pub use cfp::CfpConfig;
+pub use drawn_pairs::DrawnPairsConfig;
 pub use gallery::{Contestant, GalleryOptions, PairedModels, comparisons, sheets};
+pub use identification::IdentificationConfig;
+pub use ijb::IjbConfig;
+pub use insightface_bin::InsightfaceBinConfig;
 pub use outcome::{Measured, MeasuredPairs, Outcome};
+pub use pair_file::PairFileConfig;
+pub use pairs::PairComparison;
 
-/// The registry: one line a protocol.
-macro_rules! protocols {
-    ($( $(#[doc = $doc:literal])* $variant:ident: $file:ident::$config:ident = $kind:literal $(| $alias:literal)*; )*) => {
-        $( mod $file; pub use $file::$config; )*
-
-        kinds! {
-            /// A test of a model, during training and after it: `[[evaluation]]`.
-            pub enum EvaluationConfig {
-                $( $(#[doc = $doc])* $variant($config) = $kind $(| $alias)*, )*
-            }
-        }
-
-        impl EvaluationConfig {
-            fn protocol(&self) -> &dyn Protocol {
-                match self { $( Self::$variant(config) => config, )* }
-            }
-        }
-    };
+kinds! {
+    /// A test of a model, during training and after it: `[[evaluation]]`.
+    pub enum EvaluationConfig: dyn Protocol {
+        /// Pairs from a file: LFW's format, or a list of two paths and 0 or 1.
+        PairFile(PairFileConfig) = "pair_file" | "pairs" | "lfw",
+        /// Pairs drawn from a labelled set.
+        DrawnPairs(DrawnPairsConfig) = "drawn_pairs",
+        /// Pairs with their images in one file of insightface: LFW, CFP-FP, AgeDB-30, CALFW, CPLFW.
+        InsightfaceBin(InsightfaceBinConfig) = "insightface_bin" | "bin",
+        /// Celebrities in Frontal-Profile: 500 people, frontal against frontal or profile images.
+        Cfp(CfpConfig) = "cfp",
+        /// Probes searched in a gallery: rank-k, mAP, FNIR at FPIR.
+        Identification(IdentificationConfig) = "identification",
+        /// Every pair of a labelled set.
+        AllPairs(AllPairsConfig) = "all_pairs",
+        /// The benchmark of large-scale unconstrained face recognition on LFW: ten trials.
+        Blufr(BlufrConfig) = "blufr",
+        /// IJB-B or IJB-C: templates of images and video frames, 1:1 and 1:N.
+        Ijb(IjbConfig) = "ijb",
+    }
 }
 
-protocols! {
-    /// Pairs from a file: LFW's format, or a list of two paths and 0 or 1.
-    PairFile: pair_file::PairFileConfig = "pair_file" | "pairs" | "lfw";
-    /// Pairs drawn from a labelled set.
-    DrawnPairs: drawn_pairs::DrawnPairsConfig = "drawn_pairs";
-    /// Pairs with their images in one file of insightface: LFW, CFP-FP, AgeDB-30, CALFW, CPLFW.
-    InsightfaceBin: insightface_bin::InsightfaceBinConfig = "insightface_bin" | "bin";
-    /// Celebrities in Frontal-Profile: 500 people, frontal against frontal or profile images.
-    Cfp: cfp::CfpConfig = "cfp";
-    /// Probes searched in a gallery: rank-k, mAP, FNIR at FPIR.
-    Identification: identification::IdentificationConfig = "identification";
-    /// Every pair of a labelled set.
-    AllPairs: all_pairs::AllPairsConfig = "all_pairs";
-    /// The benchmark of large-scale unconstrained face recognition on LFW: ten trials.
-    Blufr: blufr::BlufrConfig = "blufr";
-    /// IJB-B or IJB-C: templates of images and video frames, 1:1 and 1:N.
-    Ijb: ijb::IjbConfig = "ijb";
+settings! {
+    /// How images become embeddings.
+    pub struct Fusion {
+        /// How an image and its mirror image become one embedding.
+        flip: Flip = Flip::Add;
+    }
 }
 
 /// What the config of every protocol provides.
@@ -123,29 +131,6 @@ pub struct Measurement {
     pub seed: u64,
     /// Whether pairs are also measured by insightface's procedure.
     pub as_insightface: bool,
-}
-
-impl EvaluationConfig {
-    /// What the evaluation is called.
-    pub fn name(&self) -> String {
-        self.protocol().name()
-    }
-
-    /// What is wrong with the keys before anything is read; `at` names a key.
-    ///
-    /// # Errors
-    /// The first key that is missing or wrong.
-    pub fn validate(&self, at: &dyn Fn(&str) -> String, wanted: Wanted) -> Result<(), SettingsError> {
-        self.protocol().validate(at, wanted)
-    }
-
-    /// Reads the lists and finds the images, if these are wanted.
-    ///
-    /// # Errors
-    /// What is missing, or is not what it should be.
-    pub fn open(&self, wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
-        self.protocol().open(wanted)
-    }
 }
 
 choice! {

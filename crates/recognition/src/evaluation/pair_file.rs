@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use facegrad_settings::{SettingsError, at_least, settings};
-use facegrad_verification::{Centring, Flip, PairList};
+use facegrad_verification::PairList;
 
 use super::{
-    EvaluationError, OpenProtocol, Protocol, Rule, Wanted, file_name, images, needs_images, needs_path,
-    pairs::{PairProtocol, Pairs},
+    EvaluationError, OpenProtocol, Protocol, Wanted, file_name, images, needs_images, needs_path,
+    pairs::{PairComparison, PairProtocol, Pairs},
     stem,
 };
 
@@ -24,12 +24,7 @@ settings! {
         images: PathBuf = PathBuf::new();
         /// Cut the pairs into so many folds, in their order; without it the folds are those of the file.
         folds: Option<usize> = None, at_least(2).up_to(1000);
-        /// How an image and its mirror image become one embedding.
-        flip: Flip = Flip::Add;
-        /// How embeddings are compared.
-        score: Rule = Rule::Head;
-        /// What is subtracted from embeddings before they are compared.
-        centring: Centring = Centring::None;
+        ..comparison: PairComparison;
     }
 }
 
@@ -65,9 +60,7 @@ impl Protocol for PairFileConfig {
         Ok(Box::new(PairProtocol {
             name: self.name(),
             protocol: format!("{}: {} ({folds}{threshold})", self.name(), file_name(&self.pairs)),
-            flip: self.flip,
-            rule: self.score,
-            centring: self.centring,
+            comparison: self.comparison.clone(),
             seed: None,
             test,
             development,

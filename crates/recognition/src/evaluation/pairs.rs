@@ -3,13 +3,25 @@
 use std::{collections::BTreeSet, path::Path};
 
 use facegrad_pictures::{Picture, plain};
+use facegrad_settings::settings;
 use facegrad_verification::{
-    Centring, Flip, MeasureError, PairList, People, Resampling, Scores, VerificationResult, accuracy,
-    insightface, k_fold_centred,
+    Centring, MeasureError, PairList, People, Resampling, Scores, VerificationResult, accuracy, insightface,
+    k_fold_centred,
 };
 
-use super::{EvaluationError, Measured, MeasuredPairs, Measurement, OpenProtocol, Outcome, Rule};
+use super::{EvaluationError, Fusion, Measured, MeasuredPairs, Measurement, OpenProtocol, Outcome, Rule};
 use crate::{Embedded, Embedder, Images, image_size::NotedSizes};
+
+settings! {
+    /// How the pairs of a protocol are compared.
+    pub struct PairComparison {
+        ..fusion: Fusion;
+        /// How embeddings are compared.
+        score: Rule = Rule::Head;
+        /// What is subtracted from embeddings before they are compared.
+        centring: Centring = Centring::None;
+    }
+}
 
 /// A list of pairs and its images, in the order of [`PairList::images`].
 pub(super) struct Pairs {
@@ -22,9 +34,7 @@ pub(super) struct PairProtocol {
     pub name: String,
     /// The protocol in words.
     pub protocol: String,
-    pub flip: Flip,
-    pub rule: Rule,
-    pub centring: Centring,
+    pub comparison: PairComparison,
     /// The seed of what was drawn.
     pub seed: Option<u64>,
     pub test: Pairs,
@@ -39,7 +49,7 @@ impl PairProtocol {
         images: &dyn Images,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Embedded, EvaluationError> {
-        let embedded = embedder.embed(images, self.flip, progress);
+        let embedded = embedder.embed(images, self.comparison.fusion.flip, progress);
         embedded.map_err(|source| EvaluationError::Embeddings { name: self.name.clone(), source })
     }
 
@@ -49,8 +59,8 @@ impl PairProtocol {
         embedded: &Embedded,
         list: &PairList,
     ) -> Result<Scores, EvaluationError> {
-        let similarity = self.rule.similarity(embedder.scoring());
-        Scores::of_centred(similarity, self.centring, &embedded.rows, embedded.dim, list)
+        let similarity = self.comparison.score.similarity(embedder.scoring());
+        Scores::of_centred(similarity, self.comparison.centring, &embedded.rows, embedded.dim, list)
             .map_err(|source| EvaluationError::Score { name: self.name.clone(), source })
     }
 
@@ -102,17 +112,22 @@ impl OpenProtocol for PairProtocol {
             }
             None => None,
         };
-        let similarity = self.rule.similarity(embedder.scoring());
+        let similarity = self.comparison.score.similarity(embedder.scoring());
         let images = embedded.images_sha256.clone();
-        let mut provenance =
-            embedder.provenance(self.protocol.clone(), self.sha256(), images, self.flip, similarity);
+        let mut provenance = embedder.provenance(
+            self.protocol.clone(),
+            self.sha256(),
+            images,
+            self.comparison.fusion.flip,
+            similarity,
+        );
         provenance.seed = self.seed;
-        provenance.centring = self.centring;
+        provenance.centring = self.comparison.centring;
         let (rows, dim) = (&embedded.rows[..], embedded.dim);
-        let accuracy = if self.centring == Centring::None || development.is_some() {
+        let accuracy = if self.comparison.centring == Centring::None || development.is_some() {
             accuracy(&scores, development.as_ref())
         } else {
-            match k_fold_centred(similarity, self.centring, rows, dim, list) {
+            match k_fold_centred(similarity, self.comparison.centring, rows, dim, list) {
                 Ok(accuracy) => Ok(accuracy),
                 Err(error) => Err(self.scored(error)?),
             }

@@ -6,13 +6,13 @@ use std::{
 };
 
 use facegrad_files::{folder_of, hexadecimal, read_bounded};
-use facegrad_settings::{KeyPath, SettingsError, choice, settings};
+use facegrad_settings::{choice, settings};
 use sha2::{Digest, Sha256};
 
 use self::parse::Texts;
 use facegrad_pictures::decode::read_file;
 
-use super::{Format, LabelGaps, Opened, Place, SourceError, Summary, labels::Labels, missing_path, title_of};
+use super::{Format, LabelGaps, Opened, Place, SourceError, SourceKind, Summary, labels::Labels};
 use crate::{FaceError, FaceSource, Stored};
 
 mod parse;
@@ -51,18 +51,14 @@ settings! {
 }
 
 impl Format for ListConfig {
-    fn of_path(path: &Path) -> Option<Self> {
+    fn of_path(&self, path: &Path) -> Option<SourceKind> {
         let extension = path.extension()?;
         let is_list = path.is_file() && EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known));
-        is_list.then(|| Self { path: path.into(), ..Self::default() })
+        is_list.then(|| Self { path: path.into(), ..Self::default() }.into())
     }
 
-    fn title(&self) -> String {
-        title_of(&self.path)
-    }
-
-    fn validate(&self, at: &KeyPath) -> Result<(), SettingsError> {
-        missing_path(&self.path, at, "the list of images with their labels")
+    fn path(&self) -> Option<(&Path, &'static str)> {
+        Some((&self.path, "the list of images with their labels"))
     }
 
     fn open(&self) -> Result<Opened, SourceError> {
@@ -297,9 +293,10 @@ mod tests {
         fs::write(root.path().join("breaks.csv"), "path,label\n\"a\nb.jpg\",1\n").unwrap();
         let breaks = message(at("breaks.csv"));
         assert!(breaks.contains("would be \"ROOT/a\\nb.jpg\", which is no file"), "{breaks}");
-        assert_eq!(ListConfig::of_path(&root.path().join("no.txt")), None);
-        assert_eq!(ListConfig::of_path(root.path()), None);
-        let error = ListConfig::default().validate(&"data.train".into()).unwrap_err().to_string();
+        assert_eq!(ListConfig::default().of_path(&root.path().join("no.txt")), None);
+        assert_eq!(ListConfig::default().of_path(root.path()), None);
+        let error =
+            SourceConfig::from(ListConfig::default()).validate(&"data.train".into()).unwrap_err().to_string();
         assert_eq!(error, "data.train.path is missing; it is the list of images with their labels");
     }
 }

@@ -17,7 +17,7 @@ use std::{
 };
 
 use facegrad_files::hexadecimal;
-use facegrad_settings::{KeyPath, SettingsError, settings};
+use facegrad_settings::settings;
 use parquet::{
     file::metadata::{ParquetMetaData, ParquetMetaDataReader},
     schema::types::ColumnDescPtr,
@@ -31,8 +31,8 @@ use self::{
 use facegrad_pictures::decode::MAX_FILE_SIZE;
 
 use super::{
-    Format, LabelGaps, Opened, Place, SourceError, Summary, labels::Labels, missing_path,
-    positioned::read_at, title_of,
+    Format, LabelGaps, Opened, Place, SourceError, SourceKind, Summary, labels::Labels, positioned::read_at,
+    title_of,
 };
 use crate::{FaceError, FaceSource, Stored};
 
@@ -66,13 +66,13 @@ settings! {
 }
 
 impl Format for ParquetConfig {
-    fn of_path(path: &Path) -> Option<Self> {
+    fn of_path(&self, path: &Path) -> Option<SourceKind> {
         let is_set = if path.is_dir() {
             files_in(path).is_ok_and(|files| !files.is_empty())
         } else {
             is_parquet(path)
         };
-        is_set.then(|| Self { path: path.into(), ..Self::default() })
+        is_set.then(|| Self { path: path.into(), ..Self::default() }.into())
     }
 
     fn title(&self) -> String {
@@ -82,8 +82,8 @@ impl Format for ParquetConfig {
         }
     }
 
-    fn validate(&self, at: &KeyPath) -> Result<(), SettingsError> {
-        missing_path(&self.path, at, "a .parquet file or a folder of them")
+    fn path(&self) -> Option<(&Path, &'static str)> {
+        Some((&self.path, "a .parquet file or a folder of them"))
     }
 
     fn open(&self) -> Result<Opened, SourceError> {
@@ -717,7 +717,10 @@ mod tests {
             fs::write(&path, &whole[..length]).unwrap();
             assert_eq!(refusal(config(&path)), format!("ROOT/cut.parquet: {no_end}"));
         }
-        assert_eq!(ParquetConfig::of_path(root.path().parent().unwrap().join("nothing").as_path()), None);
+        assert_eq!(
+            ParquetConfig::default().of_path(root.path().parent().unwrap().join("nothing").as_path()),
+            None
+        );
     }
 
     /// Whatever is damaged, cut off or claimed ends in a set or a sentence.

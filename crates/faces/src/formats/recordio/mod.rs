@@ -15,7 +15,7 @@ use std::{
 };
 
 use facegrad_files::{hexadecimal, read_bounded};
-use facegrad_settings::{KeyPath, SettingsError, settings};
+use facegrad_settings::settings;
 use rayon::{ThreadPoolBuilder, prelude::*};
 use sha2::{Digest, Sha256};
 
@@ -24,7 +24,7 @@ use self::{
     record::{RecordError, RecordFile},
 };
 use super::{
-    Format, LabelGaps, Opened, Place, SourceError, Summary, labels::Labels, missing_path, offset::Offset,
+    Format, LabelGaps, Opened, Place, SourceError, SourceKind, Summary, labels::Labels, offset::Offset,
 };
 use crate::{FaceError, FaceSource, Stored};
 
@@ -50,17 +50,13 @@ settings! {
 }
 
 impl Format for RecordIoConfig {
-    fn of_path(path: &Path) -> Option<Self> {
+    fn of_path(&self, path: &Path) -> Option<SourceKind> {
         let is_set = if path.is_dir() { !records_in(path).ok()?.is_empty() } else { is_record_file(path) };
-        is_set.then(|| Self { path: path.into(), ..Default::default() })
+        is_set.then(|| Self { path: path.into(), ..Default::default() }.into())
     }
 
-    fn title(&self) -> String {
-        super::title_of(&self.path)
-    }
-
-    fn validate(&self, at: &KeyPath) -> Result<(), SettingsError> {
-        missing_path(&self.path, at, "the .rec file, or a folder with one")
+    fn path(&self) -> Option<(&Path, &'static str)> {
+        Some((&self.path, "the .rec file, or a folder with one"))
     }
 
     fn open(&self) -> Result<Opened, SourceError> {

@@ -14,7 +14,7 @@ use std::{
 };
 
 use facegrad_files::hexadecimal;
-use facegrad_settings::{KeyPath, SettingsError, settings};
+use facegrad_settings::settings;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -25,7 +25,7 @@ use self::{
 use facegrad_pictures::decode::MAX_FILE_SIZE;
 
 use super::{
-    Format, LabelGaps, Opened, Place, SourceError, Summary, folder::EXTENSIONS, missing_path, offset::Offset,
+    Format, LabelGaps, Opened, Place, SourceError, SourceKind, Summary, folder::EXTENSIONS, offset::Offset,
     positioned::read_at,
 };
 use crate::{FaceError, FaceSource, Stored};
@@ -58,7 +58,7 @@ settings! {
 }
 
 impl Format for WebDatasetConfig {
-    fn of_path(path: &Path) -> Option<Self> {
+    fn of_path(&self, path: &Path) -> Option<SourceKind> {
         let is_set = match path.is_dir() {
             // Archives among folders are somebody's downloads.
             true => {
@@ -67,15 +67,11 @@ impl Format for WebDatasetConfig {
             }
             false => path.is_file() && (is_tar(path) || is_compressed(path)),
         };
-        is_set.then(|| Self { path: path.into(), ..Default::default() })
+        is_set.then(|| Self { path: path.into(), ..Default::default() }.into())
     }
 
-    fn title(&self) -> String {
-        super::title_of(&self.path)
-    }
-
-    fn validate(&self, at: &KeyPath) -> Result<(), SettingsError> {
-        missing_path(&self.path, at, "the tar file, or a folder of them")
+    fn path(&self) -> Option<(&Path, &'static str)> {
+        Some((&self.path, "the tar file, or a folder of them"))
     }
 
     fn open(&self) -> Result<Opened, SourceError> {

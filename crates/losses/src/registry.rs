@@ -1,0 +1,52 @@
+//! One registry of configs and the modules they build.
+
+/// Declares the kinds of a section, whose configs implement `$kind`, and the modules that they build, which
+/// implement `$behaviour`: two enums with a variant for each line `Module(Config) = "kind"`. Burn's records hold no
+/// `dyn` modules, so that these are an enum.
+macro_rules! modules {
+    (
+        $(#[doc = $config_doc:literal])*
+        pub enum $configs:ident: dyn $kind:ident;
+        $(#[doc = $module_doc:literal])*
+        pub enum $modules:ident: dyn $behaviour:ident;
+        $( $(#[doc = $doc:literal])* $module:ident($config:ident) = $word:literal $(| $alias:literal)*, )*
+    ) => {
+        facegrad_settings::kinds! {
+            $(#[doc = $config_doc])*
+            pub enum $configs: dyn $kind {
+                $( $(#[doc = $doc])* $module($config) = $word $(| $alias)*, )*
+            }
+        }
+
+        $(#[doc = $module_doc])*
+        #[derive(burn::module::Module, Debug)]
+        #[allow(clippy::large_enum_variant)]
+        pub enum $modules {
+            $( $(#[doc = $doc])* $module($module), )*
+        }
+
+        impl std::ops::Deref for $modules {
+            type Target = dyn $behaviour;
+
+            fn deref(&self) -> &Self::Target {
+                match self { $( Self::$module(module) => module, )* }
+            }
+        }
+
+        impl std::ops::DerefMut for $modules {
+            fn deref_mut(&mut self) -> &mut Self::Target {
+                match self { $( Self::$module(module) => module, )* }
+            }
+        }
+
+        $(
+            impl From<$module> for $modules {
+                fn from(module: $module) -> Self {
+                    Self::$module(module)
+                }
+            }
+        )*
+    };
+}
+
+pub(crate) use modules;
