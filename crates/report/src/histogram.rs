@@ -140,9 +140,9 @@ mod tests {
         let counts = ScoreDistribution::of(&[-1.0, -1.0, 0.0, 1.0, f64::NAN], &[], &[]);
         assert_eq!(counts.range, (-1.0, 1.0));
         let steps = shares(&counts.genuine, counts.range);
-        assert_eq!((steps[0].2, steps[BINS / 2].2, steps[BINS - 1].2), (0.5, 0.25, 0.25));
+        assert_eq!((steps[0].2, steps[25].2, steps[49].2), (0.5, 0.25, 0.25));
         assert!((steps.iter().map(|step| step.2).sum::<f64>() - 1.0).abs() < 1e-12);
-        assert_eq!((steps[0].0, steps[0].1, steps[BINS - 1].1), (-1.0, -0.96, 1.0));
+        assert_eq!((steps[0].0, steps[0].1, steps[49].1), (-1.0, -0.96, 1.0));
     }
 
     #[test]

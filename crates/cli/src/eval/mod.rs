@@ -110,12 +110,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Some(path) = &args.report {
         let options = GalleryOptions { people: args.map_people.into(), ..GalleryOptions::default() };
         let sheets = evaluation::sheets(&protocols, &contestants, &options);
-        let run = vec![
-            Fact::new("facegrad", env!("CARGO_PKG_VERSION")),
-            Fact::new("backend", &chosen.description),
-            Fact::new("bootstrap", format!("{} rounds, seed {}", args.bootstrap, args.seed)),
-        ];
-        let page = page(&contestants, &sheets, &comparisons, run)?;
+        let page = page(&args, &chosen.description, &contestants, &sheets, &comparisons)?;
         write(path, page.to_html().as_bytes())?;
     }
     let outcomes: Vec<(&str, &Outcome)> = contestants
@@ -163,10 +158,11 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 
 /// The page of an evaluation.
 fn page(
+    args: &Args,
+    backend: &str,
     contestants: &[Contestant],
     sheets: &[ResultSheet],
     comparisons: &[PairedModels],
-    run: Vec<Fact>,
 ) -> Result<Page, Failure> {
     let names: Vec<&str> = contestants.iter().map(|contestant| contestant.name.as_str()).collect();
     let paired = comparisons.iter().filter_map(|PairedModels { protocol, a, b, outcome }| {
@@ -175,10 +171,12 @@ fn page(
         Some(PairedTable { table: ResultTable { title, ..table }, tests })
     });
     let mut sections = result_sections(sheets, &paired.collect::<Vec<_>>()).map_err(Failure::work)?;
-    let facts = match &run[..] {
-        [program, backend, ..] => vec![format!("{} {}", program.name, program.value), backend.value.clone()],
-        _ => Vec::new(),
-    };
+    let version = env!("CARGO_PKG_VERSION");
+    let run = vec![
+        Fact::new("facegrad", version),
+        Fact::new("backend", backend),
+        Fact::new("bootstrap", format!("{} rounds, seed {}", args.bootstrap, args.seed)),
+    ];
     let mut blocks = vec![Block::Facts(String::new(), run), Block::Command(command_line())];
     let cards = contestants
         .iter()
@@ -186,7 +184,8 @@ fn page(
     blocks.extend(cards);
     sections.push(PageSection { title: "Reproducing this".into(), blocks });
     let title = format!("Evaluation of {}", names.join(", "));
-    Ok(Page { title, facts, warnings: Vec::new(), sections })
+    let facts = vec![format!("facegrad {version}"), backend.to_owned()];
+    Ok(Page { title, facts, sections, ..Page::default() })
 }
 
 /// Gives models of one name a number each.
