@@ -115,12 +115,11 @@ fn check_sizes(images: &ImageFiles, point: &NamedPoint, size: [usize; 2]) -> Res
     let Some([height, width]) = point.image_size else { return Ok(()) };
     for index in 0..images.len() {
         let picture = images.load(index, size).map_err(unreadable)?;
-        if [picture.height(), picture.width()] != [height, width] {
+        let [own_height, own_width] = picture.original_size();
+        if [own_height, own_width] != [height, width] {
             return Err(Failure::input(format!(
-                "{} has {}x{} pixels and {} was measured on images of {width}x{height}; align and crop it like those, or pass --any-size if it is",
+                "{} has {own_width}x{own_height} pixels and {} was measured on images of {width}x{height}; align and crop it like those, or pass --any-size if it is",
                 images.name(index),
-                picture.width(),
-                picture.height(),
                 point.target
             )));
         }

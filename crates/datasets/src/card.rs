@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::unpack::Limits;
+use crate::limits::Limits;
 
 /// A card is a page of text; nothing longer is read.
 const LONGEST: u64 = 1 << 20;

@@ -11,6 +11,7 @@
 mod card;
 mod error;
 mod fetch;
+mod limits;
 mod record;
 mod registry;
 mod set;
@@ -19,7 +20,8 @@ mod unpack;
 pub use card::{Card, CardError, Count, File, Measured, Packing, Purpose, Reading};
 pub use error::FetchError;
 pub use fetch::{Download, Fetched, Options, fetch};
+pub use limits::Limits;
 pub use record::RECORD;
 pub use registry::{UnknownCard, card, cards};
 pub use set::{Arrived, SetError, Step, fetch_card};
-pub use unpack::{Limits, UnpackError, Unpacked, gunzip, unpack, unpack_tar};
+pub use unpack::{UnpackError, Unpacked, gunzip, unpack, unpack_tar};

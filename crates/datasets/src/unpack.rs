@@ -16,7 +16,7 @@ use std::{
 use facegrad_files::{commit, folder_of, sync_folder, temporary_beside};
 use flate2::read::MultiGzDecoder;
 
-use crate::card::Packing;
+use crate::{card::Packing, limits::Limits};
 
 mod names;
 mod output;
@@ -26,27 +26,6 @@ mod zip_archive;
 pub use tar_archive::unpack_tar;
 
 use output::Output;
-
-/// What may come out of an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of all files together.
-    pub bytes: u64,
-    /// Files and folders together.
-    pub entries: u64,
-    /// How many times the size of the archive may come out of it, above the first MiB. Deflate reaches a thousand,
-    /// which no photograph does.
-    pub ratio: u64,
-    /// Folders to leave out at the start of each path.
-    pub strip: usize,
-}
-
-impl Default for Limits {
-    /// 1 GiB, 100,000 files and folders, 100 times the archive.
-    fn default() -> Self {
-        Self { bytes: 1 << 30, entries: 100_000, ratio: 100, strip: 0 }
-    }
-}
 
 /// What came out of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,16 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::formats;
-
 /// Why embeddings cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddingError {
     /// The extension of the file is of no format.
-    #[error("{} has the extension of no format; embeddings are kept in files that end in {}", path.display(), formats::extensions())]
+    #[error("{} has the extension of no format; embeddings are kept in files that end in {extensions}", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
+        /// The extensions of all formats, as one would say them.
+        extensions: String,
     },
     /// The file system refused.
     #[error("cannot {doing} {}: {source}", path.display())]

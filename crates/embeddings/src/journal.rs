@@ -2,12 +2,12 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    io::{BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use facegrad_files::{folder_of, hexadecimal, sync_folder};
+use facegrad_files::{folder_of, hexadecimal, read_bounded, sync_folder};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -267,12 +267,10 @@ fn create(folder: &Path, header: &JournalHeader) -> Result<(), Problem> {
 }
 
 fn read_header(folder: &Path) -> Result<JournalHeader, String> {
-    let mut json = String::new();
     // As much as an origin may take when it is written with indents, and more.
-    let most = 4 * MAX_ORIGIN_BYTES as u64;
-    let read = File::open(folder.join(HEADER)).and_then(|file| file.take(most).read_to_string(&mut json));
-    read.map_err(|error: io::Error| format!("{HEADER} cannot be read, {error}"))?;
-    serde_json::from_str(&json)
+    let json = read_bounded(&folder.join(HEADER), 4 * MAX_ORIGIN_BYTES as u64)
+        .map_err(|error| format!("{HEADER} cannot be read, {error}"))?;
+    serde_json::from_slice(&json)
         .map_err(|error| one_line(&format!("{HEADER} is not that of a journal, {error}")))
 }
 

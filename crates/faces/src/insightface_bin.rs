@@ -14,15 +14,15 @@ use std::{
 };
 
 use facegrad_files::{commit, hexadecimal, temporary_beside};
+use facegrad_pictures::{
+    Picture,
+    decode::{MAX_FILE_SIZE, decode_at_least},
+};
 use sha2::{Digest, Sha256};
 
 use crate::{
     FaceError,
     pickle::{self, Array, Blob, Dtype, Pickle, PickleError, Value},
-};
-use facegrad_pictures::{
-    Picture,
-    decode::{self, MAX_FILE_SIZE},
 };
 
 /// Largest file that is read, in bytes.
@@ -217,16 +217,15 @@ impl InsightfaceBin {
         Ok(bytes)
     }
 
-    /// Reads and decodes image `index`. `size` (height, width) is what the caller will make of it; the formats of
-    /// these files decode at one size only.
+    /// Reads and decodes image `index` for a network that takes `size` (height, width); see [`decode_at_least`].
     ///
     /// # Errors
     /// If the file has changed since it was opened, or the image cannot be decoded.
     ///
     /// # Panics
     /// If there is no such image.
-    pub fn load(&self, index: usize, _size: [usize; 2]) -> Result<Picture, FaceError> {
-        let decoded = decode::decode(&self.encoded(index)?);
+    pub fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
+        let decoded = decode_at_least(&self.encoded(index)?, size);
         decoded.map_err(|error| FaceError { name: self.name(index), reason: error.to_string() })
     }
 

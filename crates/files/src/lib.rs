@@ -1,156 +1,36 @@
-//! Files that are either there completely or not at all.
+//! What long work needs of a file system, whatever the work is.
+//!
+//! - A file is there completely or not at all: [`replace`], or [`temporary_beside`] and [`commit`].
+//! - No more of a file is read than it could need: [`read_bounded`].
+//! - Work is killed at any instant and continued: [`Journal`]. One process at a time does it: [`lock`].
+//! - It ends early when a person asks for it: [`Stop`].
+//! - Files are known by their SHA-256: [`sha256_of`].
+//!
+//! Nothing here knows of images, faces or networks.
+//!
+//! ```
+//! # fn main() -> std::io::Result<()> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("card.txt");
+//! facegrad_files::replace(&path, b"112 x 112")?;
+//! assert_eq!(facegrad_files::read_bounded(&path, 100)?, b"112 x 112");
+//! let error = facegrad_files::read_bounded(&path, 3).unwrap_err();
+//! assert_eq!(error.to_string(), "it has 9 bytes, more than the 3 it could need");
+//! # Ok(())
+//! # }
+//! ```
 
-use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::Path,
-};
+mod atomic;
+mod bounded;
+mod hash;
+mod journal;
+mod lock;
+mod stop;
 
-use sha2::{Digest, Sha256};
+pub use atomic::{commit, folder_of, remove_folder, replace, sync_folder, temporary_beside, write_synced};
+pub use bounded::{TooLong, read_bounded, read_text_bounded};
+pub use hash::{hexadecimal, sha256, sha256_of};
+pub use journal::{Difference, Header, Journal, JournalError};
+pub use lock::{Held, Lock, LockError, lock};
+pub use stop::Stop;
 pub use tempfile::NamedTempFile;
-
-/// SHA-256 of `bytes` in hexadecimal.
-pub fn sha256(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes))
-}
-
-/// SHA-256 of a file in hexadecimal.
-///
-/// # Errors
-/// Those of the file system.
-pub fn sha256_of(path: &Path) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    io::copy(&mut File::open(path)?, &mut hash)?;
-    Ok(hexadecimal(&hash.finalize()))
-}
-
-/// A hash as people write it.
-pub fn hexadecimal(hash: &[u8]) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Writes `bytes` to `path` and has the disk confirm it.
-pub fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// Has the disk confirm the names in `folder`.
-pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    // Only Unix can open a folder to sync it; elsewhere the rename has to do.
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
-}
-
-/// The folder a file lies in.
-pub fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// A new file in the folder of `path`, to be written and then given that name by [`commit`]; until then it is
-/// called `.writing-` and something, and is removed when it is dropped.
-///
-/// # Errors
-/// Those of the file system.
-pub fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    // Readable by others as the user's umask allows, like any file a program writes.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.prefix(".writing-").tempfile_in(folder_of(path))
-}
-
-/// Has the disk confirm a file of [`temporary_beside`], and gives it the name `path`, in place of what had it.
-///
-/// # Errors
-/// Those of the file system; the temporary file is removed.
-pub fn commit(file: NamedTempFile, path: &Path) -> io::Result<()> {
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    sync_folder(folder_of(path))
-}
-
-/// Replaces the file `path` by `bytes`: under a temporary name in its folder, synced, renamed.
-///
-/// # Errors
-/// Those of the file system.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = temporary_beside(path)?;
-    file.write_all(bytes)?;
-    commit(file, path)
-}
-
-/// Removes a folder with all in it, if it is there.
-pub fn remove_folder(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
-}
-
-/// Reads a file of at most `limit` bytes.
-pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let length = fs::metadata(path)?.len();
-    if length > limit {
-        return Err(io::Error::other(format!("it has {length} bytes, more than the {limit} it could need")));
-    }
-    fs::read(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-
-    #[test]
-    fn a_file_is_replaced_completely_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.txt");
-        replace(&path, b"first").unwrap();
-        let mut second = temporary_beside(&path).unwrap();
-        second.write_all(b"second").unwrap();
-        assert_eq!((fs::read(&path).unwrap(), names(folder.path()).len()), (b"first".into(), 2));
-        drop(second);
-        assert_eq!(names(folder.path()), ["a.txt"]);
-        let mut third = temporary_beside(&path).unwrap();
-        third.write_all(b"third").unwrap();
-        commit(third, &path).unwrap();
-        assert_eq!((fs::read(&path).unwrap(), names(folder.path()).len()), (b"third".into(), 1));
-        // A folder cannot be replaced by a file, and nothing is left of the attempt.
-        assert!(replace(folder.path(), b"").is_err());
-        fs::create_dir(folder.path().join("b")).unwrap();
-        assert!(replace(&folder.path().join("b"), b"x").is_err());
-        assert_eq!(names(folder.path()).len(), 2);
-    }
-
-    #[test]
-    fn hashes_are_those_of_sha256sum() {
-        // printf abc | sha256sum
-        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(sha256(b"abc"), abc);
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("abc");
-        fs::write(&path, "abc").unwrap();
-        assert_eq!(sha256_of(&path).unwrap(), abc);
-        assert_eq!(hexadecimal(&[0, 10, 255]), "000aff");
-    }
-
-    #[test]
-    fn a_path_without_a_folder_lies_in_the_current_one() {
-        assert_eq!(folder_of(Path::new("a")), Path::new("."));
-        assert_eq!(folder_of(Path::new("b/a")), Path::new("b"));
-    }
-
-    #[test]
-    fn files_beyond_the_limit_are_not_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("seven");
-        fs::write(&path, "1234567").unwrap();
-        assert_eq!(read_bounded(&path, 7).unwrap(), b"1234567");
-        assert!(read_bounded(&path, 6).unwrap_err().to_string().contains("7 bytes"));
-    }
-}

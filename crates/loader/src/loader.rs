@@ -187,6 +187,15 @@ struct Job {
     pixels: BytesMut,
 }
 
+/// What a worker does next.
+enum Next {
+    Job(Job),
+    /// Nothing until a batch is taken.
+    QueueFull,
+    /// Nothing ever again.
+    Nothing,
+}
+
 impl Loader {
     /// Starts to load the batches of `plan`.
     pub fn start(
@@ -354,23 +363,35 @@ impl Shared {
     fn take_job(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {
-            if state.stop {
-                return None;
-            }
-            let ahead = state.pending.len();
-            let next_step = state.front + ahead;
-            match state.pending.back_mut() {
-                Some(last) if last.issued < self.plan.batch => {
-                    let slot = last.issued;
-                    last.issued += 1;
-                    let pixels = mem::take(&mut last.slots[slot]);
-                    return Some(Job { step: last.batch.step, slot, visit: last.visits[slot], pixels });
-                }
-                _ if next_step >= self.plan.end_step => return None,
-                _ if ahead < self.queue => self.begin(&mut state, next_step),
-                _ => state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            match self.next(&mut state) {
+                Next::Job(job) => return Some(job),
+                Next::Nothing => return None,
+                Next::QueueFull => state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
             }
         }
+    }
+
+    /// What a worker does next.
+    fn next(&self, state: &mut State) -> Next {
+        if state.stop {
+            return Next::Nothing;
+        }
+        let ahead = state.pending.len();
+        if state.pending.back().is_none_or(|last| last.issued == self.plan.batch) {
+            let step = state.front + ahead;
+            if step >= self.plan.end_step {
+                return Next::Nothing;
+            }
+            if ahead == self.queue {
+                return Next::QueueFull;
+            }
+            self.begin(state, step);
+        }
+        let Some(last) = state.pending.back_mut() else { return Next::Nothing };
+        let slot = last.issued;
+        last.issued += 1;
+        let pixels = mem::take(&mut last.slots[slot]);
+        Next::Job(Job { step: last.batch.step, slot, visit: last.visits[slot], pixels })
     }
 
     /// Opens the batch of `step`, to be filled.
@@ -789,14 +810,15 @@ mod tests {
     #[test]
     fn no_more_batches_than_the_queue_holds_are_decoded_ahead() {
         let loader = start(colours(14, &[]), Plan { end_step: 1000, ..PLAN }, 4);
-        let full = |state: &State| state.pending.len() == 3 && state.pending.iter().all(|b| b.missing == 0);
-        let begin = Instant::now();
-        while !full(&loader.shared.lock()) && begin.elapsed() < Duration::from_secs(10) {
-            thread::sleep(Duration::from_millis(1));
+        // The threads and this one take what there is to do until there is nothing.
+        let shared = &loader.shared;
+        while let Next::Job(mut job) = { shared.next(&mut shared.lock()) } {
+            let prepared = shared.prepare(&mut job, &mut Vec::new());
+            shared.put(job, prepared, Vec::new());
         }
-        // Time for a fourth to begin, if that were possible.
-        thread::sleep(Duration::from_millis(20));
-        assert!(full(&loader.shared.lock()));
+        let mut state = shared.lock();
+        assert_eq!(state.pending.iter().map(|batch| batch.issued).collect::<Vec<_>>(), [PLAN.batch; 3]);
+        assert!(matches!(shared.next(&mut state), Next::QueueFull));
     }
 
     #[test]

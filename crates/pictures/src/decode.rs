@@ -1,12 +1,12 @@
 //! From the bytes of an image file to a [`Picture`], with nothing trusted on the way.
 
 use std::{
-    fs::File,
-    io::{self, Cursor, Read},
+    io::{self, Cursor},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
 };
 
+use facegrad_files::{TooLong, read_bounded};
 use image::{
     DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, error::LimitErrorKind,
     metadata::Orientation,
@@ -17,10 +17,7 @@ use zune_jpeg::{
     zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
 };
 
-use crate::{
-    Picture,
-    jpeg::{Baseline, Decoded},
-};
+use crate::{Picture, jpeg::Baseline};
 
 /// Longest side that is decoded, in pixels.
 pub const MAX_SIDE: usize = 10_000;
@@ -84,20 +81,17 @@ pub fn read_picture(path: &Path) -> Result<Picture, DecodeError> {
     decode(&read_file(path)?)
 }
 
+/// Reads and decodes the image file at `path` for a network that takes `size` (height, width); see [`decode_at_least`].
+pub fn read_at_least(path: &Path, size: [usize; 2]) -> Result<Picture, DecodeError> {
+    decode_at_least(&read_file(path)?, size)
+}
+
 /// The content of the image file at `path`, of at most [`MAX_FILE_SIZE`].
 pub fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
-    let file = File::open(path)?;
-    let size = file.metadata()?.len();
-    if size > MAX_FILE_SIZE {
-        return Err(DecodeError::FileTooLarge);
-    }
-    let mut bytes = Vec::with_capacity(size as usize);
-    // A file that grows while it is read must not get past the limit either.
-    file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE_SIZE {
-        return Err(DecodeError::FileTooLarge);
-    }
-    Ok(bytes)
+    read_bounded(path, MAX_FILE_SIZE).map_err(|error| match TooLong::of(&error) {
+        Some(_) => DecodeError::FileTooLarge,
+        None => error.into(),
+    })
 }
 
 /// Decodes a JPEG, PNG, WebP, BMP or PNM image, told apart by content.
@@ -116,8 +110,10 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
 /// looks as if the large one had been averaged, but is not the same to the bit. Variants of JPEG other than
 /// baseline, and other formats, are decoded in full.
 ///
-/// Data sets are read so in training and in evaluation alike. Aligned faces of a network's size, and anything less
-/// than twice as large, are decoded in full by both.
+/// Whatever a network is given is read so: images of a data set in training (at the size that the augmentation cuts
+/// from), and those of pair lists, verification sets, folders and single files. Aligned faces of a network's size, and
+/// anything less than twice as large, are decoded in full. [`Picture::original_size`] is that of the file in any case.
+/// Faces that are cut out of a photograph by landmarks, by `facegrad align` or for IJB, are cut from all its pixels.
 pub fn decode_at_least(bytes: &[u8], size: [usize; 2]) -> Result<Picture, DecodeError> {
     decode_for(bytes, Some(size))
 }
@@ -162,8 +158,10 @@ fn decode_jpeg(bytes: &[u8], least: Option<[usize; 2]>) -> Result<Picture, Decod
         check_dimensions(width, height)?;
         let orientation = orientation(baseline.exif());
         let side = least.map_or(8, |size| block_side([height, width], orientation, size));
-        if let Some(Decoded { width, height, pixels }) = baseline.decode(side) {
-            return jpeg_upright(width, height, pixels, orientation);
+        if let Some(decoded) = baseline.decode(side) {
+            let picture = jpeg_upright(decoded.width, decoded.height, decoded.pixels, orientation)?;
+            let original = if is_turned(orientation) { [width, height] } else { [height, width] };
+            return Ok(picture.decoded_from(original));
         }
     }
     let options = DecoderOptions::default()
@@ -197,9 +195,7 @@ const MAX_STRETCH: usize = 400;
 /// The smallest side that blocks of an image of `stored` (height, width) can be decoded to, so that it is not
 /// smaller than `least` once it is upright.
 fn block_side(stored: [usize; 2], orientation: Orientation, [height, width]: [usize; 2]) -> usize {
-    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    let is_turned = matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH);
-    let least = if is_turned { [width, height] } else { [height, width] };
+    let least = if is_turned(orientation) { [width, height] } else { [height, width] };
     let is_enough = |side: &usize| {
         stored.iter().zip(least).all(|(stored, least)| {
             let scaled = (stored * side).div_ceil(8);
@@ -207,6 +203,12 @@ fn block_side(stored: [usize; 2], orientation: Orientation, [height, width]: [us
         })
     };
     [1, 2, 4].into_iter().find(is_enough).unwrap_or(8)
+}
+
+/// Whether rows become columns.
+fn is_turned(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
 fn jpeg_upright(
@@ -496,6 +498,7 @@ mod tests {
                 assert!([1, 2, 4, 8].contains(&factor), "{factor}");
                 assert!(small_height >= size[0].min(height) && small_width >= size[1].min(width), "{size:?}");
                 assert_eq!([small_height * factor, small_width * factor], [height, width], "{tag}");
+                assert_eq!(scaled.original_size(), [height, width], "{tag}");
                 let apart = difference(full.clone(), scaled, size.map(|side| side.min(64)));
                 assert!(apart < 1.5, "orientation {tag}, {size:?}: {apart}");
                 sides.push(small_height);
@@ -594,7 +597,7 @@ mod tests {
     fn data_that_inflates_without_end_is_cut_off() {
         let deflated = |bytes: usize| {
             let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
-            std::io::copy(&mut std::io::repeat(0).take(bytes as u64), &mut encoder).unwrap();
+            std::io::copy(&mut std::io::Read::take(std::io::repeat(0), bytes as u64), &mut encoder).unwrap();
             encoder.finish().unwrap()
         };
         let chunk = |kind: &[u8; 4], data: &[u8]| {

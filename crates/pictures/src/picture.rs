@@ -6,6 +6,7 @@ pub struct Picture {
     width: usize,
     height: usize,
     pixels: Vec<u8>,
+    original: [usize; 2],
 }
 
 impl Picture {
@@ -15,7 +16,18 @@ impl Picture {
     /// If the number of bytes is not `height * width * 3`.
     pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Self {
         assert_eq!(pixels.len(), width * height * 3, "bytes of a {width}x{height} RGB picture");
-        Self { width, height, pixels }
+        Self { width, height, pixels, original: [height, width] }
+    }
+
+    /// The same, as decoded from an image of `original` (height, width) pixels.
+    pub(crate) fn decoded_from(self, original: [usize; 2]) -> Self {
+        Self { original, ..self }
+    }
+
+    /// Height and width of the upright image that this is, or of the file that it was decoded from at a fraction of
+    /// its size.
+    pub fn original_size(&self) -> [usize; 2] {
+        self.original
     }
 
     /// Pixels in a row.

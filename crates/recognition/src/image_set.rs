@@ -7,7 +7,7 @@ use facegrad_faces::{
     folder::{EXTENSIONS, FolderError, ImagePaths, with_slashes},
 };
 use facegrad_files::hexadecimal;
-use facegrad_pictures::{Picture, decode::read_picture, plain};
+use facegrad_pictures::{Picture, decode::read_at_least, plain};
 use facegrad_verification::{ListError, read_image_list};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -235,9 +235,9 @@ impl Images for ImageSet {
         self.names[index].clone()
     }
 
-    fn load(&self, index: usize, _size: [usize; 2]) -> Result<Picture, FaceError> {
+    fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
         let file = &self.files[index];
-        read_picture(file)
+        read_at_least(file, size)
             .map_err(|error| FaceError { name: file.display().to_string(), reason: error.to_string() })
     }
 }

@@ -45,7 +45,7 @@ impl Images for NotedSizes<'_> {
 
     fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
         let picture = self.images.load(index, size)?;
-        let found = [picture.height(), picture.width()];
+        let found = picture.original_size();
         let mut seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         *seen = match *seen {
             Seen::Nothing => Seen::Only(found),

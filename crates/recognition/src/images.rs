@@ -6,7 +6,7 @@ use std::{
 };
 
 use facegrad_faces::{FaceError, FaceSource, folder::EXTENSIONS};
-use facegrad_pictures::{Picture, decode::read_picture};
+use facegrad_pictures::{Picture, decode::read_at_least};
 
 /// Images in a fixed order.
 pub trait Images: Send + Sync {
@@ -21,8 +21,8 @@ pub trait Images: Send + Sync {
     /// What image `index` is called, in results and in files of embeddings.
     fn name(&self, index: usize) -> String;
 
-    /// Decodes image `index`, at least as large as `size` (height, width) where the original is; the caller
-    /// resizes.
+    /// Decodes image `index` as training does, at least as large as `size` (height, width) where the original is; the
+    /// caller resizes.
     ///
     /// # Errors
     /// Why the image cannot be used.
@@ -93,9 +93,9 @@ impl Images for ImageFiles {
         self.names[index].clone()
     }
 
-    fn load(&self, index: usize, _size: [usize; 2]) -> Result<Picture, FaceError> {
+    fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
         let file = &self.files[index];
-        read_picture(file)
+        read_at_least(file, size)
             .map_err(|error| FaceError { name: file.display().to_string(), reason: error.to_string() })
     }
 }
@@ -123,12 +123,18 @@ impl Images for ImageNames {
 pub struct SourceImages {
     source: Arc<dyn FaceSource>,
     indices: Vec<usize>,
+    by_key: bool,
 }
 
 impl SourceImages {
-    /// The images of `source` at `indices`.
+    /// The images of `source` at `indices`, called as a person would call them ([`FaceSource::name`]).
     pub fn new(source: Arc<dyn FaceSource>, indices: Vec<usize>) -> Self {
-        Self { source, indices }
+        Self { source, indices, by_key: false }
+    }
+
+    /// The same, called as the set calls them ([`FaceSource::key`]), and so as `facegrad embed` does.
+    pub fn by_key(source: Arc<dyn FaceSource>, indices: Vec<usize>) -> Self {
+        Self { by_key: true, ..Self::new(source, indices) }
     }
 }
 
@@ -138,7 +144,8 @@ impl Images for SourceImages {
     }
 
     fn name(&self, index: usize) -> String {
-        self.source.name(self.indices[index])
+        let image = self.indices[index];
+        if self.by_key { self.source.key(image) } else { self.source.name(image) }
     }
 
     fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {

@@ -121,12 +121,7 @@ impl Experiment {
     /// Reads a config file and applies `--set` overrides; also returns the keys an override left out.
     pub fn load(path: &Path, overrides: &[Override]) -> Result<(Self, Vec<LeftOut>), ConfigError> {
         let unreadable = |source| ConfigError::Unreadable { path: path.into(), source };
-        let length = std::fs::metadata(path).map_err(unreadable)?.len();
-        if length > MAX_CONFIG_BYTES {
-            let reason = format!("it has {length} bytes, more than a config can have ({MAX_CONFIG_BYTES})");
-            return Err(unreadable(std::io::Error::other(reason)));
-        }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let text = facegrad_files::read_text_bounded(path, MAX_CONFIG_BYTES).map_err(unreadable)?;
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             let before = error.span().map_or(0, |span| span.start).min(text.len());
             let line = text.as_bytes()[..before].iter().filter(|b| **b == b'\n').count() + 1;
@@ -318,6 +313,17 @@ impl Experiment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // It does not say how long it is, and has no end.
+    #[cfg(unix)]
+    #[test]
+    fn a_config_without_end_is_read_to_the_limit() {
+        let error = Experiment::load(Path::new("/dev/zero"), &[]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "cannot read the config /dev/zero: it has more than the 1048576 bytes it could need"
+        );
+    }
 
     #[test]
     fn a_key_without_effect_is_refused_and_not_written() {

@@ -82,7 +82,7 @@ impl Prepared {
         let evaluations = experiment.evaluation.iter();
         let evaluations = evaluations.map(|e| Ok((e.name(), e.open(Wanted::Pixels)?)));
         let evaluations: Vec<_> = evaluations.collect::<Result<_, TrainError>>()?;
-        let look = preflight::look(source, plan.size)?;
+        let look = preflight::look(source, experiment.augmentation.source_size(plan.size), plan.size)?;
         let program = preflight::of_this_process().unwrap_or(0);
         let learner = Learner::new(&experiment, identities.len(), &chosen.device)?;
         let cost = experiment.backbone.cost(plan.size)?;

@@ -1,10 +1,8 @@
 //! What the readers of lists share.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{io, path::Path};
+
+use facegrad_files::{TooLong, read_text_bounded};
 
 /// Why a file gave no text.
 #[derive(Debug)]
@@ -17,15 +15,10 @@ pub(crate) enum Unread {
 
 /// Reads a text file of at most `limit` bytes.
 pub(crate) fn read_text(file: &Path, limit: u64) -> Result<String, Unread> {
-    let opened = File::open(file).map_err(Unread::Io)?;
-    let bytes = opened.metadata().map_err(Unread::Io)?.len();
-    if bytes > limit {
-        return Err(Unread::TooLarge(bytes));
-    }
-    // What states no size, such as a pipe, must not get past the limit either.
-    let mut text = String::new();
-    let bytes = opened.take(limit + 1).read_to_string(&mut text).map_err(Unread::Io)? as u64;
-    if bytes > limit { Err(Unread::TooLarge(bytes)) } else { Ok(text) }
+    read_text_bounded(file, limit).map_err(|error| match TooLong::of(&error) {
+        Some(TooLong { length, limit }) => Unread::TooLarge(length.unwrap_or(limit + 1)),
+        None => Unread::Io(error),
+    })
 }
 
 /// The start of a text, in quotes.

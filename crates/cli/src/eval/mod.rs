@@ -1,11 +1,11 @@
 //! `facegrad eval`.
 
-mod subject;
+mod whitening;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use facegrad_recognition::{
-    Contestant, Measurement, OpenProtocol, Outcome, Wanted,
+    Contestant, EmbeddingSource, Measurement, OpenProtocol, Outcome, Wanted,
     evaluation::{self, GalleryOptions, PairedModels},
 };
 use facegrad_report::{Block, Page, PageSection, PairedTable, result_sections};
@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::{
     DeviceArgs, failure::Failure, progress::Progress, protocols::ProtocolArgs, say, train::command_line,
 };
-use subject::{Subject, WhiteningArgs};
+use whitening::WhiteningArgs;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -63,10 +63,12 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let chosen = args.device.choose(crate::default_backend())?;
-    let subjects =
-        args.models.iter().map(|path| Subject::open(path, &chosen)).collect::<Result<Vec<_>, _>>()?;
+    let open = |path: &PathBuf| EmbeddingSource::open(path, &chosen.device, &chosen.description);
+    let subjects = args.models.iter().map(open).collect::<Result<Vec<_>, _>>().map_err(Failure::input)?;
     let whitening = args.whitening.fit()?;
-    subjects.iter().try_for_each(|subject| subject.check(whitening.as_ref()))?;
+    if let Some(whitening) = &whitening {
+        subjects.iter().try_for_each(|subject| subject.refuse_fit_set(whitening)).map_err(Failure::input)?;
+    }
     let stored = subjects.iter().all(|subject| subject.is_stored());
     let wanted = if stored { Wanted::Names } else { Wanted::Pixels };
     if stored && args.protocols.sets_flip() {
@@ -89,7 +91,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut done = 0;
     let mut contestants = Vec::new();
     for subject in &subjects {
-        let embedder = subject.embedder(args.batch.into(), &chosen.description).whitened(whitening.as_ref());
+        let embedder = subject.embedder(args.batch.into()).whitened(whitening.as_ref());
         let mut measured = Vec::new();
         for (_, protocol) in &protocols {
             measured.push(protocol.measure(&embedder, &measurement, &mut |images| {
@@ -98,7 +100,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
                 true
             })?);
         }
-        contestants.push(Contestant { name: subject.name(), card: subject.card(), measured });
+        let card = subject.facts().into_iter().map(|(name, value)| Fact::new(name, value)).collect();
+        contestants.push(Contestant { name: subject.name(), card, measured });
     }
     progress.finish();
     tell_apart(&mut contestants);

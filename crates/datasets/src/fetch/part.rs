@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use facegrad_files::{hexadecimal, sync_folder};
+use facegrad_files::{hexadecimal, read_text_bounded, sync_folder};
 use sha2::{Digest, Sha256};
 use ureq::http;
 
@@ -15,7 +15,7 @@ use super::{CHUNK, Download};
 use crate::error::FetchError;
 
 /// The longest mark of a version that is kept; servers use some dozens of bytes.
-const LONGEST_MARK: usize = 512;
+const LONGEST_MARK: u64 = 512;
 
 /// A path with something behind its file name.
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -55,8 +55,7 @@ impl<'a> Part<'a> {
             // Some network file systems cannot lock; the hash still guards the result.
             Err(TryLockError::Error(_)) => {}
         }
-        let mark = fs::read(&mark_path).ok().filter(|bytes| bytes.len() <= LONGEST_MARK);
-        let mark = mark.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|mark| is_mark(mark));
+        let mark = read_text_bounded(&mark_path, LONGEST_MARK).ok().filter(|mark| is_mark(mark));
         Ok(Self {
             download,
             path,
@@ -167,7 +166,7 @@ impl<'a> Part<'a> {
 
 /// Something a header may hold.
 fn is_mark(mark: &str) -> bool {
-    !mark.is_empty() && mark.len() <= LONGEST_MARK && mark.bytes().all(|b| (0x20..0x7f).contains(&b))
+    !mark.is_empty() && mark.len() as u64 <= LONGEST_MARK && mark.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
 
 /// What a server calls this version of a file. A weak ETag is not for parts of a file (RFC 9110, 13.1.5).

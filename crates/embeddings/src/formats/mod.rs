@@ -36,11 +36,13 @@ pub(crate) trait Format: Sync {
 pub(crate) fn of(path: &Path) -> Result<&'static dyn Format, EmbeddingError> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let format = FORMATS.iter().find(|format| format.extension() == extension);
-    format.copied().ok_or_else(|| EmbeddingError::UnknownFormat { path: path.into() })
+    format
+        .copied()
+        .ok_or_else(|| EmbeddingError::UnknownFormat { path: path.into(), extensions: extensions() })
 }
 
 /// All extensions, as one would say them.
-pub(crate) fn extensions() -> String {
+fn extensions() -> String {
     let all: Vec<String> = FORMATS.iter().map(|format| format!(".{}", format.extension())).collect();
     all.join(", ")
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use facegrad_faces::{FaceError, FaceSource, Stored};
-use facegrad_pictures::{Picture, decode::decode, plain};
+use facegrad_pictures::{Picture, decode::decode_at_least, plain};
 
 use crate::error::TrainError;
 
@@ -29,17 +29,22 @@ struct Seen {
     seconds: f64,
 }
 
-/// Looks at images from all over `source`, whose images become as large as `size` (height, width).
+/// Looks at images from all over `source`, decoded as the loader does for an augmentation that cuts from `decoded`
+/// (height, width), which become as large as `size`.
 ///
 /// # Errors
 /// If none of them can be read.
-pub(crate) fn look(source: &dyn FaceSource, size: [usize; 2]) -> Result<Look, TrainError> {
+pub(crate) fn look(
+    source: &dyn FaceSource,
+    decoded: [usize; 2],
+    size: [usize; 2],
+) -> Result<Look, TrainError> {
     let count = source.len().min(LOOKED_AT);
     // With both ends, so that a set that is cut short shows.
     let indices = (0..count).map(|i| i * (source.len() - 1) / (count - 1).max(1));
     let (mut seen, mut unreadable) = (Vec::new(), Vec::new());
     for index in indices {
-        match see(source, index, size) {
+        match see(source, index, decoded, size) {
             Ok(image) => seen.push(image),
             Err(error) => unreadable.push(error),
         }
@@ -60,20 +65,25 @@ pub(crate) fn look(source: &dyn FaceSource, size: [usize; 2]) -> Result<Look, Tr
     }
 }
 
-fn see(source: &dyn FaceSource, index: usize, size: [usize; 2]) -> Result<Seen, FaceError> {
+fn see(
+    source: &dyn FaceSource,
+    index: usize,
+    decoded: [usize; 2],
+    size: [usize; 2],
+) -> Result<Seen, FaceError> {
     let begin = Instant::now();
     let (picture, is_file) = match source.stored(index)? {
         Stored::Pixels(picture) => (picture, false),
         Stored::Encoded(bytes) => {
-            let decoded = decode(&bytes);
+            let decoded = decode_at_least(&bytes, decoded);
             let picture =
                 decoded.map_err(|error| FaceError { name: source.name(index), reason: error.to_string() })?;
             (picture, true)
         }
     };
-    let (original, is_grey) = ([picture.width(), picture.height()], is_grey(&picture));
+    let ([height, width], is_grey) = (picture.original_size(), is_grey(&picture));
     plain(picture, size);
-    Ok(Seen { size: original, is_grey, is_file, seconds: begin.elapsed().as_secs_f64() })
+    Ok(Seen { size: [width, height], is_grey, is_file, seconds: begin.elapsed().as_secs_f64() })
 }
 
 fn is_grey(picture: &Picture) -> bool {
@@ -116,6 +126,8 @@ fn size_note(seen: &[Seen], [height, width]: [usize; 2]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use facegrad_pictures::{ImageFormat, encode};
+
     use super::{super::tests::made, *};
 
     /// A picture of `size` (width, height), in colour or grey.
@@ -132,7 +144,7 @@ mod tests {
     }
 
     fn notes(image: impl Fn(usize) -> Result<Stored, &'static str> + Send + Sync) -> Vec<String> {
-        look(&made(&[50, 50], image), [112, 112]).unwrap().notes
+        look(&made(&[50, 50], image), [112, 112], [112, 112]).unwrap().notes
     }
 
     #[test]
@@ -150,6 +162,12 @@ mod tests {
         let align = "if the faces are not aligned yet, see facegrad align";
         assert_eq!(
             notes(|_| Ok(file([250, 250], false))),
+            [format!("images are 250x250 (width x height) and are resized to 112x112; {align}")]
+        );
+        // A photograph is decoded as the loader does, at a half here, and called as large as it is.
+        let photograph = encode(&picture([250, 250], false), ImageFormat::Jpeg).unwrap();
+        assert_eq!(
+            notes(|_| Ok(Stored::Encoded(photograph.clone()))),
             [format!("images are 250x250 (width x height) and are resized to 112x112; {align}")]
         );
         assert_eq!(
@@ -178,7 +196,7 @@ mod tests {
     #[test]
     fn a_set_without_a_readable_image_is_refused() {
         let refused = |images: &[usize]| {
-            look(&made(images, |_| Err("the disk is gone")), [112, 112]).unwrap_err().to_string()
+            look(&made(images, |_| Err("the disk is gone")), [112, 112], [112, 112]).unwrap_err().to_string()
         };
         assert_eq!(
             refused(&[50, 50]),

@@ -1,0 +1,105 @@
+//! Files that are there completely or not at all.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+};
+
+use tempfile::NamedTempFile;
+
+/// Writes `bytes` to `path` and has the disk confirm it.
+pub fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Has the disk confirm the names in `folder`.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    // Only Unix can open a folder to sync it; elsewhere the rename has to do.
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// The folder a file lies in.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A new file in the folder of `path`, to be written and then given that name by [`commit`]; until then it is
+/// called `.writing-` and something, and is removed when it is dropped.
+///
+/// # Errors
+/// Those of the file system.
+pub fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    // Readable by others as the user's umask allows, like any file a program writes.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.prefix(".writing-").tempfile_in(folder_of(path))
+}
+
+/// Has the disk confirm a file of [`temporary_beside`], and gives it the name `path`, in place of what had it.
+///
+/// # Errors
+/// Those of the file system; the temporary file is removed.
+pub fn commit(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    sync_folder(folder_of(path))
+}
+
+/// Replaces the file `path` by `bytes`: under a temporary name in its folder, synced, renamed.
+///
+/// # Errors
+/// Those of the file system.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = temporary_beside(path)?;
+    file.write_all(bytes)?;
+    commit(file, path)
+}
+
+/// Removes a folder with all in it, if it is there.
+pub fn remove_folder(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_file_is_replaced_completely_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        replace(&path, b"first").unwrap();
+        let mut second = temporary_beside(&path).unwrap();
+        second.write_all(b"second").unwrap();
+        assert_eq!((fs::read(&path).unwrap(), names(folder.path()).len()), (b"first".into(), 2));
+        drop(second);
+        assert_eq!(names(folder.path()), ["a.txt"]);
+        let mut third = temporary_beside(&path).unwrap();
+        third.write_all(b"third").unwrap();
+        commit(third, &path).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), names(folder.path()).len()), (b"third".into(), 1));
+        // A folder cannot be replaced by a file, and nothing is left of the attempt.
+        assert!(replace(folder.path(), b"").is_err());
+        fs::create_dir(folder.path().join("b")).unwrap();
+        assert!(replace(&folder.path().join("b"), b"x").is_err());
+        assert_eq!(names(folder.path()).len(), 2);
+    }
+
+    #[test]
+    fn a_path_without_a_folder_lies_in_the_current_one() {
+        assert_eq!(folder_of(Path::new("a")), Path::new("."));
+        assert_eq!(folder_of(Path::new("b/a")), Path::new("b"));
+    }
+}

@@ -1,0 +1,62 @@
+//! The wish that long work ends early.
+
+use std::{
+    io, process,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// Asks long work to end at the next place from which it can go on. Clones ask the same work.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// The exit code of a process that was asked to end and did.
+    pub const EXIT_CODE: u8 = 130;
+
+    /// Asked by Ctrl-C or SIGTERM: the first asks for an end after this `unit` of the work, such as "step", with
+    /// everything saved, and says so on standard error; the second ends the process at once.
+    ///
+    /// # Errors
+    /// If the system does not hand over its signals, or a process asks for it twice.
+    pub fn on_signal(unit: &'static str) -> io::Result<Self> {
+        let stop = Self::default();
+        let asked = stop.clone();
+        let handler = move || {
+            if asked.ask() {
+                process::exit(Self::EXIT_CODE.into());
+            }
+            eprintln!("stopping after this {unit} and saving; once more to end at once");
+        };
+        ctrlc::set_handler(handler).map_err(|error| match error {
+            ctrlc::Error::System(error) => error,
+            error => io::Error::other(error),
+        })?;
+        Ok(stop)
+    }
+
+    /// Asks for an end; whether that was asked before.
+    pub fn ask(&self) -> bool {
+        self.0.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether an end was asked for.
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_ask_the_same_work() {
+        let stop = Stop::default();
+        let other = stop.clone();
+        assert!(!stop.is_asked() && !other.ask() && other.ask() && stop.is_asked());
+        assert!(!Stop::default().is_asked());
+    }
+}
