@@ -17,7 +17,6 @@ mod limits;
 mod moments;
 mod origin;
 mod pca;
-mod product;
 mod rows;
 mod section;
 mod stored;

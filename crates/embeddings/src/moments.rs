@@ -1,8 +1,8 @@
 //! The mean and the covariance of embeddings in one pass, in bounded memory.
 
+use facegrad_matrices::{View, add_product};
 use rayon::prelude::*;
 
-use crate::product::{View, add_product};
 use crate::rows::{RowsError, check, check_dim};
 
 /// Rows that are centred and multiplied together.
@@ -114,8 +114,8 @@ impl Moments {
         let weight = before * (n as f64 / after);
         scatter.par_chunks_mut(STRIP * dim).enumerate().for_each(|(strip, sums)| {
             let (first, height) = (strip * STRIP, sums.len() / dim);
-            let transposed = View { numbers: &centred[first..], row: 1, column: dim };
-            let right = View { numbers: &centred[first..], row: dim, column: 1 };
+            let transposed = View::columns(&centred[first..], dim);
+            let right = View::rows(&centred[first..], dim);
             add_product([height, dim - first, n], &mut sums[first..], dim, transposed, right);
             for (row, d) in sums.chunks_exact_mut(dim).zip(&delta[first..]) {
                 row[first..].iter_mut().zip(&delta[first..]).for_each(|(s, e)| *s += weight * d * e);

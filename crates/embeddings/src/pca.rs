@@ -1,10 +1,10 @@
 //! Principal components of embeddings.
 
+use facegrad_matrices::{View, add_product};
 use nalgebra::{DMatrix, SymmetricEigen};
 use rayon::prelude::*;
 
 use crate::Moments;
-use crate::product::{View, add_product};
 use crate::rows::{RowsError, check};
 
 /// Rows that are projected in one task.
@@ -189,8 +189,8 @@ pub(crate) fn project(rows: &[f32], mean: &[f64], matrix: &[f64]) -> Result<Vec<
             .flat_map(|row| row.iter().zip(mean).map(|(x, m)| f64::from(*x) - m))
             .collect();
         let mut sums = vec![0.0; projected.len()];
-        let left = View { numbers: &centred, row: dim, column: 1 };
-        let transposed = View { numbers: matrix, row: 1, column: dim };
+        let left = View::rows(&centred, dim);
+        let transposed = View::columns(matrix, dim);
         add_product([rows.len() / dim, k, dim], &mut sums, k, left, transposed);
         projected.iter_mut().zip(&sums).for_each(|(p, s)| *p = *s as f32);
     });

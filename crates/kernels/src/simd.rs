@@ -15,22 +15,45 @@ use pulp::{Scalar256b, Simd, WithSimd};
 pub enum Isa {
     /// What every processor has, eight numbers at a time.
     Portable,
-    /// AVX2 and FMA: vectors of eight.
+    /// Neon of AArch64: vectors of four.
+    Neon,
+    /// AVX2 and FMA of x86-64: vectors of eight.
     Avx2,
-    /// AVX-512 F, BW, CD, DQ and VL: vectors of sixteen.
+    /// AVX-512 F, BW, CD, DQ and VL of x86-64: vectors of sixteen.
     Avx512,
 }
 
 impl Isa {
-    /// Every set, the slowest first.
-    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+    /// Every set of this architecture, the slowest first.
+    pub const ALL: &'static [Self] = if cfg!(target_arch = "x86_64") {
+        &[Self::Portable, Self::Avx2, Self::Avx512]
+    } else if cfg!(target_arch = "aarch64") {
+        &[Self::Portable, Self::Neon]
+    } else {
+        &[Self::Portable]
+    };
 
     /// The name for logs and results.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
+            Self::Neon => "Neon",
             Self::Avx2 => "AVX2",
             Self::Avx512 => "AVX-512",
+        }
+    }
+
+    /// Whether this processor has it.
+    fn is_available(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => pulp::aarch64::Neon::is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => pulp::x86::V3::is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => pulp::x86::V4::is_available(),
+            _ => false,
         }
     }
 }
@@ -38,18 +61,8 @@ impl Isa {
 /// The best set that this processor has.
 pub fn detected() -> Isa {
     static DETECTED: OnceLock<Isa> = OnceLock::new();
-    *DETECTED.get_or_init(|| {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if pulp::x86::V4::is_available() {
-                return Isa::Avx512;
-            }
-            if pulp::x86::V3::is_available() {
-                return Isa::Avx2;
-            }
-        }
-        Isa::Portable
-    })
+    let best = || Isa::ALL.iter().copied().rfind(|isa| isa.is_available());
+    *DETECTED.get_or_init(|| best().unwrap_or(Isa::Portable))
 }
 
 static LIMIT: AtomicU8 = AtomicU8::new(Isa::Avx512 as u8);
@@ -62,26 +75,33 @@ pub fn limit(isa: Isa) {
 /// The set in use.
 pub fn isa() -> Isa {
     let limit = LIMIT.load(Ordering::Relaxed);
-    let limit = Isa::ALL.into_iter().find(|isa| *isa as u8 == limit).unwrap_or(Isa::Portable);
-    detected().min(limit)
+    let allowed = |isa: &Isa| *isa as u8 <= limit && *isa <= detected();
+    Isa::ALL.iter().copied().rfind(allowed).unwrap_or(Isa::Portable)
 }
 
 /// Runs `op` compiled for the set in use.
 #[inline]
 pub(crate) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
-    #[cfg(target_arch = "x86_64")]
     match isa() {
+        #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => {
             if let Some(simd) = pulp::x86::V4::try_new() {
                 return Simd::vectorize(simd, op);
             }
         }
+        #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => {
             if let Some(simd) = pulp::x86::V3::try_new() {
                 return Simd::vectorize(simd, op);
             }
         }
-        Isa::Portable => {}
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => {
+            if let Some(simd) = pulp::aarch64::Neon::try_new() {
+                return Simd::vectorize(simd, op);
+            }
+        }
+        _ => {}
     }
     Simd::vectorize(Scalar256b, op)
 }

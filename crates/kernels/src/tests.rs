@@ -14,7 +14,7 @@ static ISA: Mutex<()> = Mutex::new(());
 /// Calls `f` under each set that this processor has.
 pub(crate) fn on_each_isa(f: impl Fn(Isa)) {
     let _held = ISA.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    for isa in Isa::ALL.into_iter().filter(|isa| *isa <= simd::detected()) {
+    for isa in Isa::ALL.iter().copied().filter(|isa| *isa <= simd::detected()) {
         simd::limit(isa);
         f(isa);
     }

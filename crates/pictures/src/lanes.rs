@@ -1,5 +1,10 @@
 //! Eight numbers at a time, with the same results on every processor.
 
+#[cfg(target_arch = "aarch64")]
+use core::arch::aarch64::{int16x8_t, uint8x16_t};
+
+#[cfg(target_arch = "aarch64")]
+use pulp::{Simd, WithSimd, aarch64::Neon, cast, f32x4, i32x4};
 #[cfg(target_arch = "x86_64")]
 use pulp::{Simd, WithSimd, cast, x86::V3};
 
@@ -12,19 +17,25 @@ pub(crate) trait Work {
     fn compute<L: Lanes>(self, lanes: L) -> Self::Output;
 }
 
+/// The vector instructions of this architecture that are used where a processor has them.
+#[cfg(target_arch = "aarch64")]
+type Instructions = Neon;
+#[cfg(target_arch = "x86_64")]
+type Instructions = V3;
+
 /// Does `work` with the best instructions there are.
 pub(crate) fn run<W: Work>(work: W) -> W::Output {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(simd) = V3::try_new() {
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    if let Some(simd) = Instructions::try_new() {
         return Simd::vectorize(simd, Vectorized(work, simd));
     }
     work.compute(Portable)
 }
 
-#[cfg(target_arch = "x86_64")]
-struct Vectorized<W>(W, V3);
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+struct Vectorized<W>(W, Instructions);
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 impl<W: Work> WithSimd for Vectorized<W> {
     type Output = W::Output;
 
@@ -271,4 +282,119 @@ impl Lanes for V3 {
         let order = [0i8, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1];
         cast(self.avx2._mm256_shuffle_epi8(bytes, cast([order, order])))
     }
+}
+
+/// Two vectors of four.
+#[cfg(target_arch = "aarch64")]
+impl Lanes for Neon {
+    type Vector = [i32x4; 2];
+    type Floats = [f32x4; 2];
+
+    #[inline(always)]
+    fn splat(self, value: i32) -> Self::Vector {
+        [self.splat_i32s(value); 2]
+    }
+
+    #[inline(always)]
+    fn load(self, values: &[i32; 8]) -> Self::Vector {
+        cast(*values)
+    }
+
+    #[inline(always)]
+    fn store(self, vector: Self::Vector) -> [i32; 8] {
+        cast(vector)
+    }
+
+    #[inline(always)]
+    fn add_product(self, sum: Self::Vector, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        [0, 1].map(|half| self.add_i32s(sum[half], self.mul_i32s(a[half], b[half])))
+    }
+
+    #[inline(always)]
+    fn shift<const BITS: i32>(self, vector: Self::Vector) -> Self::Vector {
+        vector.map(|half| self.shr_const_i32x4::<BITS>(half))
+    }
+
+    #[inline(always)]
+    fn bytes(self, vectors: [Self::Vector; 4]) -> [[u8; 8]; 4] {
+        let [a, b, c, d] = vectors.map(|vector| narrow(self, vector));
+        cast([bytes_of(self, [a, b]), bytes_of(self, [c, d])])
+    }
+
+    #[inline(always)]
+    fn split(self, pixels: &[u8; 28]) -> [Self::Vector; 3] {
+        let (Some(low), Some(high)) = (pixels.first_chunk::<16>(), pixels.last_chunk::<16>()) else {
+            return [self.splat(0); 3];
+        };
+        // Each colour goes to the lowest byte of its number; what lies outside of the table is 0.
+        [0, 1, 2].map(|colour| {
+            let order = [0, 1, 2, 3].map(|i| [3 * i + colour, 255u8, 255, 255]);
+            [low, high].map(|half| cast(self.neon.vqtbl1q_u8(cast(*half), cast(order))))
+        })
+    }
+
+    #[inline(always)]
+    fn merge(self, [r, g, b]: [Self::Vector; 3]) -> [[u8; 16]; 2] {
+        // In each half four bytes of r, g, b and b again.
+        let order = [0u8, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11, 255, 255, 255, 255];
+        [0, 1].map(|half| {
+            let pairs = [[r[half], g[half]], [b[half], b[half]]].map(|pair| narrow(self, pair));
+            cast(self.neon.vqtbl1q_u8(bytes_of(self, pairs), cast(order)))
+        })
+    }
+
+    #[inline(always)]
+    fn to_floats(self, vector: Self::Vector) -> Self::Floats {
+        vector.map(|half| cast(self.neon.vcvtq_f32_s32(cast(half))))
+    }
+
+    #[inline(always)]
+    fn truncate(self, values: Self::Floats) -> Self::Vector {
+        values.map(|half| cast(self.neon.vcvtq_s32_f32(cast(half))))
+    }
+
+    #[inline(always)]
+    fn splat_float(self, value: f32) -> Self::Floats {
+        [self.splat_f32s(value); 2]
+    }
+
+    #[inline(always)]
+    fn load_floats(self, values: &[f32; 8]) -> Self::Floats {
+        cast(*values)
+    }
+
+    #[inline(always)]
+    fn join(self, [low, high]: [&[f32; 4]; 2]) -> Self::Floats {
+        [cast(*low), cast(*high)]
+    }
+
+    #[inline(always)]
+    fn add_product_floats(self, sum: Self::Floats, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        [0, 1].map(|half| self.add_f32s(sum[half], self.mul_f32s(a[half], b[half])))
+    }
+
+    #[inline(always)]
+    fn pixels(self, [a, b, c, d]: [Self::Floats; 4]) -> [[u8; 16]; 2] {
+        let [a, b, c, d] = [a, b, c, d].map(|floats| self.truncate(floats));
+        // Four bytes a pixel; the fourth is dropped.
+        let order = [0u8, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 255, 255, 255, 255];
+        [0, 1].map(|half| {
+            let pairs = [[a[half], b[half]], [c[half], d[half]]].map(|pair| narrow(self, pair));
+            cast(self.neon.vqtbl1q_u8(bytes_of(self, pairs), cast(order)))
+        })
+    }
+}
+
+/// The nearest numbers of 16 bits.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+fn narrow(simd: Neon, [low, high]: [i32x4; 2]) -> int16x8_t {
+    simd.neon.vqmovn_high_s32(simd.neon.vqmovn_s32(cast(low)), cast(high))
+}
+
+/// The nearest bytes.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+fn bytes_of(simd: Neon, [low, high]: [int16x8_t; 2]) -> uint8x16_t {
+    simd.neon.vqmovun_high_s16(simd.neon.vqmovun_s16(low), high)
 }

@@ -38,8 +38,8 @@
 //! | IJB-B and IJB-C, pairs of templates and galleries of them | [`ijb::IjbResult`] |
 //!
 //! What the data cannot support is not reported: it is absent, with the reason ([`Unmeasurable`]) or with how much it
-//! would take. What several files of this crate use and nobody else does is in `list_file` (reading lists), `product`
-//! (matrix products), `table` and `text` (how results are written).
+//! would take. What several files of this crate use and nobody else does is in `list_file` (reading lists),
+//! `table` and `text` (how results are written).
 
 pub mod ijb;
 pub mod insightface;
@@ -54,7 +54,6 @@ mod identification;
 mod interval;
 mod list_file;
 mod paired;
-mod product;
 #[cfg(test)]
 mod reference;
 mod result;

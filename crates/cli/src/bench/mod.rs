@@ -188,7 +188,7 @@ impl Common {
         }
         let size = size(&self.size)?;
         if let Some(word) = &self.isa {
-            let isa = Isa::ALL.into_iter().find(|isa| word_of(*isa) == word);
+            let isa = Isa::ALL.iter().copied().find(|isa| word_of(*isa) == word);
             let words = || Isa::ALL.iter().rev().map(|isa| word_of(*isa)).collect::<Vec<_>>().join(", ");
             let isa =
                 isa.ok_or_else(|| Failure::input(format!("--isa is {word}, not one of {}", words())))?;
@@ -216,6 +216,7 @@ impl Common {
 fn word_of(isa: Isa) -> &'static str {
     match isa {
         Isa::Portable => "portable",
+        Isa::Neon => "neon",
         Isa::Avx2 => "avx2",
         Isa::Avx512 => "avx512",
     }

@@ -1,6 +1,6 @@
 //! Embeddings of length one, and who each is of.
 
-use crate::product::row_products;
+use facegrad_matrices::row_products;
 
 /// Embeddings scaled to length one: the product of two is their cosine.
 #[derive(Debug, Clone, PartialEq)]

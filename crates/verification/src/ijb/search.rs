@@ -14,12 +14,13 @@ use std::{
     path::PathBuf,
 };
 
+use facegrad_matrices::row_products;
+use facegrad_results::Interval;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{PairScores, SubjectList, Templates};
-use crate::{product::row_products, roc::needed, wilson};
-use facegrad_results::Interval;
+use crate::{roc::needed, wilson};
 
 /// The ranks at which a closed-set rate is asked for.
 const RANKS: [usize; 3] = [1, 5, 10];
