@@ -1,6 +1,6 @@
 //! Several runs side by side: a picture, a page, and a table in Markdown.
 
-use facegrad_results::{Figure, ResultTable};
+use facegrad_results::{Figure, MeanFigure, ResultTable, Scale};
 use plotters::{
     element::DashedPathElement,
     prelude::*,
@@ -40,26 +40,11 @@ pub struct ComparisonRow {
     /// Its loss in a few words.
     pub loss: String,
     /// The figure that is compared.
-    pub mark: Option<ComparedMark>,
+    pub mark: Option<MeanFigure>,
     /// Means of all other figures, in their order; what was not measured has no value.
     pub figures: Vec<Figure>,
     /// What is to be known of runs that did not finish.
     pub remarks: Vec<String>,
-}
-
-/// The figure that is compared, a share, with its interval.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ComparedMark {
-    /// What it is called, such as `accuracy`.
-    pub label: String,
-    /// The mean over runs, from 0 to 1.
-    pub mean: f64,
-    /// Half the width of the 95 % interval around it; 0 where there is none.
-    pub half_width: f64,
-    /// What the interval is over, such as `3 seeds`; empty where there is none.
-    pub over: String,
-    /// That of each run.
-    pub of_runs: Vec<f64>,
 }
 
 /// What stands for a number that there is none of.
@@ -77,7 +62,7 @@ const INTERVALS: &str = "Intervals are of 95 %: over seeds by Student's t; over 
 impl ComparisonReport {
     /// What the compared figure is called.
     fn figure(&self) -> &str {
-        let label = self.rows.iter().find_map(|row| Some(row.mark.as_ref()?.label.as_str()));
+        let label = self.rows.iter().find_map(|row| Some(row.mark.as_ref()?.name.as_str()));
         label.unwrap_or("accuracy")
     }
 
@@ -99,11 +84,9 @@ impl ComparisonReport {
             let mut cells = vec![
                 row.name.clone(),
                 row.loss.clone(),
-                mark.map_or_else(|| NONE.into(), |mark| facegrad_results::Scale::Percent.write(mark.mean)),
-                mark.filter(|mark| !mark.over.is_empty()).map_or_else(
-                    || NONE.into(),
-                    |mark| format!("± {:.2}, {}", mark.half_width * 100.0, mark.over),
-                ),
+                mark.map_or_else(|| NONE.into(), |mark| Scale::Percent.write(mark.mean)),
+                mark.and_then(|mark| Some(format!("± {:.2}, {}", mark.half_width * 100.0, mark.over()?)))
+                    .unwrap_or_else(|| NONE.into()),
             ];
             cells.extend(columns.iter().map(|(key, _)| {
                 let figure = row.figures.iter().find(|figure| figure.key == *key);
@@ -272,8 +255,8 @@ const DOT: f64 = 12.0;
 const RING: f64 = 9.0;
 
 fn title(report: &ComparisonReport) -> String {
-    let intervals: Vec<&str> =
-        report.rows.iter().filter_map(|row| Some(row.mark.as_ref()?.over.as_str())).collect();
+    let marks = report.rows.iter().filter_map(|row| row.mark.as_ref());
+    let intervals: Vec<String> = marks.map(|mark| mark.over().unwrap_or_default()).collect();
     let mut figure = report.figure().to_owned();
     if let Some(first) = figure.get_mut(..1) {
         first.make_ascii_uppercase();
@@ -329,7 +312,7 @@ fn limits(rows: &[ComparisonRow], chance: Option<f64>) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
-    use facegrad_results::{Better, Scale};
+    use facegrad_results::{Better, IntervalOver};
 
     use super::*;
     use crate::chart::texts_of_well_formed;
@@ -343,11 +326,11 @@ mod tests {
         let row = ComparisonRow {
             name: text.into(),
             loss: text.into(),
-            mark: Some(ComparedMark {
-                label: "accuracy".into(),
+            mark: Some(MeanFigure {
+                name: "accuracy".into(),
                 mean: 0.772,
                 half_width: 0.012,
-                over: "3 seeds".into(),
+                over: IntervalOver::Seeds,
                 of_runs: vec![0.77, 0.772, 0.774],
             }),
             figures: vec![
@@ -437,7 +420,7 @@ mod tests {
         texts_of_well_formed(&comparison_picture(&ComparisonReport::default()).unwrap());
         let mut wild = report("a");
         wild.rows[0].mark =
-            Some(ComparedMark { mean: f64::NAN, half_width: f64::INFINITY, ..ComparedMark::default() });
+            Some(MeanFigure { mean: f64::NAN, half_width: f64::INFINITY, ..MeanFigure::default() });
         texts_of_well_formed(&comparison_picture(&wild).unwrap());
         // What a search finds by chance is not known.
         let search = ComparisonReport { chance: None, ..report("cosface") };
@@ -449,7 +432,7 @@ mod tests {
     fn wide_intervals_leave_the_dots_room() {
         let limits = |rows: &[ComparisonRow]| limits(rows, Some(0.5));
         let row = |mean, half_width| ComparisonRow {
-            mark: Some(ComparedMark { mean, half_width, of_runs: vec![mean], ..ComparedMark::default() }),
+            mark: Some(MeanFigure { mean, half_width, of_runs: vec![mean], ..MeanFigure::default() }),
             ..ComparisonRow::default()
         };
         let (low, high) = limits(&[row(0.7, 0.6)]);

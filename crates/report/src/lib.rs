@@ -43,7 +43,7 @@ pub use bars::{BarChart, bar_chart};
 pub use chart::{DrawError, Series};
 pub use cmc::cmc_curve;
 pub use compare::{
-    ComparedMark, ComparisonReport, ComparisonRow, comparison_markdown, comparison_page, comparison_picture,
+    ComparisonReport, ComparisonRow, comparison_markdown, comparison_page, comparison_picture,
 };
 pub use det::det_curve;
 pub use histogram::{counts_histogram, score_histogram};

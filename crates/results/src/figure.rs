@@ -215,3 +215,42 @@ impl Figure {
         }
     }
 }
+
+/// The figure that several models are compared by, over the runs of one of them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct MeanFigure {
+    /// What it is, such as `accuracy` or `rank-1 rate`.
+    pub name: String,
+    /// The mean over the runs, a share from 0 to 1.
+    pub mean: f64,
+    /// Half the width of the 95 % interval around it; 0 where there is none.
+    pub half_width: f64,
+    /// What the interval is over.
+    pub over: IntervalOver,
+    /// That of each run.
+    pub of_runs: Vec<f64>,
+}
+
+/// What the interval of a [`MeanFigure`] is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntervalOver {
+    /// Student's t over the runs: how much another seed may change the figure.
+    Seeds,
+    /// 1.96 times the standard error of the only run over its folds: how much other pairs may change it.
+    Folds,
+    /// There is none: a single run of a protocol without folds.
+    #[default]
+    Nothing,
+}
+
+impl MeanFigure {
+    /// What the interval is over, such as `3 seeds`; nothing where there is none.
+    pub fn over(&self) -> Option<String> {
+        match self.over {
+            IntervalOver::Seeds => Some(format!("{} seeds", self.of_runs.len())),
+            IntervalOver::Folds => Some("folds".into()),
+            IntervalOver::Nothing => None,
+        }
+    }
+}

@@ -32,7 +32,7 @@ mod sheet;
 mod text;
 
 pub use csv::to_csv;
-pub use figure::{Better, Figure, Interval, Population, Scale, Spread};
+pub use figure::{Better, Figure, Interval, IntervalOver, MeanFigure, Population, Scale, Spread};
 pub use pictures::{
     Curve, CurveKind, EmbeddingMap, ImagePair, MapClass, NamedThreshold, ScoreDistribution, Thumbnail,
 };

@@ -9,7 +9,7 @@ use facegrad_verification::{
     AllPairsResult, GridRoc, IdentityList, Labelled, ScoreCounts, Similarity, UnitEmbeddings,
 };
 
-use super::{EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Outcome, Protocol, Wanted};
+use super::{EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Protocol, Wanted};
 use crate::{Embedded, Embedder, ImageNames, Images, SourceImages};
 
 settings! {
@@ -127,6 +127,6 @@ impl OpenProtocol for Open {
             points: roc.thinned().iter().map(|p| (roc.far(p), roc.tar(p))).collect(),
             support: counts.impostor(),
         });
-        Ok(Measured { curve, ..Measured::without_pairs(Outcome::AllPairs(result)) })
+        Ok(Measured { curve, ..Measured::without_pairs(result) })
     }
 }

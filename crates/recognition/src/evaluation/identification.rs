@@ -13,8 +13,8 @@ use facegrad_verification::{
 };
 
 use super::{
-    EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Outcome, Protocol, Wanted, file_name,
-    images, needs_images, needs_path, stem,
+    EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Protocol, Wanted, file_name, images,
+    needs_images, needs_path, stem,
 };
 use crate::{Embedded, Embedder, Images};
 
@@ -121,7 +121,7 @@ impl OpenProtocol for Open {
             points: open_set(search.probes()),
             support: result.nonmated_probes,
         });
-        Ok(Measured { curve, ..Measured::without_pairs(Outcome::Identification(result)) })
+        Ok(Measured { curve, ..Measured::without_pairs(result) })
     }
 }
 

@@ -9,11 +9,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::Embedded;
 
-/// The numbers of a protocol.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "measures", rename_all = "snake_case")]
-#[allow(clippy::large_enum_variant)]
-pub enum Outcome {
+/// The registry of results: one line a kind.
+macro_rules! outcomes {
+    ($($(#[$doc:meta])* $kind:ident($result:ty),)*) => {
+        /// The numbers of a protocol.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "measures", rename_all = "snake_case")]
+        #[allow(clippy::large_enum_variant)]
+        pub enum Outcome { $($(#[$doc])* $kind($result),)* }
+
+        impl Outcome {
+            /// The numbers as lists of figures, curves, facts and tables.
+            pub fn sheet(&self) -> ResultSheet {
+                match self { $(Self::$kind(result) => result.sheet(),)* }
+            }
+        }
+
+        $(impl From<$result> for Outcome {
+            fn from(result: $result) -> Self {
+                Self::$kind(result)
+            }
+        })*
+    };
+}
+
+outcomes! {
     /// Are two images of one person?
     Verification(VerificationResult),
     /// Who of a gallery is on an image?
@@ -27,17 +47,6 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The numbers as lists of figures, curves, facts and tables.
-    pub fn sheet(&self) -> ResultSheet {
-        match self {
-            Self::Verification(result) => result.sheet(),
-            Self::Identification(result) => result.sheet(),
-            Self::AllPairs(result) => result.sheet(),
-            Self::Blufr(result) => result.sheet(),
-            Self::Ijb(result) => result.sheet(),
-        }
-    }
-
     /// The result of pairs, if it is one.
     pub fn verification(&self) -> Option<&VerificationResult> {
         match self {
@@ -59,8 +68,8 @@ pub struct Measured {
 }
 
 impl Measured {
-    pub(super) fn without_pairs(outcome: Outcome) -> Self {
-        Self { outcome, pairs: None, curve: None }
+    pub(super) fn without_pairs(result: impl Into<Outcome>) -> Self {
+        Self { outcome: result.into(), pairs: None, curve: None }
     }
 
     /// The numbers as lists, with the curves and scores that only stand here.

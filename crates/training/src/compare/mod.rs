@@ -20,7 +20,7 @@ use facegrad_settings::{LeftOut, Override};
 
 pub use self::{
     record::{Finished, RunRecord, RunState},
-    table::{ComparisonTable, IntervalOver, MeanAccuracy, MeanFigures, Row},
+    table::{ComparisonTable, MeanFigures, Row},
 };
 use crate::{
     config::{ConfigError, Experiment},

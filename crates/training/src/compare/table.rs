@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use facegrad_files as files;
 use facegrad_report::{
-    ComparedMark, ComparisonReport, ComparisonRow, comparison_markdown, comparison_page, comparison_picture,
+    ComparisonReport, ComparisonRow, comparison_markdown, comparison_page, comparison_picture,
 };
-use facegrad_results::{Better, Figure, HeadlineFigure, ResultSheet, Scale, numbers::percent};
+use facegrad_results::{
+    Better, Figure, HeadlineFigure, IntervalOver, MeanFigure, ResultSheet, Scale, numbers::percent,
+};
 use facegrad_verification::{normal_half_width, student_half_width};
 use serde::{Serialize, Serializer};
 
@@ -48,22 +50,12 @@ pub struct Row {
     /// The loss in a few words.
     pub loss: String,
     /// The accuracy, or what stands for it in protocols other than pairs.
-    pub accuracy: Option<MeanAccuracy>,
+    pub accuracy: Option<MeanFigure>,
     /// That of the untrained networks.
     pub untrained: Option<f64>,
-    /// Every other figure of the evaluation.
+    /// Every other figure of the evaluation, and what training itself tells: losses, speed and time.
     #[serde(flatten)]
     pub figures: MeanFigures,
-    /// The loss of the first step.
-    pub first_loss: Option<f64>,
-    /// The loss that random features would give.
-    pub expected_first_loss: Option<f64>,
-    /// The mean loss over the last tenth of the logged steps.
-    pub last_loss: Option<f64>,
-    /// Training images a second.
-    pub images_per_second: Option<f64>,
-    /// Seconds that a run spent in training steps.
-    pub seconds: Option<f64>,
     /// Every run.
     pub runs: Vec<RunRecord>,
 }
@@ -76,33 +68,6 @@ impl Serialize for MeanFigures {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|figure| (&figure.key, figure.value)))
     }
-}
-
-/// The accuracy of a config.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct MeanAccuracy {
-    /// What it is, such as `accuracy` or `rank-1 rate`.
-    pub name: &'static str,
-    /// The mean over the runs, from 0 to 1.
-    pub mean: f64,
-    /// Half the width of the 95 % interval around it.
-    pub half_width: f64,
-    /// What the interval is over.
-    pub over: IntervalOver,
-    /// The accuracy of each run.
-    pub of_runs: Vec<f64>,
-}
-
-/// What an interval is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IntervalOver {
-    /// Student's t over the runs: how much another seed may change the accuracy.
-    Seeds,
-    /// 1.96 times the standard error of the only run over its folds: how much other pairs may change it.
-    Folds,
-    /// There is none: a single run of a protocol without folds.
-    Nothing,
 }
 
 impl Experiment {
@@ -182,33 +147,27 @@ impl Row {
         let over = |value: &dyn Fn(&Finished) -> Option<f64>| {
             mean(&finished.iter().filter_map(|run| value(run)).collect::<Vec<_>>())
         };
+        let training: [(&str, &str, Scale, Better, &dyn Fn(&Finished) -> Option<f64>); 5] = [
+            ("first_loss", "first loss", Scale::Loss, Better::Lower, &|run| run.first_loss),
+            ("expected_first_loss", "expected", Scale::Loss, Better::Lower, &|run| run.expected_first_loss),
+            ("last_loss", "last loss", Scale::Loss, Better::Lower, &|run| run.last_loss),
+            ("images_per_second", "images/s", Scale::PerSecond, Better::Higher, &|run| {
+                Some(run.images_per_second)
+            }),
+            ("seconds", "time", Scale::Seconds, Better::Lower, &|run| Some(run.seconds)),
+        ];
+        let mut figures = means(&finished);
+        figures.extend(training.map(|(key, label, scale, better, value)| {
+            Figure::optional(key, label, scale, better, over(value))
+        }));
         Self {
             config: entry.name.clone(),
             loss: entry.experiment.loss_in_words(),
             accuracy: accuracy(&finished),
             untrained: over(&|run| run.untrained),
-            figures: means(&finished),
-            first_loss: over(&|run| run.first_loss),
-            expected_first_loss: over(&|run| run.expected_first_loss),
-            last_loss: over(&|run| run.last_loss),
-            images_per_second: over(&|run| Some(run.images_per_second)),
-            seconds: over(&|run| Some(run.seconds)),
+            figures: MeanFigures(figures),
             runs,
         }
-    }
-
-    /// What training itself tells, as figures.
-    fn training(&self) -> [Figure; 5] {
-        let figure =
-            |key: &str, label: &str, scale, better, value| Figure::optional(key, label, scale, better, value);
-        let loss = |key, label, value| figure(key, label, Scale::Loss, Better::Lower, value);
-        [
-            loss("first_loss", "first loss", self.first_loss),
-            loss("expected_first_loss", "expected", self.expected_first_loss),
-            loss("last_loss", "last loss", self.last_loss),
-            figure("images_per_second", "images/s", Scale::PerSecond, Better::Higher, self.images_per_second),
-            figure("seconds", "time", Scale::Seconds, Better::Lower, self.seconds),
-        ]
     }
 
     /// What is to be known beside the numbers: runs that diverged, failed or wait.
@@ -243,7 +202,7 @@ fn mean(values: &[f64]) -> Option<f64> {
 }
 
 /// The figure that the runs are compared by.
-fn accuracy(finished: &[&Finished]) -> Option<MeanAccuracy> {
+fn accuracy(finished: &[&Finished]) -> Option<MeanFigure> {
     let sheets = finished.iter().map(|run| run.result.sheet());
     let measured: Vec<HeadlineFigure> = sheets.filter_map(|sheet| sheet.headline()).collect();
     let of_runs: Vec<f64> = measured.iter().map(|headline| headline.value).collect();
@@ -252,13 +211,13 @@ fn accuracy(finished: &[&Finished]) -> Option<MeanAccuracy> {
         (None, Some(error)) => (normal_half_width(error), IntervalOver::Folds),
         (None, None) => (0.0, IntervalOver::Nothing),
     };
-    Some(MeanAccuracy { name: measured[0].name, mean: mean(&of_runs)?, half_width, over, of_runs })
+    Some(MeanFigure { name: measured[0].name.into(), mean: mean(&of_runs)?, half_width, over, of_runs })
 }
 
 /// The mean of every figure but the one that is compared, in the order of the protocol.
-fn means(finished: &[&Finished]) -> MeanFigures {
+fn means(finished: &[&Finished]) -> Vec<Figure> {
     let sheets: Vec<ResultSheet> = finished.iter().map(|run| run.result.sheet()).collect();
-    let Some(first) = sheets.first() else { return MeanFigures::default() };
+    let Some(first) = sheets.first() else { return Vec::new() };
     let compared = first.chosen_by().map(|figure| figure.key.as_str());
     let others = first.figures().filter(|figure| Some(figure.key.as_str()) != compared);
     let of = |figure: &Figure| {
@@ -266,7 +225,7 @@ fn means(finished: &[&Finished]) -> MeanFigures {
         let Figure { key, label, scale, better, .. } = figure;
         Figure::optional(key, label, *scale, *better, mean(&values))
     };
-    MeanFigures(others.map(of).collect())
+    others.map(of).collect()
 }
 
 impl ComparisonTable {
@@ -302,23 +261,13 @@ impl ComparisonTable {
         let row = |row: &Row| ComparisonRow {
             name: row.config.clone(),
             loss: row.loss.clone(),
-            mark: row.accuracy.as_ref().map(|accuracy| ComparedMark {
-                label: accuracy.name.into(),
-                mean: accuracy.mean,
-                half_width: accuracy.half_width,
-                over: match accuracy.over {
-                    IntervalOver::Seeds => format!("{} seeds", accuracy.of_runs.len()),
-                    IntervalOver::Folds => "folds".into(),
-                    IntervalOver::Nothing => String::new(),
-                },
-                of_runs: accuracy.of_runs.clone(),
-            }),
-            figures: row.figures.0.iter().cloned().chain(row.training()).collect(),
+            mark: row.accuracy.clone(),
+            figures: row.figures.0.clone(),
             remarks: row.remarks(),
         };
         // What guessing reaches where half of the answers are yes.
         let is_of_pairs =
-            |row: &Row| row.accuracy.as_ref().is_none_or(|a| ["accuracy", "AUC"].contains(&a.name));
+            |row: &Row| row.accuracy.as_ref().is_none_or(|a| ["accuracy", "AUC"].contains(&a.name.as_str()));
         ComparisonReport {
             title: format!("{} configs compared", self.rows.len()),
             facts,
