@@ -5,10 +5,11 @@ use facegrad_pictures::{ImageFormat, encode, plain};
 use facegrad_report::{
     BarChart, Block, CaptionedImage, DrawError, ImageGroup, Page, PageSection, Picture, bar_chart,
 };
-use facegrad_results::{Fact, ResultTable, Thumbnail};
+use facegrad_results::{ResultTable, Thumbnail};
 
 use crate::{
-    DuplicateGroup, Findings, GREY_TOLERANCE, MOST_OFF, Mislabelled, Nearness, Sameness, output::counted,
+    DuplicateGroup, Findings, GREY_TOLERANCE, MOST_OFF, Mislabelled, Nearness, Sameness,
+    output::{counted, facts},
 };
 
 /// How much a page shows.
@@ -118,7 +119,7 @@ pub fn report(
     options: PageOptions,
 ) -> Result<Page, DrawError> {
     let sets = Sets { source, against, options };
-    let overview = Block::Facts(String::new(), overview(findings, &sets));
+    let overview = Block::Facts(String::new(), facts(findings, source, against));
     let mut sections = vec![PageSection { title: "Overview".into(), blocks: vec![overview] }];
     sections.extend(people(findings)?);
     sections.push(files(findings, &sets));
@@ -152,12 +153,6 @@ pub fn report(
 fn section(title: &str, note: String, groups: Vec<ImageGroup>) -> PageSection {
     let images = (!groups.is_empty()).then_some(Block::Groups(groups));
     PageSection { title: title.into(), blocks: [Block::Note(note)].into_iter().chain(images).collect() }
-}
-
-fn overview(findings: &Findings, sets: &Sets) -> Vec<Fact> {
-    let text = crate::table(findings, sets.source, sets.against);
-    let lines = text.lines().filter_map(|line| line.split_once("  "));
-    lines.map(|(name, text)| Fact::new(name.trim(), text.trim())).collect()
 }
 
 /// How many images identities have.
