@@ -1,8 +1,8 @@
 //! Two models on the same pairs: is the difference more than noise?
 
 use facegrad_results::{
-    Align, Fact, Interval, ResultTable, TextTable,
-    numbers::{in_percent, percent, thousands},
+    Align, Fact, Interval, ResultTable, Scale, TextTable,
+    numbers::{in_percent, thousands},
 };
 use serde::{Deserialize, Serialize};
 
@@ -310,34 +310,31 @@ impl AccuracyDifference {
 impl PairedComparison {
     /// The figures side by side, for models of these names, and the tests behind the verdicts.
     pub fn tables(&self, a: &str, b: &str) -> (ResultTable, Vec<Fact>) {
-        let row = |name: String, [of_a, of_b]: [String; 2], interval: String, verdict: String| {
-            vec![name, of_a, of_b, interval, verdict]
-        };
-        let signed = |interval: Interval, scale: f64, digits: usize| {
-            format!("{:+.digits$} to {:+.digits$}", interval.low * scale, interval.high * scale)
+        let signed = |value: f64, digits: usize| format!("{value:+.digits$}");
+        let row = |name: String, [of_a, of_b]: [f64; 2], interval: Option<Interval>, scale: Scale| {
+            let (times, digits) = if scale == Scale::Percent { (100.0, 2) } else { (1.0, 4) };
+            let interval = interval.map(|interval| {
+                let Interval { low, high } = interval;
+                format!("{} to {}", signed(low * times, digits), signed(high * times, digits))
+            });
+            let difference = signed((of_a - of_b) * times, digits);
+            vec![name, scale.write(of_a), scale.write(of_b), difference, interval.unwrap_or_default()]
         };
         let accuracy = &self.accuracy;
-        let mut rows = vec![row(
-            "accuracy".into(),
-            [accuracy.a, accuracy.b].map(percent),
-            accuracy.over_folds.map_or_else(String::new, |test| signed(test.interval, 100.0, 2)),
-            accuracy.verdict.in_words(a, b),
-        )];
-        let mut add = |name: String, difference: &Difference, scale: f64, digits, text: fn(f64) -> String| {
-            let interval = difference.interval;
-            rows.push(row(
-                name,
-                [difference.a, difference.b].map(text),
-                interval.map_or_else(String::new, |interval| signed(interval, scale, digits)),
-                interval.map_or_else(String::new, |_| difference.verdict.in_words(a, b)),
-            ));
+        let over_folds = accuracy.over_folds.map(|test| test.interval);
+        let mut rows = vec![row("accuracy".into(), [accuracy.a, accuracy.b], over_folds, Scale::Percent)];
+        rows[0].push(accuracy.verdict.in_words(a, b));
+        let mut add = |name: String, difference: &Difference, scale: Scale| {
+            let Difference { interval, verdict, .. } = difference;
+            let mut cells = row(name, [difference.a, difference.b], *interval, scale);
+            cells.push(interval.map_or_else(String::new, |_| verdict.in_words(a, b)));
+            rows.push(cells);
         };
         if let Some(auc) = &self.auc {
-            add("AUC".into(), auc, 1.0, 4, |auc| format!("{auc:.4}"));
+            add("AUC".into(), auc, Scale::Digits(4));
         }
         for at in &self.tar_at_far {
-            let name = format!("TAR at FAR {} %", in_percent(at.target));
-            add(name, &at.difference, 100.0, 2, percent);
+            add(format!("TAR at FAR {} %", in_percent(at.target)), &at.difference, Scale::Percent);
         }
         let McNemar { only_a, only_b, p } = accuracy.over_pairs;
         let mut tests = vec![Fact::new(
@@ -358,7 +355,8 @@ impl PairedComparison {
             None => format!("{} rounds over people, for AUC and TAR", thousands(self.rounds)),
         };
         tests.push(Fact::new("bootstrap", bootstrap));
-        let header = ["", a, b, "95 % of the difference", "verdict"].map(str::to_owned).to_vec();
+        let header =
+            ["", a, b, "difference", "95 % of the difference", "verdict"].map(str::to_owned).to_vec();
         (ResultTable { header, rows, ..ResultTable::default() }, tests)
     }
 
@@ -366,7 +364,11 @@ impl PairedComparison {
     pub fn to_text(&self, a: &str, b: &str) -> String {
         let (figures, facts) = self.tables(a, b);
         let (mut table, mut notes) = (TextTable::new(&[Align::Left]), TextTable::new(&[Align::Left]));
-        std::iter::once(figures.header).chain(figures.rows).for_each(|row| table.row(row));
+        for mut row in std::iter::once(figures.header).chain(figures.rows) {
+            // It can be seen where two numbers stand side by side.
+            row.remove(3);
+            table.row(row);
+        }
         facts.into_iter().for_each(|fact| notes.row([fact.name, fact.value]));
         format!("{table}\n{notes}")
     }
