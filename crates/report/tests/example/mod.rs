@@ -118,6 +118,11 @@ fn evaluation(words: &Words) -> Page {
     let mut sheets = vec![verification(words, 0, 3000), verification(words, 1, 3000)];
     sheets[0].maps = vec![map(words, "PCA", 0.0), map(words, "t-SNE", 1.0)];
     sheets.extend(search);
+    sheets.extend([0, 1].map(|model| ResultSheet {
+        name: text("LFW, all pairs"),
+        pairs: Vec::new(),
+        ..verification(words, model, 2_500_000)
+    }));
     let [a, b] = &words.models;
     let header = [text(""), a.clone(), b.clone(), text("95 % of the difference"), text("verdict")];
     let row = ["accuracy", "99.12 %", "95.70 %", "+2.61 to +4.23", "the first is better"].map(text);
