@@ -48,9 +48,10 @@ impl From<TrainError> for Failure {
     fn from(error: TrainError) -> Self {
         match error {
             TrainError::Loader(LoaderError::Sampler(_)) => Self::input(error),
-            TrainError::Unwritable { .. } | TrainError::NotFinite { .. } | TrainError::Loader(_) => {
-                Self::work(error)
-            }
+            TrainError::Unwritable { .. }
+            | TrainError::Backend { .. }
+            | TrainError::NotFinite { .. }
+            | TrainError::Loader(_) => Self::work(error),
             TrainError::Checkpoint(CheckpointError::Unwritable { .. }) => Self::work(error),
             TrainError::Evaluation(error) => error.into(),
             _ => Self::input(error),

@@ -82,6 +82,16 @@ pub enum TrainError {
         /// Why.
         reason: String,
     },
+    /// The device failed in the middle of a step.
+    #[error("{device}: the backend could not compute step {step}: {reason}")]
+    Backend {
+        /// The backend and the device, as logs name them.
+        device: String,
+        /// The step, counted from 1.
+        step: usize,
+        /// What the backend says.
+        reason: String,
+    },
     /// The loss or a gradient is NaN or infinite.
     #[error(
         "step {step}: the {what} is {value}; stopped before it reached the weights, {kept}. Images of the batch: {images}. A lower optimizer.learning_rate or a longer schedule.warmup often helps"

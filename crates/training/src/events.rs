@@ -75,3 +75,19 @@ pub struct EvaluationRecord {
     /// Equal error rate.
     pub eer: Option<f64>,
 }
+
+impl EvaluationRecord {
+    /// What the evaluation `name` measured after `step` steps.
+    pub(crate) fn new(step: usize, name: &str, measured: &Measured) -> Self {
+        let sheet = measured.outcome.sheet();
+        let headline = sheet.headline();
+        Self {
+            step,
+            name: name.into(),
+            accuracy: headline.map(|headline| headline.value),
+            standard_error: headline.and_then(|headline| headline.standard_error),
+            auc: sheet.value("auc"),
+            eer: sheet.value("eer"),
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! itself is in `train.rs`. What a run leaves on disk, and how a model is used and measured, is the business of
 //! the recognition room.
 
+mod checkpoint;
 pub mod compare;
 pub mod config;
 #[cfg(feature = "dashboard")]
@@ -11,15 +12,18 @@ pub mod dashboard;
 mod error;
 mod events;
 mod every;
+mod learner;
 mod log;
 mod lone_head;
+mod objective;
 mod optimizer;
 mod preflight;
+mod preparation;
 mod recognizer;
 mod report;
+mod resume;
 mod run_folder;
 mod schedule;
-mod step;
 mod train;
 mod update;
 mod window;
@@ -30,12 +34,12 @@ pub use dashboard::Dashboard;
 pub use error::TrainError;
 pub use events::{EvaluationRecord, Event, Outcome, Started};
 pub use every::Every;
+pub use learner::{Learner, StepError, Stepped};
 pub use log::{LogEvent, StepLine};
 pub use lone_head::LoneHead;
 pub use optimizer::{Optimizer, OptimizerConfig};
 pub use preflight::{ImagesPerIdentity, MemoryEstimate, Preflight, TimeEstimate};
 pub use recognizer::Recognizer;
-pub use run_folder::SavedRun;
+pub use resume::SavedRun;
 pub use schedule::ScheduleConfig;
-pub use step::{Learner, StepError, Stepped};
 pub use train::Trainer;

@@ -7,7 +7,7 @@ use burn::{
 use facegrad_losses::{Batch, CriterionConfig, Head, HeadConfig, HeadError, Labels, Output, Progress};
 use facegrad_random::{Purpose, Stream};
 
-use crate::step::StepError;
+use crate::learner::StepError;
 
 /// A head, and random embeddings for it.
 pub struct LoneHead {

@@ -1,107 +1,95 @@
-//! The folder of a run: what is in it, whose it is, and how to go on from it.
+//! The folder of a run: its name, whose it is, and what the run writes into it.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
 };
 
-use facegrad_devices::Chosen;
 use facegrad_files as files;
-use facegrad_recognition::checkpoint::{self, CheckpointError, Loaded};
-use serde::{Deserialize, Serialize};
+use facegrad_recognition::checkpoint;
 
 use crate::{
     config::{Experiment, RunConfig},
     error::TrainError,
-    events::EvaluationRecord,
+    log::{LOG, Log, LogEvent, StepLine},
 };
 
-pub(crate) const HEAD: &str = "head.safetensors";
-/// Only where there are auxiliary losses.
-pub(crate) const AUXILIARY: &str = "auxiliary.safetensors";
-pub(crate) const OPTIMIZER: &str = "optimizer.bpk";
-pub(crate) const STATE: &str = "state.json";
 pub(crate) const CONFIG: &str = "config.toml";
 
-/// What a checkpoint holds beside weights and optimizer.
-///
-/// Data order, augmentation, learning rate, margins and dropout are functions of (seed, step), so no
-/// generator or sampler state is needed.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct State {
-    pub(crate) step: usize,
-    pub(crate) config_sha256: String,
-    pub(crate) data_sha256: String,
-    pub(crate) backend: String,
-    pub(crate) command: String,
-    pub(crate) seconds: f64,
-    pub(crate) first_loss: Option<f64>,
-    pub(crate) evaluations: Vec<EvaluationRecord>,
-    /// Accuracy and step of the best checkpoint.
-    pub(crate) best: Option<(f64, usize)>,
-    /// What the losses told of themselves in the last line of the log, such as A-Softmax's λ.
-    #[serde(default)]
-    pub(crate) measures: BTreeMap<String, f64>,
+/// The folder of a run that goes on in this process.
+pub(crate) struct RunFolder {
+    path: PathBuf,
+    /// Held as long as the run goes on.
+    _lock: File,
+    log: Log,
+    /// The step of the newest checkpoint that was written or begun from.
+    saved: Option<usize>,
 }
 
-impl State {
-    /// Nothing done yet.
-    pub(crate) fn of_new_run(experiment: &Experiment, chosen: &Chosen, command: String) -> Self {
-        let config_sha256 = files::sha256(experiment.to_toml().as_bytes());
-        Self { config_sha256, command, backend: chosen.description.clone(), ..Default::default() }
+impl RunFolder {
+    /// Makes the folder of a new run, `<run.folder>/<run.name>` with a number if that is taken, and writes its config.
+    pub(crate) fn create(experiment: &Experiment) -> Result<Self, TrainError> {
+        let path = new_folder(&experiment.run)?;
+        let config = path.join(CONFIG);
+        let written = files::replace(&config, experiment.to_toml().as_bytes());
+        written.map_err(|source| unwritable(&config, source))?;
+        let lock = lock(&path)?;
+        Self::open(path, lock, None)
+    }
+
+    /// Opens the folder of a run that goes on after the checkpoint of step `saved`, or begins anew without one.
+    pub(crate) fn open(path: PathBuf, lock: File, saved: Option<usize>) -> Result<Self, TrainError> {
+        let log = Log::open(&path, saved.unwrap_or(0)).map_err(|source| unwritable(&path, source))?;
+        Ok(Self { path, _lock: lock, log, saved })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the newest checkpoint is that of `step`.
+    pub(crate) fn is_saved(&self, step: usize) -> bool {
+        self.saved == Some(step)
+    }
+
+    /// A line of the log.
+    pub(crate) fn log(&mut self, event: &LogEvent) -> Result<(), TrainError> {
+        self.log.write(event).map_err(|source| self.unwritable(LOG, source))
+    }
+
+    /// The training steps logged so far.
+    pub(crate) fn steps(&self) -> io::Result<Vec<StepLine>> {
+        self.log.steps()
+    }
+
+    /// Writes the checkpoint of `step`, and removes those that are neither among the newest `keep` nor the best.
+    pub(crate) fn save(
+        &mut self,
+        step: usize,
+        contents: &[(&str, Vec<u8>)],
+        keep: usize,
+    ) -> Result<(), TrainError> {
+        self.log.sync().map_err(|source| self.unwritable(LOG, source))?;
+        checkpoint::save(&self.path, step, contents)?;
+        self.saved = Some(step);
+        checkpoint::prune(&self.path, step, keep).map_err(|source| self.unwritable("", source))?;
+        self.log(&LogEvent::Checkpoint { step })
+    }
+
+    /// Makes `best` name the checkpoint of `step`.
+    pub(crate) fn point_to_best(&self, step: usize) -> Result<(), TrainError> {
+        checkpoint::point(&self.path, "best", step).map_err(|source| self.unwritable("best", source))
+    }
+
+    /// An error about one of its files, with what can be resumed.
+    pub(crate) fn unwritable(&self, file: &str, source: io::Error) -> TrainError {
+        let kept = checkpoint::kept(&self.path);
+        TrainError::Unwritable { path: self.path.join(file), source, kept }
     }
 }
 
-/// A run folder as it was left, kept from other processes while this lives.
-pub struct SavedRun {
-    pub(crate) experiment: Experiment,
-    pub(crate) folder: PathBuf,
-    pub(crate) lock: File,
-    pub(crate) state: State,
-    /// None for a run that ended before its first checkpoint.
-    pub(crate) checkpoint: Option<Loaded>,
-}
-
-impl SavedRun {
-    /// Opens the run at `path`: a run folder, at its last checkpoint, or one checkpoint.
-    pub fn open(path: &Path) -> Result<Self, TrainError> {
-        let located = last_checkpoint(path)?;
-        let folder = located.as_deref().map_or(path, checkpoint::run_of).to_path_buf();
-        let lock = lock(&folder)?;
-        let (experiment, _) = Experiment::load(&folder.join(CONFIG), &[])?;
-        let checkpoint = located.map(|path| checkpoint::load(&path)).transpose()?;
-        let state = checkpoint.as_ref().map(read_state).transpose()?.unwrap_or_default();
-        Ok(Self { experiment, folder, lock, state, checkpoint })
-    }
-
-    /// Whether its `config.toml` is not what it was begun with, so that it is no longer the same run.
-    pub fn is_config_changed(&self) -> bool {
-        let now = files::sha256(self.experiment.to_toml().as_bytes());
-        self.checkpoint.is_some() && self.state.config_sha256 != now
-    }
-
-    /// The backend it was trained on, as its log names it; nothing before its first checkpoint.
-    pub fn backend(&self) -> Option<&str> {
-        self.checkpoint.is_some().then_some(&self.state.backend)
-    }
-}
-
-fn read_state(loaded: &checkpoint::Loaded) -> Result<State, TrainError> {
-    serde_json::from_slice(loaded.file(STATE)?)
-        .map_err(|error| TrainError::Unusable { path: loaded.path.join(STATE), reason: error.to_string() })
-}
-
-/// The last checkpoint of the run at `path`; none if that is the folder of a run that has no checkpoint yet.
-fn last_checkpoint(path: &Path) -> Result<Option<PathBuf>, TrainError> {
-    match checkpoint::locate(path, "last") {
-        Err(CheckpointError::None { .. }) if path.join(CONFIG).is_file() => Ok(None),
-        located => Ok(Some(located?)),
-    }
-}
-
-pub(crate) fn unwritable(path: &Path, source: io::Error) -> TrainError {
+fn unwritable(path: &Path, source: io::Error) -> TrainError {
     TrainError::Unwritable { path: path.into(), source, kept: "nothing was trained".into() }
 }
 
@@ -112,7 +100,7 @@ pub(crate) fn folder_name(run: &RunConfig, number: usize) -> PathBuf {
 }
 
 /// Creates `<run.folder>/<run.name>`, or the first of `-2`, `-3`, … that is free.
-pub(crate) fn new_folder(run: &RunConfig) -> Result<PathBuf, TrainError> {
+fn new_folder(run: &RunConfig) -> Result<PathBuf, TrainError> {
     let parent = &run.folder;
     fs::create_dir_all(parent).map_err(|source| unwritable(parent, source))?;
     let mut number = 1;

@@ -21,7 +21,6 @@ pub const PEAK_TIME: Duration = Duration::from_millis(500);
 
 /// A model in training, as `facegrad train` trains it, with all keys at their defaults.
 pub struct Training {
-    experiment: Experiment,
     learner: Learner,
     step: usize,
 }
@@ -36,14 +35,14 @@ impl Training {
         let mut experiment = Experiment { backbone, ..Experiment::default() };
         experiment.data.size = size;
         let learner = Learner::new(&experiment, classes, &chosen.device)?;
-        Ok(Self { experiment, learner, step: 0 })
+        Ok(Self { learner, step: 0 })
     }
 
     /// One step, as early in a long run as it is; gives the loss.
     pub fn step(&mut self, pixels: &[u8], labels: &[usize]) -> Result<f64, Failure> {
         let progress = Progress { step: self.step, total: 1_000_000 };
         self.step += 1;
-        let stepped = self.learner.step(&self.experiment, progress, false, pixels, labels);
+        let stepped = self.learner.step(progress, false, pixels, labels);
         stepped.map(|stepped| stepped.loss).map_err(Failure::work)
     }
 }

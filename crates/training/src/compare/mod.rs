@@ -27,7 +27,8 @@ use crate::{
     error::TrainError,
     events::Event,
     every::Every,
-    run_folder::{CONFIG, SavedRun, folder_name},
+    resume::SavedRun,
+    run_folder::{CONFIG, folder_name},
     train::Trainer,
 };
 

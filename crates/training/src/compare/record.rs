@@ -10,9 +10,9 @@ use facegrad_recognition::{Outcome, checkpoint};
 use serde::Serialize;
 
 use crate::{
+    checkpoint::{STATE, State},
     config::Experiment,
     log::{self, LOG, LogEvent},
-    run_folder::{STATE, State},
 };
 
 /// A run of a comparison.

@@ -5,7 +5,7 @@ use std::{fmt, thread, time::Duration};
 use facegrad_random::{Purpose, Stream};
 use serde::{Deserialize, Serialize};
 
-use crate::{config::Experiment, step::Learner};
+use crate::learner::Learner;
 
 /// What the measurement may take, beside the first images.
 const BUDGET: f64 = 0.6;
@@ -63,24 +63,23 @@ pub(crate) struct Evaluations {
     pub(crate) images: usize,
 }
 
-/// Estimates the time of `steps` steps and of `evaluations`, where an image takes `reading` seconds to read on one
+/// Estimates the time of `steps` steps of `batch` images and of `evaluations`, where an image takes `reading` seconds to read on one
 /// thread; none if a step cannot be measured.
 ///
 /// The network computes a few small batches, forward and backward, without taking a step.
 pub(crate) fn estimate(
     learner: &Learner,
-    experiment: &Experiment,
+    batch: usize,
     classes: usize,
     steps: usize,
     evaluations: &Evaluations,
     reading: f64,
 ) -> Option<TimeEstimate> {
-    let batch = experiment.run.batch;
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let images = Images::new(experiment.data.size, batch, classes);
+    let images = Images::new(learner.size(), batch, classes);
     let time = |batch: usize| {
         let (pixels, labels) = images.batch(batch);
-        learner.rehearse(experiment, pixels, labels).ok().as_ref().map(Duration::as_secs_f64)
+        learner.rehearse(pixels, labels).ok().as_ref().map(Duration::as_secs_f64)
     };
     let computing = of_batch(batch, threads, time)?;
     // Threads that read images and those that compute share the processor.

@@ -10,24 +10,31 @@ use burn::{
     optim::GradientsParams,
     tensor::{Device, Tensor},
 };
-use facegrad_losses::{
-    Auxiliary, AuxiliaryOutput, Batch, HeadError, Labels, Output, Progress, Reading, Telemetry,
-};
+use facegrad_losses::{Auxiliary, Batch, HeadError, Labels, Progress, Reading, Telemetry};
 use facegrad_random::{Purpose, Stream};
 use facegrad_recognition::{Phase, to_input};
 
 use crate::{
     config::Experiment,
     error::TrainError,
-    optimizer::{self, Optimizer},
-    recognizer::{Recognizer, parameter_names, penalty, with_stable_ids},
+    objective::{BatchLoss, Objective},
+    optimizer::{self, Optimizer, OptimizerConfig},
+    recognizer::{Recognizer, with_stable_ids},
+    schedule::ScheduleConfig,
 };
 
-/// A model in training and the state of its optimizer.
+/// A model in training, with all that decides its next step but the images.
 pub struct Learner {
     /// Away during the optimizer's step, so that nothing but the step holds the parameters.
     model: Option<Recognizer>,
+    objective: Objective,
     pub(crate) optimizer: Optimizer,
+    /// Learning rates, and the norm to which gradients are cut.
+    optimizer_config: OptimizerConfig,
+    schedule: ScheduleConfig,
+    /// Height and width of the images.
+    size: [usize; 2],
+    seed: u64,
     /// With autodiff.
     device: Device,
 }
@@ -69,7 +76,8 @@ impl Learner {
     /// without autodiff.
     ///
     /// # Errors
-    /// If the images are too small for the backbone or the classes too few for the head.
+    /// If the images are too small for the backbone, the classes too few for the head, or a penalty is for no
+    /// parameter.
     pub fn new(experiment: &Experiment, identities: usize, device: &Device) -> Result<Self, TrainError> {
         let (seed, device) = (experiment.run.seed, device.clone().autodiff());
         let backbone = experiment.backbone.init(experiment.data.size, seed, &device)?;
@@ -78,18 +86,21 @@ impl Learner {
         let auxiliary = experiment.auxiliary.iter();
         let auxiliary = auxiliary.map(|loss| loss.init(identities, embedding, seed, &device)).collect();
         let model = with_stable_ids(Recognizer { backbone, head, auxiliary });
-        let names = parameter_names(&model);
-        for (i, config) in experiment.regularisation.iter().enumerate() {
-            if !names.iter().any(|name| config.applies_to(name)) {
-                let (first, last) = (names.first(), names.last());
-                let example = |name: Option<&String>| name.cloned().unwrap_or_default();
-                return Err(TrainError::NoSuchParameter {
-                    key: format!("regularisation.{i}.parameters"),
-                    names: format!("{} to {}", example(first), example(last)),
-                });
-            }
-        }
-        Ok(Self { model: Some(model), optimizer: experiment.optimizer.init(), device })
+        Ok(Self {
+            objective: Objective::new(experiment, &model)?,
+            model: Some(model),
+            optimizer: experiment.optimizer.init(),
+            optimizer_config: experiment.optimizer.clone(),
+            schedule: experiment.schedule.clone(),
+            size: experiment.data.size,
+            seed,
+            device,
+        })
+    }
+
+    /// Height and width of the images.
+    pub(crate) fn size(&self) -> [usize; 2] {
+        self.size
     }
 
     pub(crate) fn model(&self) -> &Recognizer {
@@ -113,7 +124,6 @@ impl Learner {
     /// If the loss or its gradient is not finite, a label is no class, or the device fails.
     pub fn step(
         &mut self,
-        experiment: &Experiment,
         progress: Progress,
         watched: bool,
         pixels: &[u8],
@@ -125,8 +135,8 @@ impl Learner {
 
         let input = phase("input");
         // Dropout draws from the device's generator: seeded by the step, it needs no saved state.
-        device.seed(Stream::new(experiment.run.seed, Purpose::Network, 0, step as u64).bits64());
-        let images = to_input(pixels, experiment.data.size, &device);
+        device.seed(Stream::new(self.seed, Purpose::Network, 0, step as u64).bits64());
+        let images = to_input(pixels, self.size, &device);
         let labels = Labels::new(labels, &device);
         drop(input);
 
@@ -136,7 +146,7 @@ impl Learner {
 
         let head = phase("head and loss");
         let batch = Batch { embeddings, labels, progress, watched };
-        let Objective { loss, telemetry, memory } = self.objective(experiment, &batch)?;
+        let BatchLoss { loss, telemetry, memory } = self.objective.loss(self.model(), &batch)?;
         let Batch { embeddings, labels, .. } = batch;
         let embeddings = embeddings.inner();
         drop(head);
@@ -160,12 +170,11 @@ impl Learner {
                 return Err(StepError::NotFinite { what, value });
             }
         }
-        let factor = match experiment.optimizer.clip_norm() {
+        let factor = match self.optimizer_config.clip_norm() {
             Some(limit) if gradient_norm > limit => limit / gradient_norm,
             _ => 1.0,
         };
-        let (rates, learning_rate) =
-            experiment.optimizer.learning_rate(experiment.schedule.factor(step, total));
+        let (rates, learning_rate) = self.optimizer_config.learning_rate(self.schedule.factor(step, total));
         let model = self.model.take().expect(PRESENT);
         let mut model = self.optimizer.step(rates, model, grads, factor);
         if let Some(memory) = memory {
@@ -182,60 +191,22 @@ impl Learner {
     ///
     /// # Errors
     /// If a label is no class, or the device fails.
-    pub(crate) fn rehearse(
-        &self,
-        experiment: &Experiment,
-        pixels: &[u8],
-        labels: &[usize],
-    ) -> Result<Duration, StepError> {
+    pub(crate) fn rehearse(&self, pixels: &[u8], labels: &[usize]) -> Result<Duration, StepError> {
         let backbone = self.model().backbone.with_own_statistics();
         let begin = Instant::now();
-        let images = to_input(pixels, experiment.data.size, &self.device);
+        let images = to_input(pixels, self.size, &self.device);
         let labels = Labels::new(labels, &self.device);
         let embeddings = backbone.forward(images);
         let progress = Progress { step: 0, total: 1 };
         let batch = Batch { embeddings, labels, progress, watched: false };
-        let Objective { loss, .. } = self.objective(experiment, &batch)?;
+        let BatchLoss { loss, .. } = self.objective.loss(self.model(), &batch)?;
         let grads = GradientsParams::from_grads(loss.backward(), self.model());
         let computed = begin.elapsed();
         let norm = optimizer::squared_norm(self.model(), &grads);
         self.device.sync().map_err(|error| StepError::Backend(error.to_string()))?;
         drop(norm);
         let norm = begin.elapsed() - computed;
-        Ok(computed + norm * (1 + experiment.optimizer.passes()))
-    }
-
-    /// The loss of a batch, all parts together.
-    fn objective(&self, experiment: &Experiment, batch: &Batch) -> Result<Objective, HeadError> {
-        let model = self.model();
-        let (mut loss, mut telemetry, memory) = match model.head.forward(batch)? {
-            Output::Logits(output) => {
-                let loss = output.loss(&experiment.criterion());
-                let telemetry = match output.penalty {
-                    Some(penalty) => output.telemetry.mean("penalty", penalty),
-                    None => output.telemetry,
-                };
-                (loss, telemetry, output.memory)
-            }
-            Output::Loss(output) => (output.loss, output.telemetry, None),
-        };
-        if !(model.auxiliary.is_empty() && experiment.regularisation.is_empty()) {
-            telemetry = telemetry.mean("head_loss", loss.clone());
-        }
-        for (config, auxiliary) in experiment.auxiliary.iter().zip(&model.auxiliary) {
-            let AuxiliaryOutput { output, weight } = auxiliary.forward(batch)?;
-            let mut own = Telemetry::default().mean("loss", output.loss.clone()).known("weight", weight);
-            own.extend(output.telemetry);
-            telemetry.extend(own.named(config.kind()));
-            loss = loss + output.loss * weight;
-        }
-        for config in &experiment.regularisation {
-            if let Some(penalty) = penalty(model, config, batch.progress) {
-                telemetry.extend(Telemetry::default().mean("penalty", penalty.clone()).named(config.kind()));
-                loss = loss + penalty;
-            }
-        }
-        Ok(Objective { loss, telemetry, memory })
+        Ok(computed + norm * (1 + self.optimizer_config.passes()))
     }
 }
 
@@ -268,15 +239,6 @@ fn read(
 fn not_finite(embeddings: &Tensor<2>) -> Option<f64> {
     let values = embeddings.clone().into_data().try_to_vec::<f32>().ok()?;
     values.into_iter().map(f64::from).find(|value| !value.is_finite())
-}
-
-/// What a batch is minimised by.
-struct Objective {
-    /// `[1]`.
-    loss: Tensor<1>,
-    telemetry: Telemetry,
-    /// For the head, after the step.
-    memory: Option<Tensor<1>>,
 }
 
 const PRESENT: &str = "a step gives the model back";
@@ -323,20 +285,20 @@ mod tests {
         let (mut rehearsed, mut other) = (new(), new());
         let before = bytes(&rehearsed);
         for _ in 0..2 {
-            rehearsed.rehearse(&experiment, &pixels[..4 * 1200], &labels[..4]).unwrap();
+            rehearsed.rehearse(&pixels[..4 * 1200], &labels[..4]).unwrap();
         }
         assert!(bytes(&rehearsed) == before);
         for step in 0..3 {
             let progress = Progress { step, total: 3 };
             let stepped = [&mut rehearsed, &mut other]
-                .map(|learner| learner.step(&experiment, progress, true, &pixels, &labels).unwrap());
+                .map(|learner| learner.step(progress, true, &pixels, &labels).unwrap());
             assert_eq!(stepped[0], stepped[1]);
             assert!(bytes(&rehearsed) == bytes(&other), "step {step}");
         }
         assert!(bytes(&rehearsed) != before);
         // In the middle of a run, where the statistics have moved, as well.
         let before = bytes(&rehearsed);
-        rehearsed.rehearse(&experiment, &pixels, &labels).unwrap();
+        rehearsed.rehearse(&pixels, &labels).unwrap();
         assert!(bytes(&rehearsed) == before);
     }
 }
