@@ -42,7 +42,7 @@ pub(crate) fn facts(
         .sizes
         .iter()
         .take(3)
-        .map(|((width, height), count)| format!("{width} x {height} ({})", images(*count)))
+        .map(|((width, height), count)| format!("{height} x {width} ({})", images(*count)))
         .collect();
     let others = findings.sizes.len().saturating_sub(3);
     let more = if others > 0 {
@@ -50,7 +50,9 @@ pub(crate) fn facts(
     } else {
         String::new()
     };
-    say("sizes", format!("{}{more}", sizes.join(", ")));
+    let all_square = findings.sizes.iter().all(|((width, height), _)| width == height);
+    let order = if all_square { "" } else { "; height x width" };
+    say("sizes", format!("{}{more}{order}", sizes.join(", ")));
     if findings.size.is_some() && !findings.wrong_size.is_empty() {
         say("wrong size", images(findings.wrong_size.len()));
     }

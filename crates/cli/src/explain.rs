@@ -130,12 +130,11 @@ fn explain_kind(at: &str, kind: &Kind, args: &Args) -> String {
     if ["head", "auxiliary"].contains(&at)
         && let Some(head) = HeadConfig::of_kind(kind.name)
     {
+        let description = head.description();
         let _ = write!(
             text,
             "\nformula   {}\ngradient  {}\nsource    {}\n",
-            head.about().formula,
-            head.about().gradient,
-            head.about().source
+            description.formula, description.gradient, description.source
         );
         if let Some(loss) = head.expected_first_loss(args.classes.max(2), args.embedding.max(1)) {
             let _ = writeln!(

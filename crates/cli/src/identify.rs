@@ -8,14 +8,17 @@ use std::{
 
 use facegrad_devices::Chosen;
 use facegrad_embeddings::{Gallery, Match};
-use facegrad_recognition::{
-    Embedded, Embedder, EmbeddingModel, EmbeddingsError, ImageFiles, ImageSet, Images,
-};
+use facegrad_recognition::{Embedder, EmbeddingModel, ImageEmbeddings, ImageFiles, ImageSet, Images};
 use facegrad_results::{Align, TextTable};
 use facegrad_verification::Flip;
 use serde_json::{Value, json};
 
-use crate::{ModelArgs, failure::Failure, progress::Progress, say};
+use crate::{
+    arguments::{BatchArgs, ModelArgs},
+    failure::Failure,
+    progress::Progress,
+    say,
+};
 
 #[derive(clap::Args)]
 #[command(
@@ -43,6 +46,8 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    batch: BatchArgs,
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -58,7 +63,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     // What is wrong with lists and folders shows before a model is loaded.
     let stored = is_index(&args.gallery).then(|| Gallery::open(&args.gallery)).transpose()?;
     let images = match &stored {
-        None => Some(ImageSet::open(&args.gallery, None).map_err(Failure::input)?),
+        None => Some(ImageSet::open(&args.gallery, None)?),
         Some(_) => None,
     };
     let (model, chosen) = args.model.load()?;
@@ -128,7 +133,7 @@ fn make(
     chosen: &Chosen,
     images: &ImageSet,
     flip: Flip,
-    embedded: Embedded,
+    embedded: ImageEmbeddings,
 ) -> Result<Gallery, Failure> {
     // A single image of a person is called as the person.
     let stem = |name: &String| name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem).to_owned();
@@ -147,18 +152,15 @@ fn embed(
     chosen: &Chosen,
     images: &dyn Images,
     flip: Flip,
-) -> Result<Embedded, Failure> {
+) -> Result<ImageEmbeddings, Failure> {
     let mut progress = Progress::new("images", 0, images.len());
     let (mut done, began) = (0, Instant::now());
-    let embedder = Embedder::model(model, args.model.batch.into(), &chosen.description);
+    let embedder = Embedder::model(model, args.batch.size(), &chosen.description);
     let embedded = embedder.embed(images, flip, &mut |images| {
         done += images;
         progress.set(done, &format!("{:.1} images/s", done as f64 / began.elapsed().as_secs_f64().max(1e-9)));
         true
     });
     progress.finish();
-    embedded.map_err(|error| match error {
-        EmbeddingsError::Image(_) => Failure::input(error),
-        _ => Failure::work(error),
-    })
+    Ok(embedded?)
 }

@@ -95,6 +95,7 @@ const WEIGHT: &str = "weight";
 fn key(default: f64) -> Key {
     Key {
         name: WEIGHT,
+        formerly: None,
         doc: "What the loss is multiplied by before it is added to the head's.".into(),
         schema: Schedule::schema(),
         default: default.to_string(),

@@ -55,7 +55,7 @@ pub enum Scoring {
 
 /// A head or a loss in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct About {
+pub struct Description {
     /// The target logit and the other logits, or the loss of a batch, in one or two lines.
     pub formula: &'static str,
     /// Paper and equation.
@@ -184,10 +184,10 @@ impl HeadConfig {
     }
 
     /// The head in words.
-    pub fn about(&self) -> About {
+    pub fn description(&self) -> Description {
         match self {
-            Self::Classes(head) => head.about(),
-            Self::Embedding(loss) => loss.about(),
+            Self::Classes(head) => head.description(),
+            Self::Embedding(loss) => loss.description(),
         }
     }
 

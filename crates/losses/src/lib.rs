@@ -1,4 +1,5 @@
-//! Losses for face embeddings: from embeddings and labels to one number to minimise.
+//! Losses for face embeddings: from embeddings and labels to one number to minimise. Nothing here knows of pictures,
+//! of the network that the embeddings come from, or of the optimizer that the gradients go to.
 //!
 //! A *head* turns embeddings `[batch, embedding]` and labels `[batch]` into logits `[batch, classes]`; a
 //! *criterion* turns logits into a loss. Any criterion goes with any head. A *loss on embeddings* needs no
@@ -6,6 +7,28 @@
 //!
 //! Adding a head is one file with its config and its module, and one line in the registry of [`heads`]; a
 //! criterion likewise in [`criteria`], a loss on embeddings in [`embedding`]. See CONTRIBUTING.md.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use facegrad_losses::{Batch, CriterionConfig, HeadConfig, Labels, Output, Progress};
+//!
+//! let device = Device::flex().autodiff();
+//! let config = HeadConfig::of_kind("arcface").expect("a kind of head");
+//! // Of 10 identities, for embeddings of length 3.
+//! let head = config.init(10, 3, 1, &device)?;
+//! let embeddings = Tensor::from_floats([[1.0, 0.0, 0.5], [0.2, 1.0, 0.0]], &device).require_grad();
+//! let batch = Batch {
+//!     embeddings: embeddings.clone(),
+//!     labels: Labels::new(&[0, 7], &device),
+//!     progress: Progress::START,
+//!     watched: false,
+//! };
+//! if let Output::Logits(output) = head.forward(&batch)? {
+//!     let loss = output.loss(&CriterionConfig::default());
+//!     assert!(embeddings.grad(&loss.backward()).is_some());
+//! }
+//! # Ok::<(), facegrad_losses::HeadError>(())
+//! ```
 
 mod auxiliary;
 mod batch;
@@ -29,9 +52,9 @@ pub use auxiliary::{Auxiliary, AuxiliaryConfig, AuxiliaryOutput};
 pub use batch::{Batch, Labels};
 pub use criteria::CriterionConfig;
 pub use embedding::EmbeddingLossConfig;
-pub use head::{About, Curve, Head, HeadConfig, HeadError, Output, Scoring, Setup};
+pub use head::{Curve, Description, Head, HeadConfig, HeadError, Output, Scoring, Setup};
 pub use heads::ClassHeadConfig;
-pub use logits::{Logits, Reduction, Rule, composed};
+pub use logits::{ClassLogits, LogitRule, Reduction, composed};
 pub use normalise::l2_normalise;
 pub use regularisation::RegularisationConfig;
 pub use schedule::{Annealing, LinearSchedule, Progress, Schedule};

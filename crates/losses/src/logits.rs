@@ -9,33 +9,39 @@ use std::cell::Cell;
 
 use burn::tensor::{IndexingUpdateOp, Tensor, activation};
 use facegrad_operators::classes as operators;
-pub use facegrad_operators::classes::{Reduction, Rule};
+pub use facegrad_operators::classes::{LogitRule, Reduction};
 
 use crate::Labels;
 
 /// The logits of a batch.
 #[derive(Debug, Clone)]
-pub struct Logits {
+pub struct ClassLogits {
     products: Tensor<2>,
     target: Tensor<1>,
     offset: Option<Tensor<1>>,
+    threshold: Option<Tensor<1>>,
     labels: Labels,
-    rule: Rule,
+    rule: LogitRule,
 }
 
-impl Logits {
+impl ClassLogits {
     /// z_y = `target`; z_j = `rule`(p_j) for the other classes.
     ///
     /// # Shapes
     /// - `products`: `[batch, classes]`; what is at the target there has no effect
     /// - `target`: `[batch]`
-    pub fn new(products: Tensor<2>, target: Tensor<1>, labels: Labels, rule: Rule) -> Self {
-        Self { products, target, offset: None, labels, rule }
+    pub fn new(products: Tensor<2>, target: Tensor<1>, labels: Labels, rule: LogitRule) -> Self {
+        Self { products, target, offset: None, threshold: None, labels, rule }
     }
 
     /// The same with `offset`, `[batch]`, added to the logits of the other classes.
     pub fn with_offset(self, offset: Tensor<1>) -> Self {
         Self { offset: Some(offset), ..self }
+    }
+
+    /// The same with the `threshold`, `[batch]` and without a graph, that [`LogitRule::Hard`] takes.
+    pub fn with_threshold(self, threshold: Tensor<1>) -> Self {
+        Self { threshold: Some(threshold), ..self }
     }
 
     /// z_y, `[batch]`.
@@ -51,8 +57,9 @@ impl Logits {
     /// One number a row, `[batch]`.
     pub fn reduce(&self, reduction: Reduction) -> Tensor<1> {
         if has_operators(&self.products) {
-            let Self { products, target, offset, labels, rule } = self.clone();
-            return operators::reduce(products, target, offset, labels.classes(), rule, reduction);
+            let Self { products, target, offset, threshold, labels, rule } = self.clone();
+            let labels = labels.classes();
+            return operators::reduce(products, target, offset, threshold, labels, rule, reduction);
         }
         let of_row = |z: Tensor<2>| z.squeeze_dim::<1>(1);
         match reduction {
@@ -88,19 +95,20 @@ impl Logits {
 
     fn written_with(&self, target: Tensor<1>) -> Tensor<2> {
         let p = self.products.clone();
-        let z = match &self.rule {
-            Rule::Scaled { scale } => p * *scale,
-            Rule::Hard { scale, threshold, polynomial: [a, b, c] } => {
-                let hard = p.clone().greater(threshold.clone().unsqueeze_dim(1));
-                let harder = p.clone().square() * *a + p.clone() * *b + *c;
-                p.mask_where(hard, harder) * *scale
+        let z = match self.rule {
+            LogitRule::Scaled { scale } => p * scale,
+            LogitRule::Hard { scale, polynomial: [a, b, c] } => {
+                let threshold = self.threshold.clone().expect("hard examples need a threshold");
+                let hard = p.clone().greater(threshold.unsqueeze_dim(1));
+                let harder = p.clone().square() * a + p.clone() * b + c;
+                p.mask_where(hard, harder) * scale
             }
-            Rule::Circle { scale, margin, detached } => {
-                let weight = activation::relu(p.clone() + *margin);
-                let weight = if *detached { weight.detach() } else { weight };
-                weight * (p - *margin) * *scale
+            LogitRule::Circle { scale, margin, detached } => {
+                let weight = activation::relu(p.clone() + margin);
+                let weight = if detached { weight.detach() } else { weight };
+                weight * (p - margin) * scale
             }
-            Rule::Sharpened { scale, power, shift } => sharpened(p, *power) * *scale + *shift,
+            LogitRule::Sharpened { scale, power, shift } => sharpened(p, power) * scale + shift,
         };
         let z = match &self.offset {
             Some(offset) => z + offset.clone().unsqueeze_dim(1),

@@ -151,7 +151,7 @@ impl RegularisationConfig {
 mod tests {
     use super::*;
     use crate::{
-        CriterionConfig, Labels, Logits, Rule,
+        ClassLogits, CriterionConfig, Labels, LogitRule,
         criteria::MulticlassHingeConfig,
         reference::{Rows, dot, for_each_form},
     };
@@ -261,8 +261,9 @@ mod tests {
             let labels = Labels::new(&labels, &device);
             let products = x.matmul(weights.clone().transpose());
             let target = crate::classes::pick(&products, &labels);
-            let loss = hinge.loss(&Logits::new(products, target, labels, Rule::Scaled { scale: 1.0 }))
-                + l2.penalty("head.weight", weights, Progress::END).unwrap();
+            let loss =
+                hinge.loss(&ClassLogits::new(products, target, labels, LogitRule::Scaled { scale: 1.0 }))
+                    + l2.penalty("head.weight", weights, Progress::END).unwrap();
             let gradient = numbers(w.grad(&loss.backward()).unwrap());
             let loss = f64::from(loss.into_scalar::<f32>());
             assert!((loss - lambda * objective).abs() < 1e-6, "{what}: {loss} not {}", lambda * objective);

@@ -16,7 +16,7 @@ use burn::{
 use facegrad_kernels::{Conv, GradientMask};
 
 use crate::{
-    extension::{Operand, OperandNorm, Operators, Optional, Other, Pair},
+    extension::{Operand, OperandMoments, OperandNorm, Operators, Optional, OptionalOperand},
     host::{self, Host},
 };
 
@@ -59,8 +59,8 @@ impl<B: Host, C: CheckpointStrategy> Operand<Autodiff<B, C>> {
     }
 }
 
-fn untracked<B: Backend, C: CheckpointStrategy>(pair: Pair<B>) -> Pair<Autodiff<B, C>> {
-    Pair { mean: <Tracked<B>>::new(pair.mean), variance: <Tracked<B>>::new(pair.variance) }
+fn untracked<B: Backend, C: CheckpointStrategy>(pair: OperandMoments<B>) -> OperandMoments<Autodiff<B, C>> {
+    OperandMoments { mean: <Tracked<B>>::new(pair.mean), variance: <Tracked<B>>::new(pair.variance) }
 }
 
 pub(crate) fn register<B: Backend>(
@@ -159,7 +159,7 @@ impl<B: Host, C: CheckpointStrategy> Operators for Autodiff<B, C> {
         bias: Optional<Self>,
         conv: Conv,
         moments: bool,
-    ) -> (FloatTensor<Self>, Option<Pair<Self>>) {
+    ) -> (FloatTensor<Self>, Option<OperandMoments<Self>>) {
         let nobody = nobody::<B>(&input.x);
         let (input, [x, gamma, beta, slope]) = input.into_parts(&nobody);
         let (weight, weight_node) = weight.into_parts();
@@ -180,21 +180,22 @@ impl<B: Host, C: CheckpointStrategy> Operators for Autodiff<B, C> {
 
     fn join(
         input: Operand<Self>,
-        other: Other<Self>,
+        other: OptionalOperand<Self>,
         moments: bool,
-    ) -> (FloatTensor<Self>, Option<Pair<Self>>) {
+    ) -> (FloatTensor<Self>, Option<OperandMoments<Self>>) {
         let nobody = nobody::<B>(&input.x);
         let (input, [x, gamma, beta, slope]) = input.into_parts(&nobody);
         let (other, [x2, gamma2, beta2, slope2]) = match other {
-            Other::Given(other) => {
+            OptionalOperand::Given(other) => {
                 let (other, nodes) = other.into_parts(&nobody);
                 (Some(other), nodes)
             }
-            Other::Absent => (None, [(); 4].map(|()| nobody.node())),
+            OptionalOperand::Absent => (None, [(); 4].map(|()| nobody.node())),
         };
         let parents = [x, gamma, beta, slope, x2, gamma2, beta2, slope2];
-        let run =
-            |input, other: Option<_>| B::join(input, other.map_or(Other::Absent, Other::Given), moments);
+        let run = |input, other: Option<_>| {
+            B::join(input, other.map_or(OptionalOperand::Absent, OptionalOperand::Given), moments)
+        };
         match Backward::<B, 8>::prepare::<C>(JoinBackward, parents).compute_bound().stateful() {
             OpsKind::Tracked(step) => {
                 let (y, moments) = run(input.clone(), other.clone());
@@ -207,7 +208,7 @@ impl<B: Host, C: CheckpointStrategy> Operators for Autodiff<B, C> {
         }
     }
 
-    fn moments(x: FloatTensor<Self>) -> Pair<Self> {
+    fn moments(x: FloatTensor<Self>) -> OperandMoments<Self> {
         untracked(B::moments(x.into_primitive()))
     }
     fn fork(x: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {

@@ -17,71 +17,9 @@ use burn::{
     backend::{Backend, Dispatch, backend_extension, tensor::FloatTensor},
     tensor::Tensor,
 };
-use facegrad_kernels::rows;
+pub use facegrad_kernels::rows::{LogitRule, Reduction};
 
 use crate::extension::Optional;
-
-/// How a product p of another class than the label's becomes a logit z, where s is `scale`.
-// There is one a step, so the size of a tensor's handle does not matter.
-#[allow(clippy::large_enum_variant)]
-#[derive(Debug, Clone)]
-pub enum Rule {
-    /// z = s·p.
-    Scaled {
-        /// s.
-        scale: f64,
-    },
-    /// z = s·p, and s·(a·p² + b·p + c) where p is above the threshold of its row: a = 0 for MV-softmax (Wang et
-    /// al., AAAI 2020, equation 8), c = 0 for CurricularFace (Huang et al., CVPR 2020, equation 10).
-    Hard {
-        /// s.
-        scale: f64,
-        /// Of shape `[batch]`, untracked.
-        threshold: Tensor<1>,
-        /// a, b and c.
-        polynomial: [f64; 3],
-    },
-    /// z = s·α·(p − m), where α = max(0, p + m) (Sun et al., Circle loss, CVPR 2020, equations 5 and 8).
-    Circle {
-        /// s.
-        scale: f64,
-        /// m.
-        margin: f64,
-        /// Whether α is a constant to the gradient.
-        detached: bool,
-    },
-    /// z = s·g(p) + shift, where g(p) = 2·((p + 1) / 2)ᵗ − 1 of p clamped to −1..1 (Wen et al., SphereFace2,
-    /// ICLR 2022, equation 9).
-    Sharpened {
-        /// s.
-        scale: f64,
-        /// t, above 0.
-        power: f64,
-        /// What is added.
-        shift: f64,
-    },
-}
-
-/// What becomes of the logits of a row, those of the other classes zⱼ and that of the label z_y.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Reduction {
-    /// ln(e^z_y + Σ e^zⱼ).
-    LogSumExp,
-    /// z_y + Σ zⱼ.
-    Sum,
-    /// Σ max(0, zⱼ − z_y + δ).
-    HingeSum {
-        /// δ.
-        delta: f64,
-    },
-    /// max(0, max zⱼ − z_y + δ). The gradient is that of the first largest.
-    HingeMax {
-        /// δ.
-        delta: f64,
-    },
-    /// Σ ln(1 + e^zⱼ), without z_y.
-    Softplus,
-}
 
 /// p_ij = xᵢ·wⱼ + bⱼ, or xᵢ·wⱼ / √(|wⱼ|² + ε) + bⱼ where `normalise` gives ε.
 ///
@@ -157,39 +95,39 @@ pub fn group_max(products: Tensor<2>, group: usize) -> Tensor<2> {
 }
 
 /// One number a row from its logits z, which are never written: z_iy is `target[i]`, and z_ij for j ≠ y is
-/// `rule(p_ij) + offset[i]`.
+/// `rule(p_ij) + offset[i]`. [`LogitRule::Hard`] takes a `threshold`, untracked.
 ///
 /// # Shapes
 /// - products: `[batch, classes]`
-/// - target, offset, output: `[batch]`
+/// - target, offset, threshold, output: `[batch]`
 /// - labels: `[batch]`, each in `0..classes`
 ///
 /// # Panics
-/// If the shapes do not fit together, a label is out of range, or [`supports`](crate::supports) is false.
+/// If the shapes do not fit together, a label is out of range, [`LogitRule::Hard`] lacks its threshold, or
+/// [`supports`](crate::supports) is false.
 pub fn reduce(
     products: Tensor<2>,
     target: Tensor<1>,
     offset: Option<Tensor<1>>,
+    threshold: Option<Tensor<1>>,
     labels: &Arc<[usize]>,
-    rule: Rule,
+    rule: LogitRule,
     reduction: Reduction,
 ) -> Tensor<1> {
     check_labels(&products, labels);
-    let (rule, threshold) = rule.into_parts();
     let vectors = [Some(&target), offset.as_ref(), threshold.as_ref()];
     assert!(
         vectors.into_iter().flatten().all(|vector| vector.dims() == [labels.len()]),
         "a target, an offset and a threshold have one number a row"
     );
-    let rest = (Optional::of(offset), Optional::of(threshold));
     Tensor::from_dispatch(Dispatch::reduce(
         products.into_dispatch(),
         target.into_dispatch(),
-        rest.0,
-        rest.1,
+        Optional::of(offset),
+        Optional::of(threshold),
         labels.clone(),
         rule,
-        reduction.of_kernels(),
+        reduction,
     ))
 }
 
@@ -221,38 +159,6 @@ fn check_range(labels: &[usize], classes: usize) {
     }
 }
 
-impl Rule {
-    /// The same for the kernels, and the threshold.
-    fn into_parts(self) -> (rows::Rule, Option<Tensor<1>>) {
-        match self {
-            Self::Scaled { scale } => (rows::Rule::Scaled { scale: scale as f32 }, None),
-            Self::Hard { scale, threshold, polynomial } => {
-                let polynomial = polynomial.map(|number| number as f32);
-                (rows::Rule::Hard { scale: scale as f32, polynomial }, Some(threshold))
-            }
-            Self::Circle { scale, margin, detached } => {
-                (rows::Rule::Circle { scale: scale as f32, margin: margin as f32, detached }, None)
-            }
-            Self::Sharpened { scale, power, shift } => {
-                let [scale, power, shift] = [scale, power, shift].map(|number| number as f32);
-                (rows::Rule::Sharpened { scale, power, shift }, None)
-            }
-        }
-    }
-}
-
-impl Reduction {
-    fn of_kernels(self) -> rows::Reduction {
-        match self {
-            Self::LogSumExp => rows::Reduction::LogSumExp,
-            Self::Sum => rows::Reduction::Sum,
-            Self::HingeSum { delta } => rows::Reduction::HingeSum { delta: delta as f32 },
-            Self::HingeMax { delta } => rows::Reduction::HingeMax { delta: delta as f32 },
-            Self::Softplus => rows::Reduction::Softplus,
-        }
-    }
-}
-
 /// What the functions above run.
 #[backend_extension(Autodiff, Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"))]
 pub(crate) trait ClassOperators: Backend {
@@ -275,8 +181,8 @@ pub(crate) trait ClassOperators: Backend {
         #[extension_type] offset: Optional<Self>,
         #[extension_type] threshold: Optional<Self>,
         labels: Arc<[usize]>,
-        rule: rows::Rule,
-        reduction: rows::Reduction,
+        rule: LogitRule,
+        reduction: Reduction,
     ) -> FloatTensor<Self>;
 
     fn others(products: FloatTensor<Self>, labels: Arc<[usize]>) -> (FloatTensor<Self>, FloatTensor<Self>);

@@ -39,14 +39,14 @@ pub(crate) struct Operand<B: Backend> {
 
 /// A second map or none.
 #[derive(Debug, Clone, ExtensionType)]
-pub(crate) enum Other<B: Backend> {
+pub(crate) enum OptionalOperand<B: Backend> {
     Absent,
     Given(#[extension_type] Operand<B>),
 }
 
 /// [`Moments`](crate::Moments).
 #[derive(Debug, Clone, ExtensionType)]
-pub(crate) struct Pair<B: Backend> {
+pub(crate) struct OperandMoments<B: Backend> {
     pub(crate) mean: FloatTensor<B>,
     pub(crate) variance: FloatTensor<B>,
 }
@@ -60,15 +60,15 @@ pub(crate) trait Operators: Backend {
         #[extension_type] bias: Optional<Self>,
         conv: Conv,
         moments: bool,
-    ) -> (FloatTensor<Self>, Option<Pair<Self>>);
+    ) -> (FloatTensor<Self>, Option<OperandMoments<Self>>);
 
     fn join(
         #[extension_type] input: Operand<Self>,
-        #[extension_type] other: Other<Self>,
+        #[extension_type] other: OptionalOperand<Self>,
         moments: bool,
-    ) -> (FloatTensor<Self>, Option<Pair<Self>>);
+    ) -> (FloatTensor<Self>, Option<OperandMoments<Self>>);
 
-    fn moments(x: FloatTensor<Self>) -> Pair<Self>;
+    fn moments(x: FloatTensor<Self>) -> OperandMoments<Self>;
 
     fn fork(x: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>);
 

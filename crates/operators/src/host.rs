@@ -8,7 +8,7 @@ use facegrad_kernels::{
     self as kernels, Conv, Dims, GradientMask, Input, Norm, Output, Transform, affine::Affine,
 };
 
-use crate::extension::{Operand, OperandNorm, Operators, Optional, Other, Pair};
+use crate::extension::{Operand, OperandMoments, OperandNorm, Operators, Optional, OptionalOperand};
 
 /// A backend whose tensors are in the processor's memory.
 pub(crate) trait Host: Backend {
@@ -103,8 +103,11 @@ pub(crate) fn vector<B: Host>(values: Vec<f32>, device: &B::Device) -> FloatTens
     tensor::<B>(values, [length], device)
 }
 
-fn pair<B: Host>(moments: kernels::Moments, device: &B::Device) -> Pair<B> {
-    Pair { mean: vector::<B>(moments.mean, device), variance: vector::<B>(moments.variance, device) }
+fn pair<B: Host>(moments: kernels::Moments, device: &B::Device) -> OperandMoments<B> {
+    OperandMoments {
+        mean: vector::<B>(moments.mean, device),
+        variance: vector::<B>(moments.variance, device),
+    }
 }
 
 fn shape(dims: Dims) -> [usize; 4] {
@@ -168,24 +171,28 @@ impl<B: Host> Operators for B {
         bias: Optional<B>,
         conv: Conv,
         moments: bool,
-    ) -> (FloatTensor<B>, Option<Pair<B>>) {
+    ) -> (FloatTensor<B>, Option<OperandMoments<B>>) {
         let (input, weight, bias) = (input.contiguous(), B::contiguous(weight), bias.contiguous());
         let input_view = input.input();
         let output = kernels::conv::forward(&conv, input_view, B::slice(&weight), bias.slice(), moments);
         lift::<B>(output, conv.output(input_view.dims), &input.x.device())
     }
 
-    fn join(input: Operand<B>, other: Other<B>, moments: bool) -> (FloatTensor<B>, Option<Pair<B>>) {
+    fn join(
+        input: Operand<B>,
+        other: OptionalOperand<B>,
+        moments: bool,
+    ) -> (FloatTensor<B>, Option<OperandMoments<B>>) {
         let input = input.contiguous();
         let other = match other {
-            Other::Given(other) => Some(other.contiguous()),
-            Other::Absent => None,
+            OptionalOperand::Given(other) => Some(other.contiguous()),
+            OptionalOperand::Absent => None,
         };
         let output = kernels::join(input.input(), other.as_ref().map(Operand::input), moments);
         lift::<B>(output, dims::<B>(&input.x), &input.x.device())
     }
 
-    fn moments(x: FloatTensor<B>) -> Pair<B> {
+    fn moments(x: FloatTensor<B>) -> OperandMoments<B> {
         let x = B::contiguous(x);
         pair::<B>(kernels::moments(B::slice(&x), dims::<B>(&x)), &x.device())
     }
@@ -225,7 +232,11 @@ pub(crate) fn linear_backward<B: Host>(
     ]
 }
 
-fn lift<B: Host>(output: Output, dims: Dims, device: &B::Device) -> (FloatTensor<B>, Option<Pair<B>>) {
+fn lift<B: Host>(
+    output: Output,
+    dims: Dims,
+    device: &B::Device,
+) -> (FloatTensor<B>, Option<OperandMoments<B>>) {
     let moments = output.moments.map(|moments| pair::<B>(moments, device));
     (tensor::<B>(output.y, shape(dims), device), moments)
 }

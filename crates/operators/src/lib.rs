@@ -1,4 +1,5 @@
-//! The kernels of `facegrad-kernels` as operations on Burn tensors, with gradients.
+//! The kernels of `facegrad-kernels` as operations on Burn tensors, with gradients. Nothing here knows of networks, of
+//! losses or of their settings: who calls has found out by [`supports`] that there is an operation of this crate.
 //!
 //! Maps are channels-last here, of shape `[batch, height, width, channels]`. A batch normalisation and a prelu
 //! are not operations of their own: they wait in a [`Map`] for the operation that reads it, [`conv`] or
@@ -6,6 +7,25 @@
 //!
 //! Every backend whose tensors are in the processor's memory shares this code, the gradients included; whether
 //! a tensor is on one of them, [`supports`] tells.
+//!
+//! ```
+//! # #[cfg(feature = "flex")] {
+//! use burn::tensor::{Device, Tensor};
+//! use facegrad_operators::{Map, Stencil, conv, supports};
+//!
+//! let device = Device::flex().autodiff();
+//! // One map of 3x3 pixels with a channel, and a filter of 2x2.
+//! let x = Tensor::<4>::ones([1, 3, 3, 1], &device).require_grad();
+//! let weight = Tensor::<4>::ones([1, 1, 2, 2], &device);
+//! assert!(supports(&x));
+//! let stencil = Stencil { stride: 1, padding: 0, groups: 1 };
+//! let (y, _) = conv(Map::new(x.clone()), weight, None, stencil, false);
+//! assert_eq!(y.dims(), [1, 2, 2, 1]);
+//! // The pixel in the middle is seen four times.
+//! let gradient = x.grad(&y.sum().backward()).unwrap();
+//! assert_eq!(gradient.max().into_scalar::<f32>(), 4.0);
+//! # }
+//! ```
 
 // The attribute of Burn that lists the backends names ndarray's, which Burn marks as deprecated.
 #![allow(deprecated)]
@@ -26,7 +46,7 @@ use burn::{
 };
 use facegrad_kernels::Conv;
 
-use crate::extension::{Operand, OperandNorm, Operators, Optional, Other, Pair};
+use crate::extension::{Operand, OperandMoments, OperandNorm, Operators, Optional, OptionalOperand};
 
 /// Maps, and what an operation that reads them does to each element first: the normalisation, then the prelu.
 #[derive(Debug, Clone)]
@@ -138,9 +158,9 @@ pub fn join(map: Map, other: Option<Map>, moments: bool) -> (Tensor<4>, Option<M
         Some(other) => {
             let theirs = other.x.dims();
             assert!(theirs == shape && other.fits(), "a map of shape {theirs:?} is not added to {shape:?}");
-            Other::Given(other.into_operand())
+            OptionalOperand::Given(other.into_operand())
         }
-        None => Other::Absent,
+        None => OptionalOperand::Absent,
     };
     let (y, moments) = Dispatch::join(map.into_operand(), other, moments);
     (Tensor::from_dispatch(y), moments.map(Moments::from_dispatch))
@@ -224,7 +244,7 @@ impl Map {
 }
 
 impl Moments {
-    fn from_dispatch(pair: Pair<Dispatch>) -> Self {
+    fn from_dispatch(pair: OperandMoments<Dispatch>) -> Self {
         Self { mean: Tensor::from_dispatch(pair.mean), variance: Tensor::from_dispatch(pair.variance) }
     }
 }

@@ -50,7 +50,7 @@ struct FileEntry {
 
 /// A checkpoint that was verified and read.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct Checkpoint {
     /// Its folder.
     pub path: PathBuf,
     /// Optimizer steps done.
@@ -58,7 +58,7 @@ pub struct Loaded {
     files: BTreeMap<String, Vec<u8>>,
 }
 
-impl Loaded {
+impl Checkpoint {
     /// The bytes of one of its files.
     pub fn file(&self, name: &str) -> Result<&[u8], CheckpointError> {
         self.files.get(name).map(Vec::as_slice).ok_or_else(|| CheckpointError::Damaged {
@@ -355,7 +355,7 @@ pub fn locate(path: &Path, prefer: &str) -> Result<PathBuf, CheckpointError> {
 }
 
 /// Reads a checkpoint folder and verifies every file against the manifest.
-pub fn load(path: &Path) -> Result<Loaded, CheckpointError> {
+pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
     verify(path).map_err(|mut error| {
         if let CheckpointError::Damaged { hint, .. } | CheckpointError::OtherVersion { hint, .. } = &mut error
         {
@@ -376,7 +376,7 @@ fn intact_instead(damaged: &Path) -> String {
     }
 }
 
-fn verify(path: &Path) -> Result<Loaded, CheckpointError> {
+fn verify(path: &Path) -> Result<Checkpoint, CheckpointError> {
     let damaged = |file: &str, reason: String| CheckpointError::Damaged {
         path: path.join(file),
         reason,
@@ -409,7 +409,7 @@ fn verify(path: &Path) -> Result<Loaded, CheckpointError> {
         }
         files.insert(name, bytes);
     }
-    Ok(Loaded { path: path.into(), step: manifest.step, files })
+    Ok(Checkpoint { path: path.into(), step: manifest.step, files })
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ enum Source<'a> {
 
 /// The embeddings of some images.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Embedded {
+pub struct ImageEmbeddings {
     /// `[images, dim]`, fused from image and mirror image, not normalised.
     pub rows: Vec<f32>,
     /// Length of an embedding.
@@ -39,7 +39,7 @@ pub struct Embedded {
 
 /// Why there are no embeddings.
 #[derive(Debug, thiserror::Error)]
-pub enum EmbeddingsError {
+pub enum EmbedderError {
     /// An image that cannot be decoded.
     #[error("the image {0}; every image is needed")]
     Image(FaceError),
@@ -58,7 +58,7 @@ pub enum EmbeddingsError {
     /// An image that the file has no embedding of.
     #[error("{file} has no embedding called {first}; {missing} of the {total} images asked for are missing")]
     Missing {
-        /// The file.
+        /// What results call the file of embeddings.
         file: String,
         /// The first image that is missing.
         first: String,
@@ -165,22 +165,22 @@ impl<'a> Embedder<'a> {
     /// The embeddings of `images`; `progress` is told how many more are done, and says whether to go on.
     ///
     /// # Errors
-    /// [`EmbeddingsError::Stopped`] if `progress` said no, or what kept an image from being embedded.
+    /// [`EmbedderError::Stopped`] if `progress` said no, or what kept an image from being embedded.
     pub fn embed(
         &self,
         images: &dyn Images,
         flip: Flip,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Embedded, EmbeddingsError> {
+    ) -> Result<ImageEmbeddings, EmbedderError> {
         let mut stream = self.stream(images, flip)?;
         let mut rows = Vec::with_capacity(images.len() * self.dim(flip));
         while let Some(part) = stream.next()? {
             rows.extend_from_slice(part);
             if !progress(part.len() / self.dim(flip)) {
-                return Err(EmbeddingsError::Stopped);
+                return Err(EmbedderError::Stopped);
             }
         }
-        Ok(Embedded { rows, dim: self.dim(flip), images_sha256: stream.images_sha256() })
+        Ok(ImageEmbeddings { rows, dim: self.dim(flip), images_sha256: stream.images_sha256() })
     }
 
     /// The embeddings of `images` one portion after the other, in bounded memory.
@@ -191,7 +191,7 @@ impl<'a> Embedder<'a> {
         &'s self,
         images: &'s dyn Images,
         flip: Flip,
-    ) -> Result<EmbeddingStream<'s>, EmbeddingsError> {
+    ) -> Result<EmbeddingStream<'s>, EmbedderError> {
         let positions = match self.source {
             Source::Model { .. } => Vec::new(),
             Source::File { file, name } => positions(file, name, images)?,
@@ -202,7 +202,7 @@ impl<'a> Embedder<'a> {
 }
 
 /// Where in `file` the embedding of each of `images` is.
-fn positions(file: &EmbeddingFile, name: &str, images: &dyn Images) -> Result<Vec<usize>, EmbeddingsError> {
+fn positions(file: &EmbeddingFile, name: &str, images: &dyn Images) -> Result<Vec<usize>, EmbedderError> {
     // Lists often name images without extension.
     let stems: BTreeMap<&str, usize> = file
         .names()
@@ -222,7 +222,7 @@ fn positions(file: &EmbeddingFile, name: &str, images: &dyn Images) -> Result<Ve
     match missing {
         None => Ok(found),
         Some((first, missing)) => {
-            Err(EmbeddingsError::Missing { file: name.into(), first, missing, total: images.len() })
+            Err(EmbedderError::Missing { file: name.into(), first, missing, total: images.len() })
         }
     }
 }
@@ -249,7 +249,7 @@ impl EmbeddingStream<'_> {
     /// What kept an image from being embedded.
     // It cannot be an iterator: a portion is borrowed from it.
     #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> Result<Option<&[f32]>, EmbeddingsError> {
+    pub fn next(&mut self) -> Result<Option<&[f32]>, EmbedderError> {
         if self.next == self.images.len() {
             return Ok(None);
         }
@@ -304,18 +304,18 @@ impl EmbeddingModel {
         range: Range<usize>,
         batch: usize,
         flip: Flip,
-    ) -> Result<(Vec<Picture>, Vec<f32>), EmbeddingsError> {
+    ) -> Result<(Vec<Picture>, Vec<f32>), EmbedderError> {
         let (size, dim) = (self.card.preprocessing.size, self.embedding_size());
         let load = |index| Ok(plain(images.load(index, size)?, size));
         let pictures: Vec<Result<Picture, FaceError>> = range.into_par_iter().map(load).collect();
-        let pictures = pictures.into_iter().collect::<Result<Vec<_>, _>>().map_err(EmbeddingsError::Image)?;
+        let pictures = pictures.into_iter().collect::<Result<Vec<_>, _>>().map_err(EmbedderError::Image)?;
         let Some(first) = pictures.first() else { return Ok((pictures, Vec::new())) };
         let forward = |pixels: &dyn Fn(&Picture) -> Vec<u8>| {
             let padding = std::iter::repeat_n(first, batch.saturating_sub(pictures.len()));
             let pixels: Vec<u8> = pictures.iter().chain(padding).flat_map(pixels).collect();
-            let mut embeddings = self.embed(&pixels).map_err(EmbeddingsError::Backend)?;
+            let mut embeddings = self.embed(&pixels).map_err(EmbedderError::Backend)?;
             embeddings.truncate(pictures.len() * dim);
-            Ok::<_, EmbeddingsError>(embeddings)
+            Ok::<_, EmbedderError>(embeddings)
         };
         let plain = forward(&|picture| picture.pixels().to_vec())?;
         let mirrored = if flip.needs_mirror() { forward(&mirror)? } else { Vec::new() };

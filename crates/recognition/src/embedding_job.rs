@@ -9,7 +9,7 @@ use facegrad_verification::Flip;
 use rayon::prelude::*;
 
 use crate::{
-    EmbeddingModel, EmbeddingsError, ImageSet, Images,
+    EmbedderError, EmbeddingModel, ImageSet, Images,
     image_set::{Survey, fingerprint},
 };
 
@@ -43,7 +43,7 @@ pub enum JobEnd {
 pub enum JobError {
     /// The images or the model.
     #[error(transparent)]
-    Embeddings(#[from] EmbeddingsError),
+    Embeddings(#[from] EmbedderError),
     /// The file, or the unfinished one.
     #[error(transparent)]
     File(#[from] EmbeddingError),

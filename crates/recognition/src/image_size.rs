@@ -8,33 +8,33 @@ use facegrad_pictures::Picture;
 use crate::Images;
 
 /// Images whose common size is noted as they are decoded.
-pub(crate) struct NotedSizes<'a> {
+pub(crate) struct SizeRecorder<'a> {
     images: &'a dyn Images,
-    seen: Mutex<Seen>,
+    common: Mutex<CommonSize>,
 }
 
 #[derive(Clone, Copy)]
-enum Seen {
-    Nothing,
-    Only([usize; 2]),
-    Several,
+enum CommonSize {
+    Unknown,
+    Of([usize; 2]),
+    Different,
 }
 
-impl<'a> NotedSizes<'a> {
+impl<'a> SizeRecorder<'a> {
     pub fn new(images: &'a dyn Images) -> Self {
-        Self { images, seen: Mutex::new(Seen::Nothing) }
+        Self { images, common: Mutex::new(CommonSize::Unknown) }
     }
 
     /// Height and width of every image decoded so far, if they are the same.
     pub fn common(&self) -> Option<[usize; 2]> {
-        match *self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) {
-            Seen::Only(size) => Some(size),
-            Seen::Nothing | Seen::Several => None,
+        match *self.common.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+            CommonSize::Of(size) => Some(size),
+            CommonSize::Unknown | CommonSize::Different => None,
         }
     }
 }
 
-impl Images for NotedSizes<'_> {
+impl Images for SizeRecorder<'_> {
     fn len(&self) -> usize {
         self.images.len()
     }
@@ -46,11 +46,11 @@ impl Images for NotedSizes<'_> {
     fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
         let picture = self.images.load(index, size)?;
         let found = picture.original_size();
-        let mut seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        *seen = match *seen {
-            Seen::Nothing => Seen::Only(found),
-            Seen::Only(size) if size == found => Seen::Only(size),
-            _ => Seen::Several,
+        let mut common = self.common.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        *common = match *common {
+            CommonSize::Unknown => CommonSize::Of(found),
+            CommonSize::Of(size) if size == found => CommonSize::Of(size),
+            _ => CommonSize::Different,
         };
         Ok(picture)
     }
@@ -82,9 +82,9 @@ mod tests {
     fn a_size_is_common_if_every_image_has_it() {
         let common = |sizes: &[[usize; 2]]| {
             let black = Black(sizes.to_vec());
-            let noted = NotedSizes::new(&black);
-            (0..noted.len()).for_each(|index| drop(noted.load(index, [8, 8]).unwrap()));
-            noted.common()
+            let recorder = SizeRecorder::new(&black);
+            (0..recorder.len()).for_each(|index| drop(recorder.load(index, [8, 8]).unwrap()));
+            recorder.common()
         };
         assert_eq!(common(&[]), None);
         assert_eq!(common(&[[3, 2], [3, 2]]), Some([3, 2]));

@@ -1,8 +1,42 @@
 //! A trained model and what it is used for.
 //!
-//! [`EmbeddingModel`] is a model file, in a [`checkpoint`] or alone, ready to embed. Which embeddings of which
-//! images: an [`EmbeddingSource`] is a model or a file of embeddings, its [`Embedder`] gives those of [`Images`]; an
-//! [`EmbeddingJob`] writes such a file for an [`ImageSet`]. [`EvaluationConfig`] is the registry of protocols; what one of them measures is an [`Outcome`].
+//! An [`EmbeddingModel`] is a model file, in a [`checkpoint`] or alone, ready to embed. An [`Embedder`] gives the
+//! embeddings of [`Images`], from a model or from a file of them; an [`EmbeddingJob`] writes such a file for an
+//! [`ImageSet`]. [`EvaluationConfig`] is the registry of protocols; what one of them measures is an [`Outcome`].
+//!
+//! Losses, optimizers and the loop are not known here, so that a model can be used without what trained it.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use facegrad_backbones::BackboneConfig;
+//! use facegrad_devices::{Backend, choose};
+//! use facegrad_recognition::{Embedder, EmbeddingModel, ModelCard, Preprocessing, SourceImages};
+//! use facegrad_synthetic::{SyntheticConfig, SyntheticFaces};
+//! use facegrad_verification::{Flip, Similarity};
+//!
+//! // A network as it is before training; EmbeddingModel::load reads one from a file.
+//! let chosen = choose(Backend::Flex, None)?;
+//! let card = ModelCard {
+//!     backbone: BackboneConfig::of_kind("nano").ok_or("no such network")?,
+//!     preprocessing: Preprocessing::of_size([32, 32]),
+//!     trained_on: String::new(),
+//!     identities: 0,
+//!     step: 0,
+//!     scoring: Similarity::Cosine,
+//!     operating_points: Vec::new(),
+//! };
+//! let model = EmbeddingModel::untrained(card, 1, &chosen.device)?;
+//!
+//! // Three images of two people, two images at a time.
+//! let faces = SyntheticFaces::new(&SyntheticConfig { identities: 2, images: 2, size: 32, ..Default::default() });
+//! let images = SourceImages::new(Arc::new(faces), vec![0, 1, 2]);
+//! let embedder = Embedder::model(&model, 2, &chosen.description);
+//! let embeddings = embedder.embed(&images, Flip::Add, &mut |_| true)?;
+//! assert_eq!(embeddings.dim, model.embedding_size());
+//! assert_eq!(embeddings.rows.len(), 3 * embeddings.dim);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod checkpoint;
 mod embedder;
@@ -19,7 +53,7 @@ pub mod operating_points;
 mod phase;
 pub mod weights;
 
-pub use embedder::{Embedded, Embedder, EmbeddingStream, EmbeddingsError};
+pub use embedder::{Embedder, EmbedderError, EmbeddingStream, ImageEmbeddings};
 pub use embedding_job::{EmbeddingJob, JobEnd, JobError};
 pub use embedding_source::{EmbeddingSource, EmbeddingSourceError};
 pub use evaluation::{

@@ -81,15 +81,15 @@ pub enum ModelError {
     /// The file itself.
     #[error("{}: {reason}", path.display())]
     Unusable {
-        /// The file.
+        /// The model file, alone or in a checkpoint.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with it.
         reason: String,
     },
     /// It wants other images than this program makes.
     #[error("{} was trained on images prepared as {theirs}, and this facegrad prepares {ours}; the scores would mean nothing", path.display())]
     OtherPreprocessing {
-        /// The file.
+        /// The model file, alone or in a checkpoint.
         path: PathBuf,
         /// The recipe of the model.
         theirs: String,
@@ -105,9 +105,9 @@ pub enum ModelError {
     /// The disk is full, or the like.
     #[error("cannot write {}: {source}; the model is as it was", path.display())]
     Unwritable {
-        /// The file.
+        /// The model file, alone or in a checkpoint.
         path: PathBuf,
-        /// Why.
+        /// What the system says.
         source: io::Error,
     },
 }

@@ -14,7 +14,7 @@ use crate::Measured;
 /// What a threshold is chosen for. It is also the name of the operating point, such as `far=1e-3`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum Target {
+pub enum ThresholdTarget {
     /// `far=<rate>`: the lowest threshold whose false-accept rate is not above this.
     Far(f64),
     /// `eer`: the threshold where the false-accept rate is nearest to the false-reject rate.
@@ -23,7 +23,7 @@ pub enum Target {
     BestAccuracy,
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for ThresholdTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // The shortest digits that give the number again, so that each rate has one name.
@@ -34,7 +34,7 @@ impl fmt::Display for Target {
     }
 }
 
-impl FromStr for Target {
+impl FromStr for ThresholdTarget {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
@@ -56,7 +56,7 @@ impl FromStr for Target {
 /// No list of pairs supports lower rates.
 const LOWEST_FAR: f64 = 1e-12;
 
-impl TryFrom<String> for Target {
+impl TryFrom<String> for ThresholdTarget {
     type Error = String;
 
     fn try_from(word: String) -> Result<Self, String> {
@@ -64,8 +64,8 @@ impl TryFrom<String> for Target {
     }
 }
 
-impl From<Target> for String {
-    fn from(target: Target) -> Self {
+impl From<ThresholdTarget> for String {
+    fn from(target: ThresholdTarget) -> Self {
         target.to_string()
     }
 }
@@ -75,7 +75,7 @@ impl From<Target> for String {
 pub struct NamedPoint {
     /// What the threshold is chosen for.
     #[serde(rename = "name")]
-    pub target: Target,
+    pub target: ThresholdTarget,
     /// Two images with at least this score are taken for one person.
     pub threshold: f64,
     /// The false-accept rate, on the pairs that the threshold was chosen on.
@@ -159,15 +159,15 @@ pub struct Calibration {
     /// In the order asked for.
     pub points: Vec<NamedPoint>,
     /// Those for which there are too few pairs.
-    pub too_few: Vec<TooFew>,
+    pub too_few: Vec<TooFewPairs>,
 }
 
 /// A point that the pairs are too few for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct TooFew {
-    /// The point.
+pub struct TooFewPairs {
+    /// What the threshold would be chosen for.
     #[serde(rename = "name")]
-    pub target: Target,
+    pub target: ThresholdTarget,
     /// Genuine pairs needed.
     pub genuine_needed: usize,
     /// Genuine pairs there are.
@@ -178,7 +178,7 @@ pub struct TooFew {
     pub impostor: usize,
 }
 
-impl fmt::Display for TooFew {
+impl fmt::Display for TooFewPairs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, needed, found) = match self.impostor < self.impostors_needed {
             true => ("impostor", self.impostors_needed, self.impostor),
@@ -224,7 +224,7 @@ const FEWEST: usize = 100;
 pub fn calibrate(
     measured: &Measured,
     tensors_sha256: &str,
-    targets: &[Target],
+    targets: &[ThresholdTarget],
 ) -> Result<Calibration, CalibrationError> {
     let (Some(result), Some(pairs)) = (measured.outcome.verification(), &measured.pairs) else {
         return Err(CalibrationError::NoPairs);
@@ -294,16 +294,16 @@ fn shortened(threshold: f64) -> f64 {
 }
 
 /// The threshold for `target`, if there are pairs enough.
-fn threshold(target: Target, roc: &Roc, scores: &Scores) -> Result<f64, TooFew> {
+fn threshold(target: ThresholdTarget, roc: &Roc, scores: &Scores) -> Result<f64, TooFewPairs> {
     let (genuine, impostor) = (roc.genuine(), roc.impostor());
-    let needs = |genuine_needed, impostors_needed| TooFew {
+    let needs = |genuine_needed, impostors_needed| TooFewPairs {
         target,
         genuine_needed,
         genuine,
         impostors_needed,
         impostor,
     };
-    if let Target::Far(rate) = target {
+    if let ThresholdTarget::Far(rate) = target {
         let at = roc.tar_at_far(rate);
         return at.measured.map(|point| point.threshold).ok_or_else(|| needs(1, at.impostors_needed));
     }
@@ -311,7 +311,7 @@ fn threshold(target: Target, roc: &Roc, scores: &Scores) -> Result<f64, TooFew> 
         return Err(needs(FEWEST, FEWEST));
     }
     match target {
-        Target::BestAccuracy => {
+        ThresholdTarget::BestAccuracy => {
             best_threshold(scores.pairs()).map(|best| best.value).map_err(|_| needs(FEWEST, FEWEST))
         }
         _ => {
@@ -327,9 +327,9 @@ pub fn merged(old: &[NamedPoint], new: &[NamedPoint]) -> Vec<NamedPoint> {
     let kept = old.iter().filter(|old| new.iter().all(|new| new.target != old.target));
     let mut all: Vec<NamedPoint> = kept.chain(new).cloned().collect();
     let rank = |point: &NamedPoint| match point.target {
-        Target::Far(rate) => -rate,
-        Target::EqualErrors => 1.0,
-        Target::BestAccuracy => 2.0,
+        ThresholdTarget::Far(rate) => -rate,
+        ThresholdTarget::EqualErrors => 1.0,
+        ThresholdTarget::BestAccuracy => 2.0,
     };
     all.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
     all
@@ -365,7 +365,7 @@ pub(crate) fn check(points: &[NamedPoint], tensors_sha256: &str) -> Result<(), S
             "has a threshold that no score can be at"
         } else if !holds(point.far, point.far_interval)
             || !holds(point.tar, point.tar_interval)
-            || matches!(point.target, Target::Far(rate) if point.far > rate + ROUNDING)
+            || matches!(point.target, ThresholdTarget::Far(rate) if point.far > rate + ROUNDING)
         {
             "has error rates that cannot be"
         } else if point.genuine == 0 || point.impostor == 0 {
@@ -386,7 +386,7 @@ mod tests {
     use facegrad_verification::{Provenance, Resampling, ScoredPair, VerificationResult};
 
     use super::*;
-    use crate::{Embedded, Outcome, evaluation::MeasuredPairs};
+    use crate::{ImageEmbeddings, Outcome, evaluation::MeasuredPairs};
 
     /// What a protocol measures where genuine pairs score 0.3 higher on average than impostor pairs.
     fn measured(genuine: usize, impostor: usize, change: impl Fn(&mut Provenance)) -> Measured {
@@ -412,14 +412,14 @@ mod tests {
         change(&mut provenance);
         let resampling = Resampling { people: None, rounds: 0, seed: 0 };
         let result = VerificationResult::measure(&scores, None, provenance, &resampling);
-        let embedded = Embedded { rows: Vec::new(), dim: 1, images_sha256: String::new() };
+        let embedded = ImageEmbeddings { rows: Vec::new(), dim: 1, images_sha256: String::new() };
         let list = PairList::new(Vec::new(), Vec::new(), None);
         let image_size = Some([112, 96]);
         let pairs = MeasuredPairs { list, scores, development: None, image_size, embedded };
         Measured { outcome: Outcome::Verification(result), pairs: Some(pairs), curve: None }
     }
 
-    fn targets(words: &[&str]) -> Vec<Target> {
+    fn targets(words: &[&str]) -> Vec<ThresholdTarget> {
         words.iter().map(|word| word.parse().unwrap()).collect()
     }
 
@@ -433,15 +433,15 @@ mod tests {
             ("eer", "eer"),
             ("accuracy", "accuracy"),
         ] {
-            let target: Target = word.parse().unwrap();
+            let target: ThresholdTarget = word.parse().unwrap();
             assert_eq!(target.to_string(), name);
-            assert_eq!(name.parse::<Target>().unwrap(), target);
+            assert_eq!(name.parse::<ThresholdTarget>().unwrap(), target);
             assert_eq!(serde_json::to_string(&target).unwrap(), format!("\"{name}\""));
         }
         for word in
             ["", "far", "far=", "far=0", "far=-1e-3", "far=1", "far=nan", "far=inf", "FAR=0.1", "1e-3"]
         {
-            let said = word.parse::<Target>().unwrap_err();
+            let said = word.parse::<ThresholdTarget>().unwrap_err();
             assert!(said.starts_with(&format!("\"{word}\" is no operating point; ")), "{said}");
         }
     }

@@ -2,14 +2,15 @@
 
 use toml::{Table, Value};
 
-use crate::{KeyPath, SettingsError, nearest};
+use crate::{Key, KeyPath, SettingsError, nearest};
 
 /// Declares a section of the config: a struct whose fields are keys.
 ///
 /// Each field reads `name: Type = default;` or `name: Type = default, range;` where `range` comes from
 /// [`within`](crate::within), [`at_least`](crate::at_least) or [`above`](crate::above). An `Option` field
-/// with default `None` may be left out. A field `..name: Group;` takes in the keys of another section: in a config
-/// they stand among the others, in Rust they are `section.name.key`.
+/// with default `None` may be left out. `#[formerly = "old"]` before a key names what it was called once, so that an
+/// error about the old name says the new one. A field `..name: Group;` takes in the keys of another section: in a
+/// config they stand among the others, in Rust they are `section.name.key`.
 #[macro_export]
 macro_rules! settings {
     (
@@ -17,12 +18,14 @@ macro_rules! settings {
         pub struct $name:ident {
             $(
                 $(#[doc = $first_doc:literal])*
+                $(#[formerly = $first_old:literal])?
                 $first:ident : $first_type:ty = $first_default:expr $(, $first_range:expr)? ;
             )*
             $(
                 ..$group:ident : $group_type:ty;
                 $(
                     $(#[doc = $key_doc:literal])*
+                    $(#[formerly = $key_old:literal])?
                     $key:ident : $type:ty = $default:expr $(, $range:expr)? ;
                 )*
             )*
@@ -31,10 +34,10 @@ macro_rules! settings {
         $crate::section! {
             $([$doc])*
             $name
-            $( key [$($first_doc)*] $first: $first_type = $first_default, [$($first_range)?]; )*
+            $( key [$($first_doc)*] [$($first_old)?] $first: $first_type = $first_default, [$($first_range)?]; )*
             $(
-                group ["What it shares with other sections."] $group: $group_type = Default::default(), [];
-                $( key [$($key_doc)*] $key: $type = $default, [$($range)?]; )*
+                group ["What it shares with other sections."] [] $group: $group_type = Default::default(), [];
+                $( key [$($key_doc)*] [$($key_old)?] $key: $type = $default, [$($range)?]; )*
             )*
         }
     };
@@ -47,7 +50,7 @@ macro_rules! section {
     (
         $([$doc:literal])*
         $name:ident
-        $( $entry:ident [$($key_doc:literal)*] $key:ident : $type:ty = $default:expr, $range:tt; )*
+        $( $entry:ident [$($key_doc:literal)*] $old:tt $key:ident : $type:ty = $default:expr, $range:tt; )*
     ) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq)]
@@ -77,7 +80,7 @@ macro_rules! section {
             fn keys() -> Vec<$crate::Key> {
                 #[allow(unused_mut)]
                 let (defaults, mut keys) = (Self::default(), Vec::new());
-                $( $crate::entry!(keys $entry defaults.$key: $type, keys, [$($key_doc)*], $range); )*
+                $( $crate::entry!(keys $entry defaults.$key: $type, keys, [$($key_doc)*], $old, $range); )*
                 keys
             }
         }
@@ -107,9 +110,13 @@ macro_rules! entry {
     (write group $this:ident.$key:ident, $table:ident) => {
         $crate::Section::write_into(&$this.$key, $table)
     };
-    (keys key $this:ident.$key:ident: $type:ty, $keys:ident, [$($key_doc:literal)*], [$($range:expr)?]) => {
+    (
+        keys key $this:ident.$key:ident: $type:ty, $keys:ident, [$($key_doc:literal)*], [$($old:literal)?],
+        [$($range:expr)?]
+    ) => {
         $keys.push($crate::Key {
             name: stringify!($key),
+            formerly: None $( .or(Some($old)) )?,
             doc: concat!($($key_doc, "\n"),*).trim().into(),
             schema: <$type as $crate::Setting>::schema(),
             default: match $crate::Setting::write(&$this.$key) {
@@ -119,7 +126,7 @@ macro_rules! entry {
             range: None $( .or(Some($range.to_string())) )?,
         })
     };
-    (keys group $this:ident.$key:ident: $type:ty, $keys:ident, $key_doc:tt, []) => {
+    (keys group $this:ident.$key:ident: $type:ty, $keys:ident, $key_doc:tt, [], []) => {
         $keys.extend(<$type as $crate::Section>::keys())
     };
 }
@@ -339,21 +346,23 @@ macro_rules! serde_through_toml {
 }
 
 /// The table at `at`, after a check that it has no keys but `known`.
-pub fn read_keys<'a>(value: &'a Value, at: &KeyPath, known: &[&str]) -> Result<&'a Table, SettingsError> {
+///
+/// # Errors
+/// The first key that is not, with what was meant by it.
+pub fn read_keys<'a>(value: &'a Value, at: &KeyPath, known: &[Key]) -> Result<&'a Table, SettingsError> {
     let Value::Table(table) = value else {
         return Err(SettingsError::wrong_type(at, value, format!("a table, written [{at}]")));
     };
-    for key in table.keys() {
-        if !known.contains(&key.as_str()) {
-            let hint = match nearest(key, known.iter().copied()) {
-                Some(near) => format!("did you mean {}?", at.join(near)),
-                None if known.is_empty() => "it takes none".into(),
-                None => format!("the keys are {}", known.join(", ")),
-            };
-            return Err(SettingsError::UnknownKey { key: at.join(key), hint });
-        }
-    }
-    Ok(table)
+    let names: Vec<_> = known.iter().map(|key| key.name).collect();
+    let Some(key) = table.keys().find(|key| !names.contains(&key.as_str())) else { return Ok(table) };
+    let renamed = known.iter().find(|known| known.formerly == Some(key));
+    let hint = match (renamed, nearest(key, names.iter().copied())) {
+        (Some(renamed), _) => format!("it is called {} now", at.join(renamed.name)),
+        (None, Some(near)) => format!("did you mean {}?", at.join(near)),
+        (None, None) if known.is_empty() => "it takes none".into(),
+        (None, None) => format!("the keys are {}", names.join(", ")),
+    };
+    Err(SettingsError::UnknownKey { key: at.join(key), hint })
 }
 
 /// The kind of the table at `at`, and its other keys; a key that only another kind has is named as such.

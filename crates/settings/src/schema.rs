@@ -18,6 +18,8 @@ pub enum Schema {
 pub struct Key {
     /// Its name.
     pub name: &'static str,
+    /// What it was called once.
+    pub formerly: Option<&'static str>,
     /// What it does.
     pub doc: String,
     /// What it holds.

@@ -85,9 +85,8 @@ pub trait Section: Default {
 
 impl<T: Section> Setting for T {
     fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
-        let known: Vec<&str> = T::keys().iter().map(|key| key.name).collect();
         let mut this = T::default();
-        this.update(read_keys(value, at, &known)?, at)?;
+        this.update(read_keys(value, at, &T::keys())?, at)?;
         Ok(this)
     }
 

@@ -7,7 +7,7 @@ use burn::module::Module;
 use facegrad_files as files;
 use facegrad_recognition::{
     MODEL, ModelCard,
-    checkpoint::Loaded,
+    checkpoint::Checkpoint,
     to_bytes,
     weights::{from_safetensors, to_safetensors},
 };
@@ -58,15 +58,18 @@ impl State {
     }
 }
 
-/// A file that could not be made, and why.
-pub(crate) type Unmade = (&'static str, String);
+/// A file of a checkpoint.
+pub(crate) type NamedFile = (&'static str, Vec<u8>);
 
 /// The files of a checkpoint, by name.
+///
+/// # Errors
+/// The name of the first that cannot be made, and why.
 pub(crate) fn contents(
     learner: &Learner,
     card: &ModelCard,
     state: &State,
-) -> Result<Vec<(&'static str, Vec<u8>)>, Unmade> {
+) -> Result<Vec<NamedFile>, (&'static str, String)> {
     let Recognizer { backbone, head, auxiliary } = learner.model();
     let mut files = vec![
         (MODEL, to_bytes(backbone, card)),
@@ -84,8 +87,8 @@ pub(crate) fn contents(
 ///
 /// # Errors
 /// If a file lacks or does not fit.
-pub(crate) fn restore(learner: &mut Learner, checkpoint: &Loaded) -> Result<(), TrainError> {
-    fn load<M: Module>(module: &mut M, checkpoint: &Loaded, file: &str) -> Result<(), TrainError> {
+pub(crate) fn restore(learner: &mut Learner, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+    fn load<M: Module>(module: &mut M, checkpoint: &Checkpoint, file: &str) -> Result<(), TrainError> {
         let weights = from_safetensors(module.clone(), checkpoint.file(file)?);
         *module = weights.map_err(|reason| unusable(checkpoint, file, reason))?;
         Ok(())
@@ -101,6 +104,6 @@ pub(crate) fn restore(learner: &mut Learner, checkpoint: &Loaded) -> Result<(), 
 }
 
 /// An error about a file that is what was written and yet does not fit.
-pub(crate) fn unusable(checkpoint: &Loaded, file: &str, reason: String) -> TrainError {
+pub(crate) fn unusable(checkpoint: &Checkpoint, file: &str, reason: String) -> TrainError {
     TrainError::Unusable { path: checkpoint.path.join(file), reason }
 }

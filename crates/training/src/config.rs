@@ -89,15 +89,15 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read the config {}: {source}", path.display())]
     Unreadable {
-        /// The file.
+        /// The path that was asked for.
         path: PathBuf,
-        /// Why.
+        /// What the system says.
         source: std::io::Error,
     },
     /// The file is not TOML.
     #[error("{}, line {line}: {message}", path.display())]
     NotToml {
-        /// The file.
+        /// The path that was asked for.
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
@@ -107,7 +107,7 @@ pub enum ConfigError {
     /// A key or a value is wrong.
     #[error("{}: {source}", path.display())]
     Settings {
-        /// The file.
+        /// The path that was asked for.
         path: PathBuf,
         /// Which key, and what would be right.
         source: Box<SettingsError>,

@@ -56,7 +56,7 @@ pub enum TrainError {
     Unwritable {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// What the system says.
         source: io::Error,
         /// What can be resumed.
         kept: String,
@@ -69,17 +69,17 @@ pub enum TrainError {
     OtherData {
         /// The run folder.
         run: PathBuf,
-        /// Then.
+        /// Hash of the data when the run began.
         theirs: String,
-        /// Now.
+        /// Hash of the data as it is.
         ours: String,
     },
     /// A file of a checkpoint that verifies but does not fit.
     #[error("{}: {reason}", path.display())]
     Unusable {
-        /// The file.
+        /// The file in the folder of the checkpoint.
         path: PathBuf,
-        /// Why.
+        /// In what way it does not fit.
         reason: String,
     },
     /// The device failed in the middle of a step.
@@ -101,7 +101,7 @@ pub enum TrainError {
         step: usize,
         /// Loss or gradient norm.
         what: &'static str,
-        /// Its value.
+        /// NaN or an infinity.
         value: f64,
         /// What can be resumed.
         kept: String,

@@ -11,7 +11,7 @@ use crate::{log::StepLine, preflight::Preflight};
 #[derive(Debug)]
 pub enum Event<'a> {
     /// Before the first step.
-    Started(&'a Started),
+    Started(&'a RunStart),
     /// A line of the log.
     Step(&'a StepLine),
     /// An evaluation is under way: images done and images in all.
@@ -20,7 +20,7 @@ pub enum Event<'a> {
     Evaluated {
         /// Optimizer steps done.
         step: usize,
-        /// The evaluation.
+        /// Name of the evaluation in the config.
         name: &'a str,
         /// What was measured.
         measured: &'a Measured,
@@ -33,7 +33,7 @@ pub enum Event<'a> {
 
 /// A run that begins, or goes on.
 #[derive(Debug, Clone)]
-pub struct Started {
+pub struct RunStart {
     /// The run folder.
     pub folder: PathBuf,
     /// Steps already done, for a run that is resumed.
@@ -44,7 +44,7 @@ pub struct Started {
 
 /// How a run ended.
 #[derive(Debug, Clone, Serialize)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// The run folder.
     pub folder: PathBuf,
     /// Optimizer steps done.
@@ -64,7 +64,7 @@ pub struct Outcome {
 pub struct EvaluationRecord {
     /// Optimizer steps done; 0 is the untrained network.
     pub step: usize,
-    /// The evaluation.
+    /// Name of the evaluation in the config.
     pub name: String,
     /// Accuracy, or what stands for it in protocols other than pairs, where it can be measured.
     pub accuracy: Option<f64>,

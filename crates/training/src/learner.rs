@@ -41,7 +41,7 @@ pub struct Learner {
 
 /// What a step tells of itself.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stepped {
+pub struct StepResult {
     /// The loss before the step.
     pub loss: f64,
     /// The learning rate of the backbone.
@@ -60,7 +60,7 @@ pub enum StepError {
     NotFinite {
         /// Loss or gradient norm.
         what: &'static str,
-        /// Its value.
+        /// NaN or an infinity.
         value: f64,
     },
     /// A label that is no class.
@@ -128,7 +128,7 @@ impl Learner {
         watched: bool,
         pixels: &[u8],
         labels: &[usize],
-    ) -> Result<Stepped, StepError> {
+    ) -> Result<StepResult, StepError> {
         let device = self.device.clone();
         let phase = |name| Phase::begin(name, &device);
         let Progress { step, total } = progress;
@@ -183,7 +183,7 @@ impl Learner {
         let after_step = |loss: Auxiliary| loss.after_step(embeddings.clone(), &labels);
         model.auxiliary = model.auxiliary.into_iter().map(after_step).collect();
         self.model = Some(model);
-        Ok(Stepped { loss, learning_rate, gradient_norm, measures })
+        Ok(StepResult { loss, learning_rate, gradient_norm, measures })
     }
 
     /// The time that a step takes on RGB bytes `[batch, height, width, 3]` with labels `[batch]`, without taking

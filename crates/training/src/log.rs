@@ -40,7 +40,7 @@ pub enum LogEvent {
         step: usize,
         /// Its name in the data.
         image: String,
-        /// Why.
+        /// What is wrong with it.
         reason: String,
     },
     /// The loss or a gradient became NaN or infinite, which ends the run before the step is taken.
@@ -59,7 +59,7 @@ pub enum LogEvent {
     Evaluation {
         /// Optimizer steps done; 0 is the untrained network.
         step: usize,
-        /// The evaluation.
+        /// Name of the evaluation in the config.
         name: String,
         /// Whether it chose a new best checkpoint.
         #[serde(default)]

@@ -144,7 +144,10 @@ impl OptimizerConfig {
         static HEAD: LazyLock<ParamGroup> = LazyLock::new(|| group(r"^head(\.|$)"));
         let (backbone, head) =
             (rate * factor * parameters.backbone_factor, rate * factor * parameters.head_factor);
-        (ModuleLrScheduler::new(Now(backbone)).with_group(HEAD.clone(), Now(head)).step(), backbone)
+        (
+            ModuleLrScheduler::new(FixedRate(backbone)).with_group(HEAD.clone(), FixedRate(head)).step(),
+            backbone,
+        )
     }
 }
 
@@ -233,9 +236,9 @@ fn check(container: Reader) -> Result<(), String> {
 
 /// A learning rate computed elsewhere, as Burn's scheduler interface wants it.
 #[derive(Clone)]
-struct Now(LearningRate);
+struct FixedRate(LearningRate);
 
-impl LrScheduler for Now {
+impl LrScheduler for FixedRate {
     fn step(&mut self) -> LearningRate {
         self.0
     }

@@ -17,7 +17,7 @@ use facegrad_verification::Roc;
 
 use crate::{
     config::Experiment,
-    events::{EvaluationRecord, Started},
+    events::{EvaluationRecord, RunStart},
     log::StepLine,
 };
 
@@ -28,7 +28,7 @@ const LISTED: usize = 200;
 pub(crate) struct Summary<'a> {
     pub(crate) experiment: &'a Experiment,
     pub(crate) folder: &'a Path,
-    pub(crate) started: Started,
+    pub(crate) started: RunStart,
     pub(crate) command: &'a str,
     pub(crate) seconds: f64,
     pub(crate) step: usize,

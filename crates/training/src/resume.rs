@@ -7,7 +7,7 @@ use std::{
 
 use facegrad_devices::Chosen;
 use facegrad_files as files;
-use facegrad_recognition::checkpoint::{self, CheckpointError, Loaded};
+use facegrad_recognition::checkpoint::{self, Checkpoint, CheckpointError};
 
 use crate::{
     checkpoint::{STATE, State, restore, unusable},
@@ -25,7 +25,7 @@ pub struct SavedRun {
     lock: File,
     state: State,
     /// None for a run that ended before its first checkpoint.
-    checkpoint: Option<Loaded>,
+    checkpoint: Option<Checkpoint>,
 }
 
 impl SavedRun {
@@ -52,7 +52,7 @@ impl SavedRun {
     }
 }
 
-fn read_state(checkpoint: &Loaded) -> Result<State, TrainError> {
+fn read_state(checkpoint: &Checkpoint) -> Result<State, TrainError> {
     serde_json::from_slice(checkpoint.file(STATE)?)
         .map_err(|error| unusable(checkpoint, STATE, error.to_string()))
 }

@@ -15,7 +15,7 @@ use facegrad_recognition::{Embedder, EmbeddingModel, Measured, Measurement, chec
 use crate::{
     checkpoint::{self, State},
     error::TrainError,
-    events::{EvaluationRecord, Event, Outcome, Started},
+    events::{EvaluationRecord, Event, RunOutcome, RunStart},
     every::Every,
     learner::StepError,
     log::{LOG, LogEvent, StepLine},
@@ -40,10 +40,14 @@ impl Trainer {
     }
 
     /// Trains to the end, or until `stop` becomes true, and saves a checkpoint either way.
-    pub fn run(mut self, stop: &AtomicBool, show: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainError> {
+    pub fn run(
+        mut self,
+        stop: &AtomicBool,
+        show: &mut dyn FnMut(Event<'_>),
+    ) -> Result<RunOutcome, TrainError> {
         let started = self.started();
         show(Event::Started(&started));
-        let Started { step, preflight, .. } = started;
+        let RunStart { step, preflight, .. } = started;
         let total = preflight.total;
         let (facegrad, preflight) = (env!("CARGO_PKG_VERSION").into(), Box::new(preflight));
         self.folder.log(&LogEvent::Start { step, facegrad, preflight })?;
@@ -223,7 +227,7 @@ impl Trainer {
     }
 
     /// Saves the last checkpoint and writes the report.
-    fn finish(mut self, skipped: &[FaceError]) -> Result<Outcome, TrainError> {
+    fn finish(mut self, skipped: &[FaceError]) -> Result<RunOutcome, TrainError> {
         // After the last step an evaluation is due, and may have been cut short.
         let interrupted = self.state.step < self.setup.preflight.total
             || !(self.setup.evaluations.is_empty() || self.is_evaluated());
@@ -235,7 +239,7 @@ impl Trainer {
         self.write_report(skipped)?;
         let State { first_loss, evaluations, .. } = self.state;
         let folder = self.folder.path().to_owned();
-        Ok(Outcome { folder, step, interrupted, first_loss, evaluations, seconds })
+        Ok(RunOutcome { folder, step, interrupted, first_loss, evaluations, seconds })
     }
 
     fn write_report(&mut self, skipped: &[FaceError]) -> Result<(), TrainError> {
@@ -263,8 +267,8 @@ impl Trainer {
         report::write(&summary).map_err(unwritable)
     }
 
-    fn started(&self) -> Started {
-        Started {
+    fn started(&self) -> RunStart {
+        RunStart {
             folder: self.folder.path().to_owned(),
             step: self.state.step,
             preflight: self.setup.preflight.clone(),

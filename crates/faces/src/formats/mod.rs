@@ -167,8 +167,8 @@ impl Setting for SourceConfig {
         // The keys of both together, so that a misspelt one is compared with all of them.
         let Schema::Kinds(kinds) = Self::schema() else { unreachable!("declared as kinds") };
         let (name, keys) = facegrad_settings::split_kind(value, at, &kinds)?;
-        let known = kinds.iter().filter(|kind| kind.name == name).flat_map(|kind| &kind.keys);
-        facegrad_settings::read_keys(&keys, at, &known.map(|key| key.name).collect::<Vec<_>>())?;
+        let known = kinds.iter().find(|kind| kind.name == name).map(|kind| &kind.keys[..]);
+        facegrad_settings::read_keys(&keys, at, known.unwrap_or_default())?;
         let (mut kind, mut subset) = (value.clone(), toml::Table::new());
         if let Some(table) = kind.as_table_mut() {
             for key in SubsetConfig::keys() {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::{
     CHUNK, check,
-    rule::{Circle, Hard, Logit, Rule, Scaled, Sharpened, with_rule},
+    rule::{Circle, Hard, Logit, LogitRule, Scaled, Sharpened, with_rule},
     scope,
     terms::{Above, Exp, Hinge, One, Plain, Sigmoid, Softplus},
     walk::{Part, change, largest, parts, sum},
@@ -22,12 +22,12 @@ pub enum Reduction {
     /// Σ max(0, zⱼ − z_y + δ).
     HingeSum {
         /// δ.
-        delta: f32,
+        delta: f64,
     },
     /// max(0, max zⱼ − z_y + δ). The gradient is that of the first largest.
     HingeMax {
         /// δ.
-        delta: f32,
+        delta: f64,
     },
     /// Σ ln(1 + e^zⱼ), without z_y.
     Softplus,
@@ -44,10 +44,10 @@ pub struct Logits<'a> {
     pub target: &'a [f32],
     /// What is added to zⱼ, of each row.
     pub offset: Option<&'a [f32]>,
-    /// The threshold of [`Rule::Hard`], of each row.
+    /// The threshold of [`LogitRule::Hard`], of each row.
     pub threshold: Option<&'a [f32]>,
     /// From p to zⱼ.
-    pub rule: Rule,
+    pub rule: LogitRule,
     /// From the logits to the result.
     pub reduction: Reduction,
 }
@@ -120,7 +120,7 @@ impl Logits<'_> {
         assert!(self.offset.is_none_or(|offset| offset.len() == batch));
         match self.threshold {
             Some(threshold) => assert_eq!(threshold.len(), batch),
-            None => assert!(!matches!(self.rule, Rule::Hard { .. }), "hard examples need a threshold"),
+            None => assert!(!matches!(self.rule, LogitRule::Hard { .. }), "hard examples need a threshold"),
         }
     }
 
@@ -135,7 +135,7 @@ impl Logits<'_> {
             Reduction::Sum => z + sum,
             Reduction::HingeSum { .. } | Reduction::Softplus => sum,
             // Not f64::max, which would lose NaN.
-            Reduction::HingeMax { delta } => match f64::from(largest) - z + f64::from(delta) {
+            Reduction::HingeMax { delta } => match f64::from(largest) - z + delta {
                 distance if distance <= 0.0 => 0.0,
                 distance => distance,
             },
@@ -255,7 +255,7 @@ impl WithSimd for Forward<'_> {
             }
             Reduction::Sum => terms(sum(simd, p, f, Plain)),
             Reduction::HingeSum { delta } => {
-                terms(sum(simd, p, f, Hinge(logits.target[row] - delta)))
+                terms(sum(simd, p, f, Hinge(logits.target[row] - delta as f32)))
             }
             Reduction::HingeMax { .. } => Part { largest: largest(simd, p, f), sum: 0.0 },
             Reduction::Softplus => terms(sum(simd, p, f, Softplus)),
@@ -282,7 +282,7 @@ impl WithSimd for Backward<'_> {
             Reduction::LogSumExp => change(simd, p, f, Exp(value), g),
             // Of the largest, the only one that is asked for.
             Reduction::Sum | Reduction::HingeMax { .. } => change(simd, p, f, One, g),
-            Reduction::HingeSum { delta } => change(simd, p, f, Above(logits.target[row] - delta), g),
+            Reduction::HingeSum { delta } => change(simd, p, f, Above(logits.target[row] - delta as f32), g),
             Reduction::Softplus => change(simd, p, f, Sigmoid, g),
         })
     }

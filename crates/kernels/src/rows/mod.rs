@@ -11,7 +11,7 @@ mod walk;
 pub use groups::{group_max, group_max_backward};
 pub use labels::{add_to_picked, add_to_picked_rows, others, pick, pick_rows};
 pub use logits::{LogitGradients, Logits, Reduction};
-pub use rule::Rule;
+pub use rule::LogitRule;
 
 use crate::profile::{self, Scope, Work};
 

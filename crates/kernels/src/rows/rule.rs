@@ -7,36 +7,38 @@ use crate::{math, simd::fma};
 
 /// How a product p of another class than the label's becomes a logit z, where s is `scale`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Rule {
+pub enum LogitRule {
     /// z = s·p.
     Scaled {
         /// s.
-        scale: f32,
+        scale: f64,
     },
-    /// z = s·p, and s·(a·p² + b·p + c) where p is above the threshold of its row.
+    /// z = s·p, and s·(a·p² + b·p + c) where p is above the threshold of its row: a = 0 for MV-softmax (Wang et
+    /// al., AAAI 2020, equation 8), c = 0 for CurricularFace (Huang et al., CVPR 2020, equation 10).
     Hard {
         /// s.
-        scale: f32,
+        scale: f64,
         /// a, b and c.
-        polynomial: [f32; 3],
+        polynomial: [f64; 3],
     },
-    /// z = s·α·(p − m), where α = max(0, p + m).
+    /// z = s·α·(p − m), where α = max(0, p + m) (Sun et al., Circle loss, CVPR 2020, equations 5 and 8).
     Circle {
         /// s.
-        scale: f32,
+        scale: f64,
         /// m.
-        margin: f32,
+        margin: f64,
         /// Whether α is a constant to the gradient.
         detached: bool,
     },
-    /// z = s·(2·((p + 1) / 2)ᵗ − 1) + shift, of p clamped to −1..1.
+    /// z = s·g(p) + shift, where g(p) = 2·((p + 1) / 2)ᵗ − 1 of p clamped to −1..1 (Wen et al., SphereFace2,
+    /// ICLR 2022, equation 9).
     Sharpened {
         /// s.
-        scale: f32,
+        scale: f64,
         /// t, above 0.
-        power: f32,
+        power: f64,
         /// What is added.
-        shift: f32,
+        shift: f64,
     },
 }
 
@@ -173,21 +175,24 @@ macro_rules! with_rule {
     ($logits:expr, $row:expr, |$f:ident| $body:expr) => {{
         let offset = $logits.offset.map_or(0.0, |offset| offset[$row]);
         match $logits.rule {
-            Rule::Scaled { scale } => {
-                let $f = Scaled { scale, offset };
+            LogitRule::Scaled { scale } => {
+                let $f = Scaled { scale: scale as f32, offset };
                 $body
             }
-            Rule::Hard { scale, polynomial } => {
+            LogitRule::Hard { scale, polynomial } => {
+                let scaled = Scaled { scale: scale as f32, offset };
                 let threshold = $logits.threshold.map_or(f32::INFINITY, |threshold| threshold[$row]);
-                let $f = Hard { scaled: Scaled { scale, offset }, threshold, polynomial };
+                let $f = Hard { scaled, threshold, polynomial: polynomial.map(|number| number as f32) };
                 $body
             }
-            Rule::Circle { scale, margin, detached } => {
-                let $f = Circle { scaled: Scaled { scale, offset }, margin, detached };
+            LogitRule::Circle { scale, margin, detached } => {
+                let scaled = Scaled { scale: scale as f32, offset };
+                let $f = Circle { scaled, margin: margin as f32, detached };
                 $body
             }
-            Rule::Sharpened { scale, power, shift } => {
-                let $f = Sharpened { scaled: Scaled { scale, offset: offset + shift }, power };
+            LogitRule::Sharpened { scale, power, shift } => {
+                let scaled = Scaled { scale: scale as f32, offset: offset + shift as f32 };
+                let $f = Sharpened { scaled, power: power as f32 };
                 $body
             }
         }

@@ -1,14 +1,14 @@
 use super::*;
 use crate::tests::{noise, on_each_isa};
 
-const RULES: [Rule; 6] = [
-    Rule::Scaled { scale: 7.0 },
+const RULES: [LogitRule; 6] = [
+    LogitRule::Scaled { scale: 7.0 },
     // t + α·p of hard examples, and (t + 1)·p + t.
-    Rule::Hard { scale: 7.0, polynomial: [1.0, 0.2, 0.0] },
-    Rule::Hard { scale: 3.0, polynomial: [0.0, 1.3, 0.3] },
-    Rule::Circle { scale: 7.0, margin: 0.25, detached: false },
-    Rule::Circle { scale: 7.0, margin: 0.25, detached: true },
-    Rule::Sharpened { scale: 7.0, power: 3.0, shift: -1.5 },
+    LogitRule::Hard { scale: 7.0, polynomial: [1.0, 0.2, 0.0] },
+    LogitRule::Hard { scale: 3.0, polynomial: [0.0, 1.3, 0.3] },
+    LogitRule::Circle { scale: 7.0, margin: 0.25, detached: false },
+    LogitRule::Circle { scale: 7.0, margin: 0.25, detached: true },
+    LogitRule::Sharpened { scale: 7.0, power: 3.0, shift: -1.5 },
 ];
 
 const REDUCTIONS: [Reduction; 5] = [
@@ -20,28 +20,28 @@ const REDUCTIONS: [Reduction; 5] = [
 ];
 
 /// z and dz/dp by the formulas.
-fn logit(rule: Rule, p: f64, threshold: f64) -> (f64, f64) {
+fn logit(rule: LogitRule, p: f64, threshold: f64) -> (f64, f64) {
     let (scale, z, slope) = match rule {
-        Rule::Scaled { scale } => (scale, p, 1.0),
-        Rule::Hard { scale, polynomial } if p > threshold => {
-            let [a, b, c] = polynomial.map(f64::from);
+        LogitRule::Scaled { scale } => (scale, p, 1.0),
+        LogitRule::Hard { scale, polynomial } if p > threshold => {
+            let [a, b, c] = polynomial;
             (scale, a * p * p + b * p + c, 2.0 * a * p + b)
         }
-        Rule::Hard { scale, .. } => (scale, p, 1.0),
-        Rule::Circle { scale, margin, detached } => {
-            let m = f64::from(margin);
+        LogitRule::Hard { scale, .. } => (scale, p, 1.0),
+        LogitRule::Circle { scale, margin, detached } => {
+            let m = margin;
             let alpha = (p + m).max(0.0);
             let exact = if p > -m { 2.0 * p } else { 0.0 };
             (scale, alpha * (p - m), if detached { alpha } else { exact })
         }
-        Rule::Sharpened { scale, power, shift } => {
-            let (t, share) = (f64::from(power), (p.clamp(-1.0, 1.0) + 1.0) / 2.0);
-            let z = 2.0 * share.powf(t) - 1.0 + f64::from(shift) / f64::from(scale);
+        LogitRule::Sharpened { scale, power, shift } => {
+            let (t, share) = (power, (p.clamp(-1.0, 1.0) + 1.0) / 2.0);
+            let z = 2.0 * share.powf(t) - 1.0 + shift / scale;
             let inside = (-1.0..=1.0).contains(&p);
             (scale, z, if inside { t * share.max(0.5f64.powi(25)).powf(t - 1.0) } else { 0.0 })
         }
     };
-    (f64::from(scale) * z, f64::from(scale) * slope)
+    (scale * z, scale * slope)
 }
 
 /// The result of a row, and the derivatives by z_y and the others.
@@ -56,12 +56,12 @@ fn reduced(reduction: Reduction, target: f64, z: &[f64]) -> (f64, f64, Vec<f64>)
         }
         Reduction::Sum => (target + z.iter().sum::<f64>(), 1.0, vec![1.0; z.len()]),
         Reduction::HingeSum { delta } => {
-            let distances = z.iter().map(|z| z - target + f64::from(delta));
+            let distances = z.iter().map(|z| z - target + delta);
             let above: Vec<f64> = distances.clone().map(|d| f64::from(u8::from(d > 0.0))).collect();
             (distances.map(|d| d.max(0.0)).sum(), -above.iter().sum::<f64>(), above)
         }
         Reduction::HingeMax { delta } => {
-            let distance = largest - target + f64::from(delta);
+            let distance = largest - target + delta;
             let mut above = vec![0.0; z.len()];
             if distance > 0.0 {
                 above[z.iter().position(|z| *z == largest).unwrap()] = 1.0;
@@ -102,7 +102,7 @@ impl Case {
         }
     }
 
-    fn logits(&self, rule: Rule, reduction: Reduction, offset: bool) -> Logits<'_> {
+    fn logits(&self, rule: LogitRule, reduction: Reduction, offset: bool) -> Logits<'_> {
         Logits {
             labels: &self.labels,
             classes: self.classes,
@@ -182,7 +182,7 @@ fn powers_are_finite_at_and_past_the_ends() {
     let mut case = Case::new(1, p.len());
     case.products = p.to_vec();
     for power in [0.5, 1.0, 2.0, 7.5] {
-        let rule = Rule::Sharpened { scale: 7.0, power, shift: 0.5 };
+        let rule = LogitRule::Sharpened { scale: 7.0, power, shift: 0.5 };
         let logits = case.logits(rule, Reduction::Sum, false);
         let (values, [products, ..]) = case.reference(&logits);
         on_each_isa(|_| {
@@ -203,7 +203,7 @@ fn logits_of_any_size_give_finite_results() {
     case.products = [-1e30, 1e30, 0.0, 5.0, 1e30, -1e30, -1e30, -1e30, -1e30, -1e30].to_vec();
     case.target = vec![1e30, -1e30];
     case.g = vec![1.0; 2];
-    let rule = Rule::Scaled { scale: 1.0 };
+    let rule = LogitRule::Scaled { scale: 1.0 };
     on_each_isa(|_| {
         for reduction in [Reduction::LogSumExp, Reduction::Softplus, Reduction::HingeMax { delta: 1.0 }] {
             let logits = case.logits(rule, reduction, false);
@@ -243,7 +243,10 @@ fn nan_stays_in_its_row() {
                 assert!((0..3 * classes).all(|i| !nan(i) || i / classes == 1), "{what}");
                 let is_linear = matches!(
                     (rule, reduction),
-                    (Rule::Scaled { .. } | Rule::Hard { .. }, Reduction::Sum | Reduction::HingeMax { .. })
+                    (
+                        LogitRule::Scaled { .. } | LogitRule::Hard { .. },
+                        Reduction::Sum | Reduction::HingeMax { .. }
+                    )
                 );
                 assert!(nan(at) || is_linear, "{what}");
             });
@@ -261,7 +264,7 @@ fn of_equal_logits_the_first_has_the_gradient() {
     let mut case = Case::new(2, 40);
     case.products = vec![0.5; 80];
     (case.target, case.g) = (vec![0.0, 100.0], vec![2.0; 2]);
-    let logits = case.logits(Rule::Scaled { scale: 3.0 }, Reduction::HingeMax { delta: 1.0 }, false);
+    let logits = case.logits(LogitRule::Scaled { scale: 3.0 }, Reduction::HingeMax { delta: 1.0 }, false);
     on_each_isa(|_| {
         let value = logits.forward(&case.products);
         assert_eq!(value, [2.5, 0.0]);

@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, activation};
 use facegrad_settings::{above, settings, within};
 
 use super::CriterionKind;
-use crate::{Logits, Reduction};
+use crate::{ClassLogits, Reduction};
 
 settings! {
     /// Each class is a binary classifier of its own; no softmax ties them together.
@@ -26,7 +26,7 @@ impl CriterionKind for BinaryLogisticConfig {
         "Wen et al., SphereFace2, ICLR 2022; one-against-the-rest logistic regression"
     }
 
-    fn loss(&self, logits: &Logits) -> Tensor<1> {
+    fn loss(&self, logits: &ClassLogits) -> Tensor<1> {
         let target = activation::softplus(logits.target().neg(), 1.0).mean();
         let others = logits.reduce(Reduction::Softplus).mean();
         target * (self.weight * self.balance) + others * (self.weight * (1.0 - self.balance))

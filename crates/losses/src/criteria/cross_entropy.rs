@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use facegrad_settings::{settings, within};
 
 use super::CriterionKind;
-use crate::{Logits, Reduction};
+use crate::{ClassLogits, Reduction};
 
 settings! {
     /// Cross-entropy of the softmax.
@@ -23,7 +23,7 @@ impl CriterionKind for CrossEntropyConfig {
         "label smoothing: Szegedy et al., CVPR 2016, section 7"
     }
 
-    fn loss(&self, logits: &Logits) -> Tensor<1> {
+    fn loss(&self, logits: &ClassLogits) -> Tensor<1> {
         // −log p_j is ln Σ_k e^{z_k} − z_j: finite for any finite logits.
         let partition = logits.reduce(Reduction::LogSumExp);
         let target = (partition.clone() - logits.target()).mean();

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use facegrad_settings::{above, settings, within};
 
 use super::CriterionKind;
-use crate::{Logits, Reduction};
+use crate::{ClassLogits, Reduction};
 
 settings! {
     /// Cross-entropy in which well-classified samples count less.
@@ -25,7 +25,7 @@ impl CriterionKind for FocalConfig {
         "Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, eq. 5; per sample, over the softmax"
     }
 
-    fn loss(&self, logits: &Logits) -> Tensor<1> {
+    fn loss(&self, logits: &ClassLogits) -> Tensor<1> {
         // −log p_y, which rounding must not make negative.
         let q = (logits.reduce(Reduction::LogSumExp) - logits.target()).clamp_min(0.0);
         let loss = match self.gamma {

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use facegrad_settings::kinds;
 
-use crate::Logits;
+use crate::ClassLogits;
 
 mod binary_logistic;
 mod cross_entropy;
@@ -27,7 +27,7 @@ pub trait CriterionKind {
     ///
     /// # Shapes
     /// - `logits`: `[batch, classes]`, output: `[1]`
-    fn loss(&self, logits: &Logits) -> Tensor<1>;
+    fn loss(&self, logits: &ClassLogits) -> Tensor<1>;
 }
 
 kinds! {
@@ -52,9 +52,9 @@ impl Default for CriterionConfig {
 
 /// Logits that are written out, for the tests of criteria.
 #[cfg(test)]
-pub(crate) fn of_rows(rows: Tensor<2>, classes: &[usize]) -> Logits {
-    use crate::{Labels, Rule, classes::pick};
+pub(crate) fn of_rows(rows: Tensor<2>, classes: &[usize]) -> ClassLogits {
+    use crate::{Labels, LogitRule, classes::pick};
     let labels = Labels::new(classes, &rows.device());
     let target = pick(&rows, &labels);
-    Logits::new(rows, target, labels, Rule::Scaled { scale: 1.0 })
+    ClassLogits::new(rows, target, labels, LogitRule::Scaled { scale: 1.0 })
 }

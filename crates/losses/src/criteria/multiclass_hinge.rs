@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use facegrad_settings::{above, choice, settings};
 
 use super::CriterionKind;
-use crate::{Logits, Reduction};
+use crate::{ClassLogits, Reduction};
 
 choice! {
     /// Which classes count.
@@ -36,7 +36,7 @@ impl CriterionKind for MulticlassHingeConfig {
         "sum: Weston and Watkins, ESANN 1999; max: Crammer and Singer, JMLR 2001"
     }
 
-    fn loss(&self, logits: &Logits) -> Tensor<1> {
+    fn loss(&self, logits: &ClassLogits) -> Tensor<1> {
         let delta = self.delta;
         let reduction = match self.form {
             Form::Sum => Reduction::HingeSum { delta },

@@ -6,7 +6,7 @@ use burn::{
 };
 use facegrad_settings::{settings, within};
 
-use super::{About, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, LossOutput, Setup};
+use super::{Description, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, LossOutput, Setup};
 use crate::{
     Batch, Labels, Scoring,
     telemetry::{CENTRE_SPREAD, Telemetry},
@@ -33,8 +33,8 @@ pub struct Center {
 }
 
 impl EmbeddingLossKind for CenterConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "L = ½ Σ_i ‖x_i − c_{y_i}‖² / B;  after the step c_j ← c_j − α Σ_{y_i=j} (c_j − x_i) / (1 + n_j)",
             source: "Wen et al., A Discriminative Feature Learning Approach, ECCV 2016, eq. 2 and 4",
             gradient: "(x_i − c_{y_i}) / B to the embeddings; centres are moved by their own rule, n_j being the samples of class j in the batch",

@@ -7,7 +7,7 @@ use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{above, choice, settings};
 
 use super::{
-    About, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
+    Description, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
     pairs::{Pairs, kept_sum, mask, rooted, squared_distances},
 };
 use crate::{
@@ -53,8 +53,8 @@ pub struct Contrastive {
 }
 
 impl EmbeddingLossKind for ContrastiveConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "L = ½ mean over pairs of [ y d² + (1 − y) max(m − d, 0)² ],  d = ‖x_i − x_j‖, y = 1 for a genuine pair",
             source: "Hadsell et al., Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006, eq. 4",
             gradient: "x_i − x_j to the images of a genuine pair, −(m − d)/d of it to those of an impostor pair nearer than m, both over the number of pairs; with unit embeddings along the sphere only",

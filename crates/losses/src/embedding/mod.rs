@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use facegrad_settings::SettingsError;
 
-use crate::{About, Batch, Labels, Scoring, Setup, Telemetry, registry::modules};
+use crate::{Batch, Description, Labels, Scoring, Setup, Telemetry, registry::modules};
 
 mod center;
 mod contrastive;
@@ -31,7 +31,7 @@ pub struct LossOutput {
 /// What the config of every loss on embeddings provides.
 pub trait EmbeddingLossKind {
     /// The loss in words.
-    fn about(&self) -> About;
+    fn description(&self) -> Description;
 
     /// Whether several images of a batch must show the same person.
     fn needs_pairs(&self) -> bool {

@@ -4,7 +4,7 @@ use burn::module::Module;
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    About, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
+    Description, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
     pairs::{FAR, Pairs, filled, log_one_plus_sum_exp},
 };
 use crate::{
@@ -38,8 +38,8 @@ pub struct MultiSimilarity {
 }
 
 impl EmbeddingLossKind for MultiSimilarityConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "L = mean over images of (1/α) ln(1 + Σ_p e^{−α(c_p − λ)}) + (1/β) ln(1 + Σ_n e^{β(c_n − λ)}),  p with c_p < max_n c_n + ε, n with c_n > min_p c_p − ε",
             source: "Wang et al., Multi-Similarity Loss with General Pair Weighting, CVPR 2019, section 4",
             gradient: "−e^{−α(c_p − λ)}/(1 + Σ) to the cosine of a genuine pair, e^{β(c_n − λ)}/(1 + Σ) to that of an impostor pair; which pairs are mined is a constant",

@@ -7,7 +7,7 @@ use burn::{
 use facegrad_settings::{above, settings};
 
 use super::{
-    About, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
+    Description, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
     pairs::{Pairs, filled, log_sum_exp, mask},
 };
 use crate::{
@@ -34,8 +34,8 @@ pub struct SupCon {
 }
 
 impl EmbeddingLossKind for SupConConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "L = mean over images i with a positive of −1/|P(i)| Σ_{p∈P(i)} log( e^{c_ip/τ} / Σ_{a≠i} e^{c_ia/τ} ),  c = cosine",
             source: "Khosla et al., Supervised Contrastive Learning, NeurIPS 2020, eq. 2 (L_out)",
             gradient: "∂L_i/∂c_ia = (softmax_a(c_i/τ) − [a ∈ P(i)]/|P(i)|)/τ; to both embeddings of a pair, along the sphere only",

@@ -6,9 +6,9 @@ use burn::{
 };
 use facegrad_settings::{settings, within};
 
-use super::{About, ClassHead, HeadKind, HeadModule, HeadOutput, Setup, modified_softmax::Projections};
+use super::{ClassHead, Description, HeadKind, HeadModule, HeadOutput, Setup, modified_softmax::Projections};
 use crate::{
-    Annealing, Batch, Curve, Logits, Progress, Rule,
+    Annealing, Batch, ClassLogits, Curve, LogitRule, Progress,
     psi::{blended_angle, blended_margin},
     telemetry::{LAMBDA, MARGIN},
 };
@@ -37,8 +37,8 @@ pub struct ASoftmax {
 }
 
 impl HeadKind for ASoftmaxConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = ‖x‖ (λ cos θ_y + ψ(θ_y)) / (1 + λ);  z_j = ‖x‖ cos θ_j;  ψ(θ) = (−1)^k cos(mθ) − 2k on [kπ/m, (k+1)π/m]",
             source: "Liu et al., SphereFace, CVPR 2017, eq. 7; λ as in its release",
             gradient: "∂z_y/∂cos θ_y = ‖x‖ (λ + (−1)^k m sin(mθ_y)/sin θ_y) / (1 + λ), k and λ being constants; to embeddings along their length as well, to weights along the sphere only",
@@ -70,7 +70,7 @@ impl HeadModule for ASoftmax {
         let Projections { all, target, norm } = projections;
         let cosine = target.clone() / norm.clone();
         let target = target + norm * blended_margin(cosine, margin, lambda);
-        let logits = Logits::new(all, target, batch.labels.clone(), Rule::Scaled { scale: 1.0 });
+        let logits = ClassLogits::new(all, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
         HeadOutput::new(logits, telemetry)
     }
 }

@@ -9,10 +9,11 @@ use burn::{
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    About, ClassHead, Cosines, Fallback, HeadKind, HeadModule, HeadOutput, Setup, angular::AngularMargins,
+    ClassHead, Cosines, Description, Fallback, HeadKind, HeadModule, HeadOutput, Setup,
+    angular::AngularMargins,
 };
 use crate::{
-    Batch, Curve, Logits, Progress, Rule, Schedule,
+    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
     telemetry::{MARGIN_ANGLE, MARGIN_COSINE, NORM_MEAN, NORM_STD, SCALE},
 };
 
@@ -53,8 +54,8 @@ const LENGTHS: [f64; 2] = [1e-3, 100.0];
 const START: [f32; 2] = [20.0, 100.0];
 
 impl HeadKind for AdaFaceConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = s (cos(clip(θ_y + g_angle, 1e-3, π − 1e-3)) − g_add);  z_j = s cos θ_j\n\
          g_angle = −m ẑ, g_add = m + m ẑ, ẑ = clip(h (‖x‖ − μ)/(σ + 1e-3), −1, 1);  μ, σ running mean and deviation of ‖x‖",
             source: "Kim et al., AdaFace, CVPR 2022, section 3",
@@ -124,7 +125,7 @@ impl HeadModule for AdaFace {
             .mean(NORM_MEAN, mean.clone())
             .mean(NORM_STD, std.clone())
             .known(SCALE, scale);
-        let logits = Logits::new(cosines.all, target, batch.labels.clone(), Rule::Scaled { scale });
+        let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
         let memory = Some(Tensor::cat(vec![mean, std], 0));
         HeadOutput { memory, ..HeadOutput::new(logits, telemetry) }
     }

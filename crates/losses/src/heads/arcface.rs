@@ -9,10 +9,11 @@ use burn::{
 use facegrad_settings::{above, choice, settings, within};
 
 use super::{
-    About, ClassHead, Cosines, Fallback, HeadKind, HeadModule, HeadOutput, Setup, angular::AngularMargins,
+    ClassHead, Cosines, Description, Fallback, HeadKind, HeadModule, HeadOutput, Setup,
+    angular::AngularMargins,
 };
 use crate::{
-    Batch, Curve, Logits, Progress, Rule, Schedule,
+    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
     telemetry::{MARGIN, SCALE},
 };
 
@@ -50,8 +51,8 @@ pub struct ArcFace {
 }
 
 impl HeadKind for ArcFaceConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = s cos(θ_y + m);  z_j = s cos θ_j;  past θ_y = π − m: see fallback",
             source: "Deng et al., ArcFace, CVPR 2019, eq. 3",
             gradient: "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y, or s with gradient = \"detached\"; to embeddings and weights through unit vectors, so along the sphere only",
@@ -88,7 +89,8 @@ impl HeadModule for ArcFace {
         let target =
             with_angular_margin(cosines.target.clone(), margin, self.config.fallback, self.config.gradient);
         let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
-        let logits = Logits::new(cosines.all, target * scale, batch.labels.clone(), Rule::Scaled { scale });
+        let logits =
+            ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), LogitRule::Scaled { scale });
         HeadOutput::new(logits, telemetry)
     }
 }

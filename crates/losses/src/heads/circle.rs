@@ -6,9 +6,9 @@ use burn::{
 };
 use facegrad_settings::{above, choice, settings, within};
 
-use super::{About, ClassHead, Cosines, HeadKind, HeadModule, HeadOutput, Setup};
+use super::{ClassHead, Cosines, Description, HeadKind, HeadModule, HeadOutput, Setup};
 use crate::{
-    Batch, Curve, Logits, Progress, Rule, Schedule,
+    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
     telemetry::{MARGIN, SCALE},
 };
 
@@ -44,8 +44,8 @@ pub struct Circle {
 }
 
 impl HeadKind for CircleConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = γ [1 + m − cos θ_y]₊ (cos θ_y − (1 − m));  z_j = γ [cos θ_j + m]₊ (cos θ_j − m)",
             source: "Sun et al., Circle Loss, CVPR 2020, section 3, with class weights",
             gradient: "∂z_y/∂cos θ_y = γ [1 + m − cos θ_y]₊, ∂z_j/∂cos θ_j = γ [cos θ_j + m]₊, the weights being constants; with gradient = \"exact\" 2γ (1 − cos θ_y) and, above −m, 2γ cos θ_j; along the sphere only",
@@ -81,8 +81,8 @@ impl HeadModule for Circle {
         let weight = if detached { weight.detach() } else { weight };
         let target = weight * (c - (1.0 - margin)) * scale;
         let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
-        let rule = Rule::Circle { scale, margin, detached };
-        HeadOutput::new(Logits::new(cosines.all, target, batch.labels.clone(), rule), telemetry)
+        let rule = LogitRule::Circle { scale, margin, detached };
+        HeadOutput::new(ClassLogits::new(cosines.all, target, batch.labels.clone(), rule), telemetry)
     }
 }
 

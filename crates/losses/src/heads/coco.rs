@@ -6,8 +6,8 @@ use burn::{
 };
 use facegrad_settings::{KeyPath, Range, Schema, Setting, SettingsError, above, settings, toml::Value};
 
-use super::{About, ClassHead, Cosines, HeadKind, HeadModule, HeadOutput, Setup};
-use crate::{Batch, Curve, Logits, Progress, Rule, Schedule, telemetry::SCALE};
+use super::{ClassHead, Cosines, Description, HeadKind, HeadModule, HeadOutput, Setup};
+use crate::{Batch, ClassLogits, Curve, LogitRule, Progress, Schedule, telemetry::SCALE};
 
 settings! {
     /// Congenerous cosine: cosines with one unit centroid a class, times a factor that can follow from the
@@ -52,8 +52,8 @@ impl CocoConfig {
 }
 
 impl HeadKind for CocoConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = α cos θ_y;  z_j = α cos θ_j;  alpha = \"auto\": α = ln((K − 1)/(e^ε − 1)) for K classes",
             source: "Liu et al., Congenerous Cosine Loss, 2017; Liu et al., Rethinking Feature Discrimination and Polymerization, 2017 (COCO v2); auto: the α at which orthogonal classes leave a loss of ε",
             gradient: "∂z_j/∂cos θ_j = α; to embeddings and centroids through unit vectors, so along the sphere only",
@@ -80,7 +80,7 @@ impl HeadModule for Coco {
         let cosines = Cosines::of(batch, self.weight.val());
         let telemetry = cosines.telemetry(batch).known(SCALE, scale);
         let target = cosines.target * scale;
-        let logits = Logits::new(cosines.all, target, batch.labels.clone(), Rule::Scaled { scale });
+        let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
         HeadOutput::new(logits, telemetry)
     }
 }

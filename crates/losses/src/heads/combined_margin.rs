@@ -9,17 +9,17 @@ use burn::{
 use facegrad_settings::{above, choice, settings, within};
 
 use super::{
-    About, ClassHead, Cosines, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, Cosines, Description, HeadKind, HeadModule, HeadOutput, Setup,
     angular::{EPSILON, sine},
 };
 use crate::{
-    Batch, Curve, Logits, Progress, Rule, Schedule,
+    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
     telemetry::{ADDED_ANGLE, ANGLE_FACTOR, MARGIN, SCALE},
 };
 
 choice! {
     /// What the target logit is past θ₀ = (π − m2)/m1, where cos(m1 θ + m2) would rise again.
-    pub enum Beyond {
+    pub enum CombinedFallback {
         /// s (cos θ − cos θ₀ − 1 − (m2 sin m2 + cos m2 − 1) − m3): falls on, after the small step down at θ₀
         /// that ArcFace's linear fallback has. No step with m2 = 0.
         Linear = "linear",
@@ -42,7 +42,7 @@ settings! {
         /// Margin on the target's cosine.
         m3: Schedule = Schedule::Constant(0.2), within(0.0, 1.0);
         /// What the target logit is past θ = (π − m2)/m1.
-        fallback: Beyond = Beyond::Linear;
+        fallback: CombinedFallback = CombinedFallback::Linear;
     }
 }
 
@@ -73,8 +73,8 @@ fn angle(cosine: Tensor<1>) -> Tensor<1> {
 }
 
 impl HeadKind for CombinedMarginConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = s (cos(m1 θ_y + m2) − m3);  z_j = s cos θ_j;  past θ_y = (π − m2)/m1: see fallback",
             source: "Deng et al., ArcFace, CVPR 2019, eq. 4; defaults: its CM1, (1, 0.3, 0.2)",
             gradient: "∂z_y/∂cos θ_y = s m1 sin(m1 θ_y + m2)/sin θ_y, and s past (π − m2)/m1; to embeddings and weights through unit vectors, so along the sphere only",
@@ -117,7 +117,7 @@ impl HeadModule for CombinedMargin {
             .known(MARGIN, margins.m3)
             .known(SCALE, scale);
         let target = margins.of_cosine(cosines.target) * scale;
-        let logits = Logits::new(cosines.all, target, batch.labels.clone(), Rule::Scaled { scale });
+        let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
         HeadOutput::new(logits, telemetry)
     }
 }
@@ -128,7 +128,7 @@ struct Margins {
     m1: f64,
     m2: f64,
     m3: f64,
-    fallback: Beyond,
+    fallback: CombinedFallback,
 }
 
 impl Margins {
@@ -137,9 +137,9 @@ impl Margins {
     fn turn(self) -> Option<(f64, f64)> {
         let theta = (PI - self.m2) / self.m1;
         let step = match self.fallback {
-            Beyond::None => return None,
-            Beyond::Continuous => 0.0,
-            Beyond::Linear => self.m2 * self.m2.sin() + self.m2.cos() - 1.0,
+            CombinedFallback::None => return None,
+            CombinedFallback::Continuous => 0.0,
+            CombinedFallback::Linear => self.m2 * self.m2.sin() + self.m2.cos() - 1.0,
         };
         (theta < PI).then(|| (theta, theta.cos() + 1.0 + step))
     }
@@ -185,7 +185,7 @@ mod tests {
         },
     };
 
-    fn config(scale: f64, [m1, m2, m3]: [f64; 3], fallback: Beyond) -> CombinedMarginConfig {
+    fn config(scale: f64, [m1, m2, m3]: [f64; 3], fallback: CombinedFallback) -> CombinedMarginConfig {
         CombinedMarginConfig { scale: scale.into(), m1: m1.into(), m2: m2.into(), m3: m3.into(), fallback }
     }
 
@@ -194,12 +194,12 @@ mod tests {
     }
 
     /// The formula with arccos and cos, in f64.
-    fn target(cosine: f64, [m1, m2, m3]: [f64; 3], fallback: Beyond) -> f64 {
+    fn target(cosine: f64, [m1, m2, m3]: [f64; 3], fallback: CombinedFallback) -> f64 {
         let phi = m1 * cosine.clamp(-1.0, 1.0).acos() + m2;
         let falling = cosine - ((PI - m2) / m1).cos() - 1.0;
         let target = match fallback {
-            Beyond::Linear if phi >= PI => falling + 1.0 - m2.cos() - m2 * m2.sin(),
-            Beyond::Continuous if phi >= PI => falling,
+            CombinedFallback::Linear if phi >= PI => falling + 1.0 - m2.cos() - m2 * m2.sin(),
+            CombinedFallback::Continuous if phi >= PI => falling,
             _ => phi.cos(),
         };
         target - m3
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn value_and_gradient_match_the_reference() {
-        for (margins, fallback) in ALL.into_iter().zip(Beyond::ALL.iter().copied()) {
+        for (margins, fallback) in ALL.into_iter().zip(CombinedFallback::ALL.iter().copied()) {
             let config = config(30.0, margins, fallback);
             for case in Case::all() {
                 check_head(&format!("combined {margins:?}"), &case, head(&config), |x, w, labels| {
@@ -223,9 +223,12 @@ mod tests {
     fn angles_at_and_beside_the_kinks_give_the_formula_and_finite_gradients() {
         // At θ = 0 and π the slope is infinite where m2 > 0 or m1 is not whole, and at θ₀ there may be a step:
         // the value is to be that of a cosine within rounding, the gradient finite.
-        for (margins, fallback) in
-            ALL.into_iter().zip([Beyond::Linear, Beyond::Continuous, Beyond::Linear, Beyond::None])
-        {
+        for (margins, fallback) in ALL.into_iter().zip([
+            CombinedFallback::Linear,
+            CombinedFallback::Continuous,
+            CombinedFallback::Linear,
+            CombinedFallback::None,
+        ]) {
             let config = config(16.0, margins, fallback);
             let turn = (PI - margins[1]) / margins[0];
             for theta in [0.0, 1e-3, PI / 2.0, turn - 1e-3, turn, turn + 1e-3, PI] {
@@ -264,9 +267,9 @@ mod tests {
     #[test]
     fn a_hundred_thousand_classes_match_the_reference() {
         let margins = [0.9, 0.4, 0.15];
-        let config = config(64.0, margins, Beyond::Linear);
+        let config = config(64.0, margins, CombinedFallback::Linear);
         check_head_of_many_classes("combined", &Case::many_classes(), head(&config), |x, w, labels| {
-            Case::cosine_logits(x, w, labels, 64.0, |c| target(c, margins, Beyond::Linear))
+            Case::cosine_logits(x, w, labels, 64.0, |c| target(c, margins, CombinedFallback::Linear))
         });
     }
 
@@ -274,11 +277,12 @@ mod tests {
     fn the_target_logit_keeps_falling_and_has_no_step_but_that_of_arcface() {
         for margins in ALL.into_iter().chain([[2.0, 1.5, 1.0], [10.0, 0.5, 0.0], [0.1, 1.5, 0.0]]) {
             let [m1, m2, _] = margins;
-            for fallback in [Beyond::Linear, Beyond::Continuous] {
+            for fallback in [CombinedFallback::Linear, CombinedFallback::Continuous] {
                 let curve = config(64.0, margins, fallback).curve().target;
                 let (turn, count) = ((PI - m2) / m1, 20_000);
                 // The finite step that a linear fallback has by its formula.
-                let step = if fallback == Beyond::Linear { m2 * m2.sin() + m2.cos() - 1.0 } else { 0.0 };
+                let step =
+                    if fallback == CombinedFallback::Linear { m2 * m2.sin() + m2.cos() - 1.0 } else { 0.0 };
                 for i in 0..count {
                     let [theta, next] = [i, i + 1].map(|i| PI * f64::from(i) / f64::from(count));
                     let fall = curve(theta) - curve(next);
@@ -310,7 +314,7 @@ mod tests {
         let cases = Case::all().into_iter().filter(|case| names.contains(&case.name.as_str()));
         for case in cases.chain(angles) {
             let of = |margins| {
-                let config = config(s, margins, Beyond::Linear);
+                let config = config(s, margins, CombinedFallback::Linear);
                 move |weight| head(&config)(weight)
             };
             check_equal_heads("combined (1, 0, 0) = normface", &case, of([1.0, 0.0, 0.0]), |weight| {
@@ -334,7 +338,7 @@ mod tests {
     #[test]
     fn the_expected_first_loss_is_what_random_features_give() {
         for margins in [[1.0, 0.3, 0.2], [1.35, 0.1, 0.1]] {
-            check_first_loss(&config(16.0, margins, Beyond::Linear), 1000, 128);
+            check_first_loss(&config(16.0, margins, CombinedFallback::Linear), 1000, 128);
         }
     }
 

@@ -6,9 +6,9 @@ use burn::{
 };
 use facegrad_settings::{above, settings, within};
 
-use super::{About, ClassHead, Cosines, HeadKind, HeadModule, HeadOutput, Setup};
+use super::{ClassHead, Cosines, Description, HeadKind, HeadModule, HeadOutput, Setup};
 use crate::{
-    Batch, Curve, Logits, Progress, Rule, Schedule,
+    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
     telemetry::{MARGIN, SCALE},
 };
 
@@ -34,8 +34,8 @@ pub struct CosFace {
 }
 
 impl HeadKind for CosFaceConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = s (cos θ_y − m);  z_j = s cos θ_j",
             source: "Wang et al., CosFace, CVPR 2018, eq. 4; Wang et al., Additive Margin Softmax, 2018",
             gradient: "∂z_y/∂cos θ_y = s, as without the margin; to embeddings and weights through unit vectors, so along the sphere only",
@@ -63,7 +63,7 @@ impl HeadModule for CosFace {
         let cosines = Cosines::of(batch, self.weight.val());
         let target = (cosines.target.clone() - margin) * scale;
         let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
-        let logits = Logits::new(cosines.all, target, batch.labels.clone(), Rule::Scaled { scale });
+        let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
         HeadOutput::new(logits, telemetry)
     }
 }

@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    About, ClassHead, Cosines, Fallback, Gradient, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, Cosines, Description, Fallback, Gradient, HeadKind, HeadModule, HeadOutput, Setup,
     arcface::with_angular_margin,
 };
 use crate::{
-    Batch, Curve, Logits, Progress, Rule, Schedule,
+    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
     telemetry::{HARD_WEIGHT, MARGIN, SCALE},
 };
 
@@ -49,8 +49,8 @@ impl CurricularFace {
 }
 
 impl HeadKind for CurricularFaceConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = s cos(θ_y + m), s (cos θ_y − m sin m) past θ_y = π − m;  z_j = s c_j, or s c_j (t + c_j) where c_j > cos(θ_y + m);  t ← (1 − rate) t + rate mean(cos θ_y) from t = 0",
             source: "Huang et al., CurricularFace, CVPR 2020, and the authors' code",
             gradient: "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y;  ∂z_j/∂c_j = s, or s (t + 2 c_j) where hard;  t and the bound of what is hard are constants; to embeddings and weights through unit vectors, so along the sphere only",
@@ -104,8 +104,9 @@ impl HeadModule for CurricularFace {
         let t = f64::from(memory.clone().into_scalar::<f32>());
         let telemetry =
             cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale).known(HARD_WEIGHT, t);
-        let rule = Rule::Hard { scale, threshold, polynomial: [1.0, t, 0.0] };
-        let logits = Logits::new(cosines.all, target * scale, batch.labels.clone(), rule);
+        let rule = LogitRule::Hard { scale, polynomial: [1.0, t, 0.0] };
+        let logits = ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), rule)
+            .with_threshold(threshold);
         HeadOutput { memory: Some(memory), ..HeadOutput::new(logits, telemetry) }
     }
 

@@ -8,11 +8,11 @@ use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    About, ClassHead, Cosines, Fallback, Form, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, Cosines, Description, Fallback, Form, HeadKind, HeadModule, HeadOutput, Setup,
     angular::AngularMargins,
 };
 use crate::{
-    Batch, Curve, Logits, Progress, Rule, Schedule,
+    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
     telemetry::{MARGIN, SCALE},
 };
 
@@ -51,8 +51,8 @@ pub struct ElasticFace {
 }
 
 impl HeadKind for ElasticFaceConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = s cos(θ_y + m_i), or s (cos θ_y − m_i) with form = \"cos\";  z_j = s cos θ_j;  m_i ~ N(m, σ) for each sample",
             source: "Boutros et al., ElasticFace, CVPR Workshops 2022, section 3: Elastic-Arc and Elastic-Cos",
             gradient: "∂z_y/∂cos θ_y = s sin(θ_y + m_i)/sin θ_y, or s with form = \"cos\"; the margins are constants; along the sphere only",
@@ -140,7 +140,8 @@ impl HeadModule for ElasticFace {
         };
         let mean = margins.iter().sum::<f64>() / samples as f64;
         let telemetry = cosines.telemetry(batch).known(MARGIN, mean).known(SCALE, scale);
-        let logits = Logits::new(cosines.all, target * scale, batch.labels.clone(), Rule::Scaled { scale });
+        let logits =
+            ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), LogitRule::Scaled { scale });
         HeadOutput::new(logits, telemetry)
     }
 }

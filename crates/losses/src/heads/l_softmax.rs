@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::{settings, within};
 
 use super::{
-    About, ClassHead, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, Description, HeadKind, HeadModule, HeadOutput, Setup,
     classes::{pick, pick_rows, products},
 };
 use crate::{
-    Annealing, Batch, Curve, Logits, Progress, Rule,
+    Annealing, Batch, ClassLogits, Curve, LogitRule, Progress,
     normalise::norms,
     psi::{blended_angle, blended_margin},
     telemetry::{LAMBDA, MARGIN},
@@ -42,8 +42,8 @@ pub struct LSoftmax {
 }
 
 impl HeadKind for LSoftmaxConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = ‖W_y‖ ‖x‖ (λ cos θ_y + ψ(θ_y)) / (1 + λ);  z_j = W_j·x;  ψ(θ) = (−1)^k cos(mθ) − 2k on [kπ/m, (k+1)π/m]",
             source: "Liu et al., Large-Margin Softmax, ICML 2016, eq. 4 and 6; λ as in its release",
             gradient: "∂z_y/∂cos θ_y = ‖W_y‖ ‖x‖ (λ + (−1)^k m sin(mθ_y)/sin θ_y) / (1 + λ), k and λ being constants; to embeddings and weights, along their length as well",
@@ -80,7 +80,8 @@ impl HeadModule for LSoftmax {
         let telemetry = super::softmax::telemetry(batch, self.weight.val())
             .known(MARGIN, margin as f64)
             .known(LAMBDA, lambda);
-        let logits = Logits::new(products, target, batch.labels.clone(), Rule::Scaled { scale: 1.0 });
+        let logits =
+            ClassLogits::new(products, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
         HeadOutput::new(logits, telemetry)
     }
 }

@@ -7,10 +7,11 @@ use burn::{
 use facegrad_settings::{SettingsError, above, at_least, settings, within};
 
 use super::{
-    About, ClassHead, Cosines, Fallback, HeadKind, HeadModule, HeadOutput, Setup, angular::AngularMargins,
+    ClassHead, Cosines, Description, Fallback, HeadKind, HeadModule, HeadOutput, Setup,
+    angular::AngularMargins,
 };
 use crate::{
-    Batch, Curve, Logits, Progress, Rule, Schedule,
+    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
     telemetry::{MARGIN, SCALE},
 };
 
@@ -20,15 +21,20 @@ settings! {
         /// Scale s of the cosines.
         scale: Schedule = Schedule::Constant(64.0), above(0.0).up_to(1000.0);
         /// Length l_a, at and below which the margin is margin_low.
+        #[formerly = "l_a"]
         norm_low: f64 = 10.0, above(0.0);
         /// Length u_a, at and above which the margin is margin_high.
+        #[formerly = "u_a"]
         norm_high: f64 = 110.0, above(0.0);
         /// Margin l_m of the shortest embeddings, in radians.
+        #[formerly = "l_m"]
         margin_low: Schedule = Schedule::Constant(0.45), within(0.0, 1.5);
         /// Margin u_m of the longest embeddings, in radians.
+        #[formerly = "u_m"]
         margin_high: Schedule = Schedule::Constant(0.8), within(0.0, 1.5);
         /// Weight λ_g of the pull to longer embeddings. Lengths grow where it is at least
         /// s k u_a² l_a²/(u_a² − l_a²) with the margin's slope k = (u_m − l_m)/(u_a − l_a): 23 with the defaults.
+        #[formerly = "lambda_g"]
         norm_weight: f64 = 35.0, at_least(0.0);
         /// What the target logit is past θ = π − m. The paper does not say; the authors' code has easy_margin.
         fallback: Fallback = Fallback::EasyMargin;
@@ -48,8 +54,8 @@ pub struct MagFace {
 }
 
 impl HeadKind for MagFaceConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = s cos(θ_y + m(a));  z_j = s cos θ_j;  past θ_y = π − m: see fallback\n\
          L + λ_g g(a) with g(a) = a/u_a² + 1/a, m(a) = l_m + (u_m − l_m)(a − l_a)/(u_a − l_a), a = clip(‖x‖, l_a, u_a)",
             source: "Meng et al., MagFace, CVPR 2021, section 3; m and g as in the authors' code",
@@ -123,7 +129,7 @@ impl HeadModule for MagFace {
         let target = AngularMargins::of(margin.clone()).add_to(cosines.target.clone(), fallback) * scale;
         let penalty = (length.clone() / (norm_high * norm_high) + length.recip()).mean() * norm_weight;
         let telemetry = cosines.telemetry(batch).mean(MARGIN, margin).known(SCALE, scale);
-        let logits = Logits::new(cosines.all, target, batch.labels.clone(), Rule::Scaled { scale });
+        let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
         HeadOutput { penalty: Some(penalty), ..HeadOutput::new(logits, telemetry) }
     }
 }
@@ -136,8 +142,8 @@ mod tests {
     use crate::{
         CriterionConfig,
         reference::{
-            Case, Rows, angular_target as target, check_first_loss, check_head, check_head_of_many_classes,
-            check_kink, check_loss, cross_entropy,
+            Case, Rows, angular_target as target, check_bad_keys, check_first_loss, check_head,
+            check_head_of_many_classes, check_kink, check_loss, cross_entropy,
         },
     };
 
@@ -258,6 +264,20 @@ mod tests {
             let config = MagFaceConfig { scale: 16.0.into(), fallback, ..Default::default() };
             check_first_loss(&config, 1000, 128);
         }
+    }
+
+    #[test]
+    fn the_letters_of_the_paper_are_answered_with_the_words() {
+        check_bad_keys::<MagFaceConfig>(&[
+            ("l_a = 10", "head.l_a is not a key of this section; it is called head.norm_low now"),
+            ("u_a = 110", "head.u_a is not a key of this section; it is called head.norm_high now"),
+            ("l_m = 0.4", "head.l_m is not a key of this section; it is called head.margin_low now"),
+            ("u_m = 0.8", "head.u_m is not a key of this section; it is called head.margin_high now"),
+            (
+                "lambda_g = 35",
+                "head.lambda_g is not a key of this section; it is called head.norm_weight now",
+            ),
+        ]);
     }
 
     #[test]

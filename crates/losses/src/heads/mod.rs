@@ -4,7 +4,7 @@ use burn::{module::Param, tensor::Tensor};
 use facegrad_settings::SettingsError;
 
 use crate::{
-    About, Batch, CriterionConfig, Curve, Logits, Scoring, Setup, Telemetry,
+    Batch, ClassLogits, CriterionConfig, Curve, Description, Scoring, Setup, Telemetry,
     classes::{self, Cosines},
     registry::modules,
 };
@@ -34,7 +34,7 @@ pub use angular::{Fallback, Form};
 pub use arcface::{ArcFace, ArcFaceConfig, Gradient};
 pub use circle::{Circle, CircleConfig, WeightGradient};
 pub use coco::{Alpha, Coco, CocoConfig};
-pub use combined_margin::{Beyond, CombinedMargin, CombinedMarginConfig};
+pub use combined_margin::{CombinedFallback, CombinedMargin, CombinedMarginConfig};
 pub use cosface::{CosFace, CosFaceConfig};
 pub use curricularface::{CurricularFace, CurricularFaceConfig};
 pub use elasticface::{ElasticFace, ElasticFaceConfig};
@@ -51,7 +51,7 @@ pub use subcenter_arcface::{SubcentreArcFace, SubcentreArcFaceConfig};
 #[derive(Debug, Clone)]
 pub struct HeadOutput {
     /// `[batch, classes]`, for a criterion.
-    pub logits: Logits,
+    pub logits: ClassLogits,
     /// `[1]`, added to what the criterion makes of the logits.
     pub penalty: Option<Tensor<1>>,
     /// How the head sees the batch.
@@ -62,7 +62,7 @@ pub struct HeadOutput {
 
 impl HeadOutput {
     /// Logits and telemetry, with no penalty and nothing to remember.
-    pub fn new(logits: Logits, telemetry: Telemetry) -> Self {
+    pub fn new(logits: ClassLogits, telemetry: Telemetry) -> Self {
         Self { logits, penalty: None, telemetry, memory: None }
     }
 
@@ -79,7 +79,7 @@ impl HeadOutput {
 /// What every head's config provides.
 pub trait HeadKind {
     /// The head in words.
-    fn about(&self) -> About;
+    fn description(&self) -> Description;
 
     /// Builds the head with its initial weights, which depend on the seed only.
     fn init(&self, setup: &Setup) -> ClassHead;

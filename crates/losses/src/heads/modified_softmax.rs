@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::settings;
 
 use super::{
-    About, ClassHead, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, Description, HeadKind, HeadModule, HeadOutput, Setup,
     classes::{other_cosines, pick, products},
 };
 use crate::{
-    Batch, Curve, Logits, Rule,
+    Batch, ClassLogits, Curve, LogitRule,
     normalise::norms,
     telemetry::{FEATURE_NORM, TARGET_COSINE, Telemetry},
 };
@@ -29,8 +29,8 @@ pub struct ModifiedSoftmax {
 }
 
 impl HeadKind for ModifiedSoftmaxConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = ‖x‖ cos θ_y;  z_j = ‖x‖ cos θ_j",
             source: "Liu et al., SphereFace, CVPR 2017, eq. 5",
             gradient: "ŵ_j to the embeddings, along their length as well; to weights through unit vectors, so along the sphere only",
@@ -56,7 +56,7 @@ impl HeadModule for ModifiedSoftmax {
         let projections = Projections::of(batch, self.weight.val());
         let telemetry = projections.telemetry(batch);
         let Projections { all, target, .. } = projections;
-        let logits = Logits::new(all, target, batch.labels.clone(), Rule::Scaled { scale: 1.0 });
+        let logits = ClassLogits::new(all, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
         HeadOutput::new(logits, telemetry)
     }
 }

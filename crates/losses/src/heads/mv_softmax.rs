@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::{above, choice, settings, within};
 
 use super::{
-    About, ClassHead, Cosines, Fallback, Form, Gradient, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, Cosines, Description, Fallback, Form, Gradient, HeadKind, HeadModule, HeadOutput, Setup,
     arcface::with_angular_margin,
 };
 use crate::{
-    Batch, Curve, Logits, Progress, Rule, Schedule,
+    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
     telemetry::{HARD_WEIGHT, MARGIN, SCALE},
 };
 
@@ -57,8 +57,8 @@ pub struct MvSoftmax {
 }
 
 impl HeadKind for MvSoftmaxConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = s f(m, θ_y) with f = cos(θ_y + m) or cos θ_y − m, or s cos θ_y past π/2 with easy_margin;  z_j = s c_j, or where c_j > f(m, θ_y) s (t c_j + t − 1) (adaptive), s (c_j + t − 1) (fixed)",
             source: "Wang et al., Mis-classified Vector Guided Softmax Loss, AAAI 2020, and the authors' code",
             gradient: "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y, or s with form = \"cos\";  ∂z_j/∂c_j = s, or s t where hard and adaptive;  the bound of what is hard is a constant; to embeddings and weights through unit vectors, so along the sphere only",
@@ -144,8 +144,9 @@ impl HeadModule for MvSoftmax {
             .known(MARGIN, margin)
             .known(SCALE, scale)
             .known(HARD_WEIGHT, self.config.t.at(batch.progress));
-        let rule = Rule::Hard { scale, threshold, polynomial: self.config.polynomial(batch.progress) };
-        let logits = Logits::new(cosines.all, target * scale, batch.labels.clone(), rule);
+        let rule = LogitRule::Hard { scale, polynomial: self.config.polynomial(batch.progress) };
+        let logits = ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), rule)
+            .with_threshold(threshold);
         HeadOutput::new(logits, telemetry)
     }
 }

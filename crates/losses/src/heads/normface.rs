@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::{SettingsError, above, settings};
 
 use super::{
-    About, ClassHead, Cosines, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, Cosines, Description, HeadKind, HeadModule, HeadOutput, Setup,
     classes::{other_cosines, pick, products},
 };
 use crate::{
-    Batch, Curve, Logits, Progress, Rule, Schedule, l2_normalise,
+    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule, l2_normalise,
     telemetry::{FEATURE_NORM, SCALE, TARGET_COSINE, Telemetry},
 };
 
@@ -40,8 +40,8 @@ pub struct NormFace {
 const LEAST_SCALE: f64 = 0.01;
 
 impl HeadKind for NormFaceConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = s cos θ_y;  z_j = s cos θ_j;  equal to −(s/2) ‖x̂ − ŵ_j‖² up to a constant",
             source: "Wang et al., NormFace, ACM MM 2017; the learned scale and its floor as in its release",
             gradient: "∂z_j/∂cos θ_j = s; to embeddings and weights through unit vectors, so along the sphere only; with learned = true also ∂z_j/∂s = cos θ_j",
@@ -93,7 +93,7 @@ impl NormFace {
         let telemetry = other_cosines(telemetry, batch, &logits, Some(scale.clone()))
             .mean(FEATURE_NORM, norm)
             .mean(SCALE, scale);
-        let logits = Logits::new(logits, target, batch.labels.clone(), Rule::Scaled { scale: 1.0 });
+        let logits = ClassLogits::new(logits, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
         HeadOutput::new(logits, telemetry)
     }
 }
@@ -107,7 +107,7 @@ impl HeadModule for NormFace {
         let cosines = Cosines::of(batch, self.weight.val());
         let telemetry = cosines.telemetry(batch).known(SCALE, scale);
         let target = cosines.target * scale;
-        let logits = Logits::new(cosines.all, target, batch.labels.clone(), Rule::Scaled { scale });
+        let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
         HeadOutput::new(logits, telemetry)
     }
 }

@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::settings;
 
 use super::{
-    About, ClassHead, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, Description, HeadKind, HeadModule, HeadOutput, Setup,
     classes::{other_cosines, pick, pick_rows, products},
 };
 use crate::{
-    Batch, Curve, Logits, Rule, l2_normalise,
+    Batch, ClassLogits, Curve, LogitRule, l2_normalise,
     telemetry::{FEATURE_NORM, TARGET_COSINE, Telemetry},
 };
 
@@ -33,8 +33,8 @@ pub struct Softmax {
 }
 
 impl HeadKind for SoftmaxConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = W_y·x + b_y;  z_j = W_j·x + b_j",
             source: "multinomial logistic regression; the baseline of Wen et al., ECCV 2016, eq. 1",
             gradient: "to embeddings, weights and biases, along their length as well",
@@ -66,7 +66,8 @@ impl HeadModule for Softmax {
         let products = products(batch.embeddings.clone(), self.weight.val(), bias, false);
         let target = pick(&products, &batch.labels);
         let telemetry = telemetry(batch, self.weight.val());
-        let logits = Logits::new(products, target, batch.labels.clone(), Rule::Scaled { scale: 1.0 });
+        let logits =
+            ClassLogits::new(products, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
         HeadOutput::new(logits, telemetry)
     }
 }

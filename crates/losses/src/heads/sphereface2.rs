@@ -6,9 +6,9 @@ use burn::{
 };
 use facegrad_settings::{above, settings, within};
 
-use super::{About, ClassHead, Cosines, HeadKind, HeadModule, HeadOutput, Setup};
+use super::{ClassHead, Cosines, Description, HeadKind, HeadModule, HeadOutput, Setup};
 use crate::{
-    Batch, CriterionConfig, Curve, Logits, Progress, Rule, Schedule,
+    Batch, ClassLogits, CriterionConfig, Curve, LogitRule, Progress, Schedule,
     criteria::BinaryLogisticConfig,
     logits::sharpened,
     telemetry::{BIAS, MARGIN, SCALE},
@@ -46,8 +46,8 @@ pub struct SphereFace2 {
 }
 
 impl HeadKind for SphereFace2Config {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "z_y = r (g(cos θ_y) − m) + b;  z_j = r (g(cos θ_j) + m) + b;  g(c) = 2 ((c + 1)/2)^t − 1, b learned\n\
          under w/r [λ ln(1 + e^{−z_y}) + (1 − λ) Σ_{j≠y} ln(1 + e^{z_j})], the mean over the batch",
             source: "Wen et al., SphereFace2, ICLR 2022, variant C (margin on the cosine); w and the start of b as in the authors' OpenSphere",
@@ -129,8 +129,8 @@ impl HeadModule for SphereFace2 {
         let target = (sharpened(cosines.target.clone(), power) - margin) * scale + bias.clone();
         let telemetry =
             cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale).mean(BIAS, self.bias.val());
-        let rule = Rule::Sharpened { scale, power, shift: scale * margin };
-        let logits = Logits::new(cosines.all, target, batch.labels.clone(), rule).with_offset(bias);
+        let rule = LogitRule::Sharpened { scale, power, shift: scale * margin };
+        let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), rule).with_offset(bias);
         HeadOutput::new(logits, telemetry)
     }
 }

@@ -7,12 +7,13 @@ use burn::{
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    About, ArcFaceConfig, ClassHead, Cosines, Fallback, Gradient, HeadKind, HeadModule, HeadOutput, Setup,
+    ArcFaceConfig, ClassHead, Cosines, Description, Fallback, Gradient, HeadKind, HeadModule, HeadOutput,
+    Setup,
     arcface::with_angular_margin,
     classes::{group_max, pick, products},
 };
 use crate::{
-    Batch, Curve, Logits, Progress, Rule, Schedule, l2_normalise,
+    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule, l2_normalise,
     telemetry::{MARGIN, SCALE},
 };
 
@@ -50,8 +51,8 @@ impl SubcentreArcFaceConfig {
 }
 
 impl HeadKind for SubcentreArcFaceConfig {
-    fn about(&self) -> About {
-        About {
+    fn description(&self) -> Description {
+        Description {
             formula: "cos θ_j = max_k x̂·ŵ_{j,k} over the sub-centres k of class j;  z_y = s cos(θ_y + m);  z_j = s cos θ_j;  past θ_y = π − m: see fallback",
             source: "Deng et al., Sub-center ArcFace, ECCV 2020",
             gradient: "as arcface; of the sub-centres of a class only the nearest to a sample moves for it",
@@ -89,7 +90,8 @@ impl HeadModule for SubcentreArcFace {
         let cosines = Cosines { all, target, norm: norm.squeeze_dim(1) };
         let target = with_angular_margin(cosines.target.clone(), margin, *fallback, *gradient);
         let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
-        let logits = Logits::new(cosines.all, target * scale, batch.labels.clone(), Rule::Scaled { scale });
+        let logits =
+            ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), LogitRule::Scaled { scale });
         HeadOutput::new(logits, telemetry)
     }
 

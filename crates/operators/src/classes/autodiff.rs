@@ -21,8 +21,8 @@ use burn::{
 use facegrad_kernels::{GradientMask, rows};
 
 use super::{
-    ClassOperators,
-    host::{self, Rest},
+    ClassOperators, LogitRule, Reduction,
+    host::{self, RowTerms},
 };
 use crate::{
     autodiff::{Tracked, nobody, register},
@@ -179,7 +179,7 @@ struct ReduceBackward;
 
 impl<B: Host> Backward<B, 3> for ReduceBackward {
     /// The products, what is beside them, and the result.
-    type State = (FloatTensor<B>, Rest<B>, Vec<f64>);
+    type State = (FloatTensor<B>, RowTerms<B>, Vec<f64>);
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let g = gradients.consume::<B>(&ops.node);
@@ -248,8 +248,8 @@ impl<B: Host, C: CheckpointStrategy> ClassOperators for Autodiff<B, C> {
         offset: Optional<Self>,
         threshold: Optional<Self>,
         labels: Arc<[usize]>,
-        rule: rows::Rule,
-        reduction: rows::Reduction,
+        rule: LogitRule,
+        reduction: Reduction,
     ) -> FloatTensor<Self> {
         let nobody = nobody::<B>(&products);
         let ((products, products_node), (target, target_node)) = (products.into_parts(), target.into_parts());
@@ -257,7 +257,7 @@ impl<B: Host, C: CheckpointStrategy> ClassOperators for Autodiff<B, C> {
         let (threshold, _) = threshold.into_parts(&nobody);
         let parents = [products_node, target_node, offset_node];
         let products = B::contiguous(products);
-        let rest = Rest { target, offset, threshold, labels, rule, reduction }.contiguous();
+        let rest = RowTerms { target, offset, threshold, labels, rule, reduction }.contiguous();
         match Backward::<B, 3>::prepare::<C>(ReduceBackward, parents).compute_bound().stateful() {
             OpsKind::Tracked(step) => {
                 let (value, exact) = rest.forward(&products);

@@ -9,7 +9,7 @@ use facegrad_kernels::{
     rows::{self, Logits},
 };
 
-use super::ClassOperators;
+use super::{ClassOperators, LogitRule, Reduction};
 use crate::{
     extension::Optional,
     host::{Host, tensor, vector},
@@ -53,11 +53,11 @@ impl<B: Host> ClassOperators for B {
         offset: Optional<B>,
         threshold: Optional<B>,
         labels: Arc<[usize]>,
-        rule: rows::Rule,
-        reduction: rows::Reduction,
+        rule: LogitRule,
+        reduction: Reduction,
     ) -> FloatTensor<B> {
         let products = B::contiguous(products);
-        Rest { target, offset, threshold, labels, rule, reduction }.contiguous().forward(&products).0
+        RowTerms { target, offset, threshold, labels, rule, reduction }.contiguous().forward(&products).0
     }
 
     fn others(products: FloatTensor<B>, labels: Arc<[usize]>) -> (FloatTensor<B>, FloatTensor<B>) {
@@ -110,16 +110,16 @@ pub(super) fn group_max_backward<B: Host>(
 
 /// What [`reduce`](super::reduce) takes beside the products.
 #[derive(Debug, Clone)]
-pub(super) struct Rest<B: Host> {
+pub(super) struct RowTerms<B: Host> {
     pub(super) target: FloatTensor<B>,
     pub(super) offset: Optional<B>,
     pub(super) threshold: Optional<B>,
     pub(super) labels: Arc<[usize]>,
-    pub(super) rule: rows::Rule,
-    pub(super) reduction: rows::Reduction,
+    pub(super) rule: LogitRule,
+    pub(super) reduction: Reduction,
 }
 
-impl<B: Host> Rest<B> {
+impl<B: Host> RowTerms<B> {
     pub(super) fn contiguous(self) -> Self {
         Self {
             target: B::contiguous(self.target),

@@ -51,22 +51,22 @@ fn hot(labels: &[usize], classes: usize, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(hot, [labels.len(), classes]), device)
 }
 
-fn composed_rule(p: Tensor<2>, rule: &Rule) -> Tensor<2> {
+fn composed_rule(p: Tensor<2>, threshold: Option<Tensor<1>>, rule: LogitRule) -> Tensor<2> {
     match rule {
-        Rule::Scaled { scale } => p * *scale,
-        Rule::Hard { scale, threshold, polynomial: [a, b, c] } => {
-            let hard = p.clone().greater(threshold.clone().unsqueeze_dim::<2>(1).expand(p.dims()));
-            let changed = p.clone().square() * *a + p.clone() * *b + *c;
-            p.mask_where(hard, changed) * *scale
+        LogitRule::Scaled { scale } => p * scale,
+        LogitRule::Hard { scale, polynomial: [a, b, c] } => {
+            let hard = p.clone().greater(threshold.unwrap().unsqueeze_dim::<2>(1).expand(p.dims()));
+            let changed = p.clone().square() * a + p.clone() * b + c;
+            p.mask_where(hard, changed) * scale
         }
-        Rule::Circle { scale, margin, detached } => {
-            let alpha = (p.clone() + *margin).clamp_min(0.0);
-            let alpha = if *detached { alpha.detach() } else { alpha };
-            alpha * (p - *margin) * *scale
+        LogitRule::Circle { scale, margin, detached } => {
+            let alpha = (p.clone() + margin).clamp_min(0.0);
+            let alpha = if detached { alpha.detach() } else { alpha };
+            alpha * (p - margin) * scale
         }
-        Rule::Sharpened { scale, power, shift } => {
+        LogitRule::Sharpened { scale, power, shift } => {
             let share = (p.clamp(-1.0, 1.0) + 1.0) / 2.0;
-            (share.powf_scalar(*power) * 2.0 - 1.0) * *scale + *shift
+            (share.powf_scalar(power) * 2.0 - 1.0) * scale + shift
         }
     }
 }
@@ -75,14 +75,15 @@ fn composed_reduce(
     products: Tensor<2>,
     target: Tensor<1>,
     offset: Option<Tensor<1>>,
+    threshold: Option<Tensor<1>>,
     labels: &[usize],
-    rule: &Rule,
+    rule: LogitRule,
     reduction: Reduction,
 ) -> Tensor<1> {
     let [batch, classes] = products.dims();
     let hot = hot(labels, classes, &products.device());
     let others = hot.clone().neg() + 1.0;
-    let z = composed_rule(products, rule);
+    let z = composed_rule(products, threshold, rule);
     let z = match offset {
         Some(offset) => z + offset.unsqueeze_dim::<2>(1),
         None => z,
@@ -162,23 +163,24 @@ fn only_tracked_parents_get_gradients() {
 
         let labels = labels(3, 5);
         let p = untracked(draw(3, [3, 5], &training));
-        let rule = Rule::Scaled { scale: 2.0 };
-        let y = reduce(p.clone(), pick(p.clone(), &labels), None, &labels, rule, Reduction::Sum);
+        let rule = LogitRule::Scaled { scale: 2.0 };
+        let y = reduce(p.clone(), pick(p.clone(), &labels), None, None, &labels, rule, Reduction::Sum);
         assert!(!y.is_require_grad() && !pick_rows(p.clone().transpose(), &labels).is_require_grad());
         assert!(!group_max(p, 5).is_require_grad());
     }
 }
 
-fn rules(batch: usize, device: &Device) -> Vec<Rule> {
-    let threshold = draw(7, [batch], device) * 0.5;
-    vec![
-        Rule::Scaled { scale: 7.0 },
-        Rule::Hard { scale: 7.0, threshold: threshold.clone(), polynomial: [1.0, 0.2, 0.0] },
-        Rule::Hard { scale: 3.0, threshold, polynomial: [0.0, 1.3, 0.3] },
-        Rule::Circle { scale: 7.0, margin: 0.25, detached: false },
-        Rule::Circle { scale: 7.0, margin: 0.25, detached: true },
-        Rule::Sharpened { scale: 7.0, power: 3.0, shift: -1.5 },
-    ]
+const RULES: [LogitRule; 6] = [
+    LogitRule::Scaled { scale: 7.0 },
+    LogitRule::Hard { scale: 7.0, polynomial: [1.0, 0.2, 0.0] },
+    LogitRule::Hard { scale: 3.0, polynomial: [0.0, 1.3, 0.3] },
+    LogitRule::Circle { scale: 7.0, margin: 0.25, detached: false },
+    LogitRule::Circle { scale: 7.0, margin: 0.25, detached: true },
+    LogitRule::Sharpened { scale: 7.0, power: 3.0, shift: -1.5 },
+];
+
+fn thresholds(batch: usize, device: &Device) -> Tensor<1> {
+    draw(7, [batch], device) * 0.5
 }
 
 const REDUCTIONS: [Reduction; 5] = [
@@ -198,7 +200,8 @@ fn reductions_and_their_gradients_are_those_of_burn() {
             let products = leaf(draw(1, [batch, classes], &training));
             let (target, offset) =
                 (leaf(draw(2, [batch], &training) * 5.0), leaf(draw(3, [batch], &training)));
-            for (i, rule) in rules(batch, &training).into_iter().enumerate() {
+            let threshold = thresholds(batch, &training);
+            for (i, rule) in RULES.into_iter().enumerate() {
                 for reduction in REDUCTIONS {
                     // Of every kind with and without.
                     let given = (i % 2 == 0).then(|| offset.clone());
@@ -208,16 +211,18 @@ fn reductions_and_their_gradients_are_those_of_burn() {
                             read(&products),
                             target.clone(),
                             given.clone(),
+                            Some(threshold.clone()),
                             &labels,
-                            &rule,
+                            rule,
                             reduction,
                         );
                         let found = reduce(
                             read(&products),
                             target.clone(),
                             given.clone(),
+                            Some(threshold.clone()),
                             &labels,
-                            rule.clone(),
+                            rule,
                             reduction,
                         );
                         assert_close(&what, found.clone(), expected.clone());
@@ -245,7 +250,7 @@ fn a_head_and_its_gradients_are_those_of_burn() {
             let labels = labels(batch, classes);
             let x = leaf(draw(1, [batch, 12], &training));
             let weight = leaf(draw(2, [classes * group, 12], &training));
-            let rule = Rule::Scaled { scale: 8.0 };
+            let rule = LogitRule::Scaled { scale: 8.0 };
             for read in [Tensor::clone, computed] {
                 let what = format!("{training:?}, {batch} of {classes}");
                 let margin = |cosine: Tensor<1>| (cosine.clone() - cosine.square() * 0.1 - 0.2) * 8.0;
@@ -260,11 +265,12 @@ fn a_head_and_its_gradients_are_those_of_burn() {
                     p.clone(),
                     target.clone(),
                     None,
+                    None,
                     &labels,
-                    rule.clone(),
+                    rule,
                     Reduction::HingeSum { delta: 1.0 },
                 );
-                let lse = reduce(p, target.clone(), None, &labels, rule.clone(), Reduction::LogSumExp);
+                let lse = reduce(p, target.clone(), None, None, &labels, rule, Reduction::LogSumExp);
                 let found = lse - target + hinge * 0.1 + cosine;
 
                 let p = composed_products(read(&x), read(&weight), None, Some(EPSILON));
@@ -278,12 +284,20 @@ fn a_head_and_its_gradients_are_those_of_burn() {
                     p.clone(),
                     target.clone(),
                     None,
+                    None,
                     &labels,
-                    &rule,
+                    rule,
                     Reduction::HingeSum { delta: 1.0 },
                 );
-                let lse =
-                    composed_reduce(p.clone(), target.clone(), None, &labels, &rule, Reduction::LogSumExp);
+                let lse = composed_reduce(
+                    p.clone(),
+                    target.clone(),
+                    None,
+                    None,
+                    &labels,
+                    rule,
+                    Reduction::LogSumExp,
+                );
                 let expected = lse - target + hinge * 0.1 + cosine;
 
                 let p = p.inner();
@@ -313,12 +327,12 @@ fn picked_numbers_have_their_gradients_in_every_order_of_the_graph() {
     for device in devices() {
         let training = device.autodiff();
         let labels = labels(6, 9);
-        let rule = Rule::Scaled { scale: 2.0 };
+        let rule = LogitRule::Scaled { scale: 2.0 };
         let p = leaf(draw(1, [6, 9], &training));
         for read in [Tensor::clone, computed] {
             let weights = draw(4, [6, 9], &training);
             type Pick = fn(Tensor<2>, &Arc<[usize]>) -> Tensor<1>;
-            type Reduce = fn(Tensor<2>, Tensor<1>, &Arc<[usize]>, &Rule) -> Tensor<1>;
+            type Reduce = fn(Tensor<2>, Tensor<1>, &Arc<[usize]>, LogitRule) -> Tensor<1>;
             let gradient = |pick: Pick, reduce: Reduce, order: usize| {
                 let products = read(&p);
                 let dense = || (products.clone() * weights.clone()).sum();
@@ -331,23 +345,23 @@ fn picked_numbers_have_their_gradients_in_every_order_of_the_graph() {
                     4 => {
                         let target = untracked(draw(5, [6], &training));
                         pick(products.clone(), &labels).sum()
-                            + reduce(products.clone(), target.clone(), &labels, &rule).sum()
-                            + reduce(products.clone(), target, &labels, &rule).square().sum()
+                            + reduce(products.clone(), target.clone(), &labels, rule).sum()
+                            + reduce(products.clone(), target, &labels, rule).square().sum()
                     }
                     _ => {
                         let target = pick(products.clone(), &labels);
-                        reduce(products.clone(), target, &labels, &rule).sum() + dense()
+                        reduce(products.clone(), target, &labels, rule).sum() + dense()
                     }
                 };
                 drop(products);
                 p.grad(&loss.backward()).unwrap()
             };
             for order in 0..6 {
-                let lse = |p: Tensor<2>, target: Tensor<1>, labels: &Arc<[usize]>, rule: &Rule| {
-                    super::reduce(p, target, None, labels, rule.clone(), Reduction::LogSumExp)
+                let lse = |p: Tensor<2>, target: Tensor<1>, labels: &Arc<[usize]>, rule: LogitRule| {
+                    super::reduce(p, target, None, None, labels, rule, Reduction::LogSumExp)
                 };
-                let composed = |p: Tensor<2>, target: Tensor<1>, labels: &Arc<[usize]>, rule: &Rule| {
-                    composed_reduce(p, target, None, labels, rule, Reduction::LogSumExp)
+                let composed = |p: Tensor<2>, target: Tensor<1>, labels: &Arc<[usize]>, rule: LogitRule| {
+                    composed_reduce(p, target, None, None, labels, rule, Reduction::LogSumExp)
                 };
                 let expected = gradient(|p, labels| composed_pick(p, labels), composed, order);
                 assert_close(&format!("{training:?}, {order}"), gradient(super::pick, lse, order), expected);
@@ -405,7 +419,7 @@ fn products_that_something_else_holds_are_not_changed() {
         let training = device.autodiff();
         let labels = labels(4, 30);
         let (x, weight) = (leaf(draw(1, [4, 8], &training)), leaf(draw(2, [30, 8], &training)));
-        let rule = Rule::Scaled { scale: 3.0 };
+        let rule = LogitRule::Scaled { scale: 3.0 };
         let run = |hold: bool| {
             let p = class_products(x.clone(), weight.clone(), None, None);
             let pooled = group_max(p.clone(), 3);
@@ -413,7 +427,7 @@ fn products_that_something_else_holds_are_not_changed() {
             let before = held.as_ref().map(|held| values(held[0].clone()));
             let target = pick(p.clone(), &labels);
             let loss =
-                reduce(p, target, None, &labels, rule.clone(), Reduction::LogSumExp).sum() + pooled.sum();
+                reduce(p, target, None, None, &labels, rule, Reduction::LogSumExp).sum() + pooled.sum();
             let gradients = loss.backward();
             if let (Some(held), Some(before)) = (held, before) {
                 assert!(held.into_iter().all(|held| values(held) == before));
@@ -438,13 +452,13 @@ fn a_gradient_is_in_the_memory_of_the_products() {
         let device = B::Device::default();
         let products = tensor::<B>(vec![0.5; 20], [2, 10], &device);
         let start = B::slice(&products).as_ptr();
-        let rest = host::Rest::<B> {
+        let rest = host::RowTerms::<B> {
             target: vector::<B>(vec![0.1; 2], &device),
             offset: Optional::Absent,
             threshold: Optional::Absent,
             labels: [3, 9].into(),
-            rule: rows::Rule::Scaled { scale: 2.0 },
-            reduction: rows::Reduction::LogSumExp,
+            rule: LogitRule::Scaled { scale: 2.0 },
+            reduction: Reduction::LogSumExp,
         };
         let (_, value) = rest.forward(&products);
         let [found, ..] = rest.backward(products, &value, vector::<B>(vec![1.0; 2], &device));
@@ -464,8 +478,8 @@ fn checkpoints_change_nothing() {
             let p = class_products(x.clone() * 0.5, weight.clone() * 2.0, None, Some(EPSILON));
             let target = pick(p.clone(), &labels) - 0.3;
             let rows = pick_rows(weight.clone() * 2.0, &labels);
-            let rule = Rule::Scaled { scale: 3.0 };
-            let loss = reduce(p * 0.5, target, None, &labels, rule, Reduction::LogSumExp);
+            let rule = LogitRule::Scaled { scale: 3.0 };
+            let loss = reduce(p * 0.5, target, None, None, &labels, rule, Reduction::LogSumExp);
             let gradients = (loss.sum() + rows.square().sum()).backward();
             [values(x.grad(&gradients).unwrap()), values(weight.grad(&gradients).unwrap())]
         };
@@ -483,10 +497,11 @@ fn views_are_read_as_such() {
         let swapped = whole.slice([0..6, 0..4]).transpose();
         for p in [part, swapped] {
             assert_close("pick", pick(p.clone(), &labels), composed_pick(p.clone(), &labels));
-            let rule = Rule::Scaled { scale: 2.0 };
+            let rule = LogitRule::Scaled { scale: 2.0 };
             let target = draw(2, [4], &device);
-            let found = reduce(p.clone(), target.clone(), None, &labels, rule.clone(), Reduction::LogSumExp);
-            let expected = composed_reduce(p.clone(), target, None, &labels, &rule, Reduction::LogSumExp);
+            let found = reduce(p.clone(), target.clone(), None, None, &labels, rule, Reduction::LogSumExp);
+            let expected =
+                composed_reduce(p.clone(), target, None, None, &labels, rule, Reduction::LogSumExp);
             assert_close("reduce", found, expected);
             let found = class_products(p.clone(), p.clone(), None, Some(EPSILON));
             assert_close("products", found, composed_products(p.clone(), p, None, Some(EPSILON)));
@@ -504,15 +519,16 @@ fn nan_passes_through() {
         let weight = leaf(draw(2, [5, 8], &training));
         let labels = labels(3, 5);
         let p = class_products(x, weight.clone(), None, Some(EPSILON));
-        for rule in rules(3, &training) {
+        let threshold = Some(thresholds(3, &training));
+        for rule in RULES {
             for reduction in REDUCTIONS {
                 let target = draw(3, [3], &training);
-                let y = values(reduce(p.clone(), target, None, &labels, rule.clone(), reduction));
+                let y = values(reduce(p.clone(), target, None, threshold.clone(), &labels, rule, reduction));
                 assert!(y[1].is_nan() && y[0].is_finite() && y[2].is_finite(), "{rule:?}, {reduction:?}");
             }
         }
-        let rule = Rule::Scaled { scale: 2.0 };
-        let loss = reduce(p.clone(), pick(p, &labels), None, &labels, rule, Reduction::LogSumExp);
+        let rule = LogitRule::Scaled { scale: 2.0 };
+        let loss = reduce(p.clone(), pick(p, &labels), None, None, &labels, rule, Reduction::LogSumExp);
         assert!(values(weight.grad(&loss.sum().backward()).unwrap()).iter().all(|g| g.is_nan()));
     }
 }

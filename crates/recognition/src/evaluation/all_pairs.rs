@@ -10,7 +10,7 @@ use facegrad_verification::{
 };
 
 use super::{EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Protocol, Wanted};
-use crate::{Embedded, Embedder, ImageNames, Images, SourceImages};
+use crate::{Embedder, ImageEmbeddings, ImageNames, Images, SourceImages};
 
 settings! {
     /// Every pair of a labelled set, compared by the cosine: the false-accept rates that few pairs cannot show.
@@ -104,7 +104,7 @@ impl OpenProtocol for Open {
         let embedded = embedder
             .embed(images, self.config.fusion.flip, progress)
             .map_err(|source| EvaluationError::Embeddings { name: name(), source })?;
-        let Embedded { rows, dim, images_sha256 } = embedded;
+        let ImageEmbeddings { rows, dim, images_sha256 } = embedded;
         let rows = UnitEmbeddings::new(rows, dim).map_err(|error| wrong(&error))?;
         let mut numbers = HashMap::new();
         let number = |identity| {

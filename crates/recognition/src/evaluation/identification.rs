@@ -16,7 +16,7 @@ use super::{
     EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Protocol, Wanted, file_name, images,
     needs_images, needs_path, stem,
 };
-use crate::{Embedded, Embedder, Images};
+use crate::{Embedder, ImageEmbeddings, Images};
 
 settings! {
     /// Probes searched in a gallery, closed and open set.
@@ -97,9 +97,9 @@ impl OpenProtocol for Open {
             let embedded = embedder.embed(images, self.config.fusion.flip, progress);
             embedded.map_err(|source| EvaluationError::Embeddings { name: self.name.clone(), source })
         };
-        let Embedded { rows, dim, .. } = embed(self.gallery.1.as_ref())?;
+        let ImageEmbeddings { rows, dim, .. } = embed(self.gallery.1.as_ref())?;
         let gallery = UnitEmbeddings::new(rows, dim).map_err(|error| wrong(&error))?;
-        let Embedded { rows, dim, images_sha256 } = embed(self.probes.1.as_ref())?;
+        let ImageEmbeddings { rows, dim, images_sha256 } = embed(self.probes.1.as_ref())?;
         let probes = UnitEmbeddings::new(rows, dim).map_err(|error| wrong(&error))?;
         let numbers = IdentityList::numbers(&[&self.gallery.0, &self.probes.0]);
         let labelled = |of, numbers| Labelled::new(of, numbers).map_err(|error| wrong(&error));

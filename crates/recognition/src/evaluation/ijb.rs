@@ -14,7 +14,7 @@ use facegrad_verification::{
 };
 
 use super::{EvaluationError, Measured, Measurement, OpenProtocol, Protocol, Wanted, needs_path};
-use crate::{Embedder, EmbeddingsError, Images};
+use crate::{Embedder, EmbedderError, Images};
 
 settings! {
     /// IJB-B or IJB-C with the lists and loose crops that insightface distributes.
@@ -140,7 +140,7 @@ impl OpenProtocol for Open {
                 portion = stream.next()?.map(<[f32]>::to_vec).unwrap_or_default();
                 done = 0;
                 if !progress(portion.len() / dim) {
-                    return Err(EmbeddingsError::Stopped);
+                    return Err(EmbedderError::Stopped);
                 }
             }
             out.copy_from_slice(&portion[done..done + dim]);
@@ -150,7 +150,7 @@ impl OpenProtocol for Open {
         let faces = self.images.faces.as_ref().filter(|_| self.config.detector_score);
         let templates = Templates::pool(&self.images.media, self.config.norm, faces, dim, next);
         let templates = templates.map_err(|error| match error {
-            PoolError::Row { cause: EmbeddingsError::Stopped, .. } => failed(EmbeddingsError::Stopped),
+            PoolError::Row { cause: EmbedderError::Stopped, .. } => failed(EmbedderError::Stopped),
             other => wrong(&other),
         })?;
         let verification = match self.config.verification {

@@ -7,7 +7,7 @@ use facegrad_pictures::Picture;
 use facegrad_settings::{SettingsError, choice, kinds, settings};
 use facegrad_verification::{Flip, ListError, PairsError, ScoreError, Similarity};
 
-use crate::{Embedder, ImageFiles, ImageNames, Images, embedder::EmbeddingsError, images::MissingImages};
+use crate::{Embedder, ImageFiles, ImageNames, Images, embedder::EmbedderError, images::MissingImages};
 
 mod all_pairs;
 mod blufr;
@@ -104,7 +104,7 @@ pub trait OpenProtocol: Send + Sync {
     /// go on.
     ///
     /// # Errors
-    /// [`EmbeddingsError::Stopped`] if `progress` said no, or what kept it from being measured.
+    /// [`EmbedderError::Stopped`] if `progress` said no, or what kept it from being measured.
     fn measure(
         &self,
         embedder: &Embedder<'_>,
@@ -184,7 +184,7 @@ pub enum EvaluationError {
         /// The evaluation.
         name: String,
         /// Why.
-        source: EmbeddingsError,
+        source: EmbedderError,
     },
     /// The embeddings.
     #[error("evaluation {name}: {source}")]
@@ -224,7 +224,7 @@ pub enum EvaluationError {
 impl EvaluationError {
     /// Whether it is no error but the wish of whoever watched.
     pub fn is_stopped(&self) -> bool {
-        matches!(self, Self::Embeddings { source: EmbeddingsError::Stopped, .. })
+        matches!(self, Self::Embeddings { source: EmbedderError::Stopped, .. })
     }
 }
 

@@ -7,7 +7,7 @@ use facegrad_verification::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Embedded;
+use crate::ImageEmbeddings;
 
 /// The registry of results: one line a kind.
 macro_rules! outcomes {
@@ -102,5 +102,5 @@ pub struct MeasuredPairs {
     /// Height and width of the images of `list` before they were resized, where they are decoded and all equal.
     pub image_size: Option<[usize; 2]>,
     /// The embeddings of the images of `list`.
-    pub embedded: Embedded,
+    pub embedded: ImageEmbeddings,
 }

@@ -10,7 +10,7 @@ use facegrad_verification::{
 };
 
 use super::{EvaluationError, Fusion, Measured, MeasuredPairs, Measurement, OpenProtocol, Rule};
-use crate::{Embedded, Embedder, Images, image_size::NotedSizes};
+use crate::{Embedder, ImageEmbeddings, Images, image_size::SizeRecorder};
 
 settings! {
     /// How the pairs of a protocol are compared.
@@ -48,7 +48,7 @@ impl PairProtocol {
         embedder: &Embedder<'_>,
         images: &dyn Images,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Embedded, EvaluationError> {
+    ) -> Result<ImageEmbeddings, EvaluationError> {
         let embedded = embedder.embed(images, self.comparison.fusion.flip, progress);
         embedded.map_err(|source| EvaluationError::Embeddings { name: self.name.clone(), source })
     }
@@ -56,7 +56,7 @@ impl PairProtocol {
     fn score(
         &self,
         embedder: &Embedder<'_>,
-        embedded: &Embedded,
+        embedded: &ImageEmbeddings,
         list: &PairList,
     ) -> Result<Scores, EvaluationError> {
         let similarity = self.comparison.score.similarity(embedder.scoring());
@@ -102,7 +102,7 @@ impl OpenProtocol for PairProtocol {
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Measured, EvaluationError> {
         let list = &self.test.list;
-        let noted = NotedSizes::new(self.test.images.as_ref());
+        let noted = SizeRecorder::new(self.test.images.as_ref());
         let embedded = self.embed(embedder, &noted, progress)?;
         let scores = self.score(embedder, &embedded, list)?;
         let development = match &self.development {

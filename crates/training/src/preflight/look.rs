@@ -20,7 +20,7 @@ pub(crate) struct Look {
 }
 
 /// An image that was looked at.
-struct Seen {
+struct SampleImage {
     /// Width and height, in pixels.
     size: [usize; 2],
     is_grey: bool,
@@ -42,21 +42,21 @@ pub(crate) fn look(
     let count = source.len().min(LOOKED_AT);
     // With both ends, so that a set that is cut short shows.
     let indices = (0..count).map(|i| i * (source.len() - 1) / (count - 1).max(1));
-    let (mut seen, mut unreadable) = (Vec::new(), Vec::new());
+    let (mut samples, mut unreadable) = (Vec::new(), Vec::new());
     for index in indices {
-        match see(source, index, decoded, size) {
-            Ok(image) => seen.push(image),
+        match sample(source, index, decoded, size) {
+            Ok(image) => samples.push(image),
             Err(error) => unreadable.push(error),
         }
     }
     match unreadable.into_iter().next() {
-        Some(first) if seen.is_empty() => Err(TrainError::NothingReadable { looked_at: count, first }),
+        Some(first) if samples.is_empty() => Err(TrainError::NothingReadable { looked_at: count, first }),
         first => Ok(Look {
-            seconds: seen.iter().map(|image| image.seconds).sum::<f64>() / seen.len().max(1) as f64,
+            seconds: samples.iter().map(|image| image.seconds).sum::<f64>() / samples.len().max(1) as f64,
             notes: [
-                unreadable_note(first, count - seen.len(), count),
-                grey_note(&seen),
-                size_note(&seen, size),
+                unreadable_note(first, count - samples.len(), count),
+                grey_note(&samples),
+                size_note(&samples, size),
             ]
             .into_iter()
             .flatten()
@@ -65,12 +65,12 @@ pub(crate) fn look(
     }
 }
 
-fn see(
+fn sample(
     source: &dyn FaceSource,
     index: usize,
     decoded: [usize; 2],
     size: [usize; 2],
-) -> Result<Seen, FaceError> {
+) -> Result<SampleImage, FaceError> {
     let begin = Instant::now();
     let (picture, is_file) = match source.stored(index)? {
         Stored::Pixels(picture) => (picture, false),
@@ -83,7 +83,7 @@ fn see(
     };
     let ([height, width], is_grey) = (picture.original_size(), is_grey(&picture));
     plain(picture, size);
-    Ok(Seen { size: [width, height], is_grey, is_file, seconds: begin.elapsed().as_secs_f64() })
+    Ok(SampleImage { size: [width, height], is_grey, is_file, seconds: begin.elapsed().as_secs_f64() })
 }
 
 fn is_grey(picture: &Picture) -> bool {
@@ -95,19 +95,19 @@ fn unreadable_note(first: Option<FaceError>, unreadable: usize, count: usize) ->
     Some(format!("{unreadable} of the {count} images that were tried cannot be read; the first is {first}"))
 }
 
-fn grey_note(seen: &[Seen]) -> Option<String> {
-    let grey = seen.iter().filter(|image| image.is_grey).count();
-    let all = seen.len();
+fn grey_note(samples: &[SampleImage]) -> Option<String> {
+    let grey = samples.iter().filter(|image| image.is_grey).count();
+    let all = samples.len();
     (grey > 0 && grey < all)
         .then(|| format!("{grey} of the {all} images that were looked at are grey, the others are in colour"))
 }
 
-fn size_note(seen: &[Seen], [height, width]: [usize; 2]) -> Option<String> {
-    let first = seen.first()?.size;
+fn size_note(samples: &[SampleImage], [height, width]: [usize; 2]) -> Option<String> {
+    let first = samples.first()?.size;
     let advice = "if the faces are not aligned yet, see facegrad align";
-    if seen.iter().any(|image| image.size != first) {
-        let area = |image: &&Seen| image.size[0] * image.size[1];
-        let (least, most) = (seen.iter().min_by_key(area)?, seen.iter().max_by_key(area)?);
+    if samples.iter().any(|image| image.size != first) {
+        let area = |image: &&SampleImage| image.size[0] * image.size[1];
+        let (least, most) = (samples.iter().min_by_key(area)?, samples.iter().max_by_key(area)?);
         let [[a, b], [c, d]] = [least.size, most.size];
         return Some(format!(
             "images differ in size, such as {a}x{b} and {c}x{d} (width x height); {advice}"
@@ -119,7 +119,7 @@ fn size_note(seen: &[Seen], [height, width]: [usize; 2]) -> Option<String> {
             "images are {found_width}x{found_height} (width x height) and the network takes {width}x{height}: they are brought to other proportions; {advice}"
         ));
     }
-    (found_width != width && seen[0].is_file).then(|| {
+    (found_width != width && samples[0].is_file).then(|| {
         format!("images are {found_width}x{found_height} (width x height) and are resized to {width}x{height}; {advice}")
     })
 }

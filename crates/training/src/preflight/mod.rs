@@ -91,13 +91,13 @@ pub(crate) mod tests {
     use super::*;
 
     /// A set whose images are made by a function of their index.
-    pub(crate) struct Made<F> {
+    pub(crate) struct TestSource<F> {
         pub(crate) identities: Vec<String>,
         pub(crate) labels: Vec<usize>,
         pub(crate) image: F,
     }
 
-    impl<F: Fn(usize) -> Result<Stored, &'static str> + Send + Sync> FaceSource for Made<F> {
+    impl<F: Fn(usize) -> Result<Stored, &'static str> + Send + Sync> FaceSource for TestSource<F> {
         fn len(&self) -> usize {
             self.labels.len()
         }
@@ -129,10 +129,10 @@ pub(crate) mod tests {
     }
 
     /// A set with `images[i]` images of identity `i`.
-    pub(crate) fn made<F>(images: &[usize], image: F) -> Made<F> {
+    pub(crate) fn made<F>(images: &[usize], image: F) -> TestSource<F> {
         let identities = (0..images.len()).map(|label| format!("person {label}")).collect();
         let of = |(label, count): (usize, &usize)| std::iter::repeat_n(label, *count);
-        Made { identities, labels: images.iter().enumerate().flat_map(of).collect(), image }
+        TestSource { identities, labels: images.iter().enumerate().flat_map(of).collect(), image }
     }
 
     #[test]
