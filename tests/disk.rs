@@ -85,3 +85,25 @@ fn a_checkpoint_that_does_not_fit_leaves_the_one_before_it() {
     assert!(resumed.stdout.contains(", continued after step 5\n"), "{resumed}");
     assert!(resumed.stdout.contains("done: 60 steps"), "{resumed}");
 }
+
+#[test]
+fn where_no_file_can_be_locked_work_goes_on_and_that_is_said_once() {
+    let place = Place::new();
+    // As on NFS without its service for locks.
+    place.write(
+        "flock.c",
+        "#include <errno.h>\nint flock(int file, int what) { errno = ENOLCK; return -1; }\n",
+    );
+    place.start("cc", &["-shared", "-fPIC", "-o", "flock.so", "flock.c"]).wait().done();
+    let run = |arguments: &[&str]| {
+        let words: Vec<String> = arguments.iter().map(|word| format!("'{word}'")).collect();
+        let script = format!("LD_PRELOAD=$PWD/flock.so exec '{FACEGRAD}' {}", words.join(" "));
+        let ended = place.start("sh", &["-c", &script]).wait().done();
+        assert_eq!(ended.stderr.matches(" cannot be locked (No locks available").count(), 1, "{ended}");
+    };
+    run(&support::train("tiny.toml", &["run.steps=5"]));
+    let synth = ["data", "synth", "--size", "20", "--identities", "3", "--images", "2", "--out", "faces"];
+    place.facegrad(&synth).done();
+    run(&["embed", "faces", "--out", "faces.npz", "--model", "runs/tiny"]);
+    run(&["data", "convert", "faces", "faces.rec"]);
+}

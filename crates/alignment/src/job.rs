@@ -11,13 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use facegrad_files::Header;
 use facegrad_pictures::{Picture, Similarity2d, arcface_landmarks, decode::read_picture, encode, warp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
     Face, LandmarkFile, Mtcnn, Outcome, Places, Record, Statistics, choose_face,
-    record::{Journal, write_table},
+    record::{JOURNAL, open_journal, write_table},
 };
 
 /// The file in the folder of the faces that says how they were made.
@@ -75,33 +76,21 @@ pub(crate) struct AlignSettings {
     landmarks: FinderSettings,
 }
 
-impl AlignSettings {
-    /// In which way `self`, found on the disk, is another job than `wanted`.
-    pub(crate) fn difference(&self, wanted: &Self) -> Option<String> {
-        let describe = |of: &Self| {
-            [
-                ("the version of the recipe", of.recipe.to_string()),
-                ("the folder of the photographs", of.input.display().to_string()),
-                ("the size", format!("{}x{}", of.size[0], of.size[1])),
-                ("the format", of.format.clone()),
-                ("what becomes of images without a face", format!("{:?}", of.without_face).to_lowercase()),
-                (
-                    "the landmarks",
-                    match &of.landmarks {
-                        FinderSettings::Mtcnn { min_face, .. } => {
-                            format!("MTCNN for faces from {min_face} pixels")
-                        }
-                        FinderSettings::File { sha256 } => format!("a file with the SHA-256 {sha256}"),
-                    },
-                ),
-                ("all of them", format!("{of:?}")),
-            ]
+impl Header for AlignSettings {
+    fn parts(&self) -> Vec<(&'static str, String)> {
+        let landmarks = match &self.landmarks {
+            FinderSettings::Mtcnn { min_face, .. } => format!("MTCNN for faces from {min_face} pixels"),
+            FinderSettings::File { sha256 } => format!("a file with the SHA-256 {sha256}"),
         };
-        let pairs = describe(self).into_iter().zip(describe(wanted));
-        pairs
-            .filter(|(found, wanted)| found != wanted)
-            .map(|((what, found), (_, wanted))| format!("{what}: {found} there, {wanted} now"))
-            .next()
+        vec![
+            ("the version of the recipe", self.recipe.to_string()),
+            ("the folder of the photographs", self.input.display().to_string()),
+            ("the size", format!("{}x{}", self.size[0], self.size[1])),
+            ("the format", self.format.clone()),
+            ("what becomes of images without a face", format!("{:?}", self.without_face).to_lowercase()),
+            ("the landmarks", landmarks),
+            ("all of them", format!("{self:?}")),
+        ]
     }
 }
 
@@ -265,7 +254,9 @@ impl AlignJob<'_> {
     pub fn run(&self, workers: usize, progress: &mut dyn FnMut(usize) -> bool) -> Result<JobEnd, AlignError> {
         let began = Instant::now();
         let settings = self.settings();
-        let (mut journal, mut known) = Journal::open(self.places.output_folder(), &settings)?;
+        let journal_path = self.places.output_folder().join(JOURNAL);
+        let unwritable = |source| AlignError::Unwritable { path: journal_path.clone(), source };
+        let (mut journal, mut known) = open_journal(self.places.output_folder(), &settings)?;
         let mut records: Vec<Option<Record>> = Vec::new();
         records.resize_with(self.places.len(), || None);
         for (index, record) in records.iter_mut().enumerate() {
@@ -302,7 +293,7 @@ impl AlignJob<'_> {
             drop(send);
             for result in receive {
                 let result = result.and_then(|(index, record, time)| {
-                    journal.append(&record)?;
+                    journal.append_line(&record).map_err(unwritable)?;
                     records[index] = Some(record);
                     Ok(time)
                 });
@@ -321,7 +312,7 @@ impl AlignJob<'_> {
                 }
             }
         });
-        journal.sync()?;
+        journal.sync().map_err(unwritable)?;
         if let Some(error) = failure {
             return Err(error);
         }

@@ -1,12 +1,8 @@
 //! What became of each photograph: the journal of the work, and the table at its end.
 
-use std::{
-    collections::HashMap,
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, fs, io, path::Path};
 
+use facegrad_files::{Journal, JournalError};
 use serde::{Deserialize, Serialize};
 
 use crate::{AlignError, job::AlignSettings};
@@ -75,89 +71,36 @@ pub struct Record {
     pub landmarks: Option<[[f32; 2]; 5]>,
 }
 
-/// The journal of the work on a folder of faces: a line with the settings, then one for each photograph.
-#[derive(Debug)]
-pub(crate) struct Journal {
-    /// Locked while it is open.
-    file: File,
-    path: PathBuf,
-}
-
-impl Journal {
-    /// Continues the journal in `folder`, or starts it. Also returns the records that are there, by their paths.
-    ///
-    /// A line that was cut off, and all behind it, counts as not there.
-    pub fn open(
-        folder: &Path,
-        settings: &AlignSettings,
-    ) -> Result<(Self, HashMap<String, Record>), AlignError> {
-        let path = folder.join(JOURNAL);
-        let unwritable = |source| AlignError::Unwritable { path: path.clone(), source };
-        fs::create_dir_all(folder).map_err(unwritable)?;
-        if !path.exists() {
-            let mut entries = fs::read_dir(folder).map_err(unwritable)?;
-            if entries.any(|entry| entry.is_ok_and(|entry| !is_temporary(&entry.file_name()))) {
-                return Err(AlignError::Occupied { folder: folder.into() });
+/// Continues the journal of the work in `folder`, or begins it: a line with the settings, then one for each photograph.
+/// Also returns the records that are there, by their paths.
+pub(crate) fn open_journal(
+    folder: &Path,
+    settings: &AlignSettings,
+) -> Result<(Journal, HashMap<String, Record>), AlignError> {
+    let path = folder.join(JOURNAL);
+    let unwritable = |source| AlignError::Unwritable { path: path.clone(), source };
+    fs::create_dir_all(folder).map_err(unwritable)?;
+    if !path.exists() {
+        let mut entries = fs::read_dir(folder).map_err(unwritable)?;
+        if entries.any(|entry| entry.is_ok_and(|entry| !is_temporary(&entry.file_name()))) {
+            return Err(AlignError::Occupied { folder: folder.into() });
+        }
+    }
+    let mut records = HashMap::new();
+    let mut add = |line: &[u8]| {
+        let record = serde_json::from_slice::<Record>(line);
+        record.map(|record| records.insert(record.path.clone(), record)).is_ok()
+    };
+    let (journal, _) =
+        Journal::of_work(&path, settings, MAX_LINE, &mut add).map_err(|error| match error {
+            JournalError::Io(source) => unwritable(source),
+            JournalError::Held(_) => AlignError::InUse { folder: folder.into() },
+            JournalError::NoHeader => AlignError::DamagedJournal { path: path.clone() },
+            JournalError::OtherWork(difference) => {
+                AlignError::OtherSettings { folder: folder.into(), difference: difference.to_string() }
             }
-            let mut line = serde_json::to_vec(settings).map_err(|error| unwritable(error.into()))?;
-            line.push(b'\n');
-            facegrad_files::replace(&path, &line).map_err(unwritable)?;
-        }
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(unwritable)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(AlignError::InUse { folder: folder.into() }),
-            // Not every file system has locks; then two processes at once are the user's affair.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(error)) => return Err(unwritable(error)),
-        }
-        let mut journal = Self { file, path: path.clone() };
-        let records = journal.read(folder, settings)?;
-        Ok((journal, records))
-    }
-
-    fn read(
-        &mut self,
-        folder: &Path,
-        settings: &AlignSettings,
-    ) -> Result<HashMap<String, Record>, AlignError> {
-        let unwritable = |source| AlignError::Unwritable { path: self.path.clone(), source };
-        let mut reader = BufReader::new(&self.file);
-        let mut line = Vec::new();
-        let mut next = |line: &mut Vec<u8>| -> io::Result<bool> {
-            line.clear();
-            reader.by_ref().take(MAX_LINE).read_until(b'\n', line)?;
-            Ok(line.ends_with(b"\n"))
-        };
-        let is_whole = next(&mut line).map_err(unwritable)?;
-        let found: Option<AlignSettings> = serde_json::from_slice(&line).ok().filter(|_| is_whole);
-        let Some(found) = found else { return Err(AlignError::DamagedJournal { path: self.path.clone() }) };
-        if let Some(difference) = found.difference(settings) {
-            return Err(AlignError::OtherSettings { folder: folder.into(), difference });
-        }
-        let mut records = HashMap::new();
-        let mut end = line.len() as u64;
-        while next(&mut line).map_err(unwritable)? {
-            let Ok(record) = serde_json::from_slice::<Record>(&line) else { break };
-            end += line.len() as u64;
-            records.insert(record.path.clone(), record);
-        }
-        self.file.set_len(end).and_then(|()| self.file.seek(SeekFrom::Start(end))).map_err(unwritable)?;
-        Ok(records)
-    }
-
-    /// Adds a record.
-    pub fn append(&mut self, record: &Record) -> Result<(), AlignError> {
-        let unwritable = |source| AlignError::Unwritable { path: self.path.clone(), source };
-        let mut line = serde_json::to_vec(record).map_err(|error| unwritable(error.into()))?;
-        line.push(b'\n');
-        self.file.write_all(&line).map_err(unwritable)
-    }
-
-    /// Has the disk confirm what was added.
-    pub fn sync(&self) -> Result<(), AlignError> {
-        self.file.sync_all().map_err(|source| AlignError::Unwritable { path: self.path.clone(), source })
-    }
+        })?;
+    Ok((journal, records))
 }
 
 /// Whether it is what a file was called that was being written when the program was killed.

@@ -8,7 +8,7 @@ use facegrad_report::{
 use facegrad_results::{ResultTable, Thumbnail};
 
 use crate::{
-    DuplicateGroup, Findings, GREY_TOLERANCE, MOST_OFF, Mislabelled, Nearness, Sameness,
+    DuplicateGroup, Findings, GREY_TOLERANCE, MOST_OFF, Nearness, Sameness, SuspectLabel,
     output::{counted, facts},
 };
 
@@ -76,7 +76,7 @@ impl Sets<'_> {
         ImageGroup { caption: format!("{count} of {}", people.join(", ")), images }
     }
 
-    fn mislabelled(&self, found: &Mislabelled, typical: &[Option<usize>]) -> ImageGroup {
+    fn mislabelled(&self, found: &SuspectLabel, typical: &[Option<usize>]) -> ImageGroup {
         let own = self.source.label(found.image);
         let mut images = vec![self.image(found.image, "")];
         for (label, what) in [(own, "typical of its label"), (found.nearest, "typical of what it looks like")]
@@ -230,7 +230,7 @@ fn labels(findings: &Findings, sets: &Sets) -> Vec<PageSection> {
     let section = |title: &str, note: String, all: usize, groups: Vec<ImageGroup>| {
         section(title, format!("{note}{}", first_of(shown, all)), groups)
     };
-    let wrong = |found: &[Mislabelled]| {
+    let wrong = |found: &[SuspectLabel]| {
         found.iter().take(shown).map(|found| sets.mislabelled(found, &labels.typical)).collect()
     };
     let merged = labels.merged.iter().take(shown).map(|merged| {

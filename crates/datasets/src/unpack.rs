@@ -7,13 +7,13 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io::{self, BufReader, ErrorKind, Read, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use facegrad_files::{commit, folder_of, sync_folder, temporary_beside};
+use facegrad_files::{commit, folder_of, lock, sync_folder, temporary_beside};
 use flate2::read::MultiGzDecoder;
 
 use crate::{card::Packing, limits::Limits};
@@ -118,9 +118,7 @@ pub fn unpack(
     }
     let file = File::open(archive).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
-    if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-        return Err(UnpackError::Busy { archive: archive.into() });
-    }
+    lock(&file, archive).map_err(|_| UnpackError::Busy { archive: archive.into() })?;
     // On the same disk, so that it can be renamed.
     let mut prefix = OsString::from(".unpacking-");
     prefix.push(folder.file_name().unwrap_or_default());

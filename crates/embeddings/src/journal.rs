@@ -1,13 +1,13 @@
 //! Embeddings of a long job, so that it can be killed and continued.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{BufReader, Read, Seek, SeekFrom, Write},
+    fs::{self, File},
+    io::{BufReader, Read, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use facegrad_files::{folder_of, hexadecimal, read_bounded, sync_folder};
+use facegrad_files::{Difference, Header, LockError, folder_of, hexadecimal, read_bounded, sync_folder};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -17,7 +17,7 @@ use crate::{
     file::check_labels,
     formats,
     limits::{MAX_ORIGIN_BYTES, check_shape},
-    writer::{Target, rows_to_bytes},
+    writer::Target,
 };
 
 const HEADER: &str = "header.json";
@@ -62,30 +62,26 @@ impl JournalHeader {
         let list_sha256 = list_sha256(names, identities);
         Ok(Self { dim, total: names.len(), list_sha256, origin: origin.cloned(), batch: None })
     }
+}
 
-    /// In which way `self`, found on the disk, is another job than `wanted`.
-    fn difference(&self, wanted: &Self) -> Option<String> {
+impl Header for JournalHeader {
+    fn parts(&self) -> Vec<(&'static str, String)> {
         let text = |text: Option<&String>| text.map_or("none".into(), |text| format!("{text:?}"));
-        let of = |header: &Self| {
-            let origin = header.origin.as_ref();
-            [
-                ("the model (SHA-256)", text(origin.and_then(|origin| origin.model_sha256.as_ref()))),
-                ("the list of images (SHA-256)", header.list_sha256.clone()),
-                ("the number of images", header.total.to_string()),
-                ("the length of embeddings", header.dim.to_string()),
-                ("the batch size", header.batch.map_or("none".into(), |batch| batch.to_string())),
-                ("flip fusion", origin.map_or("none".into(), |origin| origin.flip.to_string())),
-                ("scoring", origin.map_or("none".into(), |origin| origin.scoring.to_string())),
-                ("preprocessing", text(origin.and_then(|origin| origin.preprocessing.as_ref()))),
-                ("the pixels (SHA-256)", text(origin.and_then(|origin| origin.pixels_sha256.as_ref()))),
-                ("the backend", text(origin.map(|origin| &origin.backend))),
-                ("the version of facegrad", text(origin.map(|origin| &origin.facegrad))),
-                ("the whole origin", format!("{origin:?}")),
-            ]
-        };
-        of(self).into_iter().zip(of(wanted)).find(|(found, wanted)| found != wanted).map(
-            |((what, found), (_, wanted))| format!("another value of {what}: {found} instead of {wanted}"),
-        )
+        let origin = self.origin.as_ref();
+        vec![
+            ("the model (SHA-256)", text(origin.and_then(|origin| origin.model_sha256.as_ref()))),
+            ("the list of images (SHA-256)", self.list_sha256.clone()),
+            ("the number of images", self.total.to_string()),
+            ("the length of embeddings", self.dim.to_string()),
+            ("the batch size", self.batch.map_or("none".into(), |batch| batch.to_string())),
+            ("flip fusion", origin.map_or("none".into(), |origin| origin.flip.to_string())),
+            ("scoring", origin.map_or("none".into(), |origin| origin.scoring.to_string())),
+            ("preprocessing", text(origin.and_then(|origin| origin.preprocessing.as_ref()))),
+            ("the pixels (SHA-256)", text(origin.and_then(|origin| origin.pixels_sha256.as_ref()))),
+            ("the backend", text(origin.map(|origin| &origin.backend))),
+            ("the version of facegrad", text(origin.map(|origin| &origin.facegrad))),
+            ("the whole origin", format!("{origin:?}")),
+        ]
     }
 }
 
@@ -111,8 +107,7 @@ pub struct Journal {
     target: PathBuf,
     folder: PathBuf,
     header: JournalHeader,
-    /// Locked while the journal is open.
-    rows: File,
+    rows: facegrad_files::Journal,
     done: usize,
     synced: Instant,
 }
@@ -145,18 +140,18 @@ impl Journal {
         }
         let damaged = |problem: String| EmbeddingError::DamagedJournal { folder: folder.clone(), problem };
         let found = read_header(&folder).map_err(|problem| damaged(format!("is damaged: {problem}")))?;
-        if let Some(difference) = found.difference(&header) {
+        if let Some(Difference { what, there, now }) = Header::difference(&found, &header) {
+            let difference = format!("another value of {what}: {there} instead of {now}");
             return Err(EmbeddingError::OtherJob { folder, difference });
         }
         let io = |source| EmbeddingError::Io { doing: "continue", path: folder.clone(), source };
-        let mut rows = OpenOptions::new().read(true).write(true).open(folder.join(ROWS)).map_err(io)?;
-        match rows.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(EmbeddingError::Busy { folder }),
-            Err(TryLockError::Error(source)) => return Err(io(source)),
-        }
+        let mut rows = match facegrad_files::Journal::open_locked(&folder.join(ROWS)) {
+            Err(LockError::Held(_)) => return Err(EmbeddingError::Busy { folder }),
+            Err(LockError::Io(source)) => return Err(io(source)),
+            Ok(rows) => rows,
+        };
         let row = header.dim as u64 * 4;
-        let length = rows.metadata().map_err(io)?.len();
+        let length = rows.end();
         if length.div_ceil(row) > header.total as u64 {
             let total = header.total;
             return Err(damaged(format!("is damaged: it holds more than the {total} rows of the job")));
@@ -164,15 +159,13 @@ impl Journal {
         let mut done = length / row;
         let mut bytes = vec![0; row as usize];
         while done > 0 {
-            rows.seek(SeekFrom::Start((done - 1) * row))
-                .and_then(|_| rows.read_exact(&mut bytes))
-                .map_err(io)?;
+            rows.read_from((done - 1) * row).and_then(|mut rows| rows.read_exact(&mut bytes)).map_err(io)?;
             if bytes.iter().any(|byte| *byte != 0) {
                 break;
             }
             done -= 1;
         }
-        rows.set_len(done * row).and_then(|()| rows.seek(SeekFrom::End(0))).map_err(io)?;
+        rows.cut(done * row).map_err(io)?;
         let (target, done) = (target.into(), done as usize);
         Ok((Self { target, folder, header, rows, done, synced: Instant::now() }, done))
     }
@@ -200,10 +193,9 @@ impl Journal {
             return Err(EmbeddingError::NotFinite { path, name });
         }
         let io = |source| EmbeddingError::Io { doing: "write", path: self.folder.clone(), source };
-        let start = (self.done * dim) as u64 * 4;
-        // What an append that failed has left is written over.
-        self.rows.seek(SeekFrom::Start(start)).map_err(io)?;
-        rows_to_bytes(rows, |bytes| self.rows.write_all(bytes)).map_err(io)?;
+        let mut bytes = Vec::with_capacity(rows.len() * 4);
+        rows.iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+        self.rows.append(&bytes).map_err(io)?;
         self.done += batch;
         if self.synced.elapsed() > SYNC_EVERY { self.sync() } else { Ok(()) }
     }
@@ -214,8 +206,11 @@ impl Journal {
     /// Those of the file system.
     pub fn sync(&mut self) -> Result<(), EmbeddingError> {
         self.synced = Instant::now();
-        let synced = self.rows.sync_data();
-        synced.map_err(|source| EmbeddingError::Io { doing: "write", path: self.folder.clone(), source })
+        self.rows.sync().map_err(|source| EmbeddingError::Io {
+            doing: "write",
+            path: self.folder.clone(),
+            source,
+        })
     }
 
     /// Writes the file of embeddings and removes the folder.
@@ -232,8 +227,7 @@ impl Journal {
             return Err(problem("the names and identities are not those the job was started with".into()));
         }
         let io = |source| EmbeddingError::Io { doing: "finish", path: self.folder.clone(), source };
-        self.rows.rewind().map_err(io)?;
-        let mut rows = BufReader::with_capacity(1 << 20, &self.rows);
+        let mut rows = BufReader::with_capacity(1 << 20, self.rows.read_from(0).map_err(io)?);
         Target::create(&self.target)?.finish(*dim, names, identities, origin.as_ref(), &mut rows)?;
         // The header last: without the rows the folder is a job that was just begun, without the header a riddle.
         let remove = || {
@@ -276,6 +270,8 @@ fn read_header(folder: &Path) -> Result<JournalHeader, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+
     use super::*;
     use crate::{EmbeddingFile, origin};
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Held, lock, replace};
+use crate::{Held, LockError, lock, replace};
 
 /// What work is begun with: only the same may be continued.
 pub trait Header {
@@ -24,7 +24,8 @@ pub trait Header {
 }
 
 /// In what work that was begun differs from that asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {there} there, {now} now")]
 pub struct Difference {
     /// The part.
     pub what: &'static str,
@@ -47,8 +48,8 @@ pub enum JournalError {
     #[error("it does not begin with what the work was begun with")]
     NoHeader,
     /// It is that of other work.
-    #[error("{}: {} there, {} now", .0.what, .0.there, .0.now)]
-    OtherWork(Difference),
+    #[error(transparent)]
+    OtherWork(#[from] Difference),
 }
 
 /// A file that grows by records: lines, rows, or what comes from a server. Bytes behind the last whole one, left by a
@@ -75,7 +76,7 @@ impl Journal {
     ///
     /// # Errors
     /// Those of the file system, or that another process has it.
-    pub fn open_locked(path: &Path) -> Result<Self, JournalError> {
+    pub fn open_locked(path: &Path) -> Result<Self, LockError> {
         let journal = Self::open(path)?;
         lock(&journal.file, path)?;
         // It may have grown until it was locked.
@@ -97,7 +98,10 @@ impl Journal {
         if !path.exists() {
             replace(path, &line(now)?)?;
         }
-        let mut journal = Self::open_locked(path)?;
+        let mut journal = Self::open_locked(path).map_err(|error| match error {
+            LockError::Io(error) => JournalError::Io(error),
+            LockError::Held(held) => JournalError::Held(held),
+        })?;
         let mut lines = journal.lines(longest)?;
         // An object that is complete is not cut off, be there a line feed or not.
         let first = lines.next_line()?;

@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
 };
@@ -203,22 +203,8 @@ pub fn prune(run: &Path, step: usize, keep: usize) -> io::Result<()> {
         .try_for_each(|(_, path)| files::remove_folder(path))
 }
 
-/// The file that keeps other processes out of a run folder.
+/// The file whose [`Lock`](facegrad_files::Lock) keeps other processes out of a run folder.
 pub const LOCK: &str = ".lock";
-
-/// Keeps other processes out of `run` while the file lives; the system lifts the lock when this process ends in
-/// any way. `None` if another process has it.
-///
-/// # Errors
-/// If the file cannot be written.
-pub fn lock(run: &Path) -> io::Result<Option<File>> {
-    let file = File::create(run.join(LOCK))?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Ok(None),
-        // A file system without locks: better to train than not to.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),
-    }
-}
 
 /// Replaces the file `name` of the checkpoint folder `checkpoint` and its entry in the manifest, both or neither:
 /// a complete folder is built beside it, then the two folders change places.
@@ -228,7 +214,7 @@ pub fn lock(run: &Path) -> io::Result<Option<File>> {
 /// removed by the next call. Where a system cannot exchange two folders in one step, the old one is set aside
 /// before the new one takes its place, and [`locate`] puts it back if that never happened.
 ///
-/// The caller holds the [`lock`] of the run.
+/// The caller holds the [`LOCK`] of the run.
 ///
 /// # Errors
 /// If the manifest cannot be read, or those of the file system; the checkpoint is then as it was.
@@ -356,7 +342,16 @@ pub fn locate(path: &Path, prefer: &str) -> Result<PathBuf, CheckpointError> {
 
 /// Reads a checkpoint folder and verifies every file against the manifest.
 pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
-    verify(path).map_err(|mut error| {
+    load_those(path, &|_| true)
+}
+
+/// As [`load`], but of the files only `name` is kept, so that no more memory is taken than it needs.
+pub fn load_only(path: &Path, name: &str) -> Result<Checkpoint, CheckpointError> {
+    load_those(path, &|file| file == name)
+}
+
+fn load_those(path: &Path, is_kept: &dyn Fn(&str) -> bool) -> Result<Checkpoint, CheckpointError> {
+    verify(path, is_kept).map_err(|mut error| {
         if let CheckpointError::Damaged { hint, .. } | CheckpointError::OtherVersion { hint, .. } = &mut error
         {
             *hint = intact_instead(path);
@@ -369,23 +364,26 @@ pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
 fn intact_instead(damaged: &Path) -> String {
     let run = run_of(damaged);
     let step = damaged.file_name().and_then(|n| n.to_str()).and_then(step_of).unwrap_or(usize::MAX);
-    let intact = list(run).into_iter().rev().find(|(s, path)| *s < step && verify(path).is_ok());
+    let intact = list(run).into_iter().rev().find(|(s, path)| *s < step && verify(path, &|_| false).is_ok());
     match intact {
         Some((_, path)) => format!("; {} is intact, use that instead", path.display()),
         None => "; no checkpoint before it can be used either".into(),
     }
 }
 
-fn verify(path: &Path) -> Result<Checkpoint, CheckpointError> {
+/// Holds every file against the manifest, and those that `is_kept` in memory.
+fn verify(path: &Path, is_kept: &dyn Fn(&str) -> bool) -> Result<Checkpoint, CheckpointError> {
     let damaged = |file: &str, reason: String| CheckpointError::Damaged {
         path: path.join(file),
         reason,
         hint: String::new(),
     };
-    let read = |file: &str, limit: u64| match files::read_bounded(&path.join(file), limit) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(damaged(file, "is missing".into())),
-        Err(error) => Err(damaged(file, format!("cannot be read: {error}"))),
-        Ok(bytes) => Ok(bytes),
+    let unreadable = |file: &str, error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => damaged(file, "is missing".into()),
+        _ => damaged(file, format!("cannot be read: {error}")),
+    };
+    let read = |file: &str, limit| {
+        files::read_bounded(&path.join(file), limit).map_err(|error| unreadable(file, error))
     };
     let manifest = read(MANIFEST, MAX_MANIFEST_BYTES)?;
     let not_manifest = |error| damaged(MANIFEST, format!("is not a manifest: {error}"));
@@ -400,14 +398,22 @@ fn verify(path: &Path) -> Result<Checkpoint, CheckpointError> {
         if name.contains(['/', '\\']) || name.starts_with('.') {
             return Err(damaged(MANIFEST, format!("names a file outside the checkpoint, {name}")));
         }
-        let bytes = read(&name, MAX_FILE_BYTES)?;
-        if bytes.len() as u64 != entry.bytes {
-            return Err(damaged(&name, format!("has {} bytes instead of {}", bytes.len(), entry.bytes)));
+        let (length, sha256) = if is_kept(&name) {
+            let bytes = read(&name, MAX_FILE_BYTES)?;
+            let found = (bytes.len() as u64, files::sha256(&bytes));
+            files.insert(name.clone(), bytes);
+            found
+        } else {
+            let file = path.join(&name);
+            let found = fs::metadata(&file).and_then(|of| Ok((of.len(), files::sha256_of(&file)?)));
+            found.map_err(|error| unreadable(&name, error))?
+        };
+        if length != entry.bytes {
+            return Err(damaged(&name, format!("has {length} bytes instead of {}", entry.bytes)));
         }
-        if files::sha256(&bytes) != entry.sha256 {
+        if sha256 != entry.sha256 {
             return Err(damaged(&name, "does not have the SHA-256 its manifest gives".into()));
         }
-        files.insert(name, bytes);
     }
     Ok(Checkpoint { path: path.into(), step: manifest.step, files })
 }
@@ -459,6 +465,47 @@ mod tests {
             let error = load(&newest).unwrap_err().to_string();
             assert!(error.contains(sentence) && error.contains("checkpoint-000100 is intact"), "{error}");
         }
+    }
+
+    /// Bytes by which the memory of this process grows at most while `work` is done.
+    #[cfg(target_os = "linux")]
+    fn growth(work: impl FnOnce()) -> u64 {
+        let memory = |key: &str| {
+            let status = fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+            line.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().unwrap() << 10
+        };
+        // Forgets the highest so far.
+        fs::write("/proc/self/clear_refs", "5").unwrap();
+        let before = memory("VmRSS:");
+        work();
+        memory("VmHWM:").saturating_sub(before)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_model_is_loaded_without_the_rest_of_its_checkpoint_in_memory() {
+        const LARGE: u64 = 256 << 20;
+        let run = run_with(&[100]);
+        let path = run.path().join(folder_name(100));
+        let optimizer = path.join("optimizer.bpk");
+        File::create(&optimizer).unwrap().set_len(LARGE).unwrap();
+        let mut manifest: Manifest = serde_json::from_slice(&fs::read(path.join(MANIFEST)).unwrap()).unwrap();
+        let entry = FileEntry { bytes: LARGE, sha256: files::sha256_of(&optimizer).unwrap() };
+        manifest.files.insert("optimizer.bpk".into(), entry);
+        fs::write(path.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+
+        let one = growth(|| {
+            let loaded = load_only(&path, MODEL).unwrap();
+            assert_eq!(loaded.file(MODEL).unwrap(), [100; 64]);
+            assert!(loaded.file("optimizer.bpk").is_err());
+        });
+        assert!(one < LARGE / 2, "{one}");
+        assert!(growth(|| drop(load(&path).unwrap())) > LARGE / 2);
+        // What is not kept is verified all the same.
+        File::options().write(true).open(&optimizer).unwrap().set_len(LARGE - 1).unwrap();
+        let error = load_only(&path, MODEL).unwrap_err().to_string();
+        assert!(error.contains("has 268435455 bytes instead of 268435456"), "{error}");
     }
 
     #[test]
@@ -596,15 +643,5 @@ mod tests {
                 assert_eq!(names(run.path()), ["checkpoint-000100", "checkpoint-000200", "last"], "{i}");
             }
         }
-    }
-
-    #[test]
-    fn a_run_folder_has_one_owner() {
-        let run = tempfile::tempdir().unwrap();
-        let owner = lock(run.path()).unwrap();
-        assert!(owner.is_some() && lock(run.path()).unwrap().is_none());
-        drop(owner);
-        assert!(lock(run.path()).unwrap().is_some());
-        assert!(lock(&run.path().join("absent")).is_err());
     }
 }

@@ -120,7 +120,7 @@ pub(crate) fn read(path: &Path) -> Result<(PathBuf, Vec<u8>), ModelError> {
         let bytes = bytes.map_err(|e| ModelError::Unusable { path: path.into(), reason: e.to_string() })?;
         return Ok((path.into(), bytes));
     }
-    let loaded = checkpoint::load(&locate(path)?)?;
+    let loaded = checkpoint::load_only(&locate(path)?, MODEL)?;
     Ok((loaded.path.join(MODEL), loaded.file(MODEL)?.to_vec()))
 }
 

@@ -1,12 +1,11 @@
 //! Where a model is on disk, for writing operating points into it.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use facegrad_files as files;
+use facegrad_files::{self as files, Lock, LockError};
 
 use crate::{
     MODEL, ModelError, NamedPoint,
@@ -25,7 +24,7 @@ pub struct ModelFile {
     /// The folder of the checkpoint that it belongs to.
     checkpoint: Option<PathBuf>,
     /// Kept from other processes while this lives.
-    lock: Option<File>,
+    lock: Option<Lock>,
 }
 
 impl ModelFile {
@@ -54,10 +53,12 @@ impl ModelFile {
     pub fn lock(&mut self) -> Result<(), ModelError> {
         let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
         let run = checkpoint::run_of(checkpoint);
-        let lock = checkpoint::lock(run);
-        let lock =
-            lock.map_err(|source| ModelError::Unwritable { path: run.join(checkpoint::LOCK), source })?;
-        self.lock = Some(lock.ok_or_else(|| ModelError::InUse(run.into()))?);
+        let path = run.join(checkpoint::LOCK);
+        let lock = Lock::take(&path).map_err(|error| match error {
+            LockError::Held(_) => ModelError::InUse(run.into()),
+            LockError::Io(source) => ModelError::Unwritable { path, source },
+        });
+        self.lock = Some(lock?);
         Ok(())
     }
 

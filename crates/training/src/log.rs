@@ -2,12 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Write},
+    fs::File,
+    io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
 };
 
-use facegrad_files as files;
+use facegrad_files::Journal;
 use facegrad_recognition::Outcome;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -15,6 +15,8 @@ use crate::preflight::Preflight;
 
 pub(crate) const LOG: &str = "log.jsonl";
 const METRICS: &str = "metrics.csv";
+/// Longest line that is kept, in bytes; that of a loss that is not finite names the images of a batch.
+const MAX_LINE: u64 = 1 << 26;
 
 /// A line of `log.jsonl`. What a line of another version lacks is read as nothing, and what it has beside is
 /// passed over.
@@ -150,8 +152,8 @@ impl StepLine {
 /// The log files of a run.
 pub(crate) struct Log {
     path: PathBuf,
-    log: File,
-    metrics: File,
+    log: Journal,
+    metrics: Journal,
     /// Of the metrics; empty before the first line.
     columns: Vec<String>,
 }
@@ -160,29 +162,34 @@ impl Log {
     /// Opens the log of `run` after `step` steps: lines of later steps, written by a run that was killed
     /// before its next checkpoint, are dropped, and all of them at step 0.
     pub(crate) fn open(run: &Path, step: usize) -> io::Result<Self> {
-        let is_kept = |line: &str| {
-            step > 0 && serde_json::from_str(line).is_ok_and(|event: LogEvent| event.step() <= step)
+        // Lines of events that this version does not know stay.
+        let of_log =
+            |line: &[u8]| serde_json::from_slice(line).map_or(true, |event: LogEvent| event.step() <= step);
+        // The first line, which names the columns, is of no step.
+        let of_metrics = |line: &[u8]| {
+            let first = line.split(|byte| *byte == b',').next().and_then(|first| str::from_utf8(first).ok());
+            first.and_then(|first| first.parse().ok()).is_none_or(|of: usize| of <= step)
         };
-        keep_lines(&run.join(LOG), is_kept)?;
-        let is_kept = |line: &str| {
-            line.split(',')
-                .next()
-                .is_some_and(|first| first.parse().map_or(first == "step", |s: usize| s <= step))
+        let open = |name: &str, is_kept: &mut dyn FnMut(&[u8]) -> bool| {
+            let mut journal = Journal::open(&run.join(name))?;
+            if step == 0 {
+                journal.cut(0)?
+            } else {
+                journal.keep_lines(MAX_LINE, is_kept)?
+            }
+            io::Result::Ok(journal)
         };
-        keep_lines(&run.join(METRICS), is_kept)?;
-        let append = |name: &str| OpenOptions::new().create(true).append(true).open(run.join(name));
-        let metrics = append(METRICS)?;
-        let header = BufReader::new(File::open(run.join(METRICS))?).lines().next().transpose()?;
+        let log = open(LOG, &mut { of_log })?;
+        let mut metrics = open(METRICS, &mut { of_metrics })?;
+        let header = BufReader::new(metrics.read_from(0)?).lines().next().transpose()?;
         let columns = header.map(|line| line.split(',').map(str::to_owned).collect()).unwrap_or_default();
-        Ok(Self { path: run.into(), log: append(LOG)?, metrics, columns })
+        Ok(Self { path: run.into(), log, metrics, columns })
     }
 
     /// A line of the log; a training step is a line of the metrics as well.
     pub(crate) fn write(&mut self, event: &LogEvent) -> io::Result<()> {
-        // By way of a value, which has its keys in the order of the alphabet. One write call a line, so that a kill
-        // leaves whole lines.
-        let line = serde_json::to_value(event)?;
-        self.log.write_all(format!("{line}\n").as_bytes())?;
+        // By way of a value, which has its keys in the order of the alphabet.
+        self.log.append_line(&serde_json::to_value(event)?)?;
         match event {
             LogEvent::Step(line) => self.write_metrics(line),
             _ => Ok(()),
@@ -193,16 +200,16 @@ impl Log {
         if self.columns.is_empty() {
             let measures = line.measures.keys().map(String::as_str);
             self.columns = BEFORE.into_iter().chain(measures).chain(AFTER).map(str::to_owned).collect();
-            self.metrics.write_all(format!("{}\n", self.columns.join(",")).as_bytes())?;
+            self.metrics.append(format!("{}\n", self.columns.join(",")).as_bytes())?;
         }
         let values: Vec<String> = self.columns.iter().map(|name| line.column(name)).collect();
-        self.metrics.write_all(format!("{}\n", values.join(",")).as_bytes())
+        self.metrics.append(format!("{}\n", values.join(",")).as_bytes())
     }
 
     /// Has the disk confirm what was written, before a checkpoint relies on it.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.log.sync_all()?;
-        self.metrics.sync_all()
+        self.log.sync()?;
+        self.metrics.sync()
     }
 
     /// The training steps logged so far.
@@ -224,20 +231,10 @@ pub(crate) fn events(run: &Path) -> io::Result<impl Iterator<Item = LogEvent>> {
     Ok(lines.map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok()))
 }
 
-/// Rewrites a text file to the lines that `keep` accepts; a last line without a line feed is dropped as well.
-fn keep_lines(path: &Path, keep: impl Fn(&str) -> bool) -> io::Result<()> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let kept: String =
-        text.split_inclusive('\n').filter(|line| line.ends_with('\n') && keep(line.trim_end())).collect();
-    if kept.len() == text.len() { Ok(()) } else { files::replace(path, kept.as_bytes()) }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn line(step: usize) -> StepLine {
@@ -259,7 +256,7 @@ mod tests {
         let mut log = Log::open(run.path(), 0).unwrap();
         log.write(&LogEvent::Start { step: 0, facegrad: "x".into(), preflight: Box::default() }).unwrap();
         (1..=4).for_each(|step| log.write(&LogEvent::Step(line(step))).unwrap());
-        log.log.write_all(b"{\"event\":\"st").unwrap();
+        log.log.append(b"{\"event\":\"st").unwrap();
         drop(log);
         let log = Log::open(run.path(), 2).unwrap();
         assert_eq!(log.steps().unwrap(), [line(1), line(2)]);

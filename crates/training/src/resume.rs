@@ -1,12 +1,9 @@
 //! How a run goes on from its last checkpoint.
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use facegrad_devices::Chosen;
-use facegrad_files as files;
+use facegrad_files::{self as files, Lock};
 use facegrad_recognition::checkpoint::{self, Checkpoint, CheckpointError};
 
 use crate::{
@@ -22,7 +19,7 @@ use crate::{
 pub struct SavedRun {
     experiment: Experiment,
     folder: PathBuf,
-    lock: File,
+    lock: Lock,
     state: State,
     /// None for a run that ended before its first checkpoint.
     checkpoint: Option<Checkpoint>,

@@ -1,12 +1,11 @@
 //! The folder of a run: its name, whose it is, and what the run writes into it.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use facegrad_files as files;
+use facegrad_files::{self as files, Lock, LockError};
 use facegrad_recognition::checkpoint;
 
 use crate::{
@@ -21,7 +20,7 @@ pub(crate) const CONFIG: &str = "config.toml";
 pub(crate) struct RunFolder {
     path: PathBuf,
     /// Held as long as the run goes on.
-    _lock: File,
+    _lock: Lock,
     log: Log,
     /// The step of the newest checkpoint that was written or begun from.
     saved: Option<usize>,
@@ -39,7 +38,7 @@ impl RunFolder {
     }
 
     /// Opens the folder of a run that goes on after the checkpoint of step `saved`, or begins anew without one.
-    pub(crate) fn open(path: PathBuf, lock: File, saved: Option<usize>) -> Result<Self, TrainError> {
+    pub(crate) fn open(path: PathBuf, lock: Lock, saved: Option<usize>) -> Result<Self, TrainError> {
         let log = Log::open(&path, saved.unwrap_or(0)).map_err(|source| unwritable(&path, source))?;
         Ok(Self { path, _lock: lock, log, saved })
     }
@@ -115,8 +114,10 @@ fn new_folder(run: &RunConfig) -> Result<PathBuf, TrainError> {
 }
 
 /// Keeps a second process out of the folder; the system lifts the lock when this process ends in any way.
-pub(crate) fn lock(folder: &Path) -> Result<File, TrainError> {
-    let lock =
-        checkpoint::lock(folder).map_err(|source| unwritable(&folder.join(checkpoint::LOCK), source))?;
-    lock.ok_or_else(|| TrainError::InUse(folder.into()))
+pub(crate) fn lock(folder: &Path) -> Result<Lock, TrainError> {
+    let path = folder.join(checkpoint::LOCK);
+    Lock::take(&path).map_err(|error| match error {
+        LockError::Held(_) => TrainError::InUse(folder.into()),
+        LockError::Io(source) => unwritable(&path, source),
+    })
 }

@@ -1,13 +1,13 @@
 //! What has arrived of a file.
 
 use std::{
-    fs::{self, File, TryLockError},
-    io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
+    fs,
+    io::{self, ErrorKind, Read},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use facegrad_files::{hexadecimal, read_text_bounded, sync_folder};
+use facegrad_files::{Journal, LockError, hexadecimal, read_text_bounded, sync_folder};
 use sha2::{Digest, Sha256};
 use ureq::http;
 
@@ -29,7 +29,7 @@ pub(super) struct Part<'a> {
     pub(super) download: &'a Download<'a>,
     pub(super) path: PathBuf,
     mark_path: PathBuf,
-    file: File,
+    file: Journal,
     hash: Sha256,
     pub(super) length: u64,
     /// Bytes that an earlier call has left, as long as they are used.
@@ -45,16 +45,11 @@ impl<'a> Part<'a> {
     pub(super) fn open(download: &'a Download<'a>) -> Result<Self, FetchError> {
         let path = with_suffix(download.destination, ".part");
         let mark_path = with_suffix(download.destination, ".etag");
-        let unwritable = |source| FetchError::Unwritable { path: path.clone(), source };
-        let mut options = File::options();
-        let file =
-            options.read(true).write(true).create(true).truncate(false).open(&path).map_err(unwritable)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(FetchError::Busy { part: path }),
-            // Some network file systems cannot lock; the hash still guards the result.
-            Err(TryLockError::Error(_)) => {}
-        }
+        let file = match Journal::open_locked(&path) {
+            Err(LockError::Held(_)) => return Err(FetchError::Busy { part: path }),
+            Err(LockError::Io(source)) => return Err(FetchError::Unwritable { path, source }),
+            Ok(file) => file,
+        };
         let mark = read_text_bounded(&mark_path, LONGEST_MARK).ok().filter(|mark| is_mark(mark));
         Ok(Self {
             download,
@@ -79,43 +74,45 @@ impl<'a> Part<'a> {
         stop: &AtomicBool,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), FetchError> {
-        let there = self.file.metadata().map_err(|error| self.unwritable(error))?.len();
+        let there = self.file.end();
         if there > self.download.bytes {
             self.start_over()?;
         }
+        let unwritable = |source| FetchError::Unwritable { path: self.path.clone(), source };
+        let mut left = self.file.read_from(0).map_err(unwritable)?;
         let mut buffer = vec![0; CHUNK];
         loop {
             if stop.load(Ordering::Relaxed) {
+                drop(left);
                 return Err(self.stopped(there));
             }
-            match self.file.read(&mut buffer) {
+            match left.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(count) => self.count(&buffer[..count]),
+                Ok(count) => {
+                    self.hash.update(&buffer[..count]);
+                    self.length += count as u64;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.unwritable(error)),
+                Err(error) => return Err(unwritable(error)),
             }
             progress(self.length);
         }
+        drop(left);
         self.is_mixed = self.length > 0;
         self.resumed_at = self.length;
         Ok(())
     }
 
-    fn count(&mut self, bytes: &[u8]) {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
+        self.file.append(bytes).map_err(|error| self.unwritable(error))?;
         self.hash.update(bytes);
         self.length += bytes.len() as u64;
-    }
-
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
-        self.file.write_all(bytes).map_err(|error| self.unwritable(error))?;
-        self.count(bytes);
         Ok(())
     }
 
     pub(super) fn start_over(&mut self) -> Result<(), FetchError> {
         self.set_mark(None)?;
-        let emptied = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
-        emptied.map_err(|error| self.unwritable(error))?;
+        self.file.cut(0).map_err(|error| self.unwritable(error))?;
         self.hash = Sha256::new();
         self.length = 0;
         self.resumed_at = 0;
@@ -149,7 +146,7 @@ impl<'a> Part<'a> {
     /// Gives the complete file its name.
     pub(super) fn commit(self) -> Result<(), FetchError> {
         let destination = self.download.destination;
-        let done = self.file.sync_all().and_then(|()| fs::rename(&self.path, destination));
+        let done = self.file.sync().and_then(|()| fs::rename(&self.path, destination));
         let done = done.and_then(|()| sync_folder(facegrad_files::folder_of(destination)));
         done.map_err(|source| FetchError::Unwritable { path: destination.into(), source })?;
         // Of no use any more; that it stays behind would do no harm.

@@ -469,11 +469,9 @@ impl Layout {
                 let _ = fs::remove_dir(&self.target);
                 fs::rename(&self.work, &self.target)?;
             }
-            for name in [state::LOCK, state::FILE] {
-                match fs::remove_file(self.target.join(name)) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    result => result?,
-                }
+            match fs::remove_file(self.target.join(state::FILE)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                result => result?,
             }
         } else {
             for file in &self.files {

@@ -1,12 +1,8 @@
 //! How far a conversion has come, in its folder of work.
 
-use std::{
-    fs::{self, File, TryLockError},
-    io,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsStr, fs, io, path::Path};
 
-use facegrad_files::{read_bounded, replace};
+use facegrad_files::{Header, Journal, JournalError};
 use serde::{Deserialize, Serialize};
 
 use super::{ConvertError, Layout, Mark, Target};
@@ -14,8 +10,8 @@ use crate::{FaceError, FaceSource};
 
 /// The name of the file.
 pub(super) const FILE: &str = ".convert.json";
-/// The file that keeps other processes out.
-pub(super) const LOCK: &str = ".lock";
+/// An empty file that earlier versions had beside it.
+const OLD_LOCK: &str = ".lock";
 /// What files are called that are not complete; see [`facegrad_files::temporary_beside`].
 const UNFINISHED: &str = ".writing-";
 /// Longest such file, in bytes: it lists what is skipped.
@@ -30,23 +26,54 @@ struct Identity {
     on_unreadable: String,
 }
 
+/// What a conversion is begun with.
 #[derive(Debug, Serialize, Deserialize)]
-struct Saved {
+struct Beginning {
     conversion: Identity,
     /// Images that are left out, and why: index, name and reason.
     skipped: Vec<(usize, String, String)>,
+    #[serde(flatten)]
+    progress: Progress,
+}
+
+/// How far it has come.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Progress {
     mark: Mark,
     /// Whether everything is written, and only names are to be given.
     is_written: bool,
 }
 
-/// The state of a conversion, on disk as in memory.
+impl Beginning {
+    fn of(source: &dyn FaceSource, target: &Target, skipped: Vec<(usize, FaceError)>) -> Self {
+        let conversion = Identity {
+            source: source.fingerprint(),
+            kind: target.kind.to_string(),
+            shard_images: target.shard_images,
+            on_unreadable: target.on_unreadable.to_string(),
+        };
+        let skipped = skipped.into_iter().map(|(index, error)| (index, error.name, error.reason)).collect();
+        Self { conversion, skipped, progress: Progress::default() }
+    }
+}
+
+impl Header for Beginning {
+    fn parts(&self) -> Vec<(&'static str, String)> {
+        let Identity { source, kind, shard_images, on_unreadable } = &self.conversion;
+        vec![
+            ("the set", source.clone()),
+            ("the format", kind.clone()),
+            ("images of a shard", shard_images.to_string()),
+            ("what becomes of unreadable images", on_unreadable.clone()),
+        ]
+    }
+}
+
+/// The state of a conversion, on disk as in memory: a line of what it was begun with, then one for each mark.
 pub(super) struct State {
-    path: PathBuf,
-    saved: Saved,
+    journal: Journal,
+    progress: Progress,
     skipped: Vec<(usize, FaceError)>,
-    /// Locked while this lives, where the file system can.
-    _lock: Option<File>,
 }
 
 impl State {
@@ -70,20 +97,17 @@ impl State {
             }
             return if is_foreign(&layout.work) { Err(other()) } else { Ok(None) };
         }
-        let lock = lock(&layout.work)?;
-        let bytes = read_bounded(&path, MAX_STATE).map_err(|error| unwritable(&path, error))?;
-        let saved: Saved = serde_json::from_slice(&bytes).map_err(|_| other())?;
-        let is_other = saved.conversion != identity(source, target);
-        if is_other || saved.skipped.iter().any(|(index, ..)| *index >= source.len()) {
+        let state = Self::in_file(&path, layout, &Beginning::of(source, target, Vec::new()))?;
+        if state.skipped.iter().any(|(index, _)| *index >= source.len()) {
             return Err(other());
         }
-        if !saved.is_written
+        if !state.is_written()
             && let Some(file) = layout.files.iter().find(|file| is_there(file))
         {
             return Err(ConvertError::Exists(file.clone()));
         }
         remove_unfinished(&layout.work).map_err(|error| unwritable(&layout.work, error))?;
-        Ok(Some(Self::of(path, saved, lock)))
+        Ok(Some(state))
     }
 
     /// Makes the folder of work.
@@ -95,20 +119,32 @@ impl State {
     ) -> Result<Self, ConvertError> {
         let unwritable = |source| ConvertError::Unwritable { path: layout.work.clone(), source };
         fs::create_dir_all(&layout.work).map_err(unwritable)?;
-        let lock = lock(&layout.work)?;
+        let beginning = Beginning::of(source, target, skipped);
+        let state = Self::in_file(&layout.work.join(FILE), layout, &beginning)?;
         remove_unfinished(&layout.work).map_err(unwritable)?;
-        let skipped = skipped.into_iter().map(|(index, error)| (index, error.name, error.reason)).collect();
-        let conversion = identity(source, target);
-        let saved = Saved { conversion, skipped, mark: Mark::default(), is_written: false };
-        let state = Self::of(layout.work.join(FILE), saved, lock);
-        state.save().map_err(unwritable)?;
         Ok(state)
     }
 
-    fn of(path: PathBuf, saved: Saved, lock: Option<File>) -> Self {
-        let errors = saved.skipped.iter().cloned();
-        let skipped = errors.map(|(index, name, reason)| (index, FaceError { name, reason })).collect();
-        Self { path, saved, skipped, _lock: lock }
+    /// The state in the file at `path`, which is begun if it is not there.
+    fn in_file(path: &Path, layout: &Layout, beginning: &Beginning) -> Result<Self, ConvertError> {
+        let mut last = None;
+        let mut record = |line: &[u8]| {
+            let progress = serde_json::from_slice(line).ok();
+            let is_whole = progress.is_some();
+            last = progress.or(last.take());
+            is_whole
+        };
+        let (journal, there) =
+            Journal::of_work(path, beginning, MAX_STATE, &mut record).map_err(|error| match error {
+                JournalError::Io(source) => ConvertError::Unwritable { path: path.into(), source },
+                JournalError::Held(_) => ConvertError::Busy(layout.work.clone()),
+                JournalError::NoHeader | JournalError::OtherWork(_) => {
+                    ConvertError::OtherWork(layout.work.clone())
+                }
+            })?;
+        let skipped = there.skipped.into_iter();
+        let skipped = skipped.map(|(index, name, reason)| (index, FaceError { name, reason })).collect();
+        Ok(Self { journal, progress: last.unwrap_or(there.progress), skipped })
     }
 
     /// Images that are left out.
@@ -118,37 +154,29 @@ impl State {
 
     /// Where to go on.
     pub fn mark(&self) -> &Mark {
-        &self.saved.mark
+        &self.progress.mark
     }
 
     /// Whether everything is written.
     pub fn is_written(&self) -> bool {
-        self.saved.is_written
+        self.progress.is_written
     }
 
     /// Notes that everything until `mark` is written.
     pub fn advance(&mut self, mark: &Mark) -> io::Result<()> {
-        self.saved.mark = mark.clone();
+        self.progress.mark = mark.clone();
         self.save()
     }
 
     /// Notes that everything is written.
     pub fn written(&mut self) -> io::Result<()> {
-        self.saved.is_written = true;
+        self.progress.is_written = true;
         self.save()
     }
 
-    fn save(&self) -> io::Result<()> {
-        replace(&self.path, &serde_json::to_vec(&self.saved).map_err(io::Error::other)?)
-    }
-}
-
-fn identity(source: &dyn FaceSource, target: &Target) -> Identity {
-    Identity {
-        source: source.fingerprint(),
-        kind: target.kind.to_string(),
-        shard_images: target.shard_images,
-        on_unreadable: target.on_unreadable.to_string(),
+    fn save(&mut self) -> io::Result<()> {
+        self.journal.append_line(&self.progress)?;
+        self.journal.sync()
     }
 }
 
@@ -165,10 +193,15 @@ fn is_foreign(work: &Path) -> bool {
     match fs::read_dir(work) {
         Ok(entries) => entries.flatten().any(|entry| {
             let name = entry.file_name();
-            name != LOCK && !name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
+            name != OLD_LOCK && !is_unfinished(&name)
         }),
         Err(_) => work.symlink_metadata().is_ok(),
     }
+}
+
+/// Whether it is what a file is called while it is being written.
+fn is_unfinished(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
 }
 
 /// Removes what a process that was killed has left half written.
@@ -178,23 +211,9 @@ fn remove_unfinished(work: &Path) -> io::Result<()> {
     }
     for entry in fs::read_dir(work)? {
         let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+        if is_unfinished(&entry.file_name()) || entry.file_name() == OLD_LOCK {
             fs::remove_file(entry.path())?;
         }
     }
     Ok(())
-}
-
-/// Keeps other processes out of a folder of work; the system lifts the lock when this one ends in any way.
-fn lock(work: &Path) -> Result<Option<File>, ConvertError> {
-    if !work.is_dir() {
-        return Ok(None);
-    }
-    let file = File::create(work.join(LOCK))
-        .map_err(|source| ConvertError::Unwritable { path: work.into(), source })?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(ConvertError::Busy(work.into())),
-        // A file system without locks: better to convert than not to.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),
-    }
 }

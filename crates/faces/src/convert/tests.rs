@@ -253,6 +253,36 @@ fn what_was_written_after_the_last_mark_is_written_again() {
     assert!(error.contains("cut.rec has 5 bytes, fewer than the "), "{error}");
 }
 
+/// Earlier versions wrote the whole state anew at each mark, without a line feed, and locked another file.
+#[test]
+fn a_conversion_that_an_earlier_version_began_goes_on() {
+    let source = Memory::new(&NAMES, 3000);
+    let folder = TempDir::new().unwrap();
+    let mut goal = target(TargetKind::Folder, &folder.path().join("whole"));
+    done(&source, &goal);
+    goal.path = folder.path().join("old");
+    let mut steps = 0;
+    let end = convert(&source, &goal, &mut |_| {
+        steps += 1;
+        steps < 70
+    });
+    let Ok(ConvertEnd::Stopped { images, work }) = end else { panic!("{end:?}") };
+    let state = fs::read_to_string(work.join(state::FILE)).unwrap();
+    let mut lines = state.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let mut old = lines.next().unwrap();
+    old["mark"] = lines.next_back().unwrap()["mark"].clone();
+    fs::write(work.join(state::FILE), old.to_string()).unwrap();
+    fs::write(work.join(".lock"), "").unwrap();
+    let mut first = None;
+    convert(&source, &goal, &mut |step| {
+        first.get_or_insert(step);
+        true
+    })
+    .unwrap();
+    assert_eq!(first, Some(ConvertStep::Writing(images)));
+    assert!(files(&folder.path().join("whole")) == files(&goal.path));
+}
+
 #[test]
 fn what_a_kill_leaves_half_written_is_removed() {
     let source = Memory::new(&NAMES, 40);
@@ -307,10 +337,9 @@ fn a_conversion_killed_while_names_are_given_is_finished() {
     let layout = Layout::of(&goal).unwrap();
     State::begin(&source, &goal, &layout, Vec::new()).unwrap().written().unwrap();
     fs::rename(layout.work.join(state::FILE), goal.path.join(state::FILE)).unwrap();
-    fs::rename(layout.work.join(state::LOCK), goal.path.join(state::LOCK)).unwrap();
     fs::remove_dir(&layout.work).unwrap();
     assert_eq!(done(&source, &goal).images, 20);
-    assert!(!goal.path.join(state::FILE).exists() && !goal.path.join(state::LOCK).exists());
+    assert!(!goal.path.join(state::FILE).exists());
 }
 
 #[test]
