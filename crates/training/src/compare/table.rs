@@ -147,19 +147,19 @@ impl Row {
         let over = |value: &dyn Fn(&Finished) -> Option<f64>| {
             mean(&finished.iter().filter_map(|run| value(run)).collect::<Vec<_>>())
         };
-        let training: [(&str, &str, Scale, Better, &dyn Fn(&Finished) -> Option<f64>); 5] = [
-            ("first_loss", "first loss", Scale::Loss, Better::Lower, &|run| run.first_loss),
-            ("expected_first_loss", "expected", Scale::Loss, Better::Lower, &|run| run.expected_first_loss),
-            ("last_loss", "last loss", Scale::Loss, Better::Lower, &|run| run.last_loss),
-            ("images_per_second", "images/s", Scale::PerSecond, Better::Higher, &|run| {
-                Some(run.images_per_second)
-            }),
-            ("seconds", "time", Scale::Seconds, Better::Lower, &|run| Some(run.seconds)),
-        ];
+        let loss = |key: &str, label: &str, value: &dyn Fn(&Finished) -> Option<f64>| {
+            Figure::optional(key, label, Scale::Loss, Better::Lower, over(value))
+        };
+        let speed = over(&|run| Some(run.images_per_second));
+        let seconds = over(&|run| Some(run.seconds));
         let mut figures = means(&finished);
-        figures.extend(training.map(|(key, label, scale, better, value)| {
-            Figure::optional(key, label, scale, better, over(value))
-        }));
+        figures.extend([
+            loss("first_loss", "first loss", &|run| run.first_loss),
+            loss("expected_first_loss", "expected", &|run| run.expected_first_loss),
+            loss("last_loss", "last loss", &|run| run.last_loss),
+            Figure::optional("images_per_second", "images/s", Scale::PerSecond, Better::Higher, speed),
+            Figure::optional("seconds", "time", Scale::Seconds, Better::Lower, seconds),
+        ]);
         Self {
             config: entry.name.clone(),
             loss: entry.experiment.loss_in_words(),
