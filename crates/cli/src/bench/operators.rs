@@ -6,7 +6,7 @@ use facegrad_results::{Align, TextTable};
 use serde_json::{Value, json};
 
 use super::{
-    OpsArgs, backbone,
+    OpsArgs, backbone, in_words,
     output::{Facts, billions, percent, processor},
     seconds,
 };
@@ -47,7 +47,7 @@ pub fn run(args: OpsArgs) -> Result<(), Failure> {
     let Some(file) = &args.plot else { return Ok(()) };
     let [height, width] = images.size;
     let picture = facegrad_report::roofline(&facegrad_report::Roofline {
-        title: format!("{}, batch {}, {}", backbone.kind(), images.batch, processor()),
+        title: format!("{}, batch {}, {}", in_words(&backbone), images.batch, processor()),
         operations_per_second: roofline.operations,
         bytes_per_second: roofline.bytes,
         families: families(&timings),

@@ -19,9 +19,9 @@ pub struct Facts {
 
 impl Facts {
     pub fn new(task: &str, images: ImageShape, backbone: Option<&BackboneConfig>) -> Self {
-        let kind = backbone.map(BackboneConfig::kind);
+        let kind = backbone.map(super::in_words);
         let ImageShape { batch, size: size @ [height, width] } = images;
-        let what = kind.map(|kind| format!(" {kind},")).unwrap_or_default();
+        let what = kind.as_ref().map(|kind| format!(" {kind},")).unwrap_or_default();
         let mut facts = Self {
             heading: format!("{task}:{what} batches of {batch} images of {height}x{width} pixels"),
             lines: TextTable::new(&[Align::Left]),
