@@ -10,7 +10,7 @@ use std::{
 use facegrad_faces::FaceError;
 use facegrad_loader::Batch;
 use facegrad_losses::Progress;
-use facegrad_recognition::{Embedder, EmbeddingModel, Measured, Measurement, checkpoint::kept};
+use facegrad_recognition::{Embedder, EmbeddingModel, Measurement, ProtocolOutcome, checkpoint::kept};
 
 use crate::{
     checkpoint::{self, State},
@@ -31,7 +31,7 @@ pub struct Trainer {
     pub(crate) state: State,
     folder: RunFolder,
     /// The newest measurement of each evaluation.
-    measured: Vec<Measured>,
+    measured: Vec<ProtocolOutcome>,
 }
 
 impl Trainer {
@@ -194,7 +194,7 @@ impl Trainer {
     fn measure(
         &self,
         progress: &mut dyn FnMut(&str, usize, usize) -> bool,
-    ) -> Result<Option<Vec<Measured>>, TrainError> {
+    ) -> Result<Option<Vec<ProtocolOutcome>>, TrainError> {
         let Preparation { experiment, chosen, evaluations, learner, .. } = &self.setup;
         let card = self.setup.card(&self.state);
         let model = EmbeddingModel::from_backbone(&learner.model().backbone, card, &chosen.device);
