@@ -190,7 +190,7 @@ fn what_cannot_be_done_is_one_sentence() {
     let unnamed = ["-u", "FACEGRAD_MTCNN", FACEGRAD, "align", "photos", "out"];
     let sentence = place.start("env", &unnamed).wait().refused(2);
     assert!(sentence.starts_with("nothing says where the faces are: name a table"), "{sentence}");
-    for wrong in [["--size", "112"], ["--size", "8x8"], ["--min-face", "11"], ["--format", "gif"]] {
+    for wrong in [["--size", "112x"], ["--size", "8x8"], ["--min-face", "11"], ["--format", "gif"]] {
         let ended = place.facegrad(&["align", "photos", "out", wrong[0], wrong[1]]).code(2);
         assert!(ended.stderr.contains(wrong[1]), "{ended}");
     }

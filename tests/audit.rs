@@ -275,7 +275,7 @@ fn what_cannot_be_audited() {
     let sentence = audit(&place, &["--embeddings", "none.npz"]).refused(2);
     assert!(sentence.contains("none.npz"), "{sentence}");
     for wrong in
-        [["--size", "112"], ["--size", "0x5"], ["--exclude-what", "ugly"], ["--against-embeddings", "a.npz"]]
+        [["--size", "112x"], ["--size", "0x5"], ["--exclude-what", "ugly"], ["--against-embeddings", "a.npz"]]
     {
         let ended = audit(&place, &wrong).code(2);
         assert!(ended.stderr.contains(wrong[0]), "{ended}");

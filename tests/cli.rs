@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 
 use serde_json::Value;
-use support::Place;
+use support::{FACEGRAD, Place};
 
 const VERBS: [&[&str]; 11] = [
     &["train"],
@@ -48,6 +48,77 @@ fn completions_are_written_for_each_shell() {
     {
         let script = place.facegrad(&["completions", shell]).done().stdout;
         assert!(script.contains(part) && script.contains("resume"), "{shell}");
+    }
+}
+
+#[test]
+fn a_broken_model_ends_every_verb_alike() {
+    let place = Place::new();
+    place
+        .facegrad(&["data", "synth", "--identities", "2", "--images", "2", "--size", "20", "--out", "faces"])
+        .done();
+    place.write("pairs.csv", "000000/0000,000000/0001,1\n000000/0000,000001/0000,0\n");
+    place.write("cut.safetensors", b"\x10\0\0\0\0\0\0\0{}");
+    place.write("none/readme", "no checkpoint");
+    let image = "faces/000000/0000.png";
+    let pairs = ["--pairs", "pairs.csv", "--images", "faces"];
+    for model in ["cut.safetensors", "none", "absent"] {
+        let named = ["--model", model];
+        let verbs: [Vec<&str>; 7] = [
+            [&["verify", image, image][..], &named].concat(),
+            [&["embed", "faces", "--out", "out.npz"][..], &named].concat(),
+            [&["identify", "faces", image][..], &named].concat(),
+            [&["data", "audit", "faces"][..], &named].concat(),
+            [&["eval", model][..], &pairs].concat(),
+            [&["calibrate", model][..], &pairs].concat(),
+            vec!["show", model],
+        ];
+        let ended = verbs.each_ref().map(|verb| place.facegrad(verb));
+        let [first, ..] = &ended;
+        for other in &ended {
+            assert_eq!((other.code, other.sentence()), (Some(2), first.sentence()), "{other}");
+        }
+        // The model of the environment is the same model.
+        let variable = format!("FACEGRAD_MODEL={model}");
+        for verb in [
+            &["verify", image, image][..],
+            &["embed", "faces", "--out", "out.npz"],
+            &["identify", "faces", image],
+        ] {
+            let other = place.start("env", &[&[&variable, FACEGRAD][..], verb].concat()).wait();
+            assert_eq!((other.code, other.sentence()), (Some(2), first.sentence()), "{other}");
+            let unset =
+                place.start("env", &[&["-u", "FACEGRAD_MODEL", FACEGRAD][..], verb].concat()).wait().code(2);
+            let sentence = "no model is given; say which with --model, or set FACEGRAD_MODEL";
+            assert_eq!(unset.sentence(), sentence, "{unset}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_device_ends_every_verb_alike() {
+    let place = Place::new();
+    let pairs = ["--pairs", "pairs.csv", "--images", "faces"];
+    place
+        .facegrad(&["data", "synth", "--identities", "2", "--images", "2", "--size", "20", "--out", "faces"])
+        .done();
+    let image = "faces/000000/0000.png";
+    let device = ["--backend", if cfg!(feature = "flex") { "flex" } else { "ndarray" }, "--adapter", "none"];
+    for verb in [
+        &["train", "tiny.toml"][..],
+        &["compare", "tiny.toml", "--steps", "2", "--seeds", "1"],
+        &["verify", image, image, "--model", "m"],
+        &["embed", "faces", "--out", "out.npz", "--model", "m"],
+        &["identify", "faces", image, "--model", "m"],
+        &["data", "audit", "faces", "--model", "m"],
+        &[&["eval", "m"][..], &pairs].concat(),
+        &["bench", "infer", "--backbone", "nano"],
+    ] {
+        let sentence = place.facegrad(&[verb, &device].concat()).code(2).sentence();
+        assert!(
+            sentence.starts_with("--adapter \"none\" has no effect with --backend "),
+            "{verb:?}: {sentence}"
+        );
     }
 }
 

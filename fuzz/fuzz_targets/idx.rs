@@ -18,8 +18,10 @@ fuzz_target!(|bytes: &[u8]| {
     for suffix in ["", ".gz"] {
         let folder = FOLDER.path().join(if suffix.is_empty() { "plain" } else { "packed" });
         fs::create_dir_all(&folder).expect("a folder");
-        fs::write(folder.join(format!("train-images-idx3-ubyte{suffix}")), images).expect("room for a small file");
-        fs::write(folder.join(format!("train-labels-idx1-ubyte{suffix}")), labels).expect("room for a small file");
+        fs::write(folder.join(format!("train-images-idx3-ubyte{suffix}")), images)
+            .expect("room for a small file");
+        fs::write(folder.join(format!("train-labels-idx1-ubyte{suffix}")), labels)
+            .expect("room for a small file");
         let config = MnistConfig { path: folder, label_gaps: LabelGaps::Close, ..MnistConfig::default() };
         match SourceConfig::from(config).open_any() {
             Ok(opened) => {

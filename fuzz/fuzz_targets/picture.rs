@@ -13,7 +13,9 @@ fuzz_target!(|bytes: &[u8]| {
     match (whole, part) {
         (Ok(whole), Ok(part)) => {
             let sides = [whole.height(), whole.width()];
-            assert!(sides.iter().all(|side| (1..=MAX_SIDE).contains(side)) && sides[0] * sides[1] <= MAX_PIXELS);
+            assert!(
+                sides.iter().all(|side| (1..=MAX_SIDE).contains(side)) && sides[0] * sides[1] <= MAX_PIXELS
+            );
             for ((part, whole), wanted) in [part.height(), part.width()].into_iter().zip(sides).zip(WANTED) {
                 assert!(part <= whole && part >= wanted.min(whole), "{part} of {whole}");
             }

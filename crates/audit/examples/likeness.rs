@@ -1,7 +1,7 @@
 //! What the likeness to the mean face of a set finds: aligned faces of a folder against the same faces shifted, turned
 //! and scaled.
 //!
-//!     cargo run --release -p facegrad-audit --example likeness -- FOLDER
+//!     cargo run --release --example likeness -- FOLDER
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! What separates near duplicates from different photographs of one person: distances of perceptual hashes and of
 //! thumbnails, for changed copies of the images of a folder and for its other images.
 //!
-//!     cargo run --release -p facegrad-audit --example near_duplicates -- FOLDER
+//!     cargo run --release --example near_duplicates -- FOLDER
 
 use std::{io::Cursor, path::Path};
 

@@ -34,7 +34,7 @@ pub fn table(findings: &Findings, source: &dyn FaceSource, against: Option<&dyn 
         .sizes
         .iter()
         .take(3)
-        .map(|((width, height), count)| format!("{width} x {height} ({})", images(*count)))
+        .map(|((width, height), count)| format!("{height} x {width} ({})", images(*count)))
         .collect();
     let others = findings.sizes.len().saturating_sub(3);
     let more = if others > 0 {
@@ -42,7 +42,9 @@ pub fn table(findings: &Findings, source: &dyn FaceSource, against: Option<&dyn 
     } else {
         String::new()
     };
-    say("sizes", format!("{}{more}", sizes.join(", ")));
+    let all_square = findings.sizes.iter().all(|((width, height), _)| width == height);
+    let order = if all_square { "" } else { "; height x width" };
+    say("sizes", format!("{}{more}{order}", sizes.join(", ")));
     if findings.size.is_some() && !findings.wrong_size.is_empty() {
         say("wrong size", images(findings.wrong_size.len()));
     }

@@ -184,7 +184,7 @@ fn files(findings: &Findings, sets: &Sets) -> AuditSection {
         images.iter().take(shown).map(|&image| vec![sets.source.key(image), said(image)]).collect()
     };
     let sizes = findings.sizes.iter().take(shown);
-    let sizes = sizes.map(|((width, height), count)| vec![format!("{width} x {height}"), count.to_string()]);
+    let sizes = sizes.map(|((width, height), count)| vec![format!("{height} x {width}"), count.to_string()]);
     let unreadable = findings.unreadable.iter().take(shown);
     let unreadable = unreadable.map(|bad| vec![sets.source.key(bad.image), bad.reason.clone()]);
     let few = findings.few.iter().take(shown);
@@ -201,7 +201,7 @@ fn files(findings: &Findings, sets: &Sets) -> AuditSection {
         ),
         tables: vec![
             table("Unreadable images", ["image", "reason"], unreadable.collect(), findings.unreadable.len()),
-            table("Sizes", ["width x height", "images"], sizes.collect(), findings.sizes.len()),
+            table("Sizes", ["height x width", "images"], sizes.collect(), findings.sizes.len()),
             table(
                 "Wrong size",
                 ["image", "identity"],

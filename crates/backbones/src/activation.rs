@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn rrelu_draws_a_slope_for_each_element_as_it_trains_and_takes_their_mean_otherwise() {
         let _alone = draws_alone();
-        for chosen in facegrad_devices::for_tests() {
+        for chosen in facegrad_test_devices::devices() {
             let device = &chosen.device;
             let training = device.clone().autodiff();
             let act = Act::new(Activation::RRelu, 4, &Weights::new(0, &training));
@@ -294,7 +294,7 @@ mod tests {
         // On both sides of 0 and of the ends of the pieces, and far out; exact in f32 and not on an end.
         let mut points: Vec<f32> = (-1000..=1000).map(|i| i as f32 * 0.007_812_5).collect();
         points.extend([1e-30, 3.399, 3.401, 5.799, 5.801, 1e4, 1e30, f32::MAX].iter().flat_map(|x| [*x, -x]));
-        for chosen in facegrad_devices::for_tests() {
+        for chosen in facegrad_test_devices::devices() {
             let device = chosen.device.autodiff();
             let act = Act::new(Activation::FastSigmoid, 1, &Weights::new(0, &device));
             let x = Tensor::<1>::from_floats(points.as_slice(), &device).require_grad();

@@ -4,27 +4,23 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::Instant,
 };
 
 use facegrad_alignment::{
-    AlignError, AlignJob, Finder, JobEnd, LandmarkFile, Mtcnn, Places, Spread, TABLE, WEIGHT_FILES,
-    WithoutFace,
+    AlignJob, Finder, JobEnd, LandmarkFile, Mtcnn, Places, Spread, TABLE, WEIGHT_FILES, WithoutFace,
 };
 use facegrad_datasets::{Download, Options, fetch};
+use facegrad_files::Stop;
 use facegrad_pictures::ImageFormat;
 use serde_json::json;
 
 use crate::{
-    DeviceArgs, default_backend,
-    failure::{Failure, INTERRUPTED},
+    arguments::{DeviceArgs, size},
+    command_line,
+    failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Progress,
     say,
-    train::{command_line, stop_on_signal},
 };
 
 #[derive(clap::Args)]
@@ -51,7 +47,7 @@ pub struct Args {
     /// from there first. Their sizes and SHA-256 are known, and nothing else is taken.
     #[arg(long, value_name = "URL")]
     detector_url: Option<String>,
-    /// Height and width of the faces in pixels; the template is scaled by the height and centred in the width.
+    /// Height and width of the faces in pixels, such as 112x96, or one side; the template is scaled by the height and centred in the width.
     #[arg(long, default_value = "112x112", value_parser = size)]
     size: [usize; 2],
     /// The format of the faces: png, or jpg of quality 95.
@@ -71,6 +67,13 @@ pub struct Args {
     device: DeviceArgs,
 }
 
+#[cfg(test)]
+impl Args {
+    pub fn size(&self) -> [usize; 2] {
+        self.size
+    }
+}
+
 /// What to do about images without a face.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Policy {
@@ -85,9 +88,8 @@ const MIN_FACE: u16 = 40;
 const NAMED: usize = 10;
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
-    let places = Places::open(&args.input, &args.output, args.format).map_err(Failure::input)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop, "image")?;
+    let places = Places::open(&args.input, &args.output, args.format)?;
+    let stop = stop_on_signal("this image and saving")?;
     let (finder, by) = finder(&args, &stop)?;
     let without_face = match args.without_face {
         Policy::Skip => WithoutFace::Skip,
@@ -107,18 +109,15 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         });
         let rate = (done - *before) as f64 / began.elapsed().as_secs_f64().max(1e-9);
         progress.set(done, &format!("{rate:.1} images/s"));
-        !stop.load(Ordering::Relaxed)
+        !stop.is_asked()
     });
     if let Some((progress, ..)) = &progress {
         progress.finish();
     }
-    let end = end.map_err(|error| match error {
-        AlignError::Unwritable { .. } => Failure::work(error),
-        _ => Failure::input(error),
-    })?;
+    let end = end?;
     if !end.is_finished {
         say!("stopped: {} of {total} images are done and kept", end.before + end.done);
-        say!("continue with: {}", command_line());
+        say!("continue with: {}", command_line::typed());
         return Ok(INTERRUPTED.into());
     }
     if args.json {
@@ -137,7 +136,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// What finds landmarks, and a name for it.
-fn finder(args: &Args, stop: &AtomicBool) -> Result<(Finder, String), Failure> {
+fn finder(args: &Args, stop: &Stop) -> Result<(Finder, String), Failure> {
     if let Some(file) = &args.landmarks {
         let DeviceArgs { backend, adapter } = &args.device;
         if backend.is_some() || adapter.is_some() {
@@ -145,7 +144,7 @@ fn finder(args: &Args, stop: &AtomicBool) -> Result<(Finder, String), Failure> {
             let sentence = format!("{name} has no effect with --landmarks: nothing is to be computed");
             return Err(Failure::input(sentence));
         }
-        let read = LandmarkFile::read(file).map_err(Failure::input)?;
+        let read = LandmarkFile::read(file)?;
         return Ok((Finder::File(read), file.display().to_string()));
     }
     let named = args.detector_weights.clone().or_else(|| std::env::var_os("FACEGRAD_MTCNN").map(Into::into));
@@ -157,12 +156,12 @@ fn finder(args: &Args, stop: &AtomicBool) -> Result<(Finder, String), Failure> {
             WEIGHT_FILES.map(|file| file.name).join(", ")
         ))
     })?;
-    let chosen = args.device.choose(default_backend())?;
+    let chosen = args.device.choose()?;
     if let Some(url) = &args.detector_url {
         fetch_weights(url, &folder, stop)?;
     }
     let min_face = args.min_face.unwrap_or(MIN_FACE).into();
-    let detector = Mtcnn::load(&folder, min_face, &chosen.device).map_err(Failure::input)?;
+    let detector = Mtcnn::load(&folder, min_face, &chosen.device)?;
     Ok((
         Finder::Detector(Box::new(detector)),
         format!("MTCNN for faces from {min_face} pixels, {}", chosen.description),
@@ -170,7 +169,7 @@ fn finder(args: &Args, stop: &AtomicBool) -> Result<(Finder, String), Failure> {
 }
 
 /// Brings the weights that are not in `folder` from `url`.
-fn fetch_weights(url: &str, folder: &Path, stop: &AtomicBool) -> Result<(), Failure> {
+fn fetch_weights(url: &str, folder: &Path, stop: &Stop) -> Result<(), Failure> {
     let unwritable = |error| Failure::work(format!("cannot make the folder {}: {error}", folder.display()));
     fs::create_dir_all(folder).map_err(unwritable)?;
     for file in WEIGHT_FILES {
@@ -183,7 +182,7 @@ fn fetch_weights(url: &str, folder: &Path, stop: &AtomicBool) -> Result<(), Fail
         };
         let mut progress = Progress::bytes(file.name, 0, file.size);
         let fetched =
-            fetch(&download, &Options::default(), stop, &mut |done| progress.set(done as usize, ""));
+            fetch(&download, &Options::default(), stop.flag(), &mut |done| progress.set(done as usize, ""));
         progress.finish();
         fetched.map_err(Failure::work)?;
     }
@@ -245,16 +244,5 @@ fn print(args: &Args, places: &Places, end: &JobEnd, by: &str) {
             // A name may hold a line break.
             say!("          {}: {reason}", name.replace(char::is_control, "?"));
         }
-    }
-}
-
-/// `HEIGHTxWIDTH`.
-fn size(word: &str) -> Result<[usize; 2], String> {
-    let sides = word.split_once('x').map(|(height, width)| [height, width].map(|side| side.parse::<usize>()));
-    match sides {
-        Some([Ok(height), Ok(width)]) if [height, width].iter().all(|side| (16..=1024).contains(side)) => {
-            Ok([height, width])
-        }
-        _ => Err("a height and a width from 16 to 1024 pixels are expected, such as 112x96".into()),
     }
 }

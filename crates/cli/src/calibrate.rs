@@ -3,13 +3,19 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use facegrad_recognition::{
-    Embedder, EmbeddingModel, EvaluationConfig, Measurement, ModelError, ModelFile, NamedPoint, Wanted,
+    Embedder, EmbeddingModel, EvaluationConfig, Measurement, ModelFile, NamedPoint, Wanted,
     operating_points::{self, Calibration, ThresholdTarget, TooFewPairs, rate},
 };
 use facegrad_verification::{Align, Table};
 use serde_json::json;
 
-use crate::{DeviceArgs, failure::Failure, progress::Progress, protocols::ProtocolArgs, say};
+use crate::{
+    arguments::{BatchArgs, DeviceArgs},
+    failure::Failure,
+    progress::Progress,
+    protocols::ProtocolArgs,
+    say,
+};
 
 /// Measure thresholds for the scores of a model on pairs of images, and write them into the model file.
 ///
@@ -35,9 +41,8 @@ pub struct Args {
     /// Write a copy of the model with the points to this .safetensors file, and leave the model as it is.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Images embedded at a time.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
-    batch: u16,
+    #[command(flatten)]
+    batch: BatchArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -81,14 +86,14 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             path.display()
         );
     }
-    let chosen = args.device.choose(crate::default_backend())?;
+    let chosen = args.device.choose()?;
     let model = EmbeddingModel::load(file.path(), &chosen.device)?;
     let (Some(sha256), Some(tensors_sha256)) = (&model.sha256, &model.tensors_sha256) else {
         return Err(Failure::input(format!("{} is not from a file", args.model.display())));
     };
     let protocol = config.open(Wanted::Pixels)?;
     let mut progress = Progress::new("images", 0, protocol.images());
-    let embedder = Embedder::model(&model, args.batch.into(), &chosen.description);
+    let embedder = Embedder::model(&model, args.batch.size(), &chosen.description);
     let mut done = 0;
     let measured = protocol.measure(&embedder, &Measurement::default(), &mut |images| {
         done += images;
@@ -115,7 +120,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         .collect();
     if args.json {
         let facts = json!({ "model": written, "points": points, "kept": kept, "too_few": too_few });
-        say!("{}", serde_json::to_string_pretty(&facts).map_err(Failure::work)?);
+        say!("{}", serde_json::to_string_pretty(&facts)?);
         return Ok(ExitCode::SUCCESS);
     }
     say!("{}", to_text(&points).trim_end());
@@ -134,7 +139,7 @@ pub fn to_text(points: &[NamedPoint]) -> String {
     let mut groups: Vec<(String, Table)> = Vec::new();
     for point in points {
         let size = match point.image_size {
-            Some([height, width]) => format!("of {width}x{height} pixels"),
+            Some([height, width]) => format!("of {height}x{width} pixels"),
             None => "of several sizes".into(),
         };
         let measured_on = format!(
@@ -155,10 +160,4 @@ pub fn to_text(points: &[NamedPoint]) -> String {
         ]);
     }
     groups.iter().map(|(measured_on, table)| format!("{table}{measured_on}")).collect::<Vec<_>>().join("\n")
-}
-
-impl From<ModelError> for Failure {
-    fn from(error: ModelError) -> Self {
-        if error.is_failure() { Self::work(error) } else { Self::input(error) }
-    }
 }

@@ -1,11 +1,6 @@
 //! `facegrad compare`.
 
-use std::{
-    io::Write,
-    path::PathBuf,
-    process::ExitCode,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use facegrad_settings::Override;
 use facegrad_training::{
@@ -15,11 +10,11 @@ use facegrad_training::{
 use facegrad_verification::{Align, Table};
 
 use crate::{
-    DeviceArgs,
-    failure::{Failure, INTERRUPTED},
+    arguments::DeviceArgs,
+    command_line,
+    failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Progress,
     say,
-    train::{command_line, stop_on_signal},
 };
 
 #[derive(clap::Args)]
@@ -69,13 +64,13 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         seeds: args.seeds,
         evaluation: args.eval,
         folder: args.out.clone(),
-        command: command_line(),
+        command: command_line::typed(),
     };
     let (comparison, notes) = Comparison::new(plan)?;
     for (config, left_out) in notes {
         eprintln!("note: {} of {} is left out: {}", left_out.key, config.display(), left_out.why);
     }
-    let chosen = args.device.choose(crate::default_backend())?;
+    let chosen = args.device.choose()?;
     let before = comparison.table();
     let mut screen = Screen { json: args.json, runs: comparison.runs(), progress: None };
     screen.head(&format!("backend  {}", chosen.description));
@@ -92,9 +87,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if !before.differences.is_empty() {
         eprintln!("note: not under the same budget: {}", before.differences.join("; "));
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop, "step")?;
-    let table = comparison.run(&chosen, &stop, &mut |event| screen.show(event))?;
+    let stop = stop_on_signal("this step and saving")?;
+    let table = comparison.run(&chosen, stop.flag(), &mut |event| screen.show(event))?;
     screen.finish();
     tell(&table, &args.out, args.json)
 }
@@ -189,7 +183,7 @@ fn time(seconds: f64) -> String {
 fn tell(table: &ComparisonTable, out: &std::path::Path, json: bool) -> Result<ExitCode, Failure> {
     let is_over = table.runs_over == table.runs;
     if json {
-        say!("{}", serde_json::to_string_pretty(table).map_err(Failure::work)?);
+        say!("{}", serde_json::to_string_pretty(table)?);
     } else {
         let cells = table.cells();
         let remarks = cells[0].iter().position(|head| head == "remarks");

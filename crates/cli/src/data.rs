@@ -1,6 +1,6 @@
 //! `facegrad data`.
 
-mod audit;
+pub mod audit;
 mod card;
 mod convert;
 mod fetch;
@@ -11,7 +11,7 @@ mod source;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use facegrad_pictures::{ImageFormat, WriteError};
+use facegrad_pictures::ImageFormat;
 use facegrad_settings::{Setting, toml};
 use facegrad_synthetic::{SyntheticConfig, write_folder};
 
@@ -92,10 +92,7 @@ fn synth(args: Synth) -> Result<ExitCode, Failure> {
         .map_err(|e| Failure::input(e.to_string().replace("--.", "--")))?;
     let mut progress = Progress::new("images", 0, config.identities.saturating_mul(config.images));
     let written = write_folder(&config, args.format, &args.out, &mut |done, _| progress.set(done, ""));
-    let written = written.map_err(|error| match error {
-        WriteError::Occupied { .. } => Failure::input(error),
-        _ => Failure::work(error),
-    })?;
+    let written = written?;
     progress.finish();
     say!("{} images of {} identities in {}", written.images, args.identities, args.out.display());
     say!("contact sheet: {}", written.contact_sheet.display());

@@ -6,7 +6,7 @@ use facegrad_devices::{Backend, adapters, choose};
 use facegrad_verification::{Align, Table};
 use serde_json::json;
 
-use crate::{failure::Failure, say};
+use crate::{arguments::default_backend, failure::Failure, say};
 
 #[derive(clap::Args)]
 #[command(after_help = "Example: facegrad devices --json")]
@@ -29,13 +29,13 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
                 }
             })
             .collect();
-        let text = json!({ "backends": backends, "adapters": adapters, "default": crate::default_backend() });
+        let text = json!({ "backends": backends, "adapters": adapters, "default": default_backend() });
         say!("{text:#}");
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new(&[Align::Left]);
     for backend in Backend::ALL {
-        let is_default = if *backend == crate::default_backend() { "default" } else { "" };
+        let is_default = if *backend == default_backend() { "default" } else { "" };
         let what = match usable(*backend) {
             Ok(chosen) => chosen.description,
             Err(error) => error.to_string(),

@@ -1,14 +1,6 @@
 //! `facegrad embed`.
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use facegrad_embeddings::{EmbeddingWriter, Journal};
 use facegrad_recognition::{EmbeddingJob, ImageSet, Images, JobEnd, Unreadable};
@@ -16,12 +8,12 @@ use facegrad_verification::Flip;
 use serde_json::json;
 
 use crate::{
-    ModelArgs,
-    failure::{Failure, INTERRUPTED},
+    arguments::{BatchArgs, ModelArgs},
+    command_line,
+    failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Progress,
     say,
     skipped::list_skipped,
-    train::{command_line, stop_on_signal},
 };
 
 #[derive(clap::Args)]
@@ -51,6 +43,8 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    batch: BatchArgs,
 }
 
 /// What to do about images that cannot be read.
@@ -67,11 +61,10 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let out = &args.out;
     // Found out before any work: whether there can be a file of that name.
     EmbeddingWriter::create(out, 1, None)?;
-    let images = ImageSet::open_all(&args.sources, args.images.as_deref()).map_err(Failure::input)?;
+    let images = ImageSet::open_all(&args.sources, args.images.as_deref())?;
     let (model, chosen) = args.model.load()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop, "batch")?;
-    let stopping = || stop.load(Ordering::Relaxed);
+    let stop = stop_on_signal("this batch and saving")?;
+    let stopping = || stop.is_asked();
 
     let mut progress = Progress::new("images read", 0, images.len());
     let survey = images.survey(model.card.preprocessing.size, &mut |done| {
@@ -91,7 +84,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 
     let job = EmbeddingJob {
         model: &model,
-        batch: args.model.batch.into(),
+        batch: args.batch.size(),
         flip: args.flip,
         backend: &chosen.description,
     };
@@ -114,7 +107,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if let JobEnd::Stopped { done } = end {
         let folder = Journal::folder(out);
         say!("stopped: {done} of {} images are embedded and kept in {}", images.len(), folder.display());
-        say!("continue with: {}", command_line());
+        say!("continue with: {}", command_line::typed());
         return Ok(INTERRUPTED.into());
     }
     let list = list_skipped(out, skipped.iter().map(|image| (&image.name, &image.reason)))?;

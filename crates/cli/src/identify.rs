@@ -8,13 +8,16 @@ use std::{
 
 use facegrad_devices::Chosen;
 use facegrad_embeddings::{Gallery, Match};
-use facegrad_recognition::{
-    Embedder, EmbedderError, EmbeddingModel, ImageEmbeddings, ImageFiles, ImageSet, Images,
-};
+use facegrad_recognition::{Embedder, EmbeddingModel, ImageEmbeddings, ImageFiles, ImageSet, Images};
 use facegrad_verification::{Align, Flip, Table};
 use serde_json::{Value, json};
 
-use crate::{ModelArgs, failure::Failure, progress::Progress, say};
+use crate::{
+    arguments::{BatchArgs, ModelArgs},
+    failure::Failure,
+    progress::Progress,
+    say,
+};
 
 #[derive(clap::Args)]
 #[command(
@@ -42,6 +45,8 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    batch: BatchArgs,
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -57,7 +62,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     // What is wrong with lists and folders shows before a model is loaded.
     let stored = is_index(&args.gallery).then(|| Gallery::open(&args.gallery)).transpose()?;
     let images = match &stored {
-        None => Some(ImageSet::open(&args.gallery, None).map_err(Failure::input)?),
+        None => Some(ImageSet::open(&args.gallery, None)?),
         Some(_) => None,
     };
     let (model, chosen) = args.model.load()?;
@@ -149,15 +154,12 @@ fn embed(
 ) -> Result<ImageEmbeddings, Failure> {
     let mut progress = Progress::new("images", 0, images.len());
     let (mut done, began) = (0, Instant::now());
-    let embedder = Embedder::model(model, args.model.batch.into(), &chosen.description);
+    let embedder = Embedder::model(model, args.batch.size(), &chosen.description);
     let embedded = embedder.embed(images, flip, &mut |images| {
         done += images;
         progress.set(done, &format!("{:.1} images/s", done as f64 / began.elapsed().as_secs_f64().max(1e-9)));
         true
     });
     progress.finish();
-    embedded.map_err(|error| match error {
-        EmbedderError::Image(_) => Failure::input(error),
-        _ => Failure::work(error),
-    })
+    Ok(embedded?)
 }

@@ -1,8 +1,10 @@
 //! The `facegrad` program: arguments, printing, exit codes. It knows nothing of tensors.
 
 mod align;
+mod arguments;
 mod bench;
 mod calibrate;
+mod command_line;
 mod compare;
 mod data;
 mod devices;
@@ -20,13 +22,10 @@ mod skipped;
 mod train;
 mod verify;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
+use arguments::default_backend;
 use clap::{CommandFactory, Parser, Subcommand};
-use facegrad_devices::{Backend, Chosen};
-use facegrad_recognition::EmbeddingModel;
-
-use failure::Failure;
 
 /// Train, evaluate and ship face-recognition embedding models from one binary.
 ///
@@ -81,75 +80,19 @@ enum Command {
     },
 }
 
-/// What computes: shared by every verb that does.
-#[derive(clap::Args, Clone)]
-struct DeviceArgs {
-    /// flex or ndarray on the CPU, wgpu on a graphics card; default flex, or what a resumed run used.
-    #[arg(long, value_parser = backend)]
-    backend: Option<Backend>,
-    /// A graphics adapter by part of its name, or by kind: "discrete GPU", "software".
-    #[arg(long)]
-    adapter: Option<String>,
-}
-
-fn backend(word: &str) -> Result<Backend, String> {
-    word.parse()
-}
-
-impl DeviceArgs {
-    /// What was asked for, or else what a run used before, described as in
-    /// [`Chosen::description`].
-    fn or_as_before(&self, before: Option<&str>) -> Self {
-        let named = before.and_then(|text| text.split_once(" on "));
-        let Some((backend, device)) = named.filter(|_| self.backend.is_none()) else { return self.clone() };
-        let backend = backend.parse().ok();
-        let is_gpu = backend == Some(Backend::Wgpu);
-        let adapter = device.rsplit_once(" (").filter(|_| is_gpu).map(|(name, _)| name.to_owned());
-        Self { backend, adapter: self.adapter.clone().or(adapter) }
+impl Command {
+    /// Whether tensors of the same sizes are made again and again.
+    fn computes_in_batches(&self) -> bool {
+        use Command::{Bench, Calibrate, Compare, Embed, Eval, Identify, Train};
+        matches!(self, Train(_) | Compare(_) | Eval(_) | Calibrate(_) | Embed(_) | Identify(_) | Bench(_))
     }
-
-    fn choose(&self, otherwise: Backend) -> Result<Chosen, Failure> {
-        let backend = self.backend.unwrap_or(otherwise);
-        facegrad_devices::choose(backend, self.adapter.as_deref()).map_err(Failure::input)
-    }
-}
-
-/// The model: shared by every verb that uses one.
-#[derive(clap::Args, Clone)]
-struct ModelArgs {
-    /// A run folder (its best checkpoint), a checkpoint folder, or a model file; without it what the environment
-    /// variable FACEGRAD_MODEL says.
-    #[arg(long)]
-    model: Option<PathBuf>,
-    /// Images embedded at a time.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
-    batch: u16,
-    #[command(flatten)]
-    device: DeviceArgs,
-}
-
-impl ModelArgs {
-    /// The model, and what computes it.
-    fn load(&self) -> Result<(EmbeddingModel, Chosen), Failure> {
-        let named = self.model.clone().or_else(|| std::env::var_os("FACEGRAD_MODEL").map(Into::into));
-        let path = named.filter(|path| !path.as_os_str().is_empty()).ok_or_else(|| {
-            Failure::input(
-                "no model is named; name one with --model PATH or in the environment variable FACEGRAD_MODEL",
-            )
-        })?;
-        let chosen = self.device.choose(default_backend())?;
-        let model = EmbeddingModel::load(&path, &chosen.device).map_err(Failure::input)?;
-        Ok((model, chosen))
-    }
-}
-
-/// The backend when none is named: flex where it is built in.
-fn default_backend() -> Backend {
-    Backend::built_in()[0]
 }
 
 fn main() -> ExitCode {
-    memory::keep();
+    let cli = Cli::parse();
+    if cli.command.computes_in_batches() {
+        memory::keep();
+    }
     // Before any thread: Burn looks here for the device of tensors that name none.
     // SAFETY: no other thread runs yet.
     unsafe { std::env::set_var("BURN_DEVICE", default_backend().as_str()) };
@@ -159,7 +102,6 @@ fn main() -> ExitCode {
         // SAFETY: as above.
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
-    let cli = Cli::parse();
     let result = match cli.command {
         Command::Train(args) => train::run(args),
         Command::Compare(args) => compare::run(args),
@@ -195,4 +137,39 @@ macro_rules! say {
             std::process::exit(0);
         }
     }};
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a verb makes of `--size`.
+    fn size_of(verb: &[&str], size: &str) -> Option<[usize; 2]> {
+        let words = [&["facegrad"][..], verb, &["--size", size]].concat();
+        match Cli::try_parse_from(words).ok()?.command {
+            Command::Align(args) => Some(args.size()),
+            Command::Data(data::Command::Audit(args)) => args.size(),
+            Command::Bench(command) => command.size().ok(),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn arguments_of_a_verb_do_not_collide() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn size_is_height_and_width_in_every_verb() {
+        for verb in [
+            &["align", "in", "out"][..],
+            &["data", "audit", "set"],
+            &["bench", "infer", "--backbone", "nano"],
+            &["bench", "ops", "--backbone", "nano"],
+        ] {
+            assert_eq!(size_of(verb, "112x96"), Some([112, 96]), "{verb:?}");
+            assert_eq!(size_of(verb, "64"), Some([64, 64]), "{verb:?}");
+            assert_eq!(size_of(verb, "112x"), None, "{verb:?}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! How the memory of tensors is kept.
 
-/// Keeps freed memory for the next tensors.
+/// Keeps freed memory for the next tensors: for verbs that make tensors of the same sizes again and again.
 ///
 /// A step of training allocates and frees the same hundreds of megabytes again and again. By default glibc gives
 /// large blocks back to the system at once, and for every step the system maps and clears all pages anew: a third

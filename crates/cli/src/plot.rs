@@ -72,7 +72,7 @@ fn heads(names: &[String], overrides: &[String]) -> Result<Vec<(String, Curve)>,
         .collect();
     let mut labels = names.to_vec();
     for argument in overrides {
-        let parsed: Override = argument.parse().map_err(Failure::input)?;
+        let parsed: Override = argument.parse()?;
         let path = parsed.key();
         let key = path.strip_prefix("head.").filter(|key| *key != "kind").ok_or_else(|| {
             Failure::input(format!(
@@ -86,13 +86,13 @@ fn heads(names: &[String], overrides: &[String]) -> Result<Vec<(String, Curve)>,
         for ((kind, table), label) in kinds.iter().zip(&mut tables).zip(&mut labels) {
             if has_key(kind) || nobody_has_it {
                 let set = std::slice::from_ref(&parsed);
-                apply_overrides(table, set, &Experiment::schema()).map_err(Failure::input)?;
+                apply_overrides(table, set, &Experiment::schema())?;
                 label.push_str(&format!(", {}", argument.trim().trim_start_matches("head.")));
             }
         }
     }
     let curve = |(table, (name, label)): (toml::Table, (&String, String))| {
-        let config = HeadConfig::read(&table["head"], &"head".into()).map_err(Failure::input)?;
+        let config = HeadConfig::read(&table["head"], &"head".into())?;
         let curve = config.curve().ok_or_else(|| {
             Failure::input(format!(
                 "{name} has no logits of classes that depend on the angle alone; leave it out of --heads"
@@ -137,8 +137,7 @@ pub fn check_file(option: &str, file: &Path) -> Result<(), Failure> {
 
 /// Writes a picture, whole or not at all.
 pub fn write_file(file: &Path, svg: &str) -> Result<(), Failure> {
-    facegrad_files::replace(file, svg.as_bytes())
-        .map_err(|error| Failure::work(format!("cannot write {}: {error}", file.display())))
+    facegrad_files::replace(file, svg.as_bytes()).map_err(|error| Failure::unwritable(file, error))
 }
 
 #[cfg(test)]

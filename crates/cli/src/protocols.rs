@@ -102,7 +102,7 @@ impl ProtocolArgs {
                 })?
             }
         };
-        let (experiment, _) = Experiment::load(&config, &[]).map_err(Failure::input)?;
+        let (experiment, _) = Experiment::load(&config, &[])?;
         if experiment.evaluation.is_empty() {
             return Err(Failure::input(format!("{} has no [[evaluation]]", config.display())));
         }

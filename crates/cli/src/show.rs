@@ -6,7 +6,7 @@ use facegrad_recognition::{EmbeddingModel, ModelFile};
 use facegrad_verification::{Align, Table};
 use serde_json::json;
 
-use crate::{calibrate, failure::Failure, say};
+use crate::{arguments::default_backend, calibrate, failure::Failure, say};
 
 #[derive(clap::Args)]
 #[command(after_help = "Example: facegrad show checkpoints/lfw-arcface")]
@@ -20,12 +20,12 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let file = ModelFile::find(&args.model)?;
-    let chosen = facegrad_devices::choose(crate::default_backend(), None).map_err(Failure::input)?;
+    let chosen = facegrad_devices::choose(default_backend(), None)?;
     let model = EmbeddingModel::load(&args.model, &chosen.device)?;
     let card = &model.card;
     if args.json {
         let facts = json!({ "model": file.path(), "sha256": model.sha256, "tensors_sha256": model.tensors_sha256, "card": card });
-        say!("{}", serde_json::to_string_pretty(&facts).map_err(Failure::work)?);
+        say!("{}", serde_json::to_string_pretty(&facts)?);
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new(&[Align::Left]);

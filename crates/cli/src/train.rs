@@ -1,21 +1,14 @@
 //! `facegrad train`.
 
-use std::{
-    io::Write,
-    path::PathBuf,
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use facegrad_settings::Override;
 use facegrad_training::{EvaluationRecord, Event, Experiment, Preflight, RunOutcome, SavedRun, Trainer};
 
 use crate::{
-    DeviceArgs,
-    failure::{Failure, INTERRUPTED},
+    arguments::DeviceArgs,
+    command_line,
+    failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Progress,
     say,
 };
@@ -58,69 +51,47 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             }
             let before = saved.backend().map(str::to_owned);
             let device = args.device.or_as_before(before.as_deref());
-            let chosen = device.choose(crate::default_backend())?;
+            let chosen = device.choose()?;
             if let Some(before) = before.filter(|before| *before != chosen.description) {
                 eprintln!(
                     "note: this run was trained with {before} and goes on with {}: the weights will not be identical to an uninterrupted run",
                     chosen.description
                 );
             }
-            Trainer::resume(saved, chosen, command_line())?.timed()
+            Trainer::resume(saved, chosen, command_line::typed())?.timed()
         }
         (None, Some(config)) => {
-            let overrides: Vec<Override> = args
-                .overrides
-                .iter()
-                .map(|text| text.parse())
-                .collect::<Result<_, _>>()
-                .map_err(Failure::input)?;
-            let (experiment, left_out) = Experiment::load(config, &overrides).map_err(Failure::input)?;
+            let overrides: Vec<Override> =
+                args.overrides.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+            let (experiment, left_out) = Experiment::load(config, &overrides)?;
             for left_out in left_out {
                 eprintln!("note: {} of {} is left out: {}", left_out.key, config.display(), left_out.why);
             }
-            let chosen = args.device.choose(crate::default_backend())?;
+            let chosen = args.device.choose()?;
             if args.preflight {
                 return tell_preflight(&Preflight::of(experiment, &chosen)?, args.json);
             }
-            Trainer::new(experiment, chosen, command_line())?.timed()
+            Trainer::new(experiment, chosen, command_line::typed())?.timed()
         }
         (None, None) => unreachable!("clap requires one of them"),
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop, "step")?;
+    let stop = stop_on_signal("this step and saving")?;
     #[cfg(feature = "dashboard")]
     if args.dashboard {
         let mut dashboard = facegrad_training::Dashboard::default();
-        let outcome = trainer.run(&stop, &mut |event| {
+        let outcome = trainer.run(stop.flag(), &mut |event| {
             dashboard.show(&event);
-            stop.fetch_or(dashboard.should_stop(), Ordering::Relaxed);
+            if dashboard.should_stop() {
+                stop.ask();
+            }
         });
         drop(dashboard);
         return tell(&outcome?, args.json);
     }
     let mut screen = Screen { json: args.json, ..Default::default() };
-    let outcome = trainer.run(&stop, &mut |event| screen.show(event))?;
+    let outcome = trainer.run(stop.flag(), &mut |event| screen.show(event))?;
     screen.finish();
     tell(&outcome, args.json)
-}
-
-/// What was typed.
-pub fn command_line() -> String {
-    let quote = |word: String| if word.contains(' ') { format!("'{word}'") } else { word };
-    let rest = std::env::args().skip(1).map(quote);
-    std::iter::once("facegrad".to_owned()).chain(rest).collect::<Vec<_>>().join(" ")
-}
-
-/// The first Ctrl-C asks for an end after this `unit` of the work, with everything saved; the second ends at once.
-pub fn stop_on_signal(stop: &Arc<AtomicBool>, unit: &'static str) -> Result<(), Failure> {
-    let stop = stop.clone();
-    ctrlc::set_handler(move || {
-        if stop.swap(true, Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED.into());
-        }
-        eprintln!("stopping after this {unit} and saving; once more to end at once");
-    })
-    .map_err(|error| Failure::work(format!("cannot watch for Ctrl-C: {error}")))
 }
 
 /// What the screen shows of a run.
@@ -248,7 +219,7 @@ fn lines(preflight: &Preflight, run: &str) -> Vec<String> {
 /// Prints the preflight of a run that is not made.
 fn tell_preflight(preflight: &Preflight, json: bool) -> Result<ExitCode, Failure> {
     if json {
-        say!("{}", serde_json::to_string_pretty(preflight).map_err(Failure::work)?);
+        say!("{}", serde_json::to_string_pretty(preflight)?);
     } else {
         lines(preflight, &length(preflight)).iter().for_each(|line| say!("{line}"));
     }
@@ -269,7 +240,7 @@ fn short(value: f64) -> String {
 /// Prints how the run ended, and turns it into the exit code.
 fn tell(outcome: &RunOutcome, json: bool) -> Result<ExitCode, Failure> {
     if json {
-        say!("{}", serde_json::to_string_pretty(outcome).map_err(Failure::work)?);
+        say!("{}", serde_json::to_string_pretty(outcome)?);
     } else {
         let what = if outcome.interrupted { "stopped" } else { "done" };
         say!("{what}: {} steps in {:.0} s", outcome.step, outcome.seconds);
@@ -281,7 +252,8 @@ fn tell(outcome: &RunOutcome, json: bool) -> Result<ExitCode, Failure> {
         }
         say!("report   {}", outcome.folder.join("report.html").display());
         if outcome.interrupted {
-            say!("continue with: facegrad train --resume {}", outcome.folder.display());
+            let folder = outcome.folder.to_string_lossy();
+            say!("continue with: {}", command_line::quoted(["facegrad", "train", "--resume", &folder]));
         }
     }
     Ok(if outcome.interrupted { INTERRUPTED.into() } else { ExitCode::SUCCESS })

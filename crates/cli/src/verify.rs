@@ -6,12 +6,11 @@ use std::{
 };
 
 use facegrad_recognition::{
-    Embedder, EmbedderError, EmbeddingModel, ImageFiles, Images, NamedPoint,
-    operating_points::ThresholdTarget,
+    Embedder, EmbedderError, ImageFiles, Images, NamedPoint, operating_points::ThresholdTarget,
 };
 use serde_json::json;
 
-use crate::{DeviceArgs, calibrate::target, failure::Failure, say};
+use crate::{arguments::ModelArgs, calibrate::target, failure::Failure, say};
 
 /// Tell whether two images show the same person, by a model with operating points (`facegrad calibrate`).
 #[derive(clap::Args)]
@@ -23,10 +22,6 @@ pub struct Args {
     a: PathBuf,
     /// Another one.
     b: PathBuf,
-    /// A run folder (its best checkpoint), a checkpoint folder, or a model file; without it what the environment
-    /// variable FACEGRAD_MODEL says.
-    #[arg(long)]
-    model: Option<PathBuf>,
     /// The operating point: far=<rate>, eer or accuracy; not needed if the model has only one.
     #[arg(long, value_name = "POINT", value_parser = target)]
     at: Option<ThresholdTarget>,
@@ -41,22 +36,15 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    device: DeviceArgs,
+    model: ModelArgs,
 }
 
 /// Exit code for different people, where it is asked for.
 const DIFFERENT: u8 = 3;
 
-/// Where the model is if the command line does not say.
-const MODEL_VARIABLE: &str = "FACEGRAD_MODEL";
-
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
-    let from_environment = || std::env::var_os(MODEL_VARIABLE).filter(|path| !path.is_empty());
-    let path = args.model.or_else(|| from_environment().map(PathBuf::from)).ok_or_else(|| {
-        Failure::input(format!("no model is given; say which with --model, or set {MODEL_VARIABLE}"))
-    })?;
-    let chosen = args.device.choose(crate::default_backend())?;
-    let model = EmbeddingModel::load(&path, &chosen.device)?;
+    let path = args.model.path()?;
+    let (model, chosen) = args.model.load()?;
     let point = choose(&model.card.operating_points, args.at, &path)?;
     let names = [&args.a, &args.b].map(|image| image.display().to_string());
     let images = ImageFiles::new(names.iter().cloned().zip([args.a, args.b]));
@@ -66,9 +54,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let embedder = Embedder::model(&model, images.len(), &chosen.description);
     let embedded = embedder.embed(&images, point.flip, &mut |_| true).map_err(|error| match error {
         EmbedderError::Image(error) => unreadable(error),
-        error => Failure::work(error),
+        error => error.into(),
     })?;
-    let score = point.score_of(&embedded.rows, embedded.dim, names.clone()).map_err(Failure::work)?;
+    let score = point.score_of(&embedded.rows, embedded.dim, names.clone())?;
     let same = point.accepts(score);
     if args.json {
         let facts = json!({
@@ -80,7 +68,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             "model_sha256": model.sha256,
             "backend": chosen.description,
         });
-        say!("{}", serde_json::to_string_pretty(&facts).map_err(Failure::work)?);
+        say!("{}", serde_json::to_string_pretty(&facts)?);
     } else {
         say!("{}", if same { "same person" } else { "different people" });
         let (relation, by) = (if same { "not below" } else { "below" }, point.score);
@@ -123,7 +111,7 @@ fn check_sizes(images: &ImageFiles, point: &NamedPoint, size: [usize; 2]) -> Res
         let [own_height, own_width] = picture.original_size();
         if [own_height, own_width] != [height, width] {
             return Err(Failure::input(format!(
-                "{} has {own_width}x{own_height} pixels and {} was measured on images of {width}x{height}; align and crop it like those, or pass --any-size if it is",
+                "{} has {own_height}x{own_width} pixels and {} was measured on images of {height}x{width}; align and crop it like those, or pass --any-size if it is",
                 images.name(index),
                 point.target
             )));

@@ -1,7 +1,24 @@
 //! Where a model runs: the backends this binary holds, the adapters of this machine, the choice among them.
 //!
 //! Burn picks its device at run time, but panics at the first tensor operation when a driver is missing, and
-//! takes a software rasteriser without a word. [`choose`] asks first and answers with a sentence.
+//! takes a software rasteriser without a word. [`choose`] asks first and answers with a sentence. What is computed on a
+//! device is not known here.
+//!
+//! ```
+//! use facegrad_devices::{Backend, choose};
+//!
+//! # fn main() -> Result<(), facegrad_devices::DeviceError> {
+//! let chosen = choose(Backend::built_in()[0], None)?;
+//! println!("computed by {}", chosen.description); // flex on 8 CPU threads
+//!
+//! // Only wgpu has adapters to choose from.
+//! let error = choose(Backend::built_in()[0], Some("GeForce")).unwrap_err();
+//! # if chosen.backend != Backend::Wgpu {
+//! assert!(error.to_string().starts_with("--adapter \"GeForce\" has no effect"));
+//! # }
+//! # Ok(())
+//! # }
+//! ```
 
 #[cfg(not(any(feature = "flex", feature = "ndarray", feature = "wgpu")))]
 compile_error!("facegrad needs at least one backend: build with --features flex, ndarray or wgpu");
@@ -175,39 +192,6 @@ pub fn choose(backend: Backend, adapter: Option<&str>) -> Result<Chosen, DeviceE
     }
 }
 
-/// The devices that tests run on: every backend of the build, and for wgpu the adapter that the environment
-/// variable `FACEGRAD_TEST_ADAPTER` names, or else a software rasteriser.
-///
-/// A machine without that adapter is told of it on standard error and tests the others.
-///
-/// # Panics
-/// If that adapter is missing and `FACEGRAD_REQUIRE_WGPU` is 1, so that a machine meant to test wgpu does.
-pub fn for_tests() -> Vec<Chosen> {
-    use std::io::Write;
-
-    let wanted = std::env::var("FACEGRAD_TEST_ADAPTER").unwrap_or_else(|_| "software".into());
-    let required = std::env::var("FACEGRAD_REQUIRE_WGPU").is_ok_and(|value| value == "1");
-    let device = |backend| {
-        let adapter = (backend == Backend::Wgpu).then_some(wanted.as_str());
-        match choose(backend, adapter) {
-            Ok(chosen) => Some(chosen),
-            Err(error) if required => panic!("{backend} is required here: {error}"),
-            Err(error) => {
-                // Not through `eprintln!`, which tests that pass do not show.
-                static TOLD: std::sync::Once = std::sync::Once::new();
-                TOLD.call_once(|| _ = writeln!(std::io::stderr(), "{backend} is not tested: {error}"));
-                None
-            }
-        }
-    };
-    let built_in = Backend::built_in();
-    assert!(
-        !required || built_in.contains(&Backend::Wgpu),
-        "wgpu is required here, and this build is without it"
-    );
-    built_in.into_iter().filter_map(device).collect()
-}
-
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 fn on_cpu(backend: Backend, device: Device) -> Chosen {
     let threads = std::env::var("RAYON_NUM_THREADS")
@@ -265,7 +249,7 @@ mod tests {
         });
 
         fn computes_on_all() {
-            for chosen in for_tests() {
+            for chosen in facegrad_test_devices::devices() {
                 let x = Tensor::<2>::ones([3, 4], &chosen.device);
                 let sum = x.clone().matmul(x.transpose()).sum().into_scalar::<f32>();
                 assert_eq!(sum, 36.0, "{}", chosen.description);

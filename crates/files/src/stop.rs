@@ -16,19 +16,19 @@ impl Stop {
     /// The exit code of a process that was asked to end and did.
     pub const EXIT_CODE: u8 = 130;
 
-    /// Asked by Ctrl-C or SIGTERM: the first asks for an end after this `unit` of the work, such as "step", with
-    /// everything saved, and says so on standard error; the second ends the process at once.
+    /// Asked by Ctrl-C or SIGTERM: the first asks for an end after `rest`, such as "this step and saving", and says so
+    /// on standard error; the second ends the process at once.
     ///
     /// # Errors
     /// If the system does not hand over its signals, or a process asks for it twice.
-    pub fn on_signal(unit: &'static str) -> io::Result<Self> {
+    pub fn on_signal(rest: &'static str) -> io::Result<Self> {
         let stop = Self::default();
         let asked = stop.clone();
         let handler = move || {
             if asked.ask() {
                 process::exit(Self::EXIT_CODE.into());
             }
-            eprintln!("stopping after this {unit} and saving; once more to end at once");
+            eprintln!("stopping after {rest}; once more to end at once");
         };
         ctrlc::set_handler(handler).map_err(|error| match error {
             ctrlc::Error::System(error) => error,
@@ -40,6 +40,11 @@ impl Stop {
     /// Asks for an end; whether that was asked before.
     pub fn ask(&self) -> bool {
         self.0.swap(true, Ordering::Relaxed)
+    }
+
+    /// What is true once an end was asked for.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0
     }
 
     /// Whether an end was asked for.

@@ -366,7 +366,7 @@ fn check_relative(what: &str, found: &[f64], expected: &[f64], floor: f64) {
 
 /// Each backend of the build, with its own kernels where it has any and with Burn's operations.
 pub fn for_each_form(name: &str, check: impl Fn(&Device, &str)) {
-    for chosen in facegrad_devices::for_tests() {
+    for chosen in facegrad_test_devices::devices() {
         check(&chosen.device, &format!("{name}, {}", chosen.description));
         // Elsewhere both forms are the same.
         if on_host(&chosen.device) {

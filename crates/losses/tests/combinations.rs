@@ -166,7 +166,7 @@ fn embeddings_that_are_not_finite_do_not_panic() {
     let kinds = HeadConfig::kinds().into_iter().map(|kind| format!("kind = '{kind}'"));
     let heads: Vec<String> = kinds.chain(variants.map(String::from)).collect();
     let plain = CriterionConfig::default();
-    for chosen in facegrad_devices::for_tests() {
+    for chosen in facegrad_test_devices::devices() {
         let device = chosen.device.autodiff();
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for head in &heads {

@@ -14,7 +14,7 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 use facegrad_backbones::BackboneConfig;
-use facegrad_devices::{Backend, choose, for_tests};
+use facegrad_devices::{Backend, choose};
 use facegrad_losses::{Batch, CriterionConfig, HeadConfig, Labels, Output, Progress, Reading};
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{Setting, toml};
@@ -142,7 +142,7 @@ impl Case {
     /// Compares every backend with flex.
     fn check(&self) {
         let name = format!("{} with {}", self.backbone, self.head).replace('\n', ", ");
-        let devices = for_tests();
+        let devices = facegrad_test_devices::devices();
         let expected = Expected::of(self);
         for chosen in devices.iter().filter(|chosen| chosen.backend != Backend::Flex) {
             let on = &chosen.description;

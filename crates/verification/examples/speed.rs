@@ -4,8 +4,8 @@ use std::{hint::black_box, time::Instant};
 
 use facegrad_random::{Purpose, Stream};
 use facegrad_verification::{
-    Centring, Pair, PairList, Roc, ScoredPair, Scores, Similarity, best_threshold, insightface, k_fold,
-    k_fold_centred,
+    Bootstrap, Centring, Pair, PairList, People, Resampling, Roc, ScoredPair, Scores, Similarity,
+    best_threshold, insightface, k_fold, k_fold_centred, same_pairs,
 };
 
 /// Prints the shortest of three runs.
@@ -54,4 +54,35 @@ fn main() {
         time("Roc::new, 1,000,000 pairs", || Roc::new(&scores));
         time("k_fold, 1,000,000 pairs x 10 folds", || k_fold(&scores));
     }
+
+    // One genuine and one impostor pair of each person, as in LFW; and a hundred of each.
+    for (people, each, folds, rounds) in [(3_000, 1, 10, 1_000), (5_000, 100, 1, 100)] {
+        let (list, scores) = pairs_of_people(people, each, folds);
+        let Ok(accuracy) = k_fold(&scores).or_else(|_| same_pairs(&scores)) else { continue };
+        let people = People::of(&list);
+        let resampling = Resampling { people: Some(&people), rounds, seed: 1 };
+        let what = format!("Bootstrap::new, {} pairs, {rounds} rounds", scores.pairs().len());
+        time(&what, || Bootstrap::new(&scores, Some(&accuracy), &resampling));
+    }
+}
+
+/// `each` genuine pairs of every person, and as many impostor pairs with those who follow. Image 2p and 2p + 1 are of
+/// person p.
+fn pairs_of_people(people: usize, each: usize, folds: usize) -> (PairList<usize>, Scores) {
+    let mut stream = Stream::new(1, Purpose::Benchmark, 0, 1);
+    let (mut pairs, mut scored) = (Vec::new(), Vec::new());
+    for person in 0..people {
+        let fold = person % folds;
+        let others = person + 1..(person + 1 + each).min(people);
+        let genuine = std::iter::repeat_n(person, each);
+        for other in genuine.chain(others) {
+            let same = other == person;
+            pairs.push(Pair { a: 2 * person, b: 2 * other + usize::from(same), same, fold });
+            let score = f64::from(stream.normal()) + if same { 2.0 } else { 0.0 };
+            scored.push(ScoredPair { score, same, fold });
+        }
+    }
+    let owners = (0..2 * people).map(|image| image / 2).collect();
+    let scores = Scores::new(scored).expect("finite scores of both kinds");
+    (PairList::new((0..2 * people).collect(), pairs, Some(owners)), scores)
 }

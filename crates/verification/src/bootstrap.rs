@@ -384,8 +384,6 @@ impl<'a> Decisions<'a> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::time::Instant;
-
     use super::*;
     use crate::{Pair, ScoredPair, interval::FEWEST_ROUNDS, k_fold, probit, same_pairs, wilson};
 
@@ -680,25 +678,5 @@ pub(crate) mod tests {
         let people = People::of(&list);
         let resampling = Resampling { people: Some(&people), rounds: 100, seed: 1 };
         assert_eq!(Bootstrap::new(&genuine, None, &resampling), Err(NoBootstrap::OneClass));
-    }
-
-    /// Run it with `cargo test --release -p facegrad-verification -- --ignored --nocapture the_time`.
-    #[test]
-    #[ignore = "a measurement of time"]
-    fn the_time_it_takes() {
-        for (people, genuine_each, neighbours, folds, rounds) in
-            [(3000, 1, 1, 10, 1000), (5000, 100, 100, 1, 100)]
-        {
-            let population = Population { people, genuine_each, neighbours, folds, ..small(1) };
-            let (scores, list) = population.sample(1);
-            let people = People::of(&list);
-            let start = Instant::now();
-            let accuracy = k_fold(&scores).or_else(|_| same_pairs(&scores)).unwrap();
-            let chosen = start.elapsed();
-            let resampling = Resampling { people: Some(&people), rounds, seed: 1 };
-            let interval = Bootstrap::new(&scores, Some(&accuracy), &resampling).unwrap().auc;
-            let pairs = scores.pairs().len();
-            println!("{pairs} pairs, {rounds} rounds: {:?}, {interval:?}", start.elapsed() - chosen);
-        }
     }
 }

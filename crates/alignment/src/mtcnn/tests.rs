@@ -121,7 +121,7 @@ fn detector(weights: [&[u8]; 3], min_face: usize, device: &Device) -> Mtcnn {
 
 /// The backends of the build.
 fn devices() -> Vec<Chosen> {
-    facegrad_devices::for_tests()
+    facegrad_test_devices::devices()
 }
 
 fn numbers_of(value: &Value) -> Vec<f32> {

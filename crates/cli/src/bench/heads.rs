@@ -1,38 +1,22 @@
-//! Heads alone: forward and backward with each number of classes, in a process of its own for each.
-//!
-//! What a process has held at most cannot be taken back, so the peak memory of a head is that of a process
-//! which does nothing else.
+//! `facegrad bench heads`: each head with each number of classes in a process of its own, so that its peak memory is
+//! that of a process which does nothing else.
 
-use std::{
-    process::{Command, Stdio},
-    time::Instant,
-};
+use std::process::{Command, Stdio};
 
-use facegrad_losses::{CriterionConfig, HeadConfig, composed};
+use facegrad_bench::{HeadComparison, HeadCost, HeadTask};
+use facegrad_losses::{CriterionConfig, HeadConfig};
 use facegrad_settings::nearest;
-use facegrad_training::LoneHead;
 use facegrad_verification::{Align, Table};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Heads, median, output};
+use super::{Heads, output};
 use crate::{failure::Failure, progress::Progress, say};
 
 /// The head that the others are measured against.
 const BASELINE: &str = "softmax";
 
-/// One head with one number of classes, in one process.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Measured {
-    /// Median of a forward and a backward pass, in seconds.
-    seconds: f64,
-    /// The most memory held beside what the process had before it built the head, in bytes.
-    memory: Option<u64>,
-}
-
 pub fn run(args: Heads) -> Result<(), Failure> {
     args.common.apply()?;
-    let kinds = kinds(&args)?;
     for classes in &args.classes {
         if !(2..=10_000_000).contains(classes) {
             return Err(Failure::input(format!("--classes has {classes}; it must be from 2 to 10000000")));
@@ -42,66 +26,71 @@ pub fn run(args: Heads) -> Result<(), Failure> {
         return Err(Failure::input("--embedding, --rounds and --passes must be at least 1"));
     }
     if args.alone {
-        let (kind, classes) = (kinds[0], args.classes[0]);
-        let measured = measure(&args, kind, classes)?;
-        say!("{}", serde_json::to_string(&measured).map_err(Failure::work)?);
+        let head = head(&args.heads[0])?;
+        let cost = task(&args, head)?.measure(&args.device.choose()?.device)?;
+        say!("{}", serde_json::to_string(&cost)?);
         return Ok(());
     }
-    let total = args.classes.len() * args.rounds * kinds.len();
-    let mut progress = Progress::new("heads", 0, total);
+    let kinds = kinds(&args)?;
+    let mut progress = Progress::new("heads", 0, args.classes.len() * args.rounds * kinds.len());
     let mut done = 0;
-    let mut results = Vec::new();
-    for classes in &args.classes {
-        let mut rounds = Vec::new();
-        for _ in 0..args.rounds {
-            let mut measured = Vec::new();
-            for kind in &kinds {
-                progress.note(&format!("{kind} with {classes} classes"));
-                measured.push(in_a_process(&args, kind, *classes)?);
-                done += 1;
-                progress.set(done, "");
-            }
-            rounds.push(measured);
-        }
-        results.push((*classes, rounds));
-    }
+    let compared = HeadComparison::new(kinds, args.classes.clone(), args.rounds, &mut |kind, classes| {
+        progress.note(&format!("{kind} with {classes} classes"));
+        let cost = in_a_process(&args, kind, classes)?;
+        done += 1;
+        progress.set(done, "");
+        Ok::<_, Failure>(cost)
+    })?;
     progress.finish();
-    tell(&args, &kinds, &results)
+    tell(&args, &compared)
+}
+
+/// The head called `kind`.
+fn head(kind: &str) -> Result<HeadConfig, Failure> {
+    HeadConfig::of_kind(kind).ok_or_else(|| {
+        let all = HeadConfig::kinds();
+        let near = nearest(kind, all.iter().copied()).map(|near| format!(", did you mean {near}?"));
+        Failure::input(format!(
+            "--heads has {kind}, not one of {}{}",
+            all.join(", "),
+            near.unwrap_or_default()
+        ))
+    })
 }
 
 /// The kinds to measure, the baseline first.
 fn kinds(args: &Heads) -> Result<Vec<&'static str>, Failure> {
-    let all = HeadConfig::kinds();
-    if args.alone {
-        return Ok(all.into_iter().filter(|kind| args.heads.iter().any(|head| head == kind)).collect());
-    }
-    // Of a loss without class weights the classes are no dimension.
-    let with_classes = |kind: &&&str| matches!(HeadConfig::of_kind(kind), Some(HeadConfig::Classes(_)));
-    let mut kinds: Vec<&'static str> = vec![BASELINE];
-    match args.heads.is_empty() {
-        true => kinds.extend(all.iter().filter(with_classes).filter(|kind| **kind != BASELINE)),
-        false => {
-            for head in &args.heads {
-                let config = HeadConfig::of_kind(head).ok_or_else(|| {
-                    let near =
-                        nearest(head, all.iter().copied()).map(|near| format!(", did you mean {near}?"));
-                    Failure::input(format!(
-                        "--heads has {head}, not one of {}{}",
-                        all.join(", "),
-                        near.unwrap_or_default()
-                    ))
-                })?;
-                if config.kind() != BASELINE {
-                    kinds.push(config.kind());
-                }
-            }
-        }
-    }
-    Ok(kinds)
+    let kinds: Vec<&'static str> = if args.heads.is_empty() {
+        // Of a loss without class weights the classes are no dimension.
+        let with_classes = |kind: &&str| matches!(HeadConfig::of_kind(kind), Some(HeadConfig::Classes(_)));
+        HeadConfig::kinds().into_iter().filter(with_classes).collect()
+    } else {
+        args.heads.iter().map(|kind| Ok(head(kind)?.kind())).collect::<Result<_, Failure>>()?
+    };
+    Ok(std::iter::once(BASELINE).chain(kinds.into_iter().filter(|kind| *kind != BASELINE)).collect())
+}
+
+/// What is measured of `head` in this process.
+fn task(args: &Heads, head: HeadConfig) -> Result<HeadTask, Failure> {
+    let criterion = match &args.criterion {
+        Some(kind) => Some(CriterionConfig::of_kind(kind).ok_or_else(|| {
+            Failure::input(format!("--criterion is {kind}, not one of {}", CriterionConfig::KINDS.join(", ")))
+        })?),
+        None => head.criterion(),
+    };
+    Ok(HeadTask {
+        head,
+        criterion: criterion.unwrap_or_default(),
+        classes: args.classes[0],
+        embedding: args.embedding,
+        batch: args.common.batch,
+        passes: args.passes,
+        composed: args.composed,
+    })
 }
 
 /// Runs this program once more, for one head.
-fn in_a_process(args: &Heads, kind: &str, classes: usize) -> Result<Measured, Failure> {
+fn in_a_process(args: &Heads, kind: &str, classes: usize) -> Result<HeadCost, Failure> {
     let program = std::env::current_exe().map_err(Failure::work)?;
     let mut command = Command::new(program);
     command.args(["bench", "heads", "--alone", "--heads", kind]);
@@ -135,55 +124,16 @@ fn in_a_process(args: &Heads, kind: &str, classes: usize) -> Result<Measured, Fa
     serde_json::from_slice(&done.stdout).map_err(|_| failed())
 }
 
-/// Forward and backward passes in this process.
-fn measure(args: &Heads, kind: &str, classes: usize) -> Result<Measured, Failure> {
-    let config =
-        HeadConfig::of_kind(kind).ok_or_else(|| Failure::input(format!("there is no head called {kind}")))?;
-    let criterion = match &args.criterion {
-        Some(kind) => Some(CriterionConfig::of_kind(kind).ok_or_else(|| {
-            Failure::input(format!("--criterion is {kind}, not one of {}", CriterionConfig::KINDS.join(", ")))
-        })?),
-        None => config.criterion(),
-    };
-    let device = args.device.choose(crate::default_backend())?.device;
-    let before = output::memory();
-    let head = LoneHead::new(&config, criterion, classes, args.embedding, args.common.batch, &device);
-    let head = head.map_err(Failure::input)?;
-    let timed = || -> Result<f64, Failure> {
-        let begin = Instant::now();
-        head.pass().map_err(Failure::work)?;
-        Ok(begin.elapsed().as_secs_f64())
-    };
-    let passes = || -> Result<Vec<f64>, Failure> {
-        timed()?;
-        (0..args.passes).map(|_| timed()).collect()
-    };
-    let seconds = if args.composed { composed(passes) } else { passes() }?;
-    let memory = output::peak_memory().zip(before).map(|(peak, before)| peak.saturating_sub(before));
-    Ok(Measured { seconds: median(&seconds), memory })
-}
-
-/// For each number of classes, the heads of each round.
-type Results = [(usize, Vec<Vec<Measured>>)];
-
-fn tell(args: &Heads, kinds: &[&str], results: &Results) -> Result<(), Failure> {
-    let summary = |rounds: &[Vec<Measured>], i: usize| {
-        let of =
-            |value: &dyn Fn(&Vec<Measured>) -> f64| median(&rounds.iter().map(value).collect::<Vec<_>>());
-        let seconds = of(&|round| round[i].seconds);
-        // To the baseline of the same round, which had the machine in the same mood.
-        let ratio = of(&|round| round[i].seconds / round[0].seconds);
-        let memory = rounds.iter().filter_map(|round| round[i].memory).min();
-        (seconds, ratio, memory)
-    };
+fn tell(args: &Heads, compared: &HeadComparison) -> Result<(), Failure> {
+    let HeadComparison { kinds, classes, .. } = compared;
     if args.common.json {
         let mut rows = Vec::new();
-        for (classes, rounds) in results {
+        for (c, classes) in classes.iter().enumerate() {
             for (i, kind) in kinds.iter().enumerate() {
-                let (seconds, ratio, memory) = summary(rounds, i);
+                let summary = compared.summary(i, c);
                 rows.push(json!({
-                    "head": kind, "classes": classes, "ms": seconds * 1e3, "to_softmax": ratio,
-                    "peak_memory_bytes": memory,
+                    "head": kind, "classes": classes, "ms": summary.seconds * 1e3, "to_softmax": summary.ratio,
+                    "peak_memory_bytes": summary.memory,
                 }));
             }
         }
@@ -192,7 +142,7 @@ fn tell(args: &Heads, kinds: &[&str], results: &Results) -> Result<(), Failure> 
             "threads": rayon::current_num_threads(), "rounds": args.rounds, "composed": args.composed,
             "heads": rows,
         });
-        say!("{}", serde_json::to_string_pretty(&facts).map_err(Failure::work)?);
+        say!("{}", serde_json::to_string_pretty(&facts)?);
         return Ok(());
     }
     let form = if args.composed { ", made of Burn's operations" } else { "" };
@@ -203,17 +153,18 @@ fn tell(args: &Heads, kinds: &[&str], results: &Results) -> Result<(), Failure> 
         output::processor()
     );
     let mut columns = vec![Align::Left];
-    columns.extend(results.iter().flat_map(|_| [Align::Right; 3]));
+    columns.extend(classes.iter().flat_map(|_| [Align::Right; 3]));
     let mut table = Table::new(&columns);
-    let header = results.iter().flat_map(|(classes, _)| {
+    let header = classes.iter().flat_map(|classes| {
         [format!("{classes} classes: ms"), format!("to {BASELINE}"), "peak MiB".to_owned()]
     });
     table.row(std::iter::once("head".to_owned()).chain(header));
     for (i, kind) in kinds.iter().enumerate() {
-        let cells = results.iter().flat_map(|(_, rounds)| {
-            let (seconds, ratio, memory) = summary(rounds, i);
-            let mebibytes = memory.map(|bytes| format!("{:.0}", bytes as f64 / (1 << 20) as f64));
-            [format!("{:.2}", seconds * 1e3), format!("{ratio:.2}"), mebibytes.unwrap_or_default()]
+        let cells = (0..classes.len()).flat_map(|c| {
+            let summary = compared.summary(i, c);
+            let mebibytes = summary.memory.map(|bytes| format!("{:.0}", bytes as f64 / (1 << 20) as f64));
+            let times = [format!("{:.2}", summary.seconds * 1e3), format!("{:.2}", summary.ratio)];
+            times.into_iter().chain([mebibytes.unwrap_or_default()])
         });
         table.row(std::iter::once((*kind).to_owned()).chain(cells));
     }

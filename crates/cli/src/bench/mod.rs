@@ -1,23 +1,21 @@
-//! `facegrad bench`: how fast this machine trains, embeds and loads, and where the time goes.
+//! `facegrad bench`: the arguments and the output of what `facegrad_bench` measures.
 
 mod heads;
 mod loader;
 mod network;
 mod operators;
 mod output;
-mod plot;
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use facegrad_backbones::BackboneConfig;
+use facegrad_bench::{ImageShape, Length};
 use facegrad_kernels::simd::{self, Isa};
-use facegrad_random::{Purpose, Stream};
 
-use crate::{DeviceArgs, failure::Failure};
+use crate::{
+    arguments::{self, DeviceArgs},
+    failure::Failure,
+};
 
 #[derive(clap::Subcommand)]
 #[command(
@@ -58,7 +56,7 @@ struct Common {
 
 /// How long a task is measured.
 #[derive(clap::Args)]
-struct Length {
+struct LengthArgs {
     /// Measure for so many seconds after the warm-up, but at least three steps.
     #[arg(long, default_value_t = 10.0, conflicts_with = "steps")]
     seconds: f64,
@@ -79,7 +77,7 @@ pub struct Train {
     #[arg(long)]
     profile: bool,
     #[command(flatten)]
-    length: Length,
+    length: LengthArgs,
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
@@ -95,7 +93,7 @@ pub struct Infer {
     #[arg(long)]
     profile: bool,
     #[command(flatten)]
-    length: Length,
+    length: LengthArgs,
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
@@ -180,9 +178,23 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+#[cfg(test)]
+impl Command {
+    pub fn size(&self) -> Result<[usize; 2], Failure> {
+        let common = match self {
+            Self::Train(args) => &args.common,
+            Self::Infer(args) => &args.common,
+            Self::Loader(args) => &args.common,
+            Self::Heads(args) => &args.common,
+            Self::Ops(args) => &args.common,
+        };
+        size(&common.size)
+    }
+}
+
 impl Common {
-    /// Checks the batch and the size, which is returned, and sets threads and instructions for the process.
-    fn apply(&self) -> Result<[usize; 2], Failure> {
+    /// Checks the batch and the size, which are returned, and sets threads and instructions for the process.
+    fn apply(&self) -> Result<ImageShape, Failure> {
         if self.batch == 0 {
             return Err(Failure::input("--batch must be at least 1"));
         }
@@ -208,7 +220,7 @@ impl Common {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
             pool.build_global().map_err(|e| Failure::work(format!("cannot start {threads} threads: {e}")))?;
         }
-        Ok(size)
+        Ok(ImageShape { batch: self.batch, size })
     }
 }
 
@@ -223,15 +235,7 @@ fn word_of(isa: Isa) -> &'static str {
 }
 
 fn size(text: &str) -> Result<[usize; 2], Failure> {
-    let (height, width) = text.split_once('x').unwrap_or((text, text));
-    match (height.parse(), width.parse()) {
-        (Ok(height), Ok(width)) if [height, width].iter().all(|side| (16..=1024).contains(side)) => {
-            Ok([height, width])
-        }
-        _ => Err(Failure::input(format!(
-            "--size is {text}; a side such as 112, or height and width such as 112x96, is expected, from 16 to 1024 pixels"
-        ))),
-    }
+    arguments::size(text).map_err(|expected| Failure::input(format!("--size is {text}; {expected}")))
 }
 
 fn seconds(seconds: f64) -> Result<Duration, Failure> {
@@ -244,87 +248,24 @@ fn backbone(kind: &str, size: [usize; 2]) -> Result<BackboneConfig, Failure> {
     let kinds = || BackboneConfig::KINDS.join(", ");
     let backbone = BackboneConfig::of_kind(kind)
         .ok_or_else(|| Failure::input(format!("--backbone is {kind}, not one of {}", kinds())))?;
-    backbone.cost(size).map_err(Failure::input)?;
+    backbone.cost(size)?;
     Ok(backbone)
 }
 
 /// One image has no statistics to normalise by.
-fn can_train(batch: usize) -> Result<(), Failure> {
-    if batch < 2 {
+fn can_train(images: ImageShape) -> Result<(), Failure> {
+    if images.batch < 2 {
         return Err(Failure::input("--batch must be at least 2 to train"));
     }
     Ok(())
 }
 
-/// RGB bytes `[images, height, width, 3]`, all values equally likely.
-fn noise(images: usize, [height, width]: [usize; 2]) -> Vec<u8> {
-    let mut stream = Stream::new(1, Purpose::Benchmark, 0, 0);
-    (0..images * height * width * 3).map(|_| stream.bits() as u8).collect()
-}
-
-/// When to stop measuring.
-enum Until {
-    Time(Duration),
-    Steps(usize),
-}
-
-impl Length {
-    fn until(&self) -> Result<Until, Failure> {
+impl LengthArgs {
+    fn get(&self) -> Result<Length, Failure> {
         match self.steps {
             Some(0) => Err(Failure::input("--steps must be at least 1")),
-            Some(steps) => Ok(Until::Steps(steps)),
-            None => seconds(self.seconds).map(Until::Time),
-        }
-    }
-}
-
-/// The duration of each of many equal steps, in seconds, after a warm-up of two.
-fn measure(until: &Until, mut step: impl FnMut() -> Result<(), Failure>) -> Result<Vec<f64>, Failure> {
-    for _ in 0..2 {
-        step()?;
-    }
-    let (begin, mut steps) = (Instant::now(), Vec::new());
-    loop {
-        let is_enough = match until {
-            Until::Time(time) => steps.len() >= 3 && begin.elapsed() >= *time,
-            Until::Steps(wanted) => steps.len() >= *wanted,
-        };
-        if is_enough {
-            return Ok(steps);
-        }
-        let begin = Instant::now();
-        step()?;
-        steps.push(begin.elapsed().as_secs_f64());
-    }
-}
-
-/// The middle one of `values`, or the mean of the two in the middle.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-    }
-
-    #[test]
-    fn sizes_are_one_or_two_sides() {
-        assert_eq!(size("112").unwrap(), [112, 112]);
-        assert_eq!(size("112x96").unwrap(), [112, 96]);
-        for wrong in ["", "x", "112x", "15", "112x1025", "1.5", "-3", "112x112x3"] {
-            assert!(size(wrong).unwrap_err().to_string().starts_with(&format!("--size is {wrong};")));
+            Some(steps) => Ok(Length::Steps(steps)),
+            None => seconds(self.seconds).map(Length::Time),
         }
     }
 }

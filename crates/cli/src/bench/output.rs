@@ -1,12 +1,12 @@
 //! What `facegrad bench` prints: the same facts as lines for people and as JSON.
 
 use facegrad_backbones::BackboneConfig;
+use facegrad_bench::ImageShape;
 use facegrad_kernels::{profile::Entry, simd};
 use facegrad_verification::{Align, Table};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::Common;
 use crate::{failure::Failure, say};
 
 /// What was measured.
@@ -18,9 +18,9 @@ pub struct Facts {
 }
 
 impl Facts {
-    pub fn new(task: &str, common: &Common, size: [usize; 2], backbone: Option<&BackboneConfig>) -> Self {
+    pub fn new(task: &str, images: ImageShape, backbone: Option<&BackboneConfig>) -> Self {
         let kind = backbone.map(BackboneConfig::kind);
-        let (batch, [height, width]) = (common.batch, size);
+        let ImageShape { batch, size: size @ [height, width] } = images;
         let what = kind.map(|kind| format!(" {kind},")).unwrap_or_default();
         let mut facts = Self {
             heading: format!("{task}:{what} batches of {batch} images of {height}x{width} pixels"),
@@ -68,7 +68,7 @@ impl Facts {
 
     pub fn print(self, json: bool) -> Result<(), Failure> {
         if json {
-            say!("{}", serde_json::to_string_pretty(&self.json).map_err(Failure::work)?);
+            say!("{}", serde_json::to_string_pretty(&self.json)?);
             return Ok(());
         }
         say!("{}", self.heading);
@@ -94,33 +94,6 @@ pub fn billions(rate: f64) -> String {
 
 pub fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
-}
-
-/// The most memory this process has held so far, in bytes, where the system tells.
-pub fn peak_memory() -> Option<u64> {
-    of_status("VmHWM:")
-}
-
-/// The memory this process holds, in bytes, where the system tells.
-pub fn memory() -> Option<u64> {
-    of_status("VmRSS:")
-}
-
-/// Seconds that all cores together have worked for this process, where the system tells.
-pub fn processor_seconds() -> Option<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The name of the program, in brackets, may hold spaces. User and system time are fields 14 and 15 of all, in
-    // hundredths of a second on every Linux.
-    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2);
-    let ticks: Vec<u64> = fields.map(str::parse).collect::<Result<_, _>>().ok()?;
-    Some(ticks.iter().sum::<u64>() as f64 / 100.0)
-}
-
-fn of_status(name: &str) -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }
 
 pub fn phase(entry: &Entry) -> &str {

@@ -3,31 +3,27 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::Instant,
 };
 
 use facegrad_alignment::LandmarkFile;
 use facegrad_audit::{
-    Against, AuditOptions, Exclude, Exclusion, Findings, LabelledEmbeddings, PageOptions, Survey, TRUSTED,
+    Audit, AuditEmbeddings, AuditError, AuditOptions, Exclude, Exclusion, Findings, PageOptions, Stage,
+    TRUSTED,
 };
 use facegrad_embeddings::EmbeddingFile;
-use facegrad_faces::{FaceError, FaceSource, Opened};
-use facegrad_pictures::Picture;
-use facegrad_recognition::{Embedder, EmbedderError, EmbeddingModel, Images};
+use facegrad_faces::{FaceSource, Opened};
+use facegrad_recognition::EmbeddingSource;
 use facegrad_report::{Entry, audit_page, thousands};
 use facegrad_verification::Flip;
 
 use super::source::source_config;
 use crate::{
-    ModelArgs,
-    failure::{Failure, INTERRUPTED},
+    arguments::{BatchArgs, ModelArgs, size_within},
+    command_line,
+    failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Progress,
     say,
-    train::command_line,
 };
 
 #[derive(clap::Args)]
@@ -46,7 +42,7 @@ pub struct Args {
     /// Identities with fewer images are listed.
     #[arg(long, default_value_t = 2)]
     min_images: usize,
-    /// The size that images should have, such as 112x112 (width x height); without it that of most of them.
+    /// The size that images should have, such as 112, or 112x96 (height x width); without it that of most of them.
     #[arg(long, value_parser = size)]
     size: Option<[usize; 2]>,
     /// Landmarks of the faces where they are on the images of the set, such as alignment.csv of `facegrad align`: which
@@ -80,15 +76,19 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    batch: BatchArgs,
 }
 
-/// `WIDTHxHEIGHT` as (height, width).
-fn size(text: &str) -> Result<[usize; 2], String> {
-    let sides = text.split_once('x').and_then(|(width, height)| {
-        let side = |text: &str| text.parse::<u16>().ok().filter(|side| *side > 0).map(usize::from);
-        Some([side(height)?, side(width)?])
-    });
-    sides.ok_or_else(|| "a width and a height in pixels are expected, such as 112x112".into())
+#[cfg(test)]
+impl Args {
+    pub fn size(&self) -> Option<[usize; 2]> {
+        self.size
+    }
+}
+
+fn size(word: &str) -> Result<[usize; 2], String> {
+    size_within(word, 1..=u16::MAX.into())
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -103,15 +103,25 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Some(path) => landmarks(path, opened.source.as_ref())?,
         None => Vec::new(),
     };
-    let embedder = Source::of(&args)?;
-    let stop = Stop::watch()?;
+    let embeddings = embeddings(&args)?;
+    let stop = stop_on_signal("this image")?;
 
     let options =
         AuditOptions { min_images: args.min_images, size: args.size, landmarks, ..Default::default() };
-    let audited = audit(&args, &options, &opened, against.as_ref(), embedder.as_ref(), &stop)?;
-    let Some(findings) = audited else {
-        eprintln!("stopped before its end; nothing was written");
-        return Ok(INTERRUPTED.into());
+    let audit =
+        Audit { set: &opened, against: against.as_ref(), options: &options, embeddings: embeddings.as_ref() };
+    let mut screen = Screen::default();
+    let findings = audit.run(&mut |stage, done, total| {
+        screen.show(stage, done, total);
+        !stop.is_asked()
+    });
+    drop(screen);
+    let findings = match findings {
+        Err(AuditError::Stopped) => {
+            eprintln!("stopped before its end; nothing was written");
+            return Ok(INTERRUPTED.into());
+        }
+        findings => findings?,
     };
     let source = opened.source.as_ref();
     let other = against.as_ref().map(|against| against.source.as_ref());
@@ -120,12 +130,11 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let exclusions = facegrad_audit::exclusions(&findings, source, other, &what);
     if let Some(path) = &args.exclude {
         facegrad_audit::write_exclusions(&exclusions, source, path)
-            .map_err(|error| Failure::work(format!("cannot write {}: {error}", path.display())))?;
+            .map_err(|error| Failure::unwritable(path, error))?;
     }
     if let Some(path) = &args.report {
-        let page = page(&args, &findings, &opened, against.as_ref(), embedder.as_ref())?;
-        facegrad_files::replace(path, page.as_bytes())
-            .map_err(|error| Failure::work(format!("cannot write {}: {error}", path.display())))?;
+        let page = page(&args, &findings, &opened, against.as_ref(), embeddings.as_ref())?;
+        facegrad_files::replace(path, page.as_bytes()).map_err(|error| Failure::unwritable(path, error))?;
     }
     if args.json {
         let mut found = facegrad_audit::json(&findings, source, other, &exclusions);
@@ -145,12 +154,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 
 /// Opens the set at `path` with `overrides` of its keys.
 fn open(path: &Path, overrides: &[String]) -> Result<Opened, Failure> {
-    source_config(path, overrides)?.open_any().map_err(Failure::input)
+    Ok(source_config(path, overrides)?.open_any()?)
 }
 
 /// The landmarks of each image of a set, by what the set calls it.
 fn landmarks(path: &Path, source: &dyn FaceSource) -> Result<Vec<Option<[[f32; 2]; 5]>>, Failure> {
-    let file = LandmarkFile::read(path).map_err(Failure::input)?;
+    let file = LandmarkFile::read(path)?;
     let landmarks: Vec<_> = (0..source.len()).map(|image| file.get(&source.key(image))).collect();
     if landmarks.iter().all(Option::is_none) {
         let example = if source.is_empty() { String::new() } else { format!(", such as {}", source.key(0)) };
@@ -160,242 +169,90 @@ fn landmarks(path: &Path, source: &dyn FaceSource) -> Result<Vec<Option<[[f32; 2
     Ok(landmarks)
 }
 
-/// Whether Ctrl-C was pressed.
-struct Stop(Arc<AtomicBool>);
+/// The progress of the stage that is under way.
+#[derive(Default)]
+struct Screen(Option<(Stage, Progress, Instant)>);
 
-impl Stop {
-    fn watch() -> Result<Self, Failure> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let watched = stop.clone();
-        let handler = move || {
-            if watched.swap(true, Ordering::Relaxed) {
-                std::process::exit(INTERRUPTED.into());
-            }
-        };
-        ctrlc::set_handler(handler)
-            .map_err(|error| Failure::work(format!("cannot watch for Ctrl-C: {error}")))?;
-        Ok(Self(stop))
+impl Screen {
+    fn show(&mut self, stage: Stage, done: usize, total: usize) {
+        if self.0.as_ref().is_none_or(|(shown, ..)| *shown != stage) {
+            self.finish();
+            self.0 = Some((stage, Progress::new(name(stage), 0, total), Instant::now()));
+        }
+        if let Some((_, progress, began)) = self.0.as_mut().filter(|_| done > 0) {
+            let rate = done as f64 / began.elapsed().as_secs_f64().max(1e-9);
+            progress.set(done, &format!("{rate:.0} images/s"));
+        }
     }
 
-    fn goes_on(&self) -> bool {
-        !self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// Work of some images that is shown as it goes on.
-struct Shown<'a> {
-    progress: Progress,
-    began: Instant,
-    stop: &'a Stop,
-}
-
-impl<'a> Shown<'a> {
-    fn new(what: &str, total: usize, stop: &'a Stop) -> Self {
-        Self { progress: Progress::new(what, 0, total), began: Instant::now(), stop }
-    }
-
-    /// Shows how many are done; whether to go on.
-    fn done(&mut self, done: usize) -> bool {
-        let rate = done as f64 / self.began.elapsed().as_secs_f64().max(1e-9);
-        self.progress.set(done, &format!("{rate:.0} images/s"));
-        self.stop.goes_on()
+    fn finish(&mut self) {
+        if let Some((_, progress, _)) = self.0.take() {
+            progress.finish();
+        }
     }
 }
 
-impl Drop for Shown<'_> {
+impl Drop for Screen {
     fn drop(&mut self) {
-        self.progress.finish();
+        self.finish();
     }
 }
 
-fn survey(opened: &Opened, what: &str, stop: &Stop) -> Option<Survey> {
-    let source = opened.source.as_ref();
-    let mut shown = Shown::new(what, source.len(), stop);
-    Survey::of(source, &mut |done| shown.done(done))
+fn name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Read => "images read",
+        Stage::ReadAgainst => "images of the evaluation set read",
+        Stage::Compare => "images compared",
+        Stage::Embed => "images embedded",
+        Stage::EmbedAgainst => "images of the evaluation set embedded",
+    }
 }
 
-/// Everything there is to find; `None` if it was stopped.
-fn audit(
-    args: &Args,
-    options: &AuditOptions,
-    opened: &Opened,
-    against: Option<&Opened>,
-    embedder: Option<&Source>,
-    stop: &Stop,
-) -> Result<Option<Findings>, Failure> {
-    let Some(surveyed) = survey(opened, "images read", stop) else { return Ok(None) };
-    let other = match against {
-        Some(against) => match survey(against, "images of the evaluation set read", stop) {
-            Some(survey) => Some((against, survey)),
-            None => return Ok(None),
-        },
-        None => None,
-    };
-    let readable = |survey: &Survey| -> Vec<usize> {
-        let images = survey.records.iter().enumerate();
-        images.filter(|(_, record)| record.is_some()).map(|(image, _)| image).collect()
-    };
-    let images = readable(&surveyed);
-    let compared = {
-        let mut shown = Shown::new("images compared", opened.source.len(), stop);
-        let against =
-            other.as_ref().map(|(against, survey)| Against { source: against.source.as_ref(), survey });
-        Findings::of(opened, surveyed, against, options, &mut |done| shown.done(done))
-    };
-    let Some(mut findings) = compared else { return Ok(None) };
-    let Some(embedder) = embedder else { return Ok(Some(findings)) };
-    let Some(embeddings) = embedder.embed(opened, &images, "images embedded", args, stop)? else {
+/// Where embeddings come from, if from anywhere.
+fn embeddings(args: &Args) -> Result<Option<AuditEmbeddings>, Failure> {
+    let (source, against) = if let Some(path) = &args.embeddings {
+        let stored = |path: &Path| -> Result<_, Failure> {
+            let file = Box::new(EmbeddingFile::open(path)?);
+            Ok(EmbeddingSource::File { path: path.into(), name: path.display().to_string(), file })
+        };
+        (stored(path)?, args.against_embeddings.as_deref().map(stored).transpose()?)
+    } else if let Some(path) = &args.model.model {
+        let (model, chosen) = args.model.load()?;
+        let (model, backend) = (Box::new(model), chosen.description);
+        (EmbeddingSource::Model { path: path.clone(), model, backend }, None)
+    } else {
+        // Without --model there is none: the environment must not make an audit take hours.
         return Ok(None);
     };
-    let of_other = match &other {
-        Some((against, survey)) if embedder.knows_other() => {
-            let images = readable(survey);
-            let what = "images of the evaluation set embedded";
-            match embedder.embed_other(against, &images, what, args, stop)? {
-                Some(embeddings) => Some(embeddings),
-                None => return Ok(None),
-            }
-        }
-        _ => None,
-    };
-    findings.add_embeddings(&embeddings, &images, of_other.as_ref());
-    Ok(Some(findings))
+    let embeddings = AuditEmbeddings { source, against, batch: args.batch.size(), flip: args.flip };
+    if let (EmbeddingSource::File { file: own, .. }, Some(EmbeddingSource::File { file: other, name, .. })) =
+        (&embeddings.source, &embeddings.against)
+        && other.dim() != own.dim()
+    {
+        return Err(Failure::input(format!(
+            "{name} has embeddings of {} numbers and --embeddings of {}; both must be by one model",
+            other.dim(),
+            own.dim()
+        )));
+    }
+    Ok(Some(embeddings))
 }
 
-/// Where embeddings come from.
-enum Source {
-    Model { model: Box<EmbeddingModel>, backend: String },
-    Files { own: Box<EmbeddingFile>, other: Option<Box<EmbeddingFile>> },
-}
-
-/// Images by the names that a set gives them, which are those that `facegrad embed` writes.
-struct Keyed<'a> {
-    source: &'a dyn FaceSource,
-    images: &'a [usize],
-}
-
-impl Images for Keyed<'_> {
-    fn len(&self) -> usize {
-        self.images.len()
-    }
-
-    fn name(&self, index: usize) -> String {
-        self.source.key(self.images[index])
-    }
-
-    fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
-        self.source.load(self.images[index], size)
-    }
-}
-
-impl Source {
-    fn of(args: &Args) -> Result<Option<Self>, Failure> {
-        if let Some(path) = &args.embeddings {
-            let own = EmbeddingFile::open(path).map_err(Failure::input)?;
-            let other = args.against_embeddings.as_ref().map(EmbeddingFile::open).transpose();
-            let other = other.map_err(Failure::input)?;
-            if let Some(other) = other.as_ref().filter(|other| other.dim() != own.dim()) {
-                let path = args.against_embeddings.as_deref().unwrap_or(path).display();
-                return Err(Failure::input(format!(
-                    "{path} has embeddings of {} numbers and --embeddings of {}; both must be by one model",
-                    other.dim(),
-                    own.dim()
-                )));
-            }
-            return Ok(Some(Self::Files { own: Box::new(own), other: other.map(Box::new) }));
+/// What they are, for the page.
+fn entries(embeddings: &AuditEmbeddings) -> Vec<Entry> {
+    match &embeddings.source {
+        EmbeddingSource::Model { path, model, backend } => {
+            let mut entries = vec![Entry::new("model", path.display().to_string())];
+            entries.extend(model.sha256.iter().map(|sha256| Entry::new("model SHA-256", sha256)));
+            entries.push(Entry::new("flip fusion", embeddings.flip.to_string()));
+            entries.push(Entry::new("backend", backend));
+            entries
         }
-        // Without --model there is none: the environment must not make an audit take hours.
-        if args.model.model.is_none() {
-            return Ok(None);
-        }
-        let (model, chosen) = args.model.load()?;
-        Ok(Some(Self::Model { model: Box::new(model), backend: chosen.description }))
-    }
-
-    fn knows_other(&self) -> bool {
-        matches!(self, Self::Model { .. } | Self::Files { other: Some(_), .. })
-    }
-
-    fn embed(
-        &self,
-        opened: &Opened,
-        images: &[usize],
-        what: &str,
-        args: &Args,
-        stop: &Stop,
-    ) -> Result<Option<LabelledEmbeddings>, Failure> {
-        let name =
-            |path: &Option<PathBuf>| path.as_ref().map_or_else(String::new, |p| p.display().to_string());
-        let name = name(&args.embeddings);
-        let embedder = match self {
-            Self::Model { model, backend } => Embedder::model(model, args.model.batch.into(), backend),
-            Self::Files { own, .. } => Embedder::file(own, &name),
-        };
-        embed(&embedder, opened, images, what, args.flip, stop)
-    }
-
-    fn embed_other(
-        &self,
-        opened: &Opened,
-        images: &[usize],
-        what: &str,
-        args: &Args,
-        stop: &Stop,
-    ) -> Result<Option<LabelledEmbeddings>, Failure> {
-        match self {
-            Self::Files { other: Some(file), .. } => {
-                let path = args.against_embeddings.as_ref();
-                let name = path.map_or_else(String::new, |path| path.display().to_string());
-                embed(&Embedder::file(file, &name), opened, images, what, args.flip, stop)
-            }
-            _ => self.embed(opened, images, what, args, stop),
+        EmbeddingSource::File { name, file, .. } => {
+            let size = format!("{} of {} numbers", file.len(), file.dim());
+            vec![Entry::new("embeddings", format!("{name}: {size}"))]
         }
     }
-
-    /// What it is, for the page.
-    fn entries(&self, args: &Args) -> Vec<Entry> {
-        match self {
-            Self::Model { model, backend } => {
-                let path = args.model.model.as_ref().map(|path| path.display().to_string());
-                let mut entries = vec![Entry::new("model", path.unwrap_or_default())];
-                entries.extend(model.sha256.iter().map(|sha256| Entry::new("model SHA-256", sha256)));
-                entries.push(Entry::new("flip fusion", args.flip.to_string()));
-                entries.push(Entry::new("backend", backend));
-                entries
-            }
-            Self::Files { own, .. } => {
-                let path = args.embeddings.as_ref().map(|path| path.display().to_string());
-                let size = format!("{} of {} numbers", own.len(), own.dim());
-                vec![Entry::new("embeddings", format!("{}: {size}", path.unwrap_or_default()))]
-            }
-        }
-    }
-}
-
-fn embed(
-    embedder: &Embedder,
-    opened: &Opened,
-    images: &[usize],
-    what: &str,
-    flip: Flip,
-    stop: &Stop,
-) -> Result<Option<LabelledEmbeddings>, Failure> {
-    let source = opened.source.as_ref();
-    let mut shown = Shown::new(what, images.len(), stop);
-    let mut done = 0;
-    let embedded = embedder.embed(&Keyed { source, images }, flip, &mut |more| {
-        done += more;
-        shown.done(done)
-    });
-    let embedded = match embedded {
-        Err(EmbedderError::Stopped) => return Ok(None),
-        Err(error @ EmbedderError::Backend(_)) => return Err(Failure::work(error)),
-        other => other.map_err(Failure::input)?,
-    };
-    let labels = images.iter().map(|&image| source.label(image)).collect();
-    LabelledEmbeddings::new(embedded.rows, embedded.dim, labels, source.identities().len())
-        .map(Some)
-        .map_err(Failure::work)
 }
 
 fn page(
@@ -403,7 +260,7 @@ fn page(
     findings: &Findings,
     opened: &Opened,
     against: Option<&Opened>,
-    embedder: Option<&Source>,
+    embeddings: Option<&AuditEmbeddings>,
 ) -> Result<String, Failure> {
     let options = PageOptions { shown: args.shown.into(), ..Default::default() };
     let nearness = AuditOptions::default().nearness;
@@ -433,8 +290,8 @@ fn page(
         Entry::new("set", opened.source.fingerprint()),
     ];
     report.run.extend(other.map(|other| Entry::new("evaluation set", other.fingerprint())));
-    report.run.extend(embedder.into_iter().flat_map(|embedder| embedder.entries(args)));
-    report.command = command_line();
+    report.run.extend(embeddings.into_iter().flat_map(entries));
+    report.command = command_line::typed();
     audit_page(&report).map_err(Failure::work)
 }
 
@@ -469,7 +326,8 @@ fn tell(
                     say!("  {reason:15} {}", thousands(&count.to_string()));
                 }
             }
-            say!("train without them: facegrad train CONFIG --set data.train.exclude={}", path.display());
+            let exclude = format!("data.train.exclude={}", path.display());
+            say!("train without them: facegrad train CONFIG --set {}", command_line::word(&exclude));
         }
         None if exclusions.is_empty() => say!("there is nothing to leave out"),
         None => say!("{} could be left out: --exclude FILE.csv writes the list", images(exclusions.len())),

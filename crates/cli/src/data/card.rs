@@ -9,9 +9,9 @@ use crate::failure::Failure;
 /// The card that `word` names: one of the program's, or a file of one's own, which ends in .toml.
 pub fn find(word: &str) -> Result<Cow<'static, Card>, Failure> {
     if word.ends_with(".toml") {
-        return Card::open(Path::new(word)).map(Cow::Owned).map_err(Failure::input);
+        return Ok(Cow::Owned(Card::open(Path::new(word))?));
     }
-    facegrad_datasets::card(word).map(Cow::Borrowed).map_err(Failure::input)
+    Ok(Cow::Borrowed(facegrad_datasets::card(word)?))
 }
 
 /// A number with its digits in groups of three.

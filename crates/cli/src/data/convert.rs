@@ -1,27 +1,17 @@
 //! `facegrad data convert`.
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 
-use facegrad_faces::convert::{
-    ConvertEnd, ConvertError, ConvertStep, OnUnreadable, Target, TargetKind, convert,
-};
+use facegrad_faces::convert::{ConvertEnd, ConvertStep, OnUnreadable, Target, TargetKind, convert};
 use serde_json::json;
 
 use super::source::source_config;
 use crate::{
-    failure::{Failure, INTERRUPTED},
+    command_line,
+    failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Progress,
     say,
     skipped::list_skipped,
-    train::{command_line, stop_on_signal},
 };
 
 #[derive(clap::Args)]
@@ -64,7 +54,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         ))
     })?;
     let config = source_config(&args.src, &args.overrides)?;
-    let opened = config.open_any().map_err(Failure::input)?;
+    let opened = config.open_any()?;
     eprintln!("{}: {}", args.src.display(), opened.summary);
     let source = opened.source;
     let target = Target {
@@ -73,20 +63,19 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         shard_images: args.shard_images as usize,
         on_unreadable: args.on_error,
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop, "batch")?;
+    let stop = stop_on_signal("this batch and saving")?;
 
     let mut screen = Screen { total: source.len(), shown: None, rate: 0.0 };
     let end = convert(source.as_ref(), &target, &mut |step| {
         screen.show(step);
-        !stop.load(Ordering::Relaxed)
+        !stop.is_asked()
     });
     screen.finish();
-    let written = match end.map_err(failure)? {
+    let written = match end? {
         ConvertEnd::Done(written) => written,
         ConvertEnd::Stopped { images, work } => {
             say!("stopped: {images} of {} images are written and kept in {}", source.len(), work.display());
-            say!("continue with: {}", command_line());
+            say!("continue with: {}", command_line::typed());
             return Ok(INTERRUPTED.into());
         }
     };
@@ -109,14 +98,6 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn failure(error: ConvertError) -> Failure {
-    match error {
-        ConvertError::Unwritable { .. } => Failure::work(error),
-        ConvertError::Image(_) => Failure::input(format!("{error}; --on-error skip leaves such images out")),
-        _ => Failure::input(error),
-    }
 }
 
 /// What the screen shows: images looked at, then images written.

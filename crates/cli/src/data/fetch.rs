@@ -3,21 +3,18 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{Arc, atomic::AtomicBool},
 };
 
-use facegrad_datasets::{
-    Arrived, Card, FetchError, Fetched, Options, SetError, Step, UnpackError, fetch_card,
-};
+use facegrad_datasets::{Arrived, Card, Fetched, Options, Step, fetch_card};
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
 use super::card::{find, grouped};
 use crate::{
-    failure::{Failure, INTERRUPTED},
+    command_line,
+    failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Progress,
     say,
-    train::{command_line, stop_on_signal},
 };
 
 #[derive(clap::Args)]
@@ -41,10 +38,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if card.is_fetchable() {
         head(&card, &folder, args.json);
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(&stop, "piece")?;
+    let stop = stop_on_signal("this piece and saving")?;
     let mut screen = Screen::default();
-    let result = fetch_card(&card, &folder, &Options::default(), &stop, &mut |step| screen.show(step));
+    let result = fetch_card(&card, &folder, &Options::default(), stop.flag(), &mut |step| screen.show(step));
     screen.finish();
     match result {
         Ok(arrived) => {
@@ -52,7 +48,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Err(error) if error.is_stop() => {
-            let text = format!("{error}\ncontinue with: {}", command_line());
+            let text = format!("{error}\ncontinue with: {}", command_line::typed());
             if args.json {
                 eprintln!("{text}");
                 say!("{:#}", outcome(&card, &folder, "stopped", &[]));
@@ -61,7 +57,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             }
             Ok(INTERRUPTED.into())
         }
-        Err(error) => Err(failure(error)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -124,15 +120,6 @@ fn outcome(card: &Card, folder: &Path, outcome: &str, arrived: &[Arrived]) -> Va
     };
     let files: Vec<Value> = arrived.iter().map(file).collect();
     json!({ "outcome": outcome, "card": card.name, "licence": card.licence, "folder": folder, "files": files })
-}
-
-fn failure(error: SetError) -> Failure {
-    match error {
-        SetError::NotFetchable { .. }
-        | SetError::Fetch(FetchError::Request { .. } | FetchError::Occupied { .. })
-        | SetError::Unpack(UnpackError::Occupied { .. }) => Failure::input(error),
-        _ => Failure::work(error),
-    }
 }
 
 /// What the screen shows.

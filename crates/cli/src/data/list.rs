@@ -17,7 +17,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if args.json {
-        say!("{}", serde_json::to_string_pretty(cards()).map_err(Failure::work)?);
+        say!("{}", serde_json::to_string_pretty(cards())?);
         return Ok(ExitCode::SUCCESS);
     }
     say!("{}", table(cards()).to_string().trim_end());

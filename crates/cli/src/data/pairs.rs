@@ -3,10 +3,10 @@
 use std::{collections::HashSet, path::PathBuf, process::ExitCode};
 
 use facegrad_faces::{FaceFolder, FaceSource, FolderConfig, folder::with_slashes};
-use facegrad_verification::{PairList, PairsError};
+use facegrad_verification::PairList;
 use serde_json::json;
 
-use crate::{failure::Failure, say};
+use crate::{command_line::word, failure::Failure, say};
 
 #[derive(clap::Args)]
 #[command(
@@ -36,19 +36,15 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let Args { folder, folds, per_fold, seed, out, json } = args;
     let config = FolderConfig { path: folder.clone() };
-    let faces = FaceFolder::open(&config).map_err(Failure::input)?;
+    let faces = FaceFolder::open(&config)?;
     let labels: Vec<usize> = (0..faces.len()).map(|image| faces.label(image)).collect();
-    let drawn = PairList::<usize>::generate(&labels, folds.into(), per_fold as usize, seed)
-        .map_err(Failure::input)?;
+    let drawn = PairList::<usize>::generate(&labels, folds.into(), per_fold as usize, seed)?;
     if let Some(image) = drawn.images().iter().find(|image| with_slashes(faces.relative(**image)).is_none()) {
         let path = faces.path(*image);
         return Err(Failure::input(format!("the name of {} is not UTF-8; rename it", path.display())));
     }
     let list = drawn.rename(|image| with_slashes(faces.relative(image)).unwrap_or_default());
-    list.write(&out).map_err(|error| match error {
-        PairsError::Unwritable { .. } => Failure::work(error),
-        _ => Failure::input(error),
-    })?;
+    list.write(&out)?;
     let people = list.people().iter().collect::<HashSet<_>>().len();
     let (pairs, genuine, impostor) = (list.pairs().len(), list.genuine(), list.impostor());
     let (images, of_images, of_people) = (list.images().len(), faces.len(), faces.identities().len());
@@ -66,6 +62,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     say!("people   {people} of {of_people}");
     say!("images   {images} of {of_images}");
     say!("seed     {seed}, SHA-256 {}", list.sha256());
-    say!("measure a model: facegrad eval MODEL --pairs {} --images {}", out.display(), folder.display());
+    let [out, folder] = [&out, &folder].map(|path| path.to_string_lossy());
+    say!("measure a model: facegrad eval MODEL --pairs {} --images {}", word(&out), word(&folder));
     Ok(ExitCode::SUCCESS)
 }

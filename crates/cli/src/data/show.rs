@@ -25,7 +25,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let card = find(&args.card)?;
     if args.json {
-        say!("{}", serde_json::to_string_pretty(card.as_ref()).map_err(Failure::work)?);
+        say!("{}", serde_json::to_string_pretty(card.as_ref())?);
     } else {
         say!("{}", page(&card).trim_end());
     }

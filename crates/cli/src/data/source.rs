@@ -9,24 +9,21 @@ use crate::failure::Failure;
 
 /// The set at `path` with the keys of `--set`. A kind that is set need not be found out.
 pub(super) fn source_config(path: &Path, overrides: &[String]) -> Result<SourceConfig, Failure> {
-    let overrides: Vec<Override> = overrides
-        .iter()
-        .map(|argument| argument.parse())
-        .collect::<Result<_, _>>()
-        .map_err(Failure::input)?;
+    let overrides: Vec<Override> =
+        overrides.iter().map(|argument| argument.parse()).collect::<Result<_, _>>()?;
     if overrides.is_empty() {
-        return SourceConfig::of_path(path).map_err(Failure::input);
+        return Ok(SourceConfig::of_path(path)?);
     }
     let written = match overrides.iter().any(|key| key.key() == "kind") {
         true => None,
-        false => SourceConfig::of_path(path).map_err(Failure::input)?.write(),
+        false => SourceConfig::of_path(path)?.write(),
     };
     let mut table = match written {
         Some(toml::Value::Table(table)) => table,
         _ => toml::Table::from_iter([("path".into(), path.display().to_string().into())]),
     };
-    apply_overrides(&mut table, &overrides, &SourceConfig::schema()).map_err(Failure::input)?;
-    let config = SourceConfig::read(&toml::Value::Table(table), &"".into()).map_err(Failure::input)?;
-    config.validate(&"".into()).map_err(Failure::input)?;
+    apply_overrides(&mut table, &overrides, &SourceConfig::schema())?;
+    let config = SourceConfig::read(&toml::Value::Table(table), &"".into())?;
+    config.validate(&"".into())?;
     Ok(config)
 }

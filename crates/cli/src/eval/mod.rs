@@ -13,7 +13,7 @@ use facegrad_verification::VerificationResult;
 use serde_json::json;
 
 use crate::{
-    DeviceArgs, failure::Failure, progress::Progress, protocols::ProtocolArgs, say, train::command_line,
+    arguments::DeviceArgs, command_line, failure::Failure, progress::Progress, protocols::ProtocolArgs, say,
 };
 use whitening::WhiteningArgs;
 
@@ -62,12 +62,12 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
-    let chosen = args.device.choose(crate::default_backend())?;
+    let chosen = args.device.choose()?;
     let open = |path: &PathBuf| EmbeddingSource::open(path, &chosen.device, &chosen.description);
-    let subjects = args.models.iter().map(open).collect::<Result<Vec<_>, _>>().map_err(Failure::input)?;
+    let subjects = args.models.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let whitening = args.whitening.fit()?;
     if let Some(whitening) = &whitening {
-        subjects.iter().try_for_each(|subject| subject.refuse_fit_set(whitening)).map_err(Failure::input)?;
+        subjects.iter().try_for_each(|subject| subject.refuse_fit_set(whitening))?;
     }
     let stored = subjects.iter().all(|subject| subject.is_stored());
     let wanted = if stored { Wanted::Names } else { Wanted::Pixels };
@@ -116,7 +116,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         let names: Vec<&str> = contestants.iter().map(|contestant| contestant.name.as_str()).collect();
         page.title = format!("Evaluation of {}", names.join(", "));
         page.facts = vec![format!("facegrad {}", env!("CARGO_PKG_VERSION")), chosen.description.clone()];
-        page.command = command_line();
+        page.command = command_line::typed();
         page.run = vec![
             Entry::new("facegrad", env!("CARGO_PKG_VERSION")),
             Entry::new("backend", &chosen.description),
@@ -145,7 +145,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
                 several.iter().map(|(model, outcome)| json!({ "model": model, "result": outcome })).collect()
             }
         };
-        say!("{}", serde_json::to_string_pretty(&value).map_err(Failure::work)?);
+        say!("{}", serde_json::to_string_pretty(&value)?);
         return Ok(ExitCode::SUCCESS);
     }
     let several = contestants.len() > 1;

@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_score_of_0_counts_as_wrong_and_pulls_to_its_side() {
-        for chosen in facegrad_devices::for_tests() {
+        for chosen in facegrad_test_devices::devices() {
             let at = |loss: fn(Tensor<1>, Tensor<1>) -> Tensor<1>, label| {
                 let (value, [slope, _]) = value_and_gradients(&chosen.device, [&[0.0], &[label]], loss);
                 (value, slope[0])
@@ -165,7 +165,7 @@ mod tests {
     fn scores_of_any_size_give_the_loss_and_gradient_where_these_are_f32() {
         let (scores, labels) = ([1e30, -1e30, 1e30, -1e30, 0.0], [1.0, -1.0, -1.0, 1.0, 1.0]);
         let targets: Vec<f64> = labels.iter().map(|y| (y + 1.0) / 2.0).collect();
-        for chosen in facegrad_devices::for_tests() {
+        for chosen in facegrad_test_devices::devices() {
             let run = |loss: fn(Tensor<1>, Tensor<1>) -> Tensor<1>, second: &[f64]| {
                 value_and_gradients(&chosen.device, [&scores, second], loss)
             };
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn binary_cross_entropy_is_the_logistic_loss_and_the_softmax_of_two_classes() {
         let targets: Vec<f64> = LABELS.iter().map(|y| (y + 1.0) / 2.0).collect();
-        for chosen in facegrad_devices::for_tests() {
+        for chosen in facegrad_test_devices::devices() {
             let device = &chosen.device;
             let logits = tensor(&SCORES, device);
             let binary = binary_cross_entropy(logits.clone(), tensor(&targets, device)).into_scalar::<f32>();
@@ -233,7 +233,7 @@ mod tests {
     fn true_class_probabilities_of_0_4_0_4_0_5_0_1_cost_6_966_bits_and_0_7_0_8_0_9_0_4_cost_2_310() {
         for (probabilities, bits) in [([0.4, 0.4, 0.5, 0.1], 6.966), ([0.7, 0.8, 0.9, 0.4], 2.310)] {
             let logits = probabilities.map(logit);
-            for chosen in facegrad_devices::for_tests() {
+            for chosen in facegrad_test_devices::devices() {
                 let logits = tensor(&logits, &chosen.device);
                 let binary = binary_cross_entropy(logits.clone(), logits.ones_like());
                 // The true class against two others that share the rest.
@@ -251,7 +251,7 @@ mod tests {
     fn a_probability_of_0_4_has_an_entropy_of_0_971_bits_and_0_99_of_0_081() {
         // The cross-entropy of a distribution with itself.
         for (p, bits) in [(0.4, 0.971), (0.99, 0.081)] {
-            for chosen in facegrad_devices::for_tests() {
+            for chosen in facegrad_test_devices::devices() {
                 let inputs = [&[logit(p)][..], &[p]];
                 let (nats, [slope, _]) = value_and_gradients(&chosen.device, inputs, binary_cross_entropy);
                 assert!((nats / LN_2 - bits).abs() < 5e-4, "{} bits are not {bits}", nats / LN_2);
@@ -269,7 +269,7 @@ mod tests {
             let labels: Vec<f64> = (0..16).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
             let votes: Vec<f64> =
                 labels.iter().enumerate().map(|(i, y)| if i < wrong as usize { -y } else { *y }).collect();
-            for chosen in facegrad_devices::for_tests() {
+            for chosen in facegrad_test_devices::devices() {
                 let device = chosen.device.clone().autodiff();
                 let loss = |weight: f64| {
                     let weight = tensor(&[weight], &device).require_grad();
@@ -322,7 +322,7 @@ mod tests {
     fn hinge_with_l2_is_the_objective_of_the_soft_margin_svm() {
         // ½ ‖w‖² + C Σ ξ = n C (mean hinge + λ ‖w‖²) with λ = 1 / (2 n C).
         let n = POINTS.len() as f64;
-        for chosen in facegrad_devices::for_tests() {
+        for chosen in facegrad_test_devices::devices() {
             for c in [0.01, 0.5, 10.0] {
                 let lambda = 1.0 / (2.0 * n * c);
                 for w in [[0.0, 0.0], [0.4, -0.3], [1.5, 2.0], [-1.0, 0.7]] {

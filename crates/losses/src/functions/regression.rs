@@ -103,7 +103,7 @@ mod tests {
 
     /// MAE, RMSE, and mean Huber loss for δ = 1 and δ = 10 of the residuals, on every backend.
     fn of_residuals(residuals: [f64; 5], expected: [f64; 4]) {
-        for chosen in facegrad_devices::for_tests() {
+        for chosen in facegrad_test_devices::devices() {
             let loss = |loss: Loss| value_and_gradients(&chosen.device, [&residuals, &[0.0; 5]], loss).0;
             let found =
                 [loss(&mae), loss(&rmse), loss(&|a, b| huber(a, b, 1.0)), loss(&|a, b| huber(a, b, 10.0))];
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn no_residual_has_loss_0_and_gradient_0() {
-        for chosen in facegrad_devices::for_tests() {
+        for chosen in facegrad_test_devices::devices() {
             let losses: [Loss; 4] = [&mse, &rmse, &mae, &|a, b| huber(a, b, 1.0)];
             for (i, loss) in losses.into_iter().enumerate() {
                 let (value, gradients) =
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn residuals_of_1e30_and_1e_minus_15_are_finite_where_the_loss_is_an_f32() {
-        for chosen in facegrad_devices::for_tests() {
+        for chosen in facegrad_test_devices::devices() {
             for size in [1e30, 1e-15] {
                 let (a, b) = ([size, -size, 0.0, size], [0.0; 4]);
                 let losses: [(Loss, f64, f64); 3] = [
