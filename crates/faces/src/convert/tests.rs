@@ -270,7 +270,7 @@ fn a_conversion_that_an_earlier_version_began_goes_on() {
     let state = fs::read_to_string(work.join(state::FILE)).unwrap();
     let mut lines = state.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let mut old = lines.next().unwrap();
-    old["mark"] = lines.last().unwrap()["mark"].clone();
+    old["mark"] = lines.next_back().unwrap()["mark"].clone();
     fs::write(work.join(state::FILE), old.to_string()).unwrap();
     fs::write(work.join(".lock"), "").unwrap();
     let mut first = None;
