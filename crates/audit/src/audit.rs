@@ -4,7 +4,7 @@ use facegrad_faces::OpenSet;
 use facegrad_recognition::{EmbedderError, EmbeddingSource, SourceImages};
 use facegrad_verification::Flip;
 
-use crate::{Against, AuditOptions, Findings, IdentityError, LabelledEmbeddings, Survey};
+use crate::{AuditOptions, EvaluationSet, Findings, IdentityError, LabelledEmbeddings, SetSurvey};
 
 /// A set to be looked through.
 pub struct Audit<'a> {
@@ -83,7 +83,8 @@ impl Audit<'_> {
             Some(against) => Some((against, self::survey(against, Stage::ReadAgainst, watch)?)),
             None => None,
         };
-        let against = other.as_ref().map(|(set, survey)| Against { source: set.source.as_ref(), survey });
+        let against =
+            other.as_ref().map(|(set, survey)| EvaluationSet { source: set.source.as_ref(), survey });
         let findings = {
             let mut compared = stage(Stage::Compare, self.set.source.len(), watch)?;
             Findings::of(self.set, survey, against, self.options, &mut compared)
@@ -110,13 +111,13 @@ fn stage(stage: Stage, total: usize, watch: Watch) -> Result<impl FnMut(usize) -
     Ok(move |done| watch(stage, done, total))
 }
 
-fn survey(set: &OpenSet, at: Stage, watch: Watch) -> Result<Survey, AuditError> {
+fn survey(set: &OpenSet, at: Stage, watch: Watch) -> Result<SetSurvey, AuditError> {
     let source = set.source.as_ref();
-    Survey::of(source, &mut stage(at, source.len(), watch)?).ok_or(AuditError::Stopped)
+    SetSurvey::of(source, &mut stage(at, source.len(), watch)?).ok_or(AuditError::Stopped)
 }
 
 /// The images that could be read.
-fn readable(survey: &Survey) -> Vec<usize> {
+fn readable(survey: &SetSurvey) -> Vec<usize> {
     let images = survey.records.iter().enumerate();
     images.filter(|(_, record)| record.is_some()).map(|(image, _)| image).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use crate::{Fingerprint, HammingIndex, Survey, Thumbnail};
+use crate::{Fingerprint, HammingIndex, SetSurvey, Thumbnail};
 
 /// What counts as a near duplicate.
 ///
@@ -76,7 +76,7 @@ impl DuplicateGroup {
 
 /// An image of a set that is also in another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Common {
+pub struct SharedImage {
     /// The image.
     pub image: usize,
     /// That of the other set which it is most like.
@@ -99,7 +99,7 @@ pub type Thumbnails<'a> = &'a (dyn Fn(usize) -> Option<Thumbnail> + Sync);
 /// The groups of images of one set that are the same, in the order of their first images. `labels` has the identity
 /// of each image. `progress` is told how many images are compared and says whether to go on; `None` if it said no.
 pub fn duplicates(
-    survey: &Survey,
+    survey: &SetSurvey,
     labels: &[usize],
     nearness: &Nearness,
     thumbnails: Thumbnails,
@@ -145,10 +145,10 @@ pub fn duplicates(
 
 /// The images of a set that are also in another, each with that which it is most like, in their order.
 pub fn common(
-    (survey, thumbnails): (&Survey, Thumbnails),
-    (other, other_thumbnails): (&Survey, Thumbnails),
+    (survey, thumbnails): (&SetSurvey, Thumbnails),
+    (other, other_thumbnails): (&SetSurvey, Thumbnails),
     nearness: &Nearness,
-) -> Vec<Common> {
+) -> Vec<SharedImage> {
     let mut exact: HashMap<[u8; 16], usize> = HashMap::new();
     let mut different: Vec<(usize, Fingerprint)> = Vec::new();
     for (image, record) in other.records.iter().enumerate() {
@@ -158,7 +158,7 @@ pub fn common(
     }
     let hashes: Vec<u64> = different.iter().map(|(_, fingerprint)| fingerprint.hash).collect();
     let index = HammingIndex::new(&hashes, nearness.bits);
-    let mut found: Vec<Common> = Vec::new();
+    let mut found: Vec<SharedImage> = Vec::new();
     for first in (0..survey.records.len()).step_by(IMAGES_AT_A_TIME) {
         let some = first..(first + IMAGES_AT_A_TIME).min(survey.records.len());
         let mut pairs = Vec::new();
@@ -167,7 +167,7 @@ pub fn common(
             if let Some(&twin) = exact.get(&record.pixels) {
                 let is_file = other.records[twin].as_ref().is_some_and(|other| other.file == record.file);
                 let sameness = if is_file { Sameness::File } else { Sameness::Pixels };
-                found.push(Common { image, other: twin, sameness });
+                found.push(SharedImage { image, other: twin, sameness });
             } else if let Some(fingerprint) = record.fingerprint {
                 pairs.push((image, fingerprint));
             }
@@ -181,7 +181,7 @@ pub fn common(
             .map(|pair| Pair { b: different[pair.b].0, ..pair })
             .collect();
         let near = verified(&candidates, thumbnails, other_thumbnails, &|_| nearness.across);
-        found.extend(near.into_iter().map(|(image, other, sameness)| Common { image, other, sameness }));
+        found.extend(near.into_iter().map(|(image, other, sameness)| SharedImage { image, other, sameness }));
     }
     found.sort_by(|a, b| {
         let by_distance = a.sameness.distance().total_cmp(&b.sameness.distance());
@@ -192,7 +192,7 @@ pub fn common(
 }
 
 /// The images that can be used, by the hash of their pixels and then in their order.
-fn by_pixels(survey: &Survey) -> Vec<([u8; 16], usize)> {
+fn by_pixels(survey: &SetSurvey) -> Vec<([u8; 16], usize)> {
     let records = survey.records.iter().enumerate();
     let mut sorted: Vec<([u8; 16], usize)> =
         records.filter_map(|(image, record)| Some((record.as_ref()?.pixels, image))).collect();
@@ -331,9 +331,9 @@ mod tests {
         Picture::new(picture.width(), picture.height(), pixels)
     }
 
-    fn set(pictures: Vec<(usize, Picture)>) -> (Pictures, Survey) {
+    fn set(pictures: Vec<(usize, Picture)>) -> (Pictures, SetSurvey) {
         let set = Pictures(pictures, (0..10).map(|i| i.to_string()).collect());
-        let survey = Survey::of(&set, &mut |_| true).unwrap();
+        let survey = SetSurvey::of(&set, &mut |_| true).unwrap();
         (set, survey)
     }
 

@@ -6,8 +6,9 @@ use facegrad_faces::{FaceSource, OpenSet};
 use facegrad_pictures::arcface_landmarks;
 
 use crate::{
-    Affinity, Alike, Common, DuplicateGroup, FileFormat, LabelledEmbeddings, Merged, Mislabelled, Nearness,
-    Sameness, Survey, Unreadable, Usual, common, duplicates, names, thumbnail,
+    Affinity, AffinityStatistics, DuplicateGroup, FileFormat, IdentityPair, LabelledEmbeddings,
+    MixedIdentity, Nearness, Sameness, SetSurvey, SharedImage, SuspectLabel, UnreadableImage, common,
+    duplicates, names, thumbnail,
 };
 
 /// What an audit looks for.
@@ -50,7 +51,7 @@ pub struct Findings {
     /// How many images each identity has, by label.
     pub counts: Vec<usize>,
     /// Images that cannot be used.
-    pub unreadable: Vec<Unreadable>,
+    pub unreadable: Vec<UnreadableImage>,
     /// How many images are of each size (width, height), the most common first.
     pub sizes: Vec<((u16, u16), usize)>,
     /// The size that images should have (width, height).
@@ -95,34 +96,34 @@ pub struct Overlap {
     /// Identities with the same name, as (label, label in the other).
     pub names: Vec<(usize, usize)>,
     /// Images that are in both.
-    pub images: Vec<Common>,
+    pub images: Vec<SharedImage>,
     /// Identities that look like one person, as (label, label in the other).
-    pub people: Vec<Alike>,
+    pub people: Vec<IdentityPair>,
 }
 
 /// What embeddings say of labels; images and identities are those of the set.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LabelFindings {
     /// What is usual.
-    pub usual: Usual,
+    pub usual: AffinityStatistics,
     /// Images that look like another identity, the clearest first.
-    pub mislabelled: Vec<Mislabelled>,
+    pub mislabelled: Vec<SuspectLabel>,
     /// Images that look like nobody, the oddest first.
-    pub odd: Vec<Mislabelled>,
+    pub odd: Vec<SuspectLabel>,
     /// Identities that are likely two people.
-    pub merged: Vec<Merged>,
+    pub merged: Vec<MixedIdentity>,
     /// Identities that are likely one person.
-    pub split: Vec<Alike>,
+    pub split: Vec<IdentityPair>,
     /// The most typical image of each identity that has any.
     pub typical: Vec<Option<usize>>,
 }
 
 /// The other set of an audit, surveyed.
-pub struct Against<'a> {
+pub struct EvaluationSet<'a> {
     /// The set.
     pub source: &'a dyn FaceSource,
     /// What its images are.
-    pub survey: &'a Survey,
+    pub survey: &'a SetSurvey,
 }
 
 /// The labels of all images of a set.
@@ -147,8 +148,8 @@ impl Findings {
     /// whether to go on; `None` if it said no.
     pub fn of(
         opened: &OpenSet,
-        survey: Survey,
-        against: Option<Against>,
+        survey: SetSurvey,
+        against: Option<EvaluationSet>,
         options: &AuditOptions,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Option<Self> {
@@ -244,10 +245,10 @@ impl Findings {
         let affinities: Vec<Affinity> = embeddings.affinities();
         let usual = embeddings.usual(&affinities);
         let (mislabelled, odd) = embeddings.mislabelled(&affinities);
-        let of_set = |found: Vec<Mislabelled>| -> Vec<Mislabelled> {
-            found.into_iter().map(|found| Mislabelled { image: images[found.image], ..found }).collect()
+        let of_set = |found: Vec<SuspectLabel>| -> Vec<SuspectLabel> {
+            found.into_iter().map(|found| SuspectLabel { image: images[found.image], ..found }).collect()
         };
-        let merged = embeddings.merged().into_iter().map(|merged| Merged {
+        let merged = embeddings.merged().into_iter().map(|merged| MixedIdentity {
             part: merged.part.into_iter().map(|row| images[row]).collect(),
             ..merged
         });
@@ -306,7 +307,7 @@ impl Findings {
     }
 }
 
-fn sizes(survey: &Survey) -> Vec<((u16, u16), usize)> {
+fn sizes(survey: &SetSurvey) -> Vec<((u16, u16), usize)> {
     let mut sizes: BTreeMap<(u16, u16), usize> = BTreeMap::new();
     for record in survey.records.iter().flatten() {
         *sizes.entry((record.width, record.height)).or_default() += 1;
@@ -337,7 +338,7 @@ mod tests {
     }
 
     fn findings(opened: &OpenSet) -> Findings {
-        let survey = Survey::of(opened.source.as_ref(), &mut |_| true).unwrap();
+        let survey = SetSurvey::of(opened.source.as_ref(), &mut |_| true).unwrap();
         Findings::of(opened, survey, None, &AuditOptions::default(), &mut |_| true).unwrap()
     }
 

@@ -62,7 +62,7 @@ pub struct Affinity {
 
 /// An image that looks like another identity than that which it is filed under.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Mislabelled {
+pub struct SuspectLabel {
     /// The image.
     pub image: usize,
     /// The cosine with the mean of the other images of its identity.
@@ -75,7 +75,7 @@ pub struct Mislabelled {
 
 /// An identity that falls into two parts.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Merged {
+pub struct MixedIdentity {
     /// The identity.
     pub identity: usize,
     /// The cosine between the means of its parts.
@@ -86,7 +86,7 @@ pub struct Merged {
 
 /// Two identities, of one set or of two, that look like one person.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Alike {
+pub struct IdentityPair {
     /// The one.
     pub a: usize,
     /// The other.
@@ -97,7 +97,7 @@ pub struct Alike {
 
 /// What is usual in a set.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Usual {
+pub struct AffinityStatistics {
     /// The share of images that are nearer to the others of their identity than to any other identity, of those that
     /// have others: how far the embeddings tell these identities apart.
     pub recognised: f32,
@@ -232,12 +232,12 @@ impl LabelledEmbeddings {
     }
 
     /// The mean of each identity against that of the nearest other.
-    fn nearest_identities(&self) -> Vec<Option<Alike>> {
+    fn nearest_identities(&self) -> Vec<Option<IdentityPair>> {
         nearest(self, self, true)
     }
 
     /// What is usual in the set.
-    pub fn usual(&self, affinities: &[Affinity]) -> Usual {
+    pub fn usual(&self, affinities: &[Affinity]) -> AffinityStatistics {
         let own = sorted(affinities.iter().filter_map(|affinity| affinity.own));
         let between = sorted(self.nearest_identities().into_iter().flatten().map(|alike| alike.cosine));
         let halves = self.members().into_iter().filter(|images| images.len() >= 4).map(|images| {
@@ -246,7 +246,7 @@ impl LabelledEmbeddings {
             cosine(&half(0), &half(1))
         });
         let recognised = affinities.iter().filter(|affinity| affinity.own > Some(affinity.other)).count();
-        Usual {
+        AffinityStatistics {
             recognised: recognised as f32 / own.len().max(1) as f32,
             own: quantile(&own, 0.5),
             own_quartile: quantile(&own, 0.25),
@@ -271,7 +271,7 @@ impl LabelledEmbeddings {
     /// there: what Northcutt, Jiang and Chuang ("Confident learning", JAIR 2021) do with probabilities and means. It
     /// looks like nobody if it is 4 deviations below and not likely mislabelled. Identities of fewer than
     /// three images say nothing of theirs.
-    pub fn mislabelled(&self, affinities: &[Affinity]) -> (Vec<Mislabelled>, Vec<Mislabelled>) {
+    pub fn mislabelled(&self, affinities: &[Affinity]) -> (Vec<SuspectLabel>, Vec<SuspectLabel>) {
         let own: Vec<Vec<f32>> = self
             .members()
             .into_iter()
@@ -288,7 +288,7 @@ impl LabelledEmbeddings {
             let Some(cosine) = affinity.own.filter(|_| own[label].len() > 2) else { continue };
             let deviation = |label: usize| deviations[label].max(usual / 2.0).max(1e-6);
             let below = |label: usize, cosine: f32| (quantile(&own[label], 0.5) - cosine) / deviation(label);
-            let found = Mislabelled { image, own: cosine, other: affinity.other, nearest: affinity.nearest };
+            let found = SuspectLabel { image, own: cosine, other: affinity.other, nearest: affinity.nearest };
             let is_like_nearest = affinity.other > cosine
                 && !own[affinity.nearest].is_empty()
                 && below(affinity.nearest, affinity.other) < UNUSUAL;
@@ -298,7 +298,7 @@ impl LabelledEmbeddings {
                 odd.push(found);
             }
         }
-        let margin = |found: &Mislabelled| found.other - found.own;
+        let margin = |found: &SuspectLabel| found.other - found.own;
         mislabelled.sort_by(|a, b| margin(b).total_cmp(&margin(a)).then(a.image.cmp(&b.image)));
         odd.sort_by(|a, b| a.own.total_cmp(&b.own).then(a.image.cmp(&b.image)));
         (mislabelled, odd)
@@ -310,24 +310,24 @@ impl LabelledEmbeddings {
     /// parts of at least a tenth and three images are kept. It is likely two people if the cosine between the means of
     /// its parts is 2.5 deviations below what is usual for identities, and no larger than that between different
     /// identities at the top quarter of the nearest.
-    pub fn merged(&self) -> Vec<Merged> {
-        let splits: Vec<Option<Merged>> = self
+    pub fn merged(&self) -> Vec<MixedIdentity> {
+        let splits: Vec<Option<MixedIdentity>> = self
             .members()
             .into_par_iter()
             .enumerate()
             .map(|(identity, images)| self.split(identity, &images))
             .collect();
-        let splits: Vec<Merged> = splits.into_iter().flatten().collect();
+        let splits: Vec<MixedIdentity> = splits.into_iter().flatten().collect();
         let cosines = sorted(splits.iter().map(|split| split.cosine));
         let between = sorted(self.nearest_identities().into_iter().flatten().map(|alike| alike.cosine));
         let limit = quantile(&cosines, 0.5) - UNUSUAL * deviation(&cosines).max(0.01);
         let limit = limit.min(quantile(&between, 0.75));
-        let mut found: Vec<Merged> = splits.into_iter().filter(|split| split.cosine < limit).collect();
+        let mut found: Vec<MixedIdentity> = splits.into_iter().filter(|split| split.cosine < limit).collect();
         found.sort_by(|a, b| a.cosine.total_cmp(&b.cosine).then(a.identity.cmp(&b.identity)));
         found
     }
 
-    fn split(&self, identity: usize, images: &[usize]) -> Option<Merged> {
+    fn split(&self, identity: usize, images: &[usize]) -> Option<MixedIdentity> {
         if images.len() < LEAST_SPLIT {
             return None;
         }
@@ -368,7 +368,7 @@ impl LabelledEmbeddings {
         if part.len() < 3 || (part.len() as f64) < LEAST_PART * images.len() as f64 {
             return None;
         }
-        Some(Merged { identity, cosine: cosine(&means[0], &means[1]), part })
+        Some(MixedIdentity { identity, cosine: cosine(&means[0], &means[1]), part })
     }
 
     /// Identities that are likely one person under two labels, the clearest first.
@@ -376,13 +376,13 @@ impl LabelledEmbeddings {
     /// They are the nearest to each other, and the cosine between their means is either as large as that between the
     /// halves of all but a tenth of the identities, or far out (by three times the distance of the quartiles above the
     /// upper: Tukey, "Exploratory data analysis", 1977) among those of the nearest identities.
-    pub fn split_identities(&self, usual: &Usual) -> Vec<Alike> {
+    pub fn split_identities(&self, usual: &AffinityStatistics) -> Vec<IdentityPair> {
         let nearest = self.nearest_identities();
         let cosines = sorted(nearest.iter().flatten().map(|alike| alike.cosine));
         let (low, high) = (quantile(&cosines, 0.25), quantile(&cosines, 0.75));
         let far_out = high + 3.0 * (high - low).max(0.01);
         let limit = if usual.halves > 0.0 { far_out.min(usual.halves) } else { far_out };
-        let mut found: Vec<Alike> = nearest
+        let mut found: Vec<IdentityPair> = nearest
             .iter()
             .flatten()
             .filter(|alike| {
@@ -400,7 +400,7 @@ impl LabelledEmbeddings {
     /// They are the nearest to each other, and the cosine between their means is both as large as that of three
     /// quarters of the images with their identity, and 5 deviations above the median of what identities of `other` have
     /// with the nearest here, most of whom are nobody's.
-    pub fn common(&self, other: &Self, usual: &Usual) -> Vec<Alike> {
+    pub fn common(&self, other: &Self, usual: &AffinityStatistics) -> Vec<IdentityPair> {
         if self.dim != other.dim {
             return Vec::new();
         }
@@ -408,7 +408,7 @@ impl LabelledEmbeddings {
         let cosines = sorted(from_other.iter().flatten().map(|alike| alike.cosine));
         let limit = quantile(&cosines, 0.5) + 5.0 * deviation(&cosines).max(0.01);
         let limit = limit.max(usual.own_quartile);
-        let mut found: Vec<Alike> = from_here
+        let mut found: Vec<IdentityPair> = from_here
             .into_iter()
             .flatten()
             .filter(|alike| {
@@ -420,18 +420,18 @@ impl LabelledEmbeddings {
     }
 }
 
-fn by_cosine(found: &mut [Alike]) {
+fn by_cosine(found: &mut [IdentityPair]) {
     found.sort_by(|a, b| b.cosine.total_cmp(&a.cosine).then((a.a, a.b).cmp(&(b.a, b.b))));
 }
 
 /// For each identity of `of`, that of `among` whose mean is nearest; not itself, if they are the `same` set.
-fn nearest(of: &LabelledEmbeddings, among: &LabelledEmbeddings, same: bool) -> Vec<Option<Alike>> {
+fn nearest(of: &LabelledEmbeddings, among: &LabelledEmbeddings, same: bool) -> Vec<Option<IdentityPair>> {
     let nearest = |a: usize| {
         let (sum, length) = (of.sum(a), of.lengths[a]);
         let others = among.lengths.iter().enumerate();
         others
             .filter(|&(b, &other)| !(same && a == b) && other > 1e-6 && length > 1e-6)
-            .map(|(b, other)| Alike { a, b, cosine: dot(sum, among.sum(b)) / (length * other) })
+            .map(|(b, other)| IdentityPair { a, b, cosine: dot(sum, among.sum(b)) / (length * other) })
             .reduce(|best, next| if next.cosine > best.cosine { next } else { best })
     };
     (0..of.counts.len()).into_par_iter().with_min_len(BLOCK).map(nearest).collect()

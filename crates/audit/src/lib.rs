@@ -1,6 +1,6 @@
 //! What is in a face set: counts, duplicates, mislabelled images, overlaps.
 //!
-//! An [`Audit`] looks through a set from beginning to end. A [`Survey`] reads every image once and keeps a record of
+//! An [`Audit`] looks through a set from beginning to end. A [`SetSurvey`] reads every image once and keeps a record of
 //! fixed size of each; [`Findings`] is what the records say, with [`duplicates`] and [`common`]; [`LabelledEmbeddings`]
 //! is what embeddings say of labels. [`table`], [`json`] and [`report`] show what was found, and [`exclusions`] is what
 //! the trainer should not see. Nothing here trains, asks for arguments or depends on the number of threads.
@@ -45,16 +45,19 @@ mod survey;
 
 pub use audit::{Audit, AuditEmbeddings, AuditError, Stage, Watch};
 pub use content::{Content, FileFormat};
-pub use duplicates::{Common, DuplicateGroup, Nearness, Sameness, Thumbnails, common, duplicates};
+pub use duplicates::{DuplicateGroup, Nearness, Sameness, SharedImage, Thumbnails, common, duplicates};
 pub use exclusion::{Exclude, Exclusion, exclusions, write_exclusions};
 pub use findings::{
-    ALIGNED_LIKENESS, Against, AuditOptions, Findings, LEAST_LIKENESS, LabelFindings, MOST_OFF, Overlap,
-    labels,
+    ALIGNED_LIKENESS, AuditOptions, EvaluationSet, Findings, LEAST_LIKENESS, LabelFindings, MOST_OFF,
+    Overlap, labels,
 };
 pub use hamming::HammingIndex;
-pub use identity::{Affinity, Alike, IdentityError, LabelledEmbeddings, Merged, Mislabelled, TRUSTED, Usual};
+pub use identity::{
+    Affinity, AffinityStatistics, IdentityError, IdentityPair, LabelledEmbeddings, MixedIdentity,
+    SuspectLabel, TRUSTED,
+};
 pub use likeness::MeanFace;
 pub use output::{json, table};
 pub use page::{PageOptions, report};
 pub use perceptual::{Fingerprint, SIDE, Thumbnail};
-pub use survey::{GREY_SHARE, GREY_TOLERANCE, Record, Survey, Unreadable, thumbnail};
+pub use survey::{GREY_SHARE, GREY_TOLERANCE, ImageRecord, SetSurvey, UnreadableImage, thumbnail};

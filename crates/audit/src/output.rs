@@ -166,7 +166,7 @@ pub fn json(
     };
     let (across, within): (Vec<_>, Vec<_>) =
         findings.duplicates.iter().partition(|group| Findings::is_across(group, source));
-    let mislabelled = |found: &crate::Mislabelled| {
+    let mislabelled = |found: &crate::SuspectLabel| {
         json!({
             "image": key(found.image), "identity": of(found.image), "own": found.own, "other": found.other,
             "nearest": identity(found.nearest),

@@ -7,7 +7,7 @@ use facegrad_report::{
 };
 
 use crate::{
-    DuplicateGroup, Findings, GREY_TOLERANCE, MOST_OFF, Mislabelled, Nearness, Sameness, output::counted,
+    DuplicateGroup, Findings, GREY_TOLERANCE, MOST_OFF, Nearness, Sameness, SuspectLabel, output::counted,
 };
 
 /// How much a page shows.
@@ -74,7 +74,7 @@ impl Sets<'_> {
         ImageGroup { caption: format!("{count} of {}", people.join(", ")), images }
     }
 
-    fn mislabelled(&self, found: &Mislabelled, typical: &[Option<usize>]) -> ImageGroup {
+    fn mislabelled(&self, found: &SuspectLabel, typical: &[Option<usize>]) -> ImageGroup {
         let own = self.source.label(found.image);
         let mut images = vec![self.image(found.image, "")];
         for (label, what) in [(own, "typical of its label"), (found.nearest, "typical of what it looks like")]
@@ -236,7 +236,7 @@ fn labels(findings: &Findings, sets: &Sets) -> Vec<AuditSection> {
         groups,
         ..Default::default()
     };
-    let wrong = |found: &[Mislabelled]| {
+    let wrong = |found: &[SuspectLabel]| {
         found.iter().take(shown).map(|found| sets.mislabelled(found, &labels.typical)).collect()
     };
     let merged = labels.merged.iter().take(shown).map(|merged| {

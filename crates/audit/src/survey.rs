@@ -21,7 +21,7 @@ pub const GREY_SHARE: f64 = 0.99;
 
 /// What is kept of an image. A set of five million takes about half a gigabyte.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Record {
+pub struct ImageRecord {
     /// The first 128 bits of the SHA-256 of the file; of the pixels where the set has no files.
     pub file: [u8; 16],
     /// The first 128 bits of the SHA-256 over width, height and pixels as a network sees them.
@@ -44,7 +44,7 @@ pub struct Record {
 
 /// An image that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct UnreadableImage {
     /// The image.
     pub image: usize,
     /// One clause, such as `the JPEG data ends early`.
@@ -53,14 +53,14 @@ pub struct Unreadable {
 
 /// What each image of a set is.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Survey {
+pub struct SetSurvey {
     /// For each image, unless it cannot be used.
-    pub records: Vec<Option<Record>>,
+    pub records: Vec<Option<ImageRecord>>,
     /// Those that cannot be used, in their order.
-    pub unreadable: Vec<Unreadable>,
+    pub unreadable: Vec<UnreadableImage>,
 }
 
-impl Survey {
+impl SetSurvey {
     /// Reads every image of `source` once, and some of them a second time. `progress` is told how many are done and
     /// says whether to go on; `None` if it said no.
     ///
@@ -70,14 +70,14 @@ impl Survey {
         let mut survey = Self { records: Vec::with_capacity(source.len()), unreadable: Vec::new() };
         for first in (0..source.len()).step_by(AT_A_TIME) {
             let images = first..(first + AT_A_TIME).min(source.len());
-            let looked_at: Vec<Result<Record, String>> =
+            let looked_at: Vec<Result<ImageRecord, String>> =
                 images.into_par_iter().map(|image| look_at(source, image, mean.as_ref())).collect();
             for (image, looked_at) in (first..).zip(looked_at) {
                 match looked_at {
                     Ok(record) => survey.records.push(Some(record)),
                     Err(reason) => {
                         survey.records.push(None);
-                        survey.unreadable.push(Unreadable { image, reason });
+                        survey.unreadable.push(UnreadableImage { image, reason });
                     }
                 }
             }
@@ -105,7 +105,7 @@ fn mean_face(source: &dyn FaceSource) -> Option<MeanFace> {
     MeanFace::of(faces.iter())
 }
 
-fn look_at(source: &dyn FaceSource, image: usize, mean: Option<&MeanFace>) -> Result<Record, String> {
+fn look_at(source: &dyn FaceSource, image: usize, mean: Option<&MeanFace>) -> Result<ImageRecord, String> {
     let (picture, content, file) = match source.stored(image).map_err(|error| error.reason)? {
         StoredImage::Encoded(bytes) => {
             let picture = decode(&bytes).map_err(|error| error.to_string())?;
@@ -118,7 +118,7 @@ fn look_at(source: &dyn FaceSource, image: usize, mean: Option<&MeanFace>) -> Re
     let grey = is_grey(&picture);
     let thumbnail = Thumbnail::of(picture);
     let named = FileFormat::of_name(&source.key(image));
-    Ok(Record {
+    Ok(ImageRecord {
         file: file.unwrap_or(pixels),
         pixels,
         fingerprint: thumbnail.fingerprint(),
@@ -176,7 +176,7 @@ mod tests {
         let source = SourceConfig::of_path(&root).unwrap().open_any().unwrap().source;
 
         let mut told = Vec::new();
-        let survey = Survey::of(source.as_ref(), &mut |done| {
+        let survey = SetSurvey::of(source.as_ref(), &mut |done| {
             told.push(done);
             true
         })
@@ -198,7 +198,7 @@ mod tests {
         assert!(first.fingerprint.is_some() && first.likeness.is_some());
         assert!(of("000002/grey.pgm").grey);
         assert_ne!(first.pixels, of("000000/0001.jpg").pixels);
-        assert_eq!(Survey::of(source.as_ref(), &mut |_| false), None);
+        assert_eq!(SetSurvey::of(source.as_ref(), &mut |_| false), None);
         assert!(thumbnail(source.as_ref(), unreadable.image).is_none());
     }
 }

@@ -17,14 +17,14 @@ use crate::{BenchError, ImageShape, PEAK_TIME, median};
 
 /// What the machine can do in a second.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Roofline {
+pub struct MachineLimits {
     /// Floating-point operations.
     pub operations: f64,
     /// Bytes to and from memory.
     pub bytes: f64,
 }
 
-impl Roofline {
+impl MachineLimits {
     /// Measures it.
     pub fn measure() -> Self {
         Self { operations: peak::operations_per_second(PEAK_TIME), bytes: peak::bytes_per_second(PEAK_TIME) }

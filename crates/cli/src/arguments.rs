@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, path::PathBuf};
 
-use facegrad_devices::{Backend, Chosen};
+use facegrad::{Backend, Chosen};
 use facegrad_recognition::EmbeddingModel;
 
 use crate::failure::Failure;
@@ -37,7 +37,7 @@ impl DeviceArgs {
     /// The device; without `--backend` that of the first backend that is built in: flex where it is.
     pub fn choose(&self) -> Result<Chosen, Failure> {
         let backend = self.backend.unwrap_or_else(default_backend);
-        Ok(facegrad_devices::choose(backend, self.adapter.as_deref())?)
+        Ok(facegrad::choose(backend, self.adapter.as_deref())?)
     }
 }
 

@@ -11,9 +11,9 @@ mod source;
 
 use std::{path::PathBuf, process::ExitCode};
 
+use facegrad::synthetic::{SyntheticConfig, write_folder};
 use facegrad_pictures::ImageFormat;
 use facegrad_settings::{Setting, toml};
-use facegrad_synthetic::{SyntheticConfig, write_folder};
 
 use crate::{failure::Failure, progress::Progress, say};
 

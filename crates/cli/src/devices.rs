@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use facegrad_devices::{Backend, adapters, choose};
+use facegrad::devices::{Backend, adapters, choose};
 use facegrad_verification::{Align, Table};
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, process::ExitCode};
 
-use facegrad_backbones::table;
+use facegrad::backbones::table;
 use facegrad_losses::{
     CriterionConfig, EmbeddingLossConfig, HeadConfig, RegularisationConfig,
     functions::{FUNCTIONS, SYMBOLS},

@@ -5,6 +5,7 @@
 
 use std::{fmt, process::ExitCode};
 
+use facegrad::loader::LoaderError;
 use facegrad_alignment::AlignError;
 use facegrad_audit::AuditError;
 use facegrad_bench::BenchError;
@@ -12,7 +13,6 @@ use facegrad_datasets::{FetchError, SetError, UnpackError};
 use facegrad_embeddings::{EmbeddingError, GalleryError};
 use facegrad_faces::convert::ConvertError;
 use facegrad_files::Stop;
-use facegrad_loader::LoaderError;
 use facegrad_pictures::WriteError;
 use facegrad_recognition::{
     EmbedderError, EmbeddingSourceError, EvaluationError, JobError, ModelError, checkpoint::CheckpointError,
@@ -82,8 +82,8 @@ macro_rules! always {
 
 always! {
     input: facegrad_alignment::LandmarkFileError, facegrad_alignment::PlaceError, facegrad_alignment::WeightError,
-        facegrad_backbones::BackboneError, facegrad_datasets::CardError, facegrad_datasets::UnknownCard,
-        facegrad_devices::DeviceError, facegrad_faces::SourceError, facegrad_faces::folder::FolderError,
+        facegrad::backbones::BackboneError, facegrad_datasets::CardError, facegrad_datasets::UnknownCard,
+        facegrad::devices::DeviceError, facegrad_faces::SourceError, facegrad_faces::folder::FolderError,
         facegrad_recognition::ImageSetError, facegrad_settings::SettingsError, facegrad_training::ConfigError;
     work: facegrad_verification::ScoreError, serde_json::Error;
 }

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use facegrad_devices::Chosen;
+use facegrad::Chosen;
 use facegrad_embeddings::{Gallery, Match};
 use facegrad_recognition::{Embedder, EmbeddingModel, ImageEmbeddings, ImageFiles, ImageSet, Images};
 use facegrad_verification::{Align, Flip, Table};

@@ -15,14 +15,14 @@ use crate::{failure::Failure, say};
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// Draw heads as functions of the angle: target logits, and the decision margin between two classes.
-    Logits(Logits),
+    Logits(LogitsArgs),
 }
 
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples: facegrad plot logits --heads arcface,cosface,softmax --out logits.svg\n          facegrad plot logits --heads arcface,cosface --set head.margin=0.3 > logits.svg"
 )]
-pub struct Logits {
+pub struct LogitsArgs {
     /// The heads to draw, as `facegrad explain head` names them.
     #[arg(long, value_delimiter = ',', required = true)]
     heads: Vec<String>,
@@ -41,7 +41,7 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn logits(args: &Logits) -> Result<(), Failure> {
+fn logits(args: &LogitsArgs) -> Result<(), Failure> {
     args.out.as_deref().map_or(Ok(()), |file| check_file("--out", file))?;
     let heads = heads(&args.heads, &args.overrides)?;
     let curves: Vec<LogitCurve> = heads

@@ -20,7 +20,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let file = ModelFile::find(&args.model)?;
-    let chosen = facegrad_devices::choose(default_backend(), None)?;
+    let chosen = facegrad::choose(default_backend(), None)?;
     let model = EmbeddingModel::load(&args.model, &chosen.device)?;
     let card = &model.card;
     if args.json {

@@ -9,13 +9,13 @@ use facegrad_settings::nearest;
 use facegrad_verification::{Align, Table};
 use serde_json::json;
 
-use super::{Heads, output};
+use super::{HeadsArgs, output};
 use crate::{failure::Failure, progress::Progress, say};
 
 /// The head that the others are measured against.
 const BASELINE: &str = "softmax";
 
-pub fn run(args: Heads) -> Result<(), Failure> {
+pub fn run(args: HeadsArgs) -> Result<(), Failure> {
     args.common.apply()?;
     for classes in &args.classes {
         if !(2..=10_000_000).contains(classes) {
@@ -59,7 +59,7 @@ fn head(kind: &str) -> Result<HeadConfig, Failure> {
 }
 
 /// The kinds to measure, the baseline first.
-fn kinds(args: &Heads) -> Result<Vec<&'static str>, Failure> {
+fn kinds(args: &HeadsArgs) -> Result<Vec<&'static str>, Failure> {
     let kinds: Vec<&'static str> = if args.heads.is_empty() {
         // Of a loss without class weights the classes are no dimension.
         let with_classes = |kind: &&str| matches!(HeadConfig::of_kind(kind), Some(HeadConfig::Classes(_)));
@@ -71,7 +71,7 @@ fn kinds(args: &Heads) -> Result<Vec<&'static str>, Failure> {
 }
 
 /// What is measured of `head` in this process.
-fn task(args: &Heads, head: HeadConfig) -> Result<HeadTask, Failure> {
+fn task(args: &HeadsArgs, head: HeadConfig) -> Result<HeadTask, Failure> {
     let criterion = match &args.criterion {
         Some(kind) => Some(CriterionConfig::of_kind(kind).ok_or_else(|| {
             Failure::input(format!("--criterion is {kind}, not one of {}", CriterionConfig::KINDS.join(", ")))
@@ -90,7 +90,7 @@ fn task(args: &Heads, head: HeadConfig) -> Result<HeadTask, Failure> {
 }
 
 /// Runs this program once more, for one head.
-fn in_a_process(args: &Heads, kind: &str, classes: usize) -> Result<HeadCost, Failure> {
+fn in_a_process(args: &HeadsArgs, kind: &str, classes: usize) -> Result<HeadCost, Failure> {
     let program = std::env::current_exe().map_err(Failure::work)?;
     let mut command = Command::new(program);
     command.args(["bench", "heads", "--alone", "--heads", kind]);
@@ -124,7 +124,7 @@ fn in_a_process(args: &Heads, kind: &str, classes: usize) -> Result<HeadCost, Fa
     serde_json::from_slice(&done.stdout).map_err(|_| failed())
 }
 
-fn tell(args: &Heads, compared: &HeadComparison) -> Result<(), Failure> {
+fn tell(args: &HeadsArgs, compared: &HeadComparison) -> Result<(), Failure> {
     let HeadComparison { kinds, classes, .. } = compared;
     if args.common.json {
         let mut rows = Vec::new();

@@ -7,13 +7,13 @@ use facegrad_settings::{Override, Setting, apply_overrides, toml};
 use facegrad_training::Experiment;
 
 use super::{
-    Loader, backbone, can_train,
+    LoaderArgs, backbone, can_train,
     output::{Facts, percent, processor},
     seconds,
 };
 use crate::failure::Failure;
 
-pub fn run(args: Loader) -> Result<(), Failure> {
+pub fn run(args: LoaderArgs) -> Result<(), Failure> {
     let (images, time) = (args.common.apply()?, seconds(args.seconds)?);
     let kind = args.backbone.as_deref().map(|kind| backbone(kind, images.size)).transpose()?;
     if kind.is_some() {

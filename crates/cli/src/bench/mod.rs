@@ -8,7 +8,7 @@ mod output;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use facegrad_backbones::BackboneConfig;
+use facegrad::BackboneConfig;
 use facegrad_bench::{ImageShape, Length};
 use facegrad_kernels::simd::{self, Isa};
 
@@ -23,20 +23,20 @@ use crate::{
 )]
 pub enum Command {
     /// Steps of training on images in memory: forward, ArcFace, backward, optimizer.
-    Train(Train),
+    Train(TrainArgs),
     /// Embeddings of images in memory, as an evaluation computes them.
-    Infer(Infer),
+    Infer(InferArgs),
     /// Images decoded, augmented and put into batches; with --backbone also what training loses by it.
-    Loader(Loader),
+    Loader(LoaderArgs),
     /// Each head alone, forward and backward, beside plain softmax: time and peak memory over the number of classes.
-    Heads(Heads),
+    Heads(HeadsArgs),
     /// Each operator of a backbone alone, forward and backward, beside what the machine could do.
-    Ops(Ops),
+    Ops(OpsArgs),
 }
 
 /// What every task takes.
 #[derive(clap::Args)]
-struct Common {
+struct CommonArgs {
     /// Images in a batch.
     #[arg(long, default_value_t = 32)]
     batch: usize,
@@ -66,7 +66,7 @@ struct LengthArgs {
 }
 
 #[derive(clap::Args)]
-pub struct Train {
+pub struct TrainArgs {
     /// The network, such as iresnet18; `facegrad explain backbone` lists them.
     #[arg(long, value_name = "KIND")]
     backbone: String,
@@ -79,13 +79,13 @@ pub struct Train {
     #[command(flatten)]
     length: LengthArgs,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
 #[derive(clap::Args)]
-pub struct Infer {
+pub struct InferArgs {
     /// The network, such as iresnet18; `facegrad explain backbone` lists them.
     #[arg(long, value_name = "KIND")]
     backbone: String,
@@ -95,13 +95,13 @@ pub struct Infer {
     #[command(flatten)]
     length: LengthArgs,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
 #[derive(clap::Args)]
-pub struct Loader {
+pub struct LoaderArgs {
     /// A folder of images, one folder an identity; without it synthetic faces, written as JPEGs first.
     #[arg(long, value_name = "FOLDER")]
     images: Option<PathBuf>,
@@ -115,13 +115,13 @@ pub struct Loader {
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
 #[derive(clap::Args)]
-pub struct Ops {
+pub struct OpsArgs {
     /// The network, such as iresnet18; `facegrad explain backbone` lists them.
     #[arg(long, value_name = "KIND")]
     backbone: String,
@@ -132,11 +132,11 @@ pub struct Ops {
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 }
 
 #[derive(clap::Args)]
-pub struct Heads {
+pub struct HeadsArgs {
     /// The heads, such as arcface,a_softmax; without it every one with class weights.
     #[arg(long, value_delimiter = ',')]
     heads: Vec<String>,
@@ -162,7 +162,7 @@ pub struct Heads {
     #[arg(long, hide = true)]
     alone: bool,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -192,7 +192,7 @@ impl Command {
     }
 }
 
-impl Common {
+impl CommonArgs {
     /// Checks the batch and the size, which are returned, and sets threads and instructions for the process.
     fn apply(&self) -> Result<ImageShape, Failure> {
         if self.batch == 0 {

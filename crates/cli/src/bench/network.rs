@@ -1,17 +1,17 @@
 //! `facegrad bench train` and `facegrad bench infer`.
 
+use facegrad::Backend;
 use facegrad_bench::{NetworkTask, NetworkTiming};
-use facegrad_devices::Backend;
 use facegrad_kernels::profile;
 use serde_json::{Value, json};
 
 use super::{
-    Infer, Train, backbone, can_train,
+    InferArgs, TrainArgs, backbone, can_train,
     output::{self, Facts, billions, percent},
 };
 use crate::failure::Failure;
 
-pub fn train(args: Train) -> Result<(), Failure> {
+pub fn train(args: TrainArgs) -> Result<(), Failure> {
     let (images, length) = (args.common.apply()?, args.length.get()?);
     let backbone = backbone(&args.backbone, images.size)?;
     can_train(images)?;
@@ -27,7 +27,7 @@ pub fn train(args: Train) -> Result<(), Failure> {
     tell(facts, &task, &timing, args.common.json)
 }
 
-pub fn infer(args: Infer) -> Result<(), Failure> {
+pub fn infer(args: InferArgs) -> Result<(), Failure> {
     let (images, length) = (args.common.apply()?, args.length.get()?);
     let backbone = backbone(&args.backbone, images.size)?;
     let chosen = args.device.choose()?;

@@ -1,12 +1,12 @@
 //! `facegrad bench ops`.
 
-use facegrad_bench::operators::{Family, OperatorTiming, Roofline, time_operators};
+use facegrad_bench::operators::{Family, MachineLimits, OperatorTiming, time_operators};
 use facegrad_report::{OperatorFamily, OperatorPoint};
 use facegrad_verification::{Align, Table};
 use serde_json::{Value, json};
 
 use super::{
-    Ops, backbone,
+    OpsArgs, backbone,
     output::{Facts, billions, percent, processor},
     seconds,
 };
@@ -15,11 +15,11 @@ use crate::{
     plot::{check_file, write_file},
 };
 
-pub fn run(args: Ops) -> Result<(), Failure> {
+pub fn run(args: OpsArgs) -> Result<(), Failure> {
     let (images, time) = (args.common.apply()?, seconds(args.seconds)?);
     let backbone = backbone(&args.backbone, images.size)?;
     args.plot.as_deref().map_or(Ok(()), |file| check_file("--plot", file))?;
-    let roofline = Roofline::measure();
+    let roofline = MachineLimits::measure();
     let timings = time_operators(&backbone, images, time)?;
     let step: f64 = timings.iter().map(|timing| timing.total).sum();
     let speed = images.batch as f64 / step;
@@ -60,7 +60,7 @@ pub fn run(args: Ops) -> Result<(), Failure> {
     write_file(file, &picture.map_err(Failure::work)?)
 }
 
-fn operator_json(timing: &OperatorTiming, roofline: &Roofline) -> Value {
+fn operator_json(timing: &OperatorTiming, roofline: &MachineLimits) -> Value {
     let seconds = timing.seconds();
     json!({
         "name": timing.name,
@@ -73,7 +73,7 @@ fn operator_json(timing: &OperatorTiming, roofline: &Roofline) -> Value {
     })
 }
 
-fn cells(timing: &OperatorTiming, roofline: &Roofline, step: f64) -> [String; 7] {
+fn cells(timing: &OperatorTiming, roofline: &MachineLimits, step: f64) -> [String; 7] {
     let rate = |amount: u64| match amount {
         0 => String::new(),
         amount => billions(amount as f64 / timing.seconds()),

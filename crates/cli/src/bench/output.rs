@@ -1,6 +1,6 @@
 //! What `facegrad bench` prints: the same facts as lines for people and as JSON.
 
-use facegrad_backbones::BackboneConfig;
+use facegrad::BackboneConfig;
 use facegrad_bench::ImageShape;
 use facegrad_kernels::{profile::Entry, simd};
 use facegrad_verification::{Align, Table};

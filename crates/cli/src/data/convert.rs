@@ -67,7 +67,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     };
     let stop = stop_on_signal("this batch and saving")?;
 
-    let mut screen = Screen { total: source.len(), shown: None, rate: 0.0 };
+    let mut screen = Screen { total: source.len(), stage: None, rate: 0.0 };
     let end = convert(source.as_ref(), &target, &mut |step| {
         screen.show(step);
         !stop.is_asked()
@@ -105,12 +105,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 /// What the screen shows: images looked at, then images written.
 struct Screen {
     total: usize,
-    shown: Option<Shown>,
+    stage: Option<ConvertStage>,
     /// Images a second that were written.
     rate: f64,
 }
 
-struct Shown {
+struct ConvertStage {
     progress: Progress,
     is_writing: bool,
     /// Images that were done before.
@@ -124,24 +124,24 @@ impl Screen {
             ConvertStep::Reading(done) => (false, done),
             ConvertStep::Writing(done) => (true, done),
         };
-        if self.shown.as_ref().is_none_or(|shown| shown.is_writing != is_writing) {
+        if self.stage.as_ref().is_none_or(|stage| stage.is_writing != is_writing) {
             self.finish();
             if is_writing && done > 0 {
                 eprintln!("going on after {done} of {} images", self.total);
             }
             let what = if is_writing { "images" } else { "images read" };
             let progress = Progress::new(what, done, self.total);
-            self.shown = Some(Shown { progress, is_writing, before: done, began: Instant::now() });
+            self.stage = Some(ConvertStage { progress, is_writing, before: done, began: Instant::now() });
         }
-        if let Some(Shown { progress, before, began, .. }) = &mut self.shown {
+        if let Some(ConvertStage { progress, before, began, .. }) = &mut self.stage {
             self.rate = (done - *before) as f64 / began.elapsed().as_secs_f64().max(1e-9);
             progress.set(done, &format!("{:.0} images/s", self.rate));
         }
     }
 
     fn finish(&mut self) {
-        if let Some(shown) = self.shown.take() {
-            shown.progress.finish();
+        if let Some(stage) = self.stage.take() {
+            stage.progress.finish();
         }
     }
 }
