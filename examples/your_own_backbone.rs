@@ -11,7 +11,7 @@ use burn::nn::{Linear, LinearConfig, conv::Conv2d, conv::Conv2dConfig};
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Device, Tensor, activation::relu};
 use facegrad::loader::{Loader, LoaderConfig, Plan, SamplerConfig};
-use facegrad::losses::{Batch, Labels, Output, Progress};
+use facegrad::losses::{EmbeddingBatch, HeadOutput, Labels, Progress};
 use facegrad::synthetic::{SyntheticConfig, SyntheticFaces};
 use facegrad::{Backend, CriterionConfig, HeadConfig, burn, choose, recognition::to_input};
 
@@ -47,9 +47,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let embeddings = model.0.forward(to_input(&batch.pixels, [20, 20], &device));
         let (step, labels) = (batch.step, Labels::new(&batch.labels, &device));
         let progress = Progress { step, total: 10 };
-        let loss = match model.1.forward(&Batch { embeddings, labels, progress, watched: false })? {
-            Output::Logits(output) => output.loss(&CriterionConfig::default()),
-            Output::Loss(output) => output.loss,
+        let loss = match model.1.forward(&EmbeddingBatch { embeddings, labels, progress, watched: false })? {
+            HeadOutput::Logits(output) => output.loss(&CriterionConfig::default()),
+            HeadOutput::Loss(output) => output.loss,
         };
         println!("step {step}: loss {:.3}", loss.clone().into_scalar::<f32>());
         let gradients = GradientsParams::from_grads(loss.backward(), &model);

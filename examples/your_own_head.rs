@@ -10,8 +10,8 @@ use burn::module::{Module, Param};
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Distribution, Tensor};
 use facegrad::loader::{Loader, LoaderConfig, Plan, SamplerConfig};
-use facegrad::losses::heads::HeadOutput;
-use facegrad::losses::{Batch, ClassLogits, Labels, LogitRule, Progress, Telemetry, l2_normalise};
+use facegrad::losses::heads::ClassHeadOutput;
+use facegrad::losses::{ClassLogits, EmbeddingBatch, Labels, LogitRule, Progress, Telemetry, l2_normalise};
 use facegrad::synthetic::{SyntheticConfig, SyntheticFaces};
 use facegrad::{BackboneConfig, Backend, CriterionConfig, burn, choose, recognition::to_input};
 
@@ -23,14 +23,14 @@ struct SoftMargin {
 
 impl SoftMargin {
     /// Logits for a batch.
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let (scale, margin) = (16.0, 0.2);
         let (x, w) = (l2_normalise(batch.embeddings.clone()).0, l2_normalise(self.weight.val()).0);
         let cosines = x.matmul(w.transpose());
         let cosine = cosines.clone().gather(1, batch.labels.column()).squeeze_dim::<1>(1);
         let target = (cosine.clone() - (cosine + 1.0) * (margin / 2.0)) * scale;
         let logits = ClassLogits::new(cosines, target, batch.labels.clone(), LogitRule::Scaled { scale });
-        HeadOutput::new(logits, Telemetry::default())
+        ClassHeadOutput::new(logits, Telemetry::default())
     }
 }
 
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let embeddings = model.0.forward(to_input(&batch.pixels, [20, 20], &device));
         let (step, labels) = (batch.step, Labels::new(&batch.labels, &device));
         let progress = Progress { step, total: 10 };
-        let output = model.1.forward(&Batch { embeddings, labels, progress, watched: false });
+        let output = model.1.forward(&EmbeddingBatch { embeddings, labels, progress, watched: false });
         let loss = output.loss(&CriterionConfig::default());
         println!("step {step}: loss {:.3}", loss.clone().into_scalar::<f32>());
         let gradients = GradientsParams::from_grads(loss.backward(), &model);

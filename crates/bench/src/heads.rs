@@ -7,7 +7,7 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 use facegrad_losses::{
-    Batch, CriterionConfig, Head, HeadConfig, HeadError, Labels, Output, Progress, composed,
+    CriterionConfig, EmbeddingBatch, Head, HeadConfig, HeadError, HeadOutput, Labels, Progress, composed,
 };
 use facegrad_random::{Purpose, Stream};
 use facegrad_training::StepError;
@@ -100,10 +100,10 @@ impl<'a> LoneHead<'a> {
         let embeddings = Tensor::<2>::from_data(self.embeddings.clone(), &self.device).require_grad();
         let progress = Progress { step: 1000, total: 1_000_000 };
         let labels = self.labels.clone();
-        let batch = Batch { embeddings: embeddings.clone(), labels, progress, watched: false };
+        let batch = EmbeddingBatch { embeddings: embeddings.clone(), labels, progress, watched: false };
         let loss = match self.head.forward(&batch)? {
-            Output::Logits(output) => output.loss(self.criterion),
-            Output::Loss(output) => output.loss,
+            HeadOutput::Logits(output) => output.loss(self.criterion),
+            HeadOutput::Loss(output) => output.loss,
         };
         drop(batch);
         let mut grads = loss.backward();

@@ -9,7 +9,7 @@ use facegrad_settings::{
 };
 
 use crate::{
-    Batch, HeadError, Labels, Schedule, Setup,
+    EmbeddingBatch, HeadError, Labels, Schedule, Setup,
     embedding::{EmbeddingLoss, EmbeddingLossConfig, LossOutput},
     head::loss_of,
 };
@@ -79,7 +79,7 @@ impl Auxiliary {
     ///
     /// # Errors
     /// If a label is none of the classes that the loss has state for.
-    pub fn forward(&self, batch: &Batch) -> Result<AuxiliaryOutput, HeadError> {
+    pub fn forward(&self, batch: &EmbeddingBatch) -> Result<AuxiliaryOutput, HeadError> {
         Ok(AuxiliaryOutput { output: loss_of(&self.loss, batch)?, weight: self.weight.at(batch.progress) })
     }
 
@@ -109,12 +109,7 @@ impl Setting for AuxiliaryConfig {
         let weight = rest.as_table_mut().and_then(|table| table.remove(WEIGHT));
         let loss = EmbeddingLossConfig::read(&rest, at)?;
         let weight = match weight {
-            Some(weight) => {
-                let at = at.join(WEIGHT);
-                let weight = Schedule::read(&weight, &at)?;
-                weight.check(&at_least(0.0), &at)?;
-                weight
-            }
+            Some(weight) => Schedule::read_within(&weight, &at.join(WEIGHT), &at_least(0.0))?,
             None => loss.weight().into(),
         };
         Ok(Self { weight, loss })

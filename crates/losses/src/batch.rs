@@ -8,7 +8,7 @@ use crate::{HeadError, Progress};
 
 /// Embeddings with their labels, at a point of the run.
 #[derive(Debug, Clone)]
-pub struct Batch {
+pub struct EmbeddingBatch {
     /// `[batch, embedding]`, of any length.
     pub embeddings: Tensor<2>,
     /// `[batch]`.

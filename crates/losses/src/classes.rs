@@ -4,7 +4,7 @@ use burn::tensor::{IndexingUpdateOp, Tensor};
 use facegrad_operators::classes as operators;
 
 use crate::{
-    Batch, Labels, l2_normalise,
+    EmbeddingBatch, Labels, l2_normalise,
     logits::has_operators,
     normalise::EPSILON,
     telemetry::{FEATURE_NORM, HARDEST_COSINE, OTHER_COSINE, TARGET_COSINE, Telemetry},
@@ -81,7 +81,7 @@ pub(crate) struct Cosines {
 
 impl Cosines {
     /// With class weights `[classes, embedding]`.
-    pub(crate) fn of(batch: &Batch, weight: Tensor<2>) -> Self {
+    pub(crate) fn of(batch: &EmbeddingBatch, weight: Tensor<2>) -> Self {
         let (unit, norm) = l2_normalise(batch.embeddings.clone());
         let all = products(unit, weight, None, true);
         let target = pick(&all, &batch.labels);
@@ -89,7 +89,7 @@ impl Cosines {
     }
 
     /// Target, mean other and hardest other cosine, and the length of the embeddings.
-    pub(crate) fn telemetry(&self, batch: &Batch) -> Telemetry {
+    pub(crate) fn telemetry(&self, batch: &EmbeddingBatch) -> Telemetry {
         let telemetry = Telemetry::default().mean(TARGET_COSINE, self.target.clone());
         other_cosines(telemetry, batch, &self.all, None).mean(FEATURE_NORM, self.norm.clone())
     }
@@ -99,7 +99,7 @@ impl Cosines {
 /// `length`, `[batch]`.
 pub(crate) fn other_cosines(
     telemetry: Telemetry,
-    batch: &Batch,
+    batch: &EmbeddingBatch,
     products: &Tensor<2>,
     length: Option<Tensor<1>>,
 ) -> Telemetry {

@@ -10,9 +10,9 @@ use facegrad_settings::{
 };
 
 use crate::{
-    Batch, CriterionConfig,
+    CriterionConfig, EmbeddingBatch,
     embedding::{EmbeddingLoss, EmbeddingLossConfig, LossOutput},
-    heads::{ClassHead, ClassHeadConfig, HeadOutput},
+    heads::{ClassHead, ClassHeadConfig, ClassHeadOutput},
 };
 
 /// How embeddings become a loss: `[head]`.
@@ -37,9 +37,9 @@ pub enum Head {
 /// What a head makes of a batch.
 #[derive(Debug, Clone)]
 #[allow(clippy::large_enum_variant)]
-pub enum Output {
+pub enum HeadOutput {
     /// Logits, for a criterion.
-    Logits(HeadOutput),
+    Logits(ClassHeadOutput),
     /// A loss.
     Loss(LossOutput),
 }
@@ -247,13 +247,13 @@ impl Head {
     ///
     /// # Errors
     /// If a label is no class of the head.
-    pub fn forward(&self, batch: &Batch) -> Result<Output, HeadError> {
+    pub fn forward(&self, batch: &EmbeddingBatch) -> Result<HeadOutput, HeadError> {
         Ok(match self {
             Self::Classes(head) => {
                 batch.labels.check(head.classes())?;
-                Output::Logits(head.forward(batch))
+                HeadOutput::Logits(head.forward(batch))
             }
-            Self::Embedding(loss) => Output::Loss(loss_of(loss, batch)?),
+            Self::Embedding(loss) => HeadOutput::Loss(loss_of(loss, batch)?),
         })
     }
 
@@ -270,7 +270,7 @@ impl Head {
 ///
 /// # Errors
 /// If a label is none of the classes that the loss has state for.
-pub(crate) fn loss_of(loss: &EmbeddingLoss, batch: &Batch) -> Result<LossOutput, HeadError> {
+pub(crate) fn loss_of(loss: &EmbeddingLoss, batch: &EmbeddingBatch) -> Result<LossOutput, HeadError> {
     if let Some(classes) = loss.classes() {
         batch.labels.check(classes)?;
     }

@@ -10,20 +10,20 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
-//! use facegrad_losses::{Batch, CriterionConfig, HeadConfig, Labels, Output, Progress};
+//! use facegrad_losses::{EmbeddingBatch, CriterionConfig, HeadConfig, Labels, HeadOutput, Progress};
 //!
 //! let device = Device::flex().autodiff();
 //! let config = HeadConfig::of_kind("arcface").expect("a kind of head");
 //! // Of 10 identities, for embeddings of length 3.
 //! let head = config.init(10, 3, 1, &device)?;
 //! let embeddings = Tensor::from_floats([[1.0, 0.0, 0.5], [0.2, 1.0, 0.0]], &device).require_grad();
-//! let batch = Batch {
+//! let batch = EmbeddingBatch {
 //!     embeddings: embeddings.clone(),
 //!     labels: Labels::new(&[0, 7], &device),
 //!     progress: Progress::START,
 //!     watched: false,
 //! };
-//! if let Output::Logits(output) = head.forward(&batch)? {
+//! if let HeadOutput::Logits(output) = head.forward(&batch)? {
 //!     let loss = output.loss(&CriterionConfig::default());
 //!     assert!(embeddings.grad(&loss.backward()).is_some());
 //! }
@@ -49,13 +49,13 @@ mod schedule;
 pub mod telemetry;
 
 pub use auxiliary::{Auxiliary, AuxiliaryConfig, AuxiliaryOutput};
-pub use batch::{Batch, Labels};
+pub use batch::{EmbeddingBatch, Labels};
 pub use criteria::CriterionConfig;
 pub use embedding::EmbeddingLossConfig;
-pub use head::{Curve, Description, Head, HeadConfig, HeadError, Output, Scoring, Setup};
+pub use head::{Curve, Description, Head, HeadConfig, HeadError, HeadOutput, Scoring, Setup};
 pub use heads::ClassHeadConfig;
 pub use logits::{ClassLogits, LogitRule, Reduction, composed};
 pub use normalise::l2_normalise;
 pub use regularisation::RegularisationConfig;
 pub use schedule::{Annealing, LinearSchedule, Progress, Schedule};
-pub use telemetry::{Reading, Telemetry};
+pub use telemetry::{Telemetry, TelemetryValue};

@@ -10,7 +10,7 @@ use facegrad_settings::{Setting, toml};
 use std::f64::consts::PI;
 
 use crate::{
-    Annealing, Batch, CriterionConfig, Labels, Progress, Reading, Setup, Telemetry, composed,
+    Annealing, CriterionConfig, EmbeddingBatch, Labels, Progress, Setup, Telemetry, TelemetryValue, composed,
     criteria::of_rows,
     heads::{ArcFaceConfig, CosFaceConfig, Fallback, HeadKind, HeadModule, Softmax},
 };
@@ -113,9 +113,9 @@ impl Case {
     }
 
     /// The embeddings and labels as a batch at the end of all schedules.
-    pub fn batch_on(&self, device: &Device) -> Batch {
+    pub fn batch_on(&self, device: &Device) -> EmbeddingBatch {
         let labels = Labels::new(&self.labels, device);
-        Batch { embeddings: tensor(&self.x, device), labels, progress: Progress::END, watched: true }
+        EmbeddingBatch { embeddings: tensor(&self.x, device), labels, progress: Progress::END, watched: true }
     }
 
     /// cos θ_y of each sample.
@@ -202,21 +202,21 @@ pub fn check_bad_keys<C: Setting + std::fmt::Debug>(errors: &[(&str, &str)]) {
 
 /// The measure called `name`, as a number.
 pub fn reading(telemetry: Telemetry, name: &str) -> f64 {
-    let readings = telemetry.into_readings();
-    let (_, reading) = readings.into_iter().find(|(other, _)| other == name).expect(name);
-    match reading {
-        Reading::Known(value) => value,
-        Reading::OnDevice(value) => f64::from(value.into_scalar::<f32>()),
+    let mut values = telemetry.into_values().into_iter();
+    let (_, value) = values.find(|(other, _)| other == name).expect(name);
+    match value {
+        TelemetryValue::Known(value) => value,
+        TelemetryValue::OnDevice(value) => f64::from(value.into_scalar::<f32>()),
     }
 }
 
 /// Every measure is finite.
 pub fn check_telemetry(telemetry: Telemetry) {
     let (mut names, mut on_device) = (Vec::new(), Vec::new());
-    for (name, reading) in telemetry.into_readings() {
-        match reading {
-            Reading::Known(value) => assert!(value.is_finite(), "{name} is {value}"),
-            Reading::OnDevice(value) => {
+    for (name, value) in telemetry.into_values() {
+        match value {
+            TelemetryValue::Known(value) => assert!(value.is_finite(), "{name} is {value}"),
+            TelemetryValue::OnDevice(value) => {
                 names.push(name);
                 on_device.push(value);
             }
@@ -256,7 +256,8 @@ pub fn first_loss<K: HeadKind>(config: &K, classes: usize, embedding: usize) -> 
     let (embeddings, _) = crate::l2_normalise(embeddings);
     let labels = Labels::new(&(0..batch).map(|i| i % classes).collect::<Vec<_>>(), &device);
     let head = config.init(&setup(classes, embedding, 5, &device));
-    let output = head.forward(&Batch { embeddings, labels, progress: Progress::START, watched: false });
+    let output =
+        head.forward(&EmbeddingBatch { embeddings, labels, progress: Progress::START, watched: false });
     f64::from(output.loss(&config.criterion()).into_scalar::<f32>())
 }
 
@@ -321,7 +322,7 @@ pub fn check_head<H: HeadModule>(
 pub fn check_loss(
     name: &str,
     case: &Case,
-    loss: impl Fn(&Batch, Tensor<2>) -> Tensor<1>,
+    loss: impl Fn(&EmbeddingBatch, Tensor<2>) -> Tensor<1>,
     reference: impl Fn(&Rows, &Rows, &[usize]) -> f64,
 ) {
     let expected = reference(&case.x, &case.w, &case.labels);
@@ -390,7 +391,9 @@ fn on_host(device: &Device) -> bool {
 }
 
 /// The loss of a head under cross-entropy, its penalty included; also looks at its telemetry.
-fn of_head<H: HeadModule>(head: &impl Fn(Tensor<2>) -> H) -> impl Fn(&Batch, Tensor<2>) -> Tensor<1> {
+fn of_head<H: HeadModule>(
+    head: &impl Fn(Tensor<2>) -> H,
+) -> impl Fn(&EmbeddingBatch, Tensor<2>) -> Tensor<1> {
     move |batch, w| {
         let output = head(w).forward(batch);
         let loss = output.loss(&CriterionConfig::default());
@@ -495,14 +498,14 @@ pub fn check_head_at_kink<H: HeadModule>(
 /// The loss, and its gradients with respect to embeddings and weights; zeros where it does not depend on them.
 fn run(
     case: &Case,
-    loss: &impl Fn(&Batch, Tensor<2>) -> Tensor<1>,
+    loss: &impl Fn(&EmbeddingBatch, Tensor<2>) -> Tensor<1>,
     device: &Device,
 ) -> (f64, Vec<f64>, Vec<f64>) {
     let device = device.clone().autodiff();
     let x = tensor(&case.x, &device).require_grad();
     let w = tensor(&case.w, &device).require_grad();
     let labels = Labels::new(&case.labels, &device);
-    let batch = Batch { embeddings: x.clone(), labels, progress: Progress::END, watched: true };
+    let batch = EmbeddingBatch { embeddings: x.clone(), labels, progress: Progress::END, watched: true };
     let loss = loss(&batch, w.clone());
     drop(batch);
     let value = f64::from(loss.clone().into_scalar::<f32>());
@@ -651,7 +654,7 @@ pub fn check_criterion(name: &str, criterion: &CriterionConfig, of_row: impl Fn(
     // Those of its own logits are above, those of the heads are theirs.
     let names = ["plain", "two classes", "one sample", "a zero embedding"];
     for case in Case::all().into_iter().filter(|case| names.contains(&case.name.as_str())) {
-        let behind_arcface = |batch: &Batch, w: Tensor<2>| {
+        let behind_arcface = |batch: &EmbeddingBatch, w: Tensor<2>| {
             let config = ArcFaceConfig { scale: s.into(), margin: m.into(), ..Default::default() };
             let mut head = module!(ArcFace, config.init(&setup(2, 1, 0, &w.device())));
             head.weight = Param::from_tensor(w);
@@ -661,7 +664,7 @@ pub fn check_criterion(name: &str, criterion: &CriterionConfig, of_row: impl Fn(
             let target = |c| angular_target(c, m, Fallback::Linear);
             mean(Case::cosine_logits(x, w, labels, s, target), labels)
         });
-        let behind_cosface = |batch: &Batch, w: Tensor<2>| {
+        let behind_cosface = |batch: &EmbeddingBatch, w: Tensor<2>| {
             let config = CosFaceConfig { scale: s.into(), margin: m.into() };
             let mut head = module!(CosFace, config.init(&setup(2, 1, 0, &w.device())));
             head.weight = Param::from_tensor(w);
@@ -670,7 +673,7 @@ pub fn check_criterion(name: &str, criterion: &CriterionConfig, of_row: impl Fn(
         check_loss(&format!("{name} of cosface"), &case, behind_cosface, |x, w, labels| {
             mean(Case::cosine_logits(x, w, labels, s, |c| c - m), labels)
         });
-        let behind_softmax = |batch: &Batch, w: Tensor<2>| {
+        let behind_softmax = |batch: &EmbeddingBatch, w: Tensor<2>| {
             let head = Softmax { weight: Param::from_tensor(w), bias: None };
             criterion.loss(&head.forward(batch).logits)
         };

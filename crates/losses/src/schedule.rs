@@ -37,7 +37,7 @@ settings! {
         gamma: f64 = 0.12, at_least(0.0);
         /// p: how fast λ falls.
         power: f64 = 1.0, at_least(0.0);
-        /// The least λ. With 0 the margin is blended in completely in the end.
+        /// The least λ. Only with 0 is what it blends in complete in the end.
         minimum: f64 = 5.0, within(0.0, 1e9);
     }
 }
@@ -56,22 +56,14 @@ settings! {
         from: f64 = 0.0;
         /// The value for λ = 0.
         to: f64 = 0.0;
-        /// λ at step 0.
-        base: f64 = 1000.0, within(0.0, 1e9);
-        /// γ: how soon λ falls.
-        gamma: f64 = 0.12, at_least(0.0);
-        /// p: how fast λ falls.
-        power: f64 = 1.0, at_least(0.0);
-        /// The least λ. Only with 0 is `to` reached in the end.
-        minimum: f64 = 5.0, within(0.0, 1e9);
+        ..annealing: Annealing;
     }
 }
 
 impl LambdaSchedule {
     fn at(&self, progress: Progress) -> f64 {
-        let &Self { from, to, base, gamma, power, minimum } = self;
-        let lambda = Annealing { base, gamma, power, minimum }.at(progress);
-        (lambda * from + to) / (1.0 + lambda)
+        let lambda = self.annealing.at(progress);
+        (lambda * self.from + self.to) / (1.0 + lambda)
     }
 }
 
@@ -138,20 +130,16 @@ impl From<f64> for Schedule {
 }
 
 impl Setting for Schedule {
-    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
-        match value {
-            Value::Table(_) => Change::read(value, at).map(Self::Changing),
-            Value::Integer(_) | Value::Float(_) => f64::read(value, at).map(Self::Constant),
-            other => Err(SettingsError::wrong_type(at, other, format!("a number{OR_SCHEDULE}"))),
-        }
-    }
-
     fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
         match value {
             Value::Table(_) => {
-                let this = Self::read(value, at)?;
-                this.check(range, at)?;
-                Ok(this)
+                let change = Change::read(value, at)?;
+                let (Change::Linear(LinearSchedule { from, to, .. })
+                | Change::Cosine(LinearSchedule { from, to, .. })
+                | Change::Lambda(LambdaSchedule { from, to, .. })) = change;
+                range.check(from, &at.join("from"))?;
+                range.check(to, &at.join("to"))?;
+                Ok(Self::Changing(change))
             }
             Value::Integer(_) | Value::Float(_) => f64::read_within(value, at, range).map(Self::Constant),
             other => {
@@ -170,20 +158,6 @@ impl Setting for Schedule {
 
     fn schema() -> Schema {
         Schema::Value(format!("number or schedule ({})", Change::KINDS.join(", ")))
-    }
-
-    fn check(&self, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
-        match self {
-            Self::Constant(value) => value.check(range, at),
-            Self::Changing(Change::Linear(ends) | Change::Cosine(ends)) => {
-                ends.from.check(range, &at.join("from"))?;
-                ends.to.check(range, &at.join("to"))
-            }
-            Self::Changing(Change::Lambda(schedule)) => {
-                schedule.from.check(range, &at.join("from"))?;
-                schedule.to.check(range, &at.join("to"))
-            }
-        }
     }
 }
 

@@ -45,7 +45,7 @@ pub const CENTRE_SPREAD: &str = "spread";
 #[derive(Debug, Clone)]
 // There are a few of them a batch.
 #[allow(clippy::large_enum_variant)]
-pub enum Reading {
+pub enum TelemetryValue {
     /// Known on the host.
     Known(f64),
     /// `[1]`, outside autodiff.
@@ -54,41 +54,41 @@ pub enum Reading {
 
 /// The measures of one step, in the order in which they are shown.
 #[derive(Debug, Clone, Default)]
-pub struct Telemetry(Vec<(String, Reading)>);
+pub struct Telemetry(Vec<(String, TelemetryValue)>);
 
 impl Telemetry {
     /// Adds a number that is known.
     pub fn known(mut self, name: &str, value: f64) -> Self {
-        self.0.push((name.into(), Reading::Known(value)));
+        self.0.push((name.into(), TelemetryValue::Known(value)));
         self
     }
 
     /// Adds the mean of a tensor that is still on the device; its graph is left behind.
     pub fn mean<const D: usize>(mut self, name: &str, values: Tensor<D>) -> Self {
-        self.0.push((name.into(), Reading::OnDevice(values.inner().mean())));
+        self.0.push((name.into(), TelemetryValue::OnDevice(values.inner().mean())));
         self
     }
 
     /// Adds the measures of `other`; a name that is taken already gets a number.
     pub fn extend(&mut self, other: Self) {
-        for (name, reading) in other.0 {
+        for (name, value) in other.0 {
             let mut unique = name.clone();
             let mut number = 2;
             while self.0.iter().any(|(taken, _)| *taken == unique) {
                 unique = format!("{name}_{number}");
                 number += 1;
             }
-            self.0.push((unique, reading));
+            self.0.push((unique, value));
         }
     }
 
     /// The measures with `owner` before each name: `loss` of `center` is `center_loss`.
     pub fn named(self, owner: &str) -> Self {
-        Self(self.0.into_iter().map(|(name, reading)| (format!("{owner}_{name}"), reading)).collect())
+        Self(self.0.into_iter().map(|(name, value)| (format!("{owner}_{name}"), value)).collect())
     }
 
     /// The measures.
-    pub fn into_readings(self) -> Vec<(String, Reading)> {
+    pub fn into_values(self) -> Vec<(String, TelemetryValue)> {
         self.0
     }
 }

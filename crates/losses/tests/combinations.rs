@@ -5,8 +5,8 @@ use burn::{
     tensor::{Device, Gradients, Tensor, TensorData},
 };
 use facegrad_losses::{
-    AuxiliaryConfig, Batch, CriterionConfig, Head, HeadConfig, HeadError, Labels, Output, Progress, Reading,
-    Telemetry, composed, embedding::EmbeddingLossConfig, heads::ClassHeadConfig,
+    AuxiliaryConfig, CriterionConfig, EmbeddingBatch, Head, HeadConfig, HeadError, HeadOutput, Labels,
+    Progress, Telemetry, TelemetryValue, composed, embedding::EmbeddingLossConfig, heads::ClassHeadConfig,
 };
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{Setting, toml};
@@ -20,7 +20,7 @@ fn head(kind: &str, device: &Device) -> Head {
 }
 
 /// Random embeddings, the second of them 0 if `with_zero`.
-fn batch(with_zero: bool, progress: Progress, device: &Device) -> Batch {
+fn batch(with_zero: bool, progress: Progress, device: &Device) -> EmbeddingBatch {
     let labels = [0, 3, 3, 6, 1];
     let mut stream = Stream::new(5, Purpose::Network, 0, 0);
     let mut values: Vec<f32> = (0..labels.len() * EMBEDDING).map(|_| stream.normal()).collect();
@@ -28,7 +28,7 @@ fn batch(with_zero: bool, progress: Progress, device: &Device) -> Batch {
         values[EMBEDDING..2 * EMBEDDING].fill(0.0);
     }
     let embeddings = Tensor::from_data(TensorData::new(values, [labels.len(), EMBEDDING]), device);
-    Batch {
+    EmbeddingBatch {
         embeddings: embeddings.require_grad(),
         labels: Labels::new(&labels, device),
         progress,
@@ -37,8 +37,8 @@ fn batch(with_zero: bool, progress: Progress, device: &Device) -> Batch {
 }
 
 /// The loss of a head, its penalty included.
-fn loss(head: &Head, criterion: &CriterionConfig, batch: &Batch) -> Tensor<1> {
-    let Output::Logits(output) = head.forward(batch).expect("labels of the head") else {
+fn loss(head: &Head, criterion: &CriterionConfig, batch: &EmbeddingBatch) -> Tensor<1> {
+    let HeadOutput::Logits(output) = head.forward(batch).expect("labels of the head") else {
         unreachable!("a head with classes")
     };
     output.loss(criterion)
@@ -122,8 +122,8 @@ fn head_of(keys: &str, device: &Device) -> Head {
 }
 
 fn read(telemetry: Telemetry) {
-    for (_, reading) in telemetry.into_readings() {
-        if let Reading::OnDevice(value) = reading {
+    for (_, reading) in telemetry.into_values() {
+        if let TelemetryValue::OnDevice(value) = reading {
             value.into_scalar::<f32>();
         }
     }
@@ -136,14 +136,14 @@ fn take(head: Head, criterion: &CriterionConfig, value: f32, device: &Device) {
     let others = batch.embeddings.narrow(0, 1, batch.labels.classes().len() - 1);
     batch.embeddings = Tensor::cat(vec![bad, others], 0).detach().require_grad();
     let loss = match head.forward(&batch).expect("labels of the head") {
-        Output::Logits(output) => {
+        HeadOutput::Logits(output) => {
             read(output.telemetry);
             if let Some(memory) = output.memory {
                 head.remember(memory);
             }
             criterion.loss(&output.logits)
         }
-        Output::Loss(output) => {
+        HeadOutput::Loss(output) => {
             read(output.telemetry);
             output.loss
         }

@@ -20,7 +20,7 @@ pub enum SettingsError {
         key: KeyPath,
         /// The `kind` key that decides.
         kind_key: KeyPath,
-        /// Its value.
+        /// The kind that the section is of.
         kind: String,
         /// The kinds that have the key.
         belongs_to: String,
@@ -28,7 +28,7 @@ pub enum SettingsError {
     /// A value of another type than the key takes.
     #[error("{key} is {found}; it must be {expected}")]
     WrongType {
-        /// The key.
+        /// Whose value it is.
         key: KeyPath,
         /// What the file says.
         found: String,
@@ -38,19 +38,19 @@ pub enum SettingsError {
     /// A number outside the range of its key.
     #[error("{key} is {found}; it must be {range}")]
     OutOfRange {
-        /// The key.
+        /// Whose value it is.
         key: KeyPath,
-        /// The value.
+        /// The number as written.
         found: String,
-        /// The range, in words.
+        /// The range in words, such as "from 0 to 1".
         range: String,
     },
     /// A word that is none of those the key takes.
     #[error("{key} is \"{found}\"; it must be one of {choices}{hint}")]
     UnknownChoice {
-        /// The key.
+        /// Whose value it is.
         key: KeyPath,
-        /// The word.
+        /// The word as written.
         found: String,
         /// All valid words.
         choices: String,
@@ -60,7 +60,7 @@ pub enum SettingsError {
     /// A key that has no default and is missing.
     #[error("{key} is missing; {expected}")]
     Missing {
-        /// The key.
+        /// Where it belongs.
         key: KeyPath,
         /// What to write.
         expected: String,
@@ -70,9 +70,9 @@ pub enum SettingsError {
         "{key} refers to the environment variable {variable}, which is not set; set it, or give the path with --set {key}=PATH"
     )]
     UnsetVariable {
-        /// The key.
+        /// Whose value the path is.
         key: KeyPath,
-        /// The variable.
+        /// Its name, without `$`.
         variable: String,
     },
     /// Keys or values that do not go together.
@@ -86,7 +86,7 @@ pub enum SettingsError {
     /// A `--set` argument that is not `key=value`.
     #[error("--set {argument} is not of the form section.key=value")]
     MalformedOverride {
-        /// The argument.
+        /// What followed `--set`.
         argument: String,
     },
 }
@@ -100,15 +100,6 @@ impl SettingsError {
     /// A [`SettingsError::WrongType`] at `key` for the value found there.
     pub fn wrong_type(key: &KeyPath, found: &toml::Value, expected: impl Into<String>) -> Self {
         Self::WrongType { key: key.clone(), found: describe(found), expected: expected.into() }
-    }
-
-    /// The same error about a type or a range, with other words for what the key takes.
-    pub(crate) fn expecting(self, what: String) -> Self {
-        match self {
-            Self::WrongType { key, found, .. } => Self::WrongType { key, found, expected: what },
-            Self::OutOfRange { key, found, .. } => Self::OutOfRange { key, found, range: what },
-            other => other,
-        }
     }
 }
 

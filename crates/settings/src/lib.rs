@@ -57,7 +57,7 @@ mod setting;
 
 pub use declare::{read_keys, split_kind};
 pub use error::SettingsError;
-pub use overrides::{LeftOut, Override, apply_overrides};
+pub use overrides::{Override, UnusedKey, apply_overrides};
 pub use range::{Range, above, at_least, within};
 pub use schema::{Key, Kind, Schema};
 pub use setting::{KeyPath, Section, Setting, nearest};

@@ -13,8 +13,8 @@ pub struct Override {
 
 /// A key of the file that an override made meaningless, and that was left out.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LeftOut {
-    /// The key.
+pub struct UnusedKey {
+    /// Where it was, such as `head.margin`.
     pub key: String,
     /// Why, such as `head.kind=softmax does not have it`.
     pub why: String,
@@ -55,7 +55,7 @@ pub fn apply_overrides(
     config: &mut Table,
     overrides: &[Override],
     schema: &Schema,
-) -> Result<Vec<LeftOut>, SettingsError> {
+) -> Result<Vec<UnusedKey>, SettingsError> {
     let mut left_out = Vec::new();
     let mut root = Value::Table(std::mem::take(config));
     let result = overrides.iter().try_for_each(|o| apply(&mut root, o, schema, &mut left_out));
@@ -69,7 +69,7 @@ fn apply(
     root: &mut Value,
     Override { path, value }: &Override,
     schema: &Schema,
-    left_out: &mut Vec<LeftOut>,
+    left_out: &mut Vec<UnusedKey>,
 ) -> Result<(), SettingsError> {
     let (last, parents) = path.split_last().expect("an override has a key");
     let mut here = root;
@@ -104,7 +104,7 @@ fn apply(
             let stays = key == "kind" || kind.keys.iter().any(|k| k.name == key);
             if !stays {
                 let why = format!("{}={new} does not have it", path.join("."));
-                left_out.push(LeftOut { key: format!("{}.{key}", parents.join(".")), why });
+                left_out.push(UnusedKey { key: format!("{}.{key}", parents.join(".")), why });
             }
             stays
         });
@@ -159,7 +159,7 @@ mod tests {
         }
     }
 
-    fn resolve(text: &str, sets: &[&str]) -> Result<(Root, Vec<LeftOut>), SettingsError> {
+    fn resolve(text: &str, sets: &[&str]) -> Result<(Root, Vec<UnusedKey>), SettingsError> {
         let mut table: Table = text.parse().unwrap();
         let overrides: Vec<Override> = sets.iter().map(|s| s.parse()).collect::<Result<_, _>>()?;
         let left_out = apply_overrides(&mut table, &overrides, &Root::schema())?;
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(root.head, Head::Plain(Plain::default()));
         assert_eq!(
             left_out,
-            [LeftOut { key: "head.margin".into(), why: "head.kind=plain does not have it".into() }]
+            [UnusedKey { key: "head.margin".into(), why: "head.kind=plain does not have it".into() }]
         );
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::{KeyPath, SettingsError};
+
 /// The values a numeric key may take.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Range {
@@ -26,6 +28,9 @@ pub fn above(low: impl Into<f64>) -> Range {
 }
 
 impl Range {
+    /// Every finite number.
+    pub const ALL: Self = Self { low: f64::NEG_INFINITY, low_excluded: false, high: f64::INFINITY };
+
     /// The same range with `high` as its included upper end.
     pub fn up_to(self, high: impl Into<f64>) -> Self {
         Self { high: high.into(), ..self }
@@ -37,8 +42,22 @@ impl Range {
         value.is_finite() && low_ok && value <= self.high
     }
 
+    /// An error unless `value`, which is at `at`, lies in the range.
+    ///
+    /// # Errors
+    /// Names key, value and range.
+    pub fn check(&self, value: f64, at: &KeyPath) -> Result<(), SettingsError> {
+        if self.contains(value) {
+            return Ok(());
+        }
+        Err(SettingsError::OutOfRange { key: at.clone(), found: value.to_string(), range: self.to_string() })
+    }
+
     /// `what`, such as "a whole number", in this range.
     pub fn of(&self, what: &str) -> String {
+        if *self == Self::ALL {
+            return what.into();
+        }
         let comma = if self.low_excluded || self.high.is_infinite() { "," } else { "" };
         format!("{what}{comma} {self}")
     }

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use toml::{Table, Value};
 
-use crate::{Key, Range, Schema, SettingsError, read_keys};
+use crate::{Key, Range, Schema, SettingsError, at_least, read_keys};
 
 /// Where in the config a key is, such as `head.margin` or `evaluation.0.pairs`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,15 +45,23 @@ impl fmt::Display for KeyPath {
 ///
 /// Implemented for numbers, text, paths, `bool`, pairs, `Option`, `Vec` and everything declared with
 /// [`settings!`](crate::settings), [`choice!`](crate::choice) and [`kinds!`](crate::kinds).
+///
+/// What holds numbers implements [`Setting::read_within`], all else [`Setting::read`].
 pub trait Setting: Sized {
     /// Reads the value found at `at`.
-    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError>;
+    ///
+    /// # Errors
+    /// If it is not of this type.
+    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
+        Self::read_within(value, at, &Range::ALL)
+    }
 
-    /// Reads a value that must lie in `range`, which an error about its type names as well.
-    fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
-        let this = Self::read(value, at)?;
-        this.check(range, at)?;
-        Ok(this)
+    /// Reads a value whose numbers must lie in `range`, which an error about its type names as well.
+    ///
+    /// # Errors
+    /// If it is not of this type, or a number of it is out of range.
+    fn read_within(value: &Value, at: &KeyPath, _range: &Range) -> Result<Self, SettingsError> {
+        Self::read(value, at)
     }
 
     /// The value as it would be written; `None` for an absent optional value.
@@ -61,11 +69,6 @@ pub trait Setting: Sized {
 
     /// What the value may be.
     fn schema() -> Schema;
-
-    /// Checks a number, or each number of a composed value, against the range of its key.
-    fn check(&self, _range: &Range, _at: &KeyPath) -> Result<(), SettingsError> {
-        Ok(())
-    }
 }
 
 /// A section of a config, as [`settings!`](crate::settings) declares it: keys with their defaults.
@@ -101,26 +104,15 @@ impl<T: Section> Setting for T {
     }
 }
 
-fn check_number(value: f64, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
-    if range.contains(value) {
-        return Ok(());
-    }
-    Err(SettingsError::OutOfRange { key: at.clone(), found: value.to_string(), range: range.to_string() })
-}
-
 impl Setting for f64 {
-    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
-        match value {
-            Value::Float(f) if f.is_finite() => Ok(*f),
-            Value::Integer(i) => Ok(*i as f64),
-            other => Err(SettingsError::wrong_type(at, other, "a finite number")),
-        }
-    }
-
     fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
-        let this = Self::read(value, at).map_err(|error| error.expecting(range.of("a finite number")))?;
-        this.check(range, at)?;
-        Ok(this)
+        let number = match value {
+            Value::Float(f) if f.is_finite() => *f,
+            Value::Integer(i) => *i as f64,
+            other => return Err(SettingsError::wrong_type(at, other, range.of("a finite number"))),
+        };
+        range.check(number, at)?;
+        Ok(number)
     }
 
     fn write(&self) -> Option<Value> {
@@ -130,31 +122,23 @@ impl Setting for f64 {
     fn schema() -> Schema {
         Schema::Value("number".into())
     }
-
-    fn check(&self, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
-        check_number(*self, range, at)
-    }
 }
 
 macro_rules! whole_number {
     ($($type:ty),*) => {$(
         impl Setting for $type {
-            fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
+            fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
                 let Value::Integer(i) = value else {
-                    return Err(SettingsError::wrong_type(at, value, "a whole number"));
+                    return Err(SettingsError::wrong_type(at, value, range.of("a whole number")));
                 };
                 // TOML integers are i64, so the upper bound of what can be written is i64::MAX.
-                <$type>::try_from(*i).map_err(|_| SettingsError::OutOfRange {
+                let number = <$type>::try_from(*i).map_err(|_| SettingsError::OutOfRange {
                     key: at.clone(),
                     found: i.to_string(),
-                    range: "a whole number, 0 or more".into(),
-                })
-            }
-
-            fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
-                let this = Self::read(value, at).map_err(|error| error.expecting(range.of("a whole number")))?;
-                this.check(range, at)?;
-                Ok(this)
+                    range: (if *range == Range::ALL { at_least(0) } else { *range }).of("a whole number"),
+                })?;
+                range.check(number as f64, at)?;
+                Ok(number)
             }
 
             fn write(&self) -> Option<Value> {
@@ -163,10 +147,6 @@ macro_rules! whole_number {
 
             fn schema() -> Schema {
                 Schema::Value("whole number".into())
-            }
-
-            fn check(&self, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
-                check_number(*self as f64, range, at)
             }
         }
     )*};
@@ -237,10 +217,6 @@ fn expand(path: &str, at: &KeyPath) -> Result<String, SettingsError> {
 }
 
 impl<T: Setting> Setting for Option<T> {
-    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
-        T::read(value, at).map(Some)
-    }
-
     fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
         T::read_within(value, at, range).map(Some)
     }
@@ -252,20 +228,9 @@ impl<T: Setting> Setting for Option<T> {
     fn schema() -> Schema {
         T::schema()
     }
-
-    fn check(&self, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
-        self.as_ref().map_or(Ok(()), |value| value.check(range, at))
-    }
 }
 
 impl<T: Setting> Setting for Vec<T> {
-    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
-        let Value::Array(items) = value else {
-            return Err(SettingsError::wrong_type(at, value, "a list"));
-        };
-        items.iter().enumerate().map(|(i, item)| T::read(item, &at.join(i))).collect()
-    }
-
     fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
         let Value::Array(items) = value else {
             return Err(SettingsError::wrong_type(at, value, "a list"));
@@ -283,20 +248,9 @@ impl<T: Setting> Setting for Vec<T> {
             other => Schema::List(Box::new(other)),
         }
     }
-
-    fn check(&self, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
-        self.iter().enumerate().try_for_each(|(i, item)| item.check(range, &at.join(i)))
-    }
 }
 
 impl<T: Setting> Setting for [T; 2] {
-    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
-        match value.as_array().map(Vec::as_slice) {
-            Some([a, b]) => Ok([T::read(a, &at.join(0))?, T::read(b, &at.join(1))?]),
-            _ => Err(SettingsError::wrong_type(at, value, "a list of two values")),
-        }
-    }
-
     fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
         match value.as_array().map(Vec::as_slice) {
             Some([a, b]) => {
@@ -315,10 +269,6 @@ impl<T: Setting> Setting for [T; 2] {
             Schema::Value(name) => Schema::Value(format!("[{name}, {name}]")),
             other => other,
         }
-    }
-
-    fn check(&self, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
-        self.iter().enumerate().try_for_each(|(i, item)| item.check(range, &at.join(i)))
     }
 }
 

@@ -10,7 +10,7 @@ use facegrad_losses::{AuxiliaryConfig, ClassHeadConfig, CriterionConfig, HeadCon
 use facegrad_pictures::AugmentationConfig;
 use facegrad_recognition::{EvaluationConfig, Wanted};
 use facegrad_settings::{
-    LeftOut, Override, Setting, SettingsError, above, apply_overrides, at_least, settings, toml,
+    Override, Setting, SettingsError, UnusedKey, above, apply_overrides, at_least, settings, toml,
 };
 
 settings! {
@@ -119,7 +119,7 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 impl Experiment {
     /// Reads a config file and applies `--set` overrides; also returns the keys an override left out.
-    pub fn load(path: &Path, overrides: &[Override]) -> Result<(Self, Vec<LeftOut>), ConfigError> {
+    pub fn load(path: &Path, overrides: &[Override]) -> Result<(Self, Vec<UnusedKey>), ConfigError> {
         let unreadable = |source| ConfigError::Unreadable { path: path.into(), source };
         let text = facegrad_files::read_text_bounded(path, MAX_CONFIG_BYTES).map_err(unreadable)?;
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
@@ -139,7 +139,7 @@ impl Experiment {
     pub fn resolve(
         mut table: toml::Table,
         overrides: &[Override],
-    ) -> Result<(Self, Vec<LeftOut>), SettingsError> {
+    ) -> Result<(Self, Vec<UnusedKey>), SettingsError> {
         let mut left_out = Vec::new();
         // How long to train is said in one of two ways; the command line's takes the place of the file's.
         for (given, other) in [("steps", "epochs"), ("epochs", "steps")] {
@@ -147,7 +147,7 @@ impl Experiment {
             let run = table.get_mut("run").and_then(toml::Value::as_table_mut);
             if names(given) && !names(other) && run.is_some_and(|run| run.remove(other).is_some()) {
                 let why = format!("run.{given} takes its place");
-                left_out.push(LeftOut { key: format!("run.{other}"), why });
+                left_out.push(UnusedKey { key: format!("run.{other}"), why });
             }
         }
         left_out.extend(apply_overrides(&mut table, overrides, &Self::schema())?);
@@ -164,7 +164,7 @@ impl Experiment {
             if overrides.is_empty() || overrides.iter().any(|o| o.key() == key) {
                 return Err(SettingsError::conflict(key, format!("has no effect {because}")));
             }
-            left_out.push(LeftOut { key, why: format!("it has no effect {because}") });
+            left_out.push(UnusedKey { key, why: format!("it has no effect {because}") });
         }
         Ok((experiment, left_out))
     }

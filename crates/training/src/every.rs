@@ -22,7 +22,7 @@ impl Every {
 }
 
 impl Setting for Every {
-    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
+    fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
         let number = |text: &str| text.trim().parse::<f64>().ok().filter(|n| n.is_finite());
         let found = match value {
             Value::Integer(_) => usize::read(value, at).map(Self::Steps).ok(),
@@ -32,9 +32,15 @@ impl Setting for Every {
             }
             _ => None,
         };
-        found.ok_or_else(|| {
+        let every = found.ok_or_else(|| {
             SettingsError::wrong_type(at, value, "a whole number of steps, or epochs as in \"2 epochs\"")
-        })
+        })?;
+        let number = match every {
+            Self::Steps(steps) => steps as f64,
+            Self::Epochs(epochs) => epochs,
+        };
+        range.check(number, at)?;
+        Ok(every)
     }
 
     fn write(&self) -> Option<Value> {
@@ -46,13 +52,6 @@ impl Setting for Every {
 
     fn schema() -> Schema {
         Schema::Value("number of steps | \"N epochs\"".into())
-    }
-
-    fn check(&self, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
-        match self {
-            Self::Steps(steps) => steps.check(range, at),
-            Self::Epochs(epochs) => epochs.check(range, at),
-        }
     }
 }
 

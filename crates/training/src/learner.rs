@@ -10,7 +10,7 @@ use burn::{
     optim::GradientsParams,
     tensor::{Device, Tensor},
 };
-use facegrad_losses::{Auxiliary, Batch, HeadError, Labels, Progress, Reading, Telemetry};
+use facegrad_losses::{Auxiliary, EmbeddingBatch, HeadError, Labels, Progress, Telemetry, TelemetryValue};
 use facegrad_random::{Purpose, Stream};
 use facegrad_recognition::{Phase, to_input};
 
@@ -145,9 +145,9 @@ impl Learner {
         drop(forward);
 
         let head = phase("head and loss");
-        let batch = Batch { embeddings, labels, progress, watched };
+        let batch = EmbeddingBatch { embeddings, labels, progress, watched };
         let BatchLoss { loss, telemetry, memory } = self.objective.loss(self.model(), &batch)?;
-        let Batch { embeddings, labels, .. } = batch;
+        let EmbeddingBatch { embeddings, labels, .. } = batch;
         let embeddings = embeddings.inner();
         drop(head);
 
@@ -198,7 +198,7 @@ impl Learner {
         let labels = Labels::new(labels, &self.device);
         let embeddings = backbone.forward(images);
         let progress = Progress { step: 0, total: 1 };
-        let batch = Batch { embeddings, labels, progress, watched: false };
+        let batch = EmbeddingBatch { embeddings, labels, progress, watched: false };
         let BatchLoss { loss, .. } = self.objective.loss(self.model(), &batch)?;
         let grads = GradientsParams::from_grads(loss.backward(), self.model());
         let computed = begin.elapsed();
@@ -217,12 +217,12 @@ fn read(
 ) -> Result<(Vec<f64>, BTreeMap<String, f64>), StepError> {
     let (count, mut scalars) = (checked.len(), checked);
     let (mut measures, mut names) = (BTreeMap::new(), Vec::new());
-    for (name, reading) in telemetry.into_readings() {
+    for (name, reading) in telemetry.into_values() {
         match reading {
-            Reading::Known(value) => {
+            TelemetryValue::Known(value) => {
                 measures.insert(name, value);
             }
-            Reading::OnDevice(value) => {
+            TelemetryValue::OnDevice(value) => {
                 names.push(name);
                 scalars.push(value);
             }

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use facegrad_losses::{
-    AuxiliaryOutput, Batch, CriterionConfig, HeadError, Output, RegularisationConfig, Telemetry,
+    AuxiliaryOutput, CriterionConfig, EmbeddingBatch, HeadError, HeadOutput, RegularisationConfig, Telemetry,
 };
 
 use crate::{
@@ -57,9 +57,9 @@ impl Objective {
     ///
     /// # Errors
     /// If a label is no class.
-    pub(crate) fn loss(&self, model: &Recognizer, batch: &Batch) -> Result<BatchLoss, HeadError> {
+    pub(crate) fn loss(&self, model: &Recognizer, batch: &EmbeddingBatch) -> Result<BatchLoss, HeadError> {
         let (mut loss, mut telemetry, memory) = match model.head.forward(batch)? {
-            Output::Logits(output) => {
+            HeadOutput::Logits(output) => {
                 let loss = output.loss(&self.criterion);
                 let telemetry = match output.penalty {
                     Some(penalty) => output.telemetry.mean("penalty", penalty),
@@ -67,7 +67,7 @@ impl Objective {
                 };
                 (loss, telemetry, output.memory)
             }
-            Output::Loss(output) => (output.loss, output.telemetry, None),
+            HeadOutput::Loss(output) => (output.loss, output.telemetry, None),
         };
         if !(self.auxiliary.is_empty() && self.regularisation.is_empty()) {
             telemetry = telemetry.mean("head_loss", loss.clone());

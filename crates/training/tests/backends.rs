@@ -15,7 +15,9 @@ use burn::{
 };
 use facegrad_backbones::BackboneConfig;
 use facegrad_devices::{Backend, choose};
-use facegrad_losses::{Batch, CriterionConfig, HeadConfig, Labels, Output, Progress, Reading};
+use facegrad_losses::{
+    CriterionConfig, EmbeddingBatch, HeadConfig, HeadOutput, Labels, Progress, TelemetryValue,
+};
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{Setting, toml};
 use facegrad_training::{OptimizerConfig, Recognizer};
@@ -102,9 +104,13 @@ impl Case {
         for step in 1..=STEPS {
             let embeddings = model.backbone.forward(images.clone());
             let progress = Progress { step, total: STEPS };
-            let batch =
-                Batch { embeddings: embeddings.clone(), labels: labels.clone(), progress, watched: true };
-            let Output::Logits(output) = model.head.forward(&batch).unwrap() else {
+            let batch = EmbeddingBatch {
+                embeddings: embeddings.clone(),
+                labels: labels.clone(),
+                progress,
+                watched: true,
+            };
+            let HeadOutput::Logits(output) = model.head.forward(&batch).unwrap() else {
                 panic!("{} has no classes", self.head)
             };
             let loss = CriterionConfig::default().loss(&output.logits);
@@ -114,8 +120,8 @@ impl Case {
             };
             record("embeddings", numbers(embeddings));
             record("loss", numbers(loss.clone()));
-            for (name, reading) in output.telemetry.into_readings() {
-                if let Reading::OnDevice(value) = reading {
+            for (name, reading) in output.telemetry.into_values() {
+                if let TelemetryValue::OnDevice(value) = reading {
                     record(&name, numbers(value));
                 }
             }

@@ -8,7 +8,7 @@ use facegrad_settings::{settings, within};
 
 use super::{Description, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, LossOutput, Setup};
 use crate::{
-    Batch, Labels, Scoring,
+    EmbeddingBatch, Labels, Scoring,
     telemetry::{CENTRE_SPREAD, Telemetry},
 };
 
@@ -69,7 +69,7 @@ impl EmbeddingLossKind for CenterConfig {
 }
 
 impl EmbeddingLossModule for Center {
-    fn forward(&self, batch: &Batch) -> LossOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> LossOutput {
         let centres = self.centres.val();
         let own = centres.clone().select(0, batch.labels.indices());
         let samples = batch.embeddings.dims()[0] as f64;
@@ -142,7 +142,7 @@ mod tests {
     fn value_and_gradient_match_the_reference_and_centres_get_none() {
         for case in cases() {
             let fixed = case.w.clone();
-            let loss = |batch: &Batch, centres: Tensor<2>| center(centres, 0.5).forward(batch).loss;
+            let loss = |batch: &EmbeddingBatch, centres: Tensor<2>| center(centres, 0.5).forward(batch).loss;
             check_loss("center", &case, loss, |x, _, labels| reference(x, &fixed, labels));
         }
     }
@@ -174,9 +174,9 @@ mod tests {
     }
 
     /// Labels 0, 0, 0, 2, 2 of four classes.
-    fn batch(device: &Device) -> Batch {
+    fn batch(device: &Device) -> EmbeddingBatch {
         let rows = [[1.0, 2.0], [3.0, -2.0], [5.0, 6.0], [-1.0, 0.5], [0.0, 8.0]];
-        Batch {
+        EmbeddingBatch {
             embeddings: Tensor::from_floats(rows, device),
             labels: Labels::new(&[0, 0, 0, 2, 2], device),
             progress: Progress::START,

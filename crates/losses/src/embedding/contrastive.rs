@@ -11,7 +11,7 @@ use super::{
     pairs::{Pairs, kept_sum, mask, rooted, squared_distances},
 };
 use crate::{
-    Batch, Progress, Schedule, Scoring,
+    EmbeddingBatch, Progress, Schedule, Scoring,
     telemetry::{ACTIVE_SHARE, FEATURE_NORM, MARGIN, NEGATIVE_DISTANCE, POSITIVE_DISTANCE, Telemetry},
 };
 
@@ -78,7 +78,7 @@ impl EmbeddingLossKind for ContrastiveConfig {
 }
 
 impl EmbeddingLossModule for Contrastive {
-    fn forward(&self, batch: &Batch) -> LossOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> LossOutput {
         let margin = self.config.margin.at(batch.progress);
         let (rows, norm) = self.config.embeddings.rows(batch.embeddings.clone());
         let squared = squared_distances(rows);
@@ -126,7 +126,7 @@ mod tests {
     use crate::reference::{Case, Rows, check_loss, for_each_form, reading, setup, tensor};
     use burn::tensor::{Device, Tensor};
 
-    fn loss(config: &ContrastiveConfig) -> impl Fn(&Batch, Tensor<2>) -> Tensor<1> + '_ {
+    fn loss(config: &ContrastiveConfig) -> impl Fn(&EmbeddingBatch, Tensor<2>) -> Tensor<1> + '_ {
         move |batch, _| {
             let output = config.init(&setup(0, 0, 5, &batch.embeddings.device())).forward(batch);
             loss_of(output)
@@ -197,7 +197,7 @@ mod tests {
     fn each_step_draws_other_impostor_pairs() {
         let labels = [0, 0, 1, 1, 2, 2];
         let device = Device::flex();
-        let batch = |step| Batch {
+        let batch = |step| EmbeddingBatch {
             embeddings: Tensor::zeros([6, 2], &device),
             labels: Labels::new(&labels, &device),
             progress: Progress { step, total: 10 },
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn coinciding_embeddings_lose_half_the_squared_margin_per_impostor_pair() {
         for_each_form("contrastive", |device, what| {
-            let batch = Batch {
+            let batch = EmbeddingBatch {
                 embeddings: Tensor::<2>::ones([4, 3], device) * 7.0,
                 labels: Labels::new(&[0, 0, 1, 1], device),
                 progress: Progress::START,
@@ -223,7 +223,7 @@ mod tests {
             // 4 of 6 pairs are impostors; the ε under the root takes 1e-5 from the margin.
             let expected = 0.5 * (1.0f32 - 1e-5).powi(2) * 4.0 / 6.0;
             assert!((found - expected).abs() < 1e-6, "{what}: {found}");
-            let names: Vec<_> = output.telemetry.into_readings().into_iter().map(|(name, _)| name).collect();
+            let names: Vec<_> = output.telemetry.into_values().into_iter().map(|(name, _)| name).collect();
             assert_eq!(names, [FEATURE_NORM, MARGIN, POSITIVE_DISTANCE, NEGATIVE_DISTANCE, ACTIVE_SHARE]);
         });
     }
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn the_share_of_pairs_that_are_pushed_is_told() {
         let device = Device::flex();
-        let batch = Batch {
+        let batch = EmbeddingBatch {
             // Distances 0.5, 2 and 2.5 on a line.
             embeddings: Tensor::from_floats([[0.0], [0.5], [2.5]], &device),
             labels: Labels::new(&[0, 1, 0], &device),
@@ -258,7 +258,7 @@ mod tests {
             let labels: Vec<usize> = (0..128).map(|i| i / 4).collect();
             let device = Device::flex();
             let (embeddings, labels) = (tensor(&case.x, &device), Labels::new(&labels, &device));
-            let batch = Batch { embeddings, labels, progress: Progress::START, watched: false };
+            let batch = EmbeddingBatch { embeddings, labels, progress: Progress::START, watched: false };
             let found = config.init(&setup(32, 256, 1, &device)).forward(&batch).loss.into_scalar::<f32>();
             let expected = config.expected_first_loss(32, 256).unwrap();
             assert!((f64::from(found) - expected).abs() < 0.03 * expected, "{found} against {expected}");

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use facegrad_settings::SettingsError;
 
-use crate::{Batch, Description, Labels, Scoring, Setup, Telemetry, registry::modules};
+use crate::{Description, EmbeddingBatch, Labels, Scoring, Setup, Telemetry, registry::modules};
 
 mod center;
 mod contrastive;
@@ -71,7 +71,7 @@ pub trait EmbeddingLossKind {
 /// What every loss on embeddings does.
 pub trait EmbeddingLossModule {
     /// The loss of a batch, whose labels are in `0..classes`.
-    fn forward(&self, batch: &Batch) -> LossOutput;
+    fn forward(&self, batch: &EmbeddingBatch) -> LossOutput;
 
     /// The number of classes of a loss that has state for each; others take any label.
     fn classes(&self) -> Option<usize> {

@@ -8,7 +8,7 @@ use super::{
     pairs::{FAR, Pairs, filled, log_one_plus_sum_exp},
 };
 use crate::{
-    Batch, Scoring,
+    EmbeddingBatch, Scoring,
     telemetry::{ACTIVE_SHARE, FEATURE_NORM, OTHER_COSINE, TARGET_COSINE, Telemetry},
 };
 
@@ -56,7 +56,7 @@ impl EmbeddingLossKind for MultiSimilarityConfig {
 }
 
 impl EmbeddingLossModule for MultiSimilarity {
-    fn forward(&self, batch: &Batch) -> LossOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> LossOutput {
         let MultiSimilarityConfig { alpha, beta, base, epsilon } = self.config;
         let (unit, norm) = Embeddings::Unit.rows(batch.embeddings.clone());
         let cosines = unit.clone().matmul(unit.transpose());
@@ -130,7 +130,7 @@ mod tests {
             for mut case in cases(Embeddings::Unit) {
                 // Smooth wherever the embeddings have a direction and mining is not at its limit.
                 case.smooth |= case.name.contains("coincide");
-                let loss = |batch: &Batch, _| {
+                let loss = |batch: &EmbeddingBatch, _| {
                     loss_of(config.init(&setup(0, 0, 0, &batch.embeddings.device())).forward(batch))
                 };
                 check_loss("multi-similarity", &case, loss, |x, _, labels| reference(x, labels, &config));
@@ -145,7 +145,7 @@ mod tests {
                 let rows: Vec<f32> = angles.iter().flat_map(|a| [a.cos(), a.sin()]).collect();
                 let embeddings = Tensor::from_data(burn::tensor::TensorData::new(rows, [4, 2]), device);
                 let labels = Labels::new(&[0, 0, 1, 1], device);
-                let batch = Batch { embeddings, labels, progress: Progress::START, watched: true };
+                let batch = EmbeddingBatch { embeddings, labels, progress: Progress::START, watched: true };
                 let output = MultiSimilarityConfig::default().init(&setup(2, 2, 0, device)).forward(&batch);
                 (reading(output.telemetry, ACTIVE_SHARE), output.loss.into_scalar::<f32>())
             };

@@ -3,7 +3,7 @@
 use burn::tensor::{Bool, Int, Tensor, TensorData, activation};
 use facegrad_settings::choice;
 
-use crate::{Batch, Scoring, Telemetry, l2_normalise, telemetry::HARDEST_COSINE};
+use crate::{EmbeddingBatch, Scoring, Telemetry, l2_normalise, telemetry::HARDEST_COSINE};
 
 choice! {
     /// Which embeddings are compared.
@@ -52,7 +52,7 @@ pub(super) struct Pairs {
 }
 
 impl Pairs {
-    pub(super) fn of(batch: &Batch) -> Self {
+    pub(super) fn of(batch: &EmbeddingBatch) -> Self {
         let classes = batch.labels.classes();
         let of_image = |i: usize| (0..classes.len()).filter(move |j| *j != i && classes[*j] == classes[i]);
         Self {
@@ -106,7 +106,7 @@ impl Pairs {
 }
 
 /// `[batch, batch]`, on the device of the embeddings.
-pub(super) fn mask(batch: &Batch, keep: impl Fn(usize, usize) -> bool) -> Tensor<2, Bool> {
+pub(super) fn mask(batch: &EmbeddingBatch, keep: impl Fn(usize, usize) -> bool) -> Tensor<2, Bool> {
     let images = batch.labels.classes().len();
     let kept: Vec<bool> = (0..images * images).map(|at| keep(at / images, at % images)).collect();
     Tensor::from_data(TensorData::new(kept, [images, images]), &batch.embeddings.device())

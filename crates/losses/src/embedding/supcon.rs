@@ -11,7 +11,7 @@ use super::{
     pairs::{Pairs, filled, log_sum_exp, mask},
 };
 use crate::{
-    Batch, Schedule, Scoring,
+    EmbeddingBatch, Schedule, Scoring,
     telemetry::{FEATURE_NORM, OTHER_COSINE, SCALE, TARGET_COSINE, Telemetry},
 };
 
@@ -52,7 +52,7 @@ impl EmbeddingLossKind for SupConConfig {
 }
 
 impl EmbeddingLossModule for SupCon {
-    fn forward(&self, batch: &Batch) -> LossOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> LossOutput {
         let temperature = self.config.temperature.at(batch.progress);
         let (unit, norm) = Embeddings::Unit.rows(batch.embeddings.clone());
         let cosines = unit.clone().matmul(unit.transpose());
@@ -111,7 +111,7 @@ mod tests {
             for mut case in cases(Embeddings::Unit) {
                 // Smooth wherever the embeddings have a direction.
                 case.smooth |= case.name.contains("coincide");
-                let loss = |batch: &Batch, _| {
+                let loss = |batch: &EmbeddingBatch, _| {
                     loss_of(config.init(&setup(0, 0, 0, &batch.embeddings.device())).forward(batch))
                 };
                 check_loss("supcon", &case, loss, |x, _, labels| reference(x, labels, temperature));
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn coinciding_embeddings_lose_the_logarithm_of_the_others_in_the_batch() {
         for_each_form("supcon", |device, what| {
-            let batch = Batch {
+            let batch = EmbeddingBatch {
                 embeddings: Tensor::<2>::ones([6, 3], device),
                 labels: Labels::new(&[0, 0, 1, 1, 2, 2], device),
                 progress: Progress::START,

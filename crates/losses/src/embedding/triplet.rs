@@ -12,7 +12,7 @@ use super::{
     pairs::{FAR, Pairs, filled, rooted, squared_distances},
 };
 use crate::{
-    Batch, Progress, Schedule, Scoring,
+    EmbeddingBatch, Progress, Schedule, Scoring,
     telemetry::{ACTIVE_SHARE, FEATURE_NORM, MARGIN, NEGATIVE_DISTANCE, POSITIVE_DISTANCE, Telemetry},
 };
 
@@ -135,7 +135,7 @@ fn normal_hinge(margin: f64, deviation: f64) -> (f64, f64) {
 }
 
 impl EmbeddingLossModule for Triplet {
-    fn forward(&self, batch: &Batch) -> LossOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> LossOutput {
         let margin = self.config.margin.at(batch.progress);
         let (rows, norm) = self.config.embeddings.rows(batch.embeddings.clone());
         let embedding = rows.dims()[1];
@@ -340,7 +340,7 @@ mod tests {
 
     const SEED: u64 = 9;
 
-    fn loss(config: &TripletConfig) -> impl Fn(&Batch, Tensor<2>) -> Tensor<1> + '_ {
+    fn loss(config: &TripletConfig) -> impl Fn(&EmbeddingBatch, Tensor<2>) -> Tensor<1> + '_ {
         move |batch, _| {
             let output = config.init(&setup(0, 0, SEED, &batch.embeddings.device())).forward(batch);
             loss_of(output)
@@ -476,7 +476,7 @@ mod tests {
                 for embeddings in Embeddings::ALL.iter().copied() {
                     let config = TripletConfig { distance, embeddings, mining, ..Default::default() };
                     for_each_form("triplet", |device, what| {
-                        let batch = Batch {
+                        let batch = EmbeddingBatch {
                             embeddings: Tensor::<2>::from_floats([[0.3, -1.7, 5.1]], device).repeat_dim(0, 6),
                             labels: Labels::new(&[0, 0, 0, 1, 1, 1], device),
                             progress: Progress::START,
@@ -504,7 +504,7 @@ mod tests {
             // The anchor at 0, the positive to the right, the negatives to the left: for the positive as the
             // anchor both negatives are farther by its distance from the anchor.
             let x = [[0.0], [positive], [-negatives[0]], [-negatives[1]]];
-            let batch = Batch {
+            let batch = EmbeddingBatch {
                 embeddings: Tensor::<2>::from_floats(x, &device),
                 labels: Labels::new(&[0, 0, 1, 2], &device),
                 progress: Progress::START,
@@ -536,7 +536,7 @@ mod tests {
         let mut drawn = [0.0; 6];
         let steps = 4000;
         for step in 0..steps {
-            let batch = Batch {
+            let batch = EmbeddingBatch {
                 embeddings: x.clone(),
                 labels: Labels::new(&[0, 0, 1, 2, 3, 4], &device),
                 progress: Progress { step, total: steps },
@@ -566,7 +566,7 @@ mod tests {
                 let config = TripletConfig { distance, average, mining: Mining::All, ..Default::default() };
                 let case = Case::random("random", 120, 2, 128, 1.0);
                 let device = Device::flex();
-                let batch = Batch {
+                let batch = EmbeddingBatch {
                     embeddings: tensor(&case.x, &device),
                     labels: Labels::new(&(0..120).map(|i| i / 30).collect::<Vec<_>>(), &device),
                     progress: Progress::START,

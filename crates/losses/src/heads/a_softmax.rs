@@ -6,9 +6,11 @@ use burn::{
 };
 use facegrad_settings::{settings, within};
 
-use super::{ClassHead, Description, HeadKind, HeadModule, HeadOutput, Setup, modified_softmax::Projections};
+use super::{
+    ClassHead, ClassHeadOutput, Description, HeadKind, HeadModule, Setup, modified_softmax::Projections,
+};
 use crate::{
-    Annealing, Batch, ClassLogits, Curve, LogitRule, Progress,
+    Annealing, ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress,
     psi::{blended_angle, blended_margin},
     telemetry::{LAMBDA, MARGIN},
 };
@@ -63,7 +65,7 @@ impl HeadKind for ASoftmaxConfig {
 }
 
 impl HeadModule for ASoftmax {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let (margin, lambda) = (self.config.margin, self.config.lambda.at(batch.progress));
         let projections = Projections::of(batch, self.weight.val());
         let telemetry = projections.telemetry(batch).known(MARGIN, margin as f64).known(LAMBDA, lambda);
@@ -71,7 +73,7 @@ impl HeadModule for ASoftmax {
         let cosine = target.clone() / norm.clone();
         let target = target + norm * blended_margin(cosine, margin, lambda);
         let logits = ClassLogits::new(all, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
-        HeadOutput::new(logits, telemetry)
+        ClassHeadOutput::new(logits, telemetry)
     }
 }
 
@@ -151,7 +153,7 @@ mod tests {
         let weight = Tensor::<2>::from_floats([direction(0.0), direction(between)], &device);
         let head = head(m, 0.0)(weight);
         let is_class_1 = |degrees: f64| {
-            let batch = Batch {
+            let batch = EmbeddingBatch {
                 embeddings: Tensor::<2>::from_floats([direction(degrees)], &device) * 3.0,
                 labels: Labels::new(&[0], &device),
                 progress: Progress::START,
@@ -189,7 +191,7 @@ mod tests {
         let device = Device::flex();
         let head = ASoftmaxConfig::default().init(&setup(3, 2, 1, &device));
         let logged = |step| {
-            let batch = Batch {
+            let batch = EmbeddingBatch {
                 embeddings: Tensor::<2>::from_floats([[1.0, 2.0]], &device),
                 labels: Labels::new(&[1], &device),
                 progress: Progress { step, total: 2000 },

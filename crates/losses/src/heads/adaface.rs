@@ -9,11 +9,11 @@ use burn::{
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    ClassHead, Cosines, Description, Fallback, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, ClassHeadOutput, Cosines, Description, Fallback, HeadKind, HeadModule, Setup,
     angular::AngularMargins,
 };
 use crate::{
-    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
     telemetry::{MARGIN_ANGLE, MARGIN_COSINE, NORM_MEAN, NORM_STD, SCALE},
 };
 
@@ -102,7 +102,7 @@ impl AdaFace {
 }
 
 impl HeadModule for AdaFace {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let (scale, m) = (self.config.scale.at(batch.progress), self.config.margin.at(batch.progress));
         let cosines = Cosines::of(batch, self.weight.val());
         let lengths = cosines.norm.clone().inner().clamp(LENGTHS[0], LENGTHS[1]);
@@ -127,7 +127,7 @@ impl HeadModule for AdaFace {
             .known(SCALE, scale);
         let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
         let memory = Some(Tensor::cat(vec![mean, std], 0));
-        HeadOutput { memory, ..HeadOutput::new(logits, telemetry) }
+        ClassHeadOutput { memory, ..ClassHeadOutput::new(logits, telemetry) }
     }
 
     fn remember(&mut self, memory: Tensor<1>) {
@@ -246,7 +246,7 @@ mod tests {
                 expected = statistics(&clipped(&x), expected, 0.25);
                 let embeddings = tensor(&x, &device);
                 let labels = Labels::new(&vec![0; x.len()], &device);
-                let batch = Batch { embeddings, labels, progress: Progress::START, watched: true };
+                let batch = EmbeddingBatch { embeddings, labels, progress: Progress::START, watched: true };
                 let output = head.forward(&batch);
                 head.remember(output.memory.expect("statistics"));
                 let found = head.lengths.val().into_data().try_to_vec::<f32>().expect("f32");

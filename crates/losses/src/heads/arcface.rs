@@ -9,11 +9,11 @@ use burn::{
 use facegrad_settings::{above, choice, settings, within};
 
 use super::{
-    ClassHead, Cosines, Description, Fallback, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, ClassHeadOutput, Cosines, Description, Fallback, HeadKind, HeadModule, Setup,
     angular::AngularMargins,
 };
 use crate::{
-    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
     telemetry::{MARGIN, SCALE},
 };
 
@@ -83,7 +83,7 @@ impl HeadKind for ArcFaceConfig {
 }
 
 impl HeadModule for ArcFace {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let (scale, margin) = (self.config.scale.at(batch.progress), self.config.margin.at(batch.progress));
         let cosines = Cosines::of(batch, self.weight.val());
         let target =
@@ -91,7 +91,7 @@ impl HeadModule for ArcFace {
         let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
         let logits =
             ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), LogitRule::Scaled { scale });
-        HeadOutput::new(logits, telemetry)
+        ClassHeadOutput::new(logits, telemetry)
     }
 }
 

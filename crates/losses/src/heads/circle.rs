@@ -6,9 +6,9 @@ use burn::{
 };
 use facegrad_settings::{above, choice, settings, within};
 
-use super::{ClassHead, Cosines, Description, HeadKind, HeadModule, HeadOutput, Setup};
+use super::{ClassHead, ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup};
 use crate::{
-    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
     telemetry::{MARGIN, SCALE},
 };
 
@@ -72,7 +72,7 @@ impl HeadKind for CircleConfig {
 }
 
 impl HeadModule for Circle {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let (scale, margin) = (self.config.scale.at(batch.progress), self.config.margin.at(batch.progress));
         let detached = self.config.gradient == WeightGradient::Detached;
         let cosines = Cosines::of(batch, self.weight.val());
@@ -82,7 +82,7 @@ impl HeadModule for Circle {
         let target = weight * (c - (1.0 - margin)) * scale;
         let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
         let rule = LogitRule::Circle { scale, margin, detached };
-        HeadOutput::new(ClassLogits::new(cosines.all, target, batch.labels.clone(), rule), telemetry)
+        ClassHeadOutput::new(ClassLogits::new(cosines.all, target, batch.labels.clone(), rule), telemetry)
     }
 }
 

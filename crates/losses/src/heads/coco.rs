@@ -6,8 +6,8 @@ use burn::{
 };
 use facegrad_settings::{KeyPath, Range, Schema, Setting, SettingsError, above, settings, toml::Value};
 
-use super::{ClassHead, Cosines, Description, HeadKind, HeadModule, HeadOutput, Setup};
-use crate::{Batch, ClassLogits, Curve, LogitRule, Progress, Schedule, telemetry::SCALE};
+use super::{ClassHead, ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup};
+use crate::{ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule, telemetry::SCALE};
 
 settings! {
     /// Congenerous cosine: cosines with one unit centroid a class, times a factor that can follow from the
@@ -75,24 +75,24 @@ impl HeadKind for CocoConfig {
 }
 
 impl HeadModule for Coco {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let scale = self.alpha.at(batch.progress);
         let cosines = Cosines::of(batch, self.weight.val());
         let telemetry = cosines.telemetry(batch).known(SCALE, scale);
         let target = cosines.target * scale;
         let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
-        HeadOutput::new(logits, telemetry)
+        ClassHeadOutput::new(logits, telemetry)
     }
 }
 
 const AUTO: &str = "auto";
 
 impl Setting for Alpha {
-    fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
+    fn read_within(value: &Value, at: &KeyPath, range: &Range) -> Result<Self, SettingsError> {
         match value {
             Value::String(word) if word == AUTO => Ok(Self::Auto),
             Value::String(_) => Err(SettingsError::wrong_type(at, value, "\"auto\", a number or a schedule")),
-            other => Schedule::read(other, at).map(Self::Given),
+            other => Schedule::read_within(other, at, range).map(Self::Given),
         }
     }
 
@@ -107,13 +107,6 @@ impl Setting for Alpha {
         match Schedule::schema() {
             Schema::Value(what) => Schema::Value(format!("\"{AUTO}\" | {what}")),
             other => other,
-        }
-    }
-
-    fn check(&self, range: &Range, at: &KeyPath) -> Result<(), SettingsError> {
-        match self {
-            Self::Auto => Ok(()),
-            Self::Given(alpha) => alpha.check(range, at),
         }
     }
 }
@@ -184,7 +177,7 @@ mod tests {
         let head = CocoConfig::default().init(&setup(1000, 4, 1, &device));
         let embeddings = Tensor::<2>::from_floats([[1.0, 2.0, 0.5, 0.0]], &device);
         let labels = Labels::new(&[1], &device);
-        let batch = Batch { embeddings, labels, progress: Progress::START, watched: false };
+        let batch = EmbeddingBatch { embeddings, labels, progress: Progress::START, watched: false };
         assert_eq!(reading(head.forward(&batch).telemetry, SCALE), (999.0 / 4.1e-5f64.exp_m1()).ln());
     }
 

@@ -9,11 +9,11 @@ use burn::{
 use facegrad_settings::{above, choice, settings, within};
 
 use super::{
-    ClassHead, Cosines, Description, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup,
     angular::{EPSILON, sine},
 };
 use crate::{
-    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
     telemetry::{ADDED_ANGLE, ANGLE_FACTOR, MARGIN, SCALE},
 };
 
@@ -106,7 +106,7 @@ impl CombinedMarginConfig {
 }
 
 impl HeadModule for CombinedMargin {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let scale = self.config.scale.at(batch.progress);
         let margins = self.config.margins(batch.progress);
         let cosines = Cosines::of(batch, self.weight.val());
@@ -118,7 +118,7 @@ impl HeadModule for CombinedMargin {
             .known(SCALE, scale);
         let target = margins.of_cosine(cosines.target) * scale;
         let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
-        HeadOutput::new(logits, telemetry)
+        ClassHeadOutput::new(logits, telemetry)
     }
 }
 

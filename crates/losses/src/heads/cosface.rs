@@ -6,9 +6,9 @@ use burn::{
 };
 use facegrad_settings::{above, settings, within};
 
-use super::{ClassHead, Cosines, Description, HeadKind, HeadModule, HeadOutput, Setup};
+use super::{ClassHead, ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup};
 use crate::{
-    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
     telemetry::{MARGIN, SCALE},
 };
 
@@ -58,13 +58,13 @@ impl HeadKind for CosFaceConfig {
 }
 
 impl HeadModule for CosFace {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let (scale, margin) = (self.scale.at(batch.progress), self.margin.at(batch.progress));
         let cosines = Cosines::of(batch, self.weight.val());
         let target = (cosines.target.clone() - margin) * scale;
         let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
         let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
-        HeadOutput::new(logits, telemetry)
+        ClassHeadOutput::new(logits, telemetry)
     }
 }
 

@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    ClassHead, Cosines, Description, Fallback, Gradient, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, ClassHeadOutput, Cosines, Description, Fallback, Gradient, HeadKind, HeadModule, Setup,
     arcface::with_angular_margin,
 };
 use crate::{
-    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
     telemetry::{HARD_WEIGHT, MARGIN, SCALE},
 };
 
@@ -91,7 +91,7 @@ impl HeadKind for CurricularFaceConfig {
 }
 
 impl HeadModule for CurricularFace {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let (scale, margin) = (self.config.scale.at(batch.progress), self.config.margin.at(batch.progress));
         let cosines = Cosines::of(batch, self.weight.val());
         let margined =
@@ -107,7 +107,7 @@ impl HeadModule for CurricularFace {
         let rule = LogitRule::Hard { scale, polynomial: [1.0, t, 0.0] };
         let logits = ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), rule)
             .with_threshold(threshold);
-        HeadOutput { memory: Some(memory), ..HeadOutput::new(logits, telemetry) }
+        ClassHeadOutput { memory: Some(memory), ..ClassHeadOutput::new(logits, telemetry) }
     }
 
     fn remember(&mut self, memory: Tensor<1>) {

@@ -8,11 +8,11 @@ use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    ClassHead, Cosines, Description, Fallback, Form, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, ClassHeadOutput, Cosines, Description, Fallback, Form, HeadKind, HeadModule, Setup,
     angular::AngularMargins,
 };
 use crate::{
-    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
     telemetry::{MARGIN, SCALE},
 };
 
@@ -111,7 +111,7 @@ impl ElasticFace {
 }
 
 impl HeadModule for ElasticFace {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let scale = self.config.scale.at(batch.progress);
         let cosines = Cosines::of(batch, self.weight.val());
         let cosine = cosines.target.clone();
@@ -142,7 +142,7 @@ impl HeadModule for ElasticFace {
         let telemetry = cosines.telemetry(batch).known(MARGIN, mean).known(SCALE, scale);
         let logits =
             ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), LogitRule::Scaled { scale });
-        HeadOutput::new(logits, telemetry)
+        ClassHeadOutput::new(logits, telemetry)
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        HeadConfig, Labels, Output,
+        HeadConfig, HeadOutput, Labels,
         reference::{
             Case, angular_target, check_bad_keys, check_first_loss, check_head, check_head_of_many_classes,
             check_kink, for_each_form, module, setup,
@@ -253,8 +253,9 @@ mod tests {
         let values: Vec<f32> = (0..40).map(|_| stream.normal()).collect();
         let embeddings = Tensor::<2>::from_data(TensorData::new(values, [5, 8]), &device).require_grad();
         let labels = Labels::new(&[0, 2, 4, 5, 1], &device);
-        let batch = Batch { embeddings, labels, progress: Progress { step: 3, total: 9 }, watched: false };
-        let Output::Logits(output) = head.forward(&batch).unwrap() else { panic!("a loss") };
+        let batch =
+            EmbeddingBatch { embeddings, labels, progress: Progress { step: 3, total: 9 }, watched: false };
+        let HeadOutput::Logits(output) = head.forward(&batch).unwrap() else { panic!("a loss") };
         let logits = output.logits.written();
         let gradient = batch.embeddings.grad(&logits.clone().square().sum().backward()).unwrap();
         [logits.into_data(), gradient.into_data()].map(|data| data.try_to_vec().unwrap())

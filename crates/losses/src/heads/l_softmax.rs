@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::{settings, within};
 
 use super::{
-    ClassHead, Description, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, ClassHeadOutput, Description, HeadKind, HeadModule, Setup,
     classes::{pick, pick_rows, products},
 };
 use crate::{
-    Annealing, Batch, ClassLogits, Curve, LogitRule, Progress,
+    Annealing, ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress,
     normalise::norms,
     psi::{blended_angle, blended_margin},
     telemetry::{LAMBDA, MARGIN},
@@ -69,7 +69,7 @@ impl HeadKind for LSoftmaxConfig {
 }
 
 impl HeadModule for LSoftmax {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let (margin, lambda) = (self.config.margin, self.config.lambda.at(batch.progress));
         let products = products(batch.embeddings.clone(), self.weight.val(), None, false);
         let target = pick(&products, &batch.labels);
@@ -82,7 +82,7 @@ impl HeadModule for LSoftmax {
             .known(LAMBDA, lambda);
         let logits =
             ClassLogits::new(products, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
-        HeadOutput::new(logits, telemetry)
+        ClassHeadOutput::new(logits, telemetry)
     }
 }
 

@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::{SettingsError, above, at_least, settings, within};
 
 use super::{
-    ClassHead, Cosines, Description, Fallback, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, ClassHeadOutput, Cosines, Description, Fallback, HeadKind, HeadModule, Setup,
     angular::AngularMargins,
 };
 use crate::{
-    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
     telemetry::{MARGIN, SCALE},
 };
 
@@ -119,7 +119,7 @@ impl MagFaceConfig {
 }
 
 impl HeadModule for MagFace {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let MagFaceConfig { norm_low, norm_high, norm_weight, fallback, .. } = self.config;
         let (scale, [low, high]) =
             (self.config.scale.at(batch.progress), self.config.margins(batch.progress));
@@ -130,7 +130,7 @@ impl HeadModule for MagFace {
         let penalty = (length.clone() / (norm_high * norm_high) + length.recip()).mean() * norm_weight;
         let telemetry = cosines.telemetry(batch).mean(MARGIN, margin).known(SCALE, scale);
         let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
-        HeadOutput { penalty: Some(penalty), ..HeadOutput::new(logits, telemetry) }
+        ClassHeadOutput { penalty: Some(penalty), ..ClassHeadOutput::new(logits, telemetry) }
     }
 }
 
@@ -152,7 +152,7 @@ mod tests {
     }
 
     /// The loss with its penalty.
-    fn loss(config: &MagFaceConfig) -> impl Fn(&Batch, Tensor<2>) -> Tensor<1> + '_ {
+    fn loss(config: &MagFaceConfig) -> impl Fn(&EmbeddingBatch, Tensor<2>) -> Tensor<1> + '_ {
         move |batch, weight| {
             let output = head(config)(weight).forward(batch);
             CriterionConfig::default().loss(&output.logits) + output.penalty.expect("g(a)")

@@ -4,7 +4,7 @@ use burn::{module::Param, tensor::Tensor};
 use facegrad_settings::SettingsError;
 
 use crate::{
-    Batch, ClassLogits, CriterionConfig, Curve, Description, Scoring, Setup, Telemetry,
+    ClassLogits, CriterionConfig, Curve, Description, EmbeddingBatch, Scoring, Setup, Telemetry,
     classes::{self, Cosines},
     registry::modules,
 };
@@ -49,7 +49,7 @@ pub use subcenter_arcface::{SubcentreArcFace, SubcentreArcFaceConfig};
 
 /// What a head makes of a batch.
 #[derive(Debug, Clone)]
-pub struct HeadOutput {
+pub struct ClassHeadOutput {
     /// `[batch, classes]`, for a criterion.
     pub logits: ClassLogits,
     /// `[1]`, added to what the criterion makes of the logits.
@@ -60,7 +60,7 @@ pub struct HeadOutput {
     pub memory: Option<Tensor<1>>,
 }
 
-impl HeadOutput {
+impl ClassHeadOutput {
     /// Logits and telemetry, with no penalty and nothing to remember.
     pub fn new(logits: ClassLogits, telemetry: Telemetry) -> Self {
         Self { logits, penalty: None, telemetry, memory: None }
@@ -116,14 +116,14 @@ pub trait ClassWeights {
 /// What every head does.
 pub trait HeadModule: ClassWeights {
     /// Logits for a batch, whose labels are in `0..classes`.
-    fn forward(&self, batch: &Batch) -> HeadOutput;
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput;
 
     /// Number of classes.
     fn classes(&self) -> usize {
         self.weights().dims()[0]
     }
 
-    /// Takes up what an output said is to be remembered, once the step is taken; see [`HeadOutput::memory`].
+    /// Takes up what an output said is to be remembered, once the step is taken; see [`ClassHeadOutput::memory`].
     fn remember(&mut self, _memory: Tensor<1>) {}
 }
 

@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::settings;
 
 use super::{
-    ClassHead, Description, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, ClassHeadOutput, Description, HeadKind, HeadModule, Setup,
     classes::{other_cosines, pick, products},
 };
 use crate::{
-    Batch, ClassLogits, Curve, LogitRule,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule,
     normalise::norms,
     telemetry::{FEATURE_NORM, TARGET_COSINE, Telemetry},
 };
@@ -52,12 +52,12 @@ impl HeadKind for ModifiedSoftmaxConfig {
 }
 
 impl HeadModule for ModifiedSoftmax {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let projections = Projections::of(batch, self.weight.val());
         let telemetry = projections.telemetry(batch);
         let Projections { all, target, .. } = projections;
         let logits = ClassLogits::new(all, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
-        HeadOutput::new(logits, telemetry)
+        ClassHeadOutput::new(logits, telemetry)
     }
 }
 
@@ -73,14 +73,14 @@ pub(super) struct Projections {
 
 impl Projections {
     /// With class weights `[classes, embedding]`.
-    pub fn of(batch: &Batch, weight: Tensor<2>) -> Self {
+    pub fn of(batch: &EmbeddingBatch, weight: Tensor<2>) -> Self {
         let all = products(batch.embeddings.clone(), weight, None, true);
         let target = pick(&all, &batch.labels);
         Self { all, target, norm: norms(batch.embeddings.clone()).squeeze_dim(1) }
     }
 
     /// Target, mean other and hardest other cosine, and the length of the embeddings.
-    pub fn telemetry(&self, batch: &Batch) -> Telemetry {
+    pub fn telemetry(&self, batch: &EmbeddingBatch) -> Telemetry {
         let cosine = self.target.clone().inner() / self.norm.clone().inner();
         let telemetry = Telemetry::default().mean(TARGET_COSINE, cosine);
         other_cosines(telemetry, batch, &self.all, Some(self.norm.clone()))

@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::{above, choice, settings, within};
 
 use super::{
-    ClassHead, Cosines, Description, Fallback, Form, Gradient, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, ClassHeadOutput, Cosines, Description, Fallback, Form, Gradient, HeadKind, HeadModule, Setup,
     arcface::with_angular_margin,
 };
 use crate::{
-    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
     telemetry::{HARD_WEIGHT, MARGIN, SCALE},
 };
 
@@ -124,7 +124,7 @@ impl MvSoftmaxConfig {
 }
 
 impl HeadModule for MvSoftmax {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let (scale, margin) = (self.config.scale.at(batch.progress), self.config.margin.at(batch.progress));
         let cosines = Cosines::of(batch, self.weight.val());
         let margined = match self.config.form {
@@ -147,7 +147,7 @@ impl HeadModule for MvSoftmax {
         let rule = LogitRule::Hard { scale, polynomial: self.config.polynomial(batch.progress) };
         let logits = ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), rule)
             .with_threshold(threshold);
-        HeadOutput::new(logits, telemetry)
+        ClassHeadOutput::new(logits, telemetry)
     }
 }
 

@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::{SettingsError, above, settings};
 
 use super::{
-    ClassHead, Cosines, Description, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup,
     classes::{other_cosines, pick, products},
 };
 use crate::{
-    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule, l2_normalise,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule, l2_normalise,
     telemetry::{FEATURE_NORM, SCALE, TARGET_COSINE, Telemetry},
 };
 
@@ -81,7 +81,7 @@ impl HeadKind for NormFaceConfig {
 
 impl NormFace {
     /// With a scale of its own, `[1]`, which is part of the products so that every logit carries its gradient.
-    fn forward_learned(&self, batch: &Batch, scale: Tensor<1>) -> HeadOutput {
+    fn forward_learned(&self, batch: &EmbeddingBatch, scale: Tensor<1>) -> ClassHeadOutput {
         // The floor is a constant of the derivative, so that a scale below it can come back.
         let floor = (scale.clone().clamp_min(LEAST_SCALE) - scale.clone()).detach();
         let scale = scale + floor;
@@ -94,12 +94,12 @@ impl NormFace {
             .mean(FEATURE_NORM, norm)
             .mean(SCALE, scale);
         let logits = ClassLogits::new(logits, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
-        HeadOutput::new(logits, telemetry)
+        ClassHeadOutput::new(logits, telemetry)
     }
 }
 
 impl HeadModule for NormFace {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         if let Some(scale) = &self.scale {
             return self.forward_learned(batch, scale.val());
         }
@@ -108,7 +108,7 @@ impl HeadModule for NormFace {
         let telemetry = cosines.telemetry(batch).known(SCALE, scale);
         let target = cosines.target * scale;
         let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
-        HeadOutput::new(logits, telemetry)
+        ClassHeadOutput::new(logits, telemetry)
     }
 }
 

@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::settings;
 
 use super::{
-    ClassHead, Description, HeadKind, HeadModule, HeadOutput, Setup,
+    ClassHead, ClassHeadOutput, Description, HeadKind, HeadModule, Setup,
     classes::{other_cosines, pick, pick_rows, products},
 };
 use crate::{
-    Batch, ClassLogits, Curve, LogitRule, l2_normalise,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule, l2_normalise,
     telemetry::{FEATURE_NORM, TARGET_COSINE, Telemetry},
 };
 
@@ -61,20 +61,20 @@ impl HeadKind for SoftmaxConfig {
 }
 
 impl HeadModule for Softmax {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let bias = self.bias.as_ref().map(|bias| bias.val());
         let products = products(batch.embeddings.clone(), self.weight.val(), bias, false);
         let target = pick(&products, &batch.labels);
         let telemetry = telemetry(batch, self.weight.val());
         let logits =
             ClassLogits::new(products, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
-        HeadOutput::new(logits, telemetry)
+        ClassHeadOutput::new(logits, telemetry)
     }
 }
 
 /// The cosines and the length of the embeddings, for class weights `[classes, embedding]` that the head does
 /// not normalise. Those with the other classes cost as much as the head, so they are left out unwatched.
-pub(super) fn telemetry(batch: &Batch, weight: Tensor<2>) -> Telemetry {
+pub(super) fn telemetry(batch: &EmbeddingBatch, weight: Tensor<2>) -> Telemetry {
     let (unit, norm) = l2_normalise(batch.embeddings.clone().inner());
     let (unit_weight, _) = l2_normalise(pick_rows(weight.clone().inner(), &batch.labels));
     let target = (unit.clone() * unit_weight).sum_dim(1);
@@ -121,7 +121,7 @@ mod tests {
         let head =
             Softmax { bias: Some(Param::from_tensor(Tensor::from_floats([1.0, 2.0, 3.0], &device))), ..head };
         let (embeddings, labels) = (Tensor::zeros([1, 2], &device), crate::Labels::new(&[0], &device));
-        let batch = Batch { embeddings, labels, progress: crate::Progress::START, watched: false };
+        let batch = EmbeddingBatch { embeddings, labels, progress: crate::Progress::START, watched: false };
         let output = head.forward(&batch);
         assert_eq!(output.logits.written().into_data().try_to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0]);
     }

@@ -6,9 +6,9 @@ use burn::{
 };
 use facegrad_settings::{above, settings, within};
 
-use super::{ClassHead, Cosines, Description, HeadKind, HeadModule, HeadOutput, Setup};
+use super::{ClassHead, ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup};
 use crate::{
-    Batch, ClassLogits, CriterionConfig, Curve, LogitRule, Progress, Schedule,
+    ClassLogits, CriterionConfig, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
     criteria::BinaryLogisticConfig,
     logits::sharpened,
     telemetry::{BIAS, MARGIN, SCALE},
@@ -121,7 +121,7 @@ fn softplus(z: f64) -> f64 {
 }
 
 impl HeadModule for SphereFace2 {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let (scale, margin) = (self.config.scale.at(batch.progress), self.config.margin.at(batch.progress));
         let power = self.config.sharpness;
         let cosines = Cosines::of(batch, self.weight.val());
@@ -131,7 +131,7 @@ impl HeadModule for SphereFace2 {
             cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale).mean(BIAS, self.bias.val());
         let rule = LogitRule::Sharpened { scale, power, shift: scale * margin };
         let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), rule).with_offset(bias);
-        HeadOutput::new(logits, telemetry)
+        ClassHeadOutput::new(logits, telemetry)
     }
 }
 

@@ -7,13 +7,13 @@ use burn::{
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    ArcFaceConfig, ClassHead, Cosines, Description, Fallback, Gradient, HeadKind, HeadModule, HeadOutput,
-    Setup,
+    ArcFaceConfig, ClassHead, ClassHeadOutput, Cosines, Description, Fallback, Gradient, HeadKind,
+    HeadModule, Setup,
     arcface::with_angular_margin,
     classes::{group_max, pick, products},
 };
 use crate::{
-    Batch, ClassLogits, Curve, LogitRule, Progress, Schedule, l2_normalise,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule, l2_normalise,
     telemetry::{MARGIN, SCALE},
 };
 
@@ -81,7 +81,7 @@ impl HeadKind for SubcentreArcFaceConfig {
 }
 
 impl HeadModule for SubcentreArcFace {
-    fn forward(&self, batch: &Batch) -> HeadOutput {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let SubcentreArcFaceConfig { subcentres, scale, margin, fallback, gradient } = &self.config;
         let (scale, margin) = (scale.at(batch.progress), margin.at(batch.progress));
         let (unit, norm) = l2_normalise(batch.embeddings.clone());
@@ -92,7 +92,7 @@ impl HeadModule for SubcentreArcFace {
         let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
         let logits =
             ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), LogitRule::Scaled { scale });
-        HeadOutput::new(logits, telemetry)
+        ClassHeadOutput::new(logits, telemetry)
     }
 
     fn classes(&self) -> usize {

@@ -16,7 +16,7 @@ use std::{
 };
 
 use facegrad_devices::Chosen;
-use facegrad_settings::{LeftOut, Override};
+use facegrad_settings::{Override, UnusedKey};
 
 pub use self::{
     record::{Finished, RunRecord, RunState},
@@ -167,7 +167,7 @@ impl Comparison {
     ///
     /// # Errors
     /// If a config cannot be read, lacks the evaluation, or cannot be told from another by its name.
-    pub fn new(plan: ComparisonPlan) -> Result<(Self, Vec<(PathBuf, LeftOut)>), ComparisonError> {
+    pub fn new(plan: ComparisonPlan) -> Result<(Self, Vec<(PathBuf, UnusedKey)>), ComparisonError> {
         for given in plan.overrides.iter().map(Override::key) {
             if let Some((_, instead)) = DECIDED.iter().find(|(key, _)| *key == given) {
                 return Err(ComparisonError::NotYours { key: given, instead });
@@ -338,7 +338,7 @@ impl Comparison {
 }
 
 /// A config with the changes of the plan, for as many steps as the plan says.
-fn load(path: &Path, plan: &ComparisonPlan) -> Result<(Experiment, Vec<LeftOut>), ConfigError> {
+fn load(path: &Path, plan: &ComparisonPlan) -> Result<(Experiment, Vec<UnusedKey>), ConfigError> {
     let steps = format!("run.steps={}", plan.steps).parse();
     let steps =
         steps.map_err(|error| ConfigError::Settings { path: path.into(), source: Box::new(error) })?;
