@@ -52,7 +52,7 @@ const MEAN_LEAK: f64 = (RANDOM_LEAK[0] + RANDOM_LEAK[1]) / 2.0;
 
 /// A non-linearity with its parameters.
 #[derive(Module, Debug)]
-pub struct Act {
+pub struct ActivationLayer {
     /// The slopes of prelu, of shape `[channels]`.
     alpha: Option<Param<Tensor<1>>>,
     /// Cleared where a network is frozen, as that of a normalisation or of dropout: then rrelu draws no slopes.
@@ -61,7 +61,7 @@ pub struct Act {
     kind: Activation,
 }
 
-impl Act {
+impl ActivationLayer {
     pub(crate) fn new(kind: Activation, channels: usize, weights: &Weights) -> Self {
         let alpha = (kind == Activation::PRelu).then(|| weights.constant(channels, 0.25));
         Self { alpha, training: Param::from_bool(true), kind }
@@ -72,7 +72,7 @@ impl Act {
         self.kind == Activation::RRelu && self.training.is_enabled() && device.is_autodiff()
     }
 
-    /// Whether [`Act::slope`] gives one.
+    /// Whether [`ActivationLayer::slope`] gives one.
     pub(crate) fn has_slope(&self) -> bool {
         matches!(self.kind, Activation::PRelu | Activation::Relu | Activation::LeakyRelu | Activation::RRelu)
     }
@@ -100,7 +100,7 @@ impl Act {
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
         match (self.kind, &self.alpha) {
             (Activation::PRelu, Some(alpha)) => activation::prelu(input, alpha.val()),
-            (Activation::PRelu, None) => unreachable!("Act::new gives prelu its slopes"),
+            (Activation::PRelu, None) => unreachable!("ActivationLayer::new gives prelu its slopes"),
             (Activation::Relu, _) => activation::relu(input),
             (Activation::Relu6, _) => activation::relu6(input),
             (Activation::LeakyRelu, _) => activation::leaky_relu(input, LEAK),
@@ -157,7 +157,7 @@ mod tests {
     /// Values and gradients of `kind` at −1000, −1, 0.5 and 1000.
     fn at_points(kind: Activation) -> (Vec<f32>, Vec<f32>) {
         let device = Device::flex().autodiff();
-        let act = Act::new(kind, 1, &Weights::new(0, &device));
+        let act = ActivationLayer::new(kind, 1, &Weights::new(0, &device));
         let x = Tensor::<2>::from_data([[-1000.0], [-1.0], [0.5], [1000.0]], &device).require_grad();
         let y = act.forward(x.clone());
         let gradients = y.clone().sum().backward();
@@ -214,8 +214,8 @@ mod tests {
         for chosen in facegrad_test_devices::devices() {
             let device = &chosen.device;
             let training = device.clone().autodiff();
-            let act = Act::new(Activation::RRelu, 4, &Weights::new(0, &training));
-            let run = |act: &Act, device: &Device| {
+            let act = ActivationLayer::new(Activation::RRelu, 4, &Weights::new(0, &training));
+            let run = |act: &ActivationLayer, device: &Device| {
                 let x = Tensor::<4>::full([10, 4, 16, 16], -2.0, device);
                 let x = if device.is_autodiff() { x.require_grad() } else { x };
                 let y = act.forward(x.clone());
@@ -262,7 +262,7 @@ mod tests {
         let (values, gradients) = at_points(Activation::RRelu);
         assert_eq!((&values[2..], &gradients[2..]), (&[0.5, 1000.0][..], &[1.0, 1.0][..]));
         let device = Device::flex().autodiff();
-        let act = Act::new(Activation::RRelu, 1, &Weights::new(0, &device));
+        let act = ActivationLayer::new(Activation::RRelu, 1, &Weights::new(0, &device));
         assert!(act.forward(Tensor::<1>::from_floats([f32::NAN], &device)).into_scalar::<f32>().is_nan());
     }
 
@@ -296,7 +296,7 @@ mod tests {
         points.extend([1e-30, 3.399, 3.401, 5.799, 5.801, 1e4, 1e30, f32::MAX].iter().flat_map(|x| [*x, -x]));
         for chosen in facegrad_test_devices::devices() {
             let device = chosen.device.autodiff();
-            let act = Act::new(Activation::FastSigmoid, 1, &Weights::new(0, &device));
+            let act = ActivationLayer::new(Activation::FastSigmoid, 1, &Weights::new(0, &device));
             let x = Tensor::<1>::from_floats(points.as_slice(), &device).require_grad();
             let y = act.forward(x.clone());
             let slopes: Vec<f32> =

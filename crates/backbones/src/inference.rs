@@ -1,72 +1,54 @@
 //! Networks made ready for inference on CPUs.
 
-use std::{iter::Peekable, vec::IntoIter};
+use std::{collections::BTreeMap, sync::Arc};
 
 use burn::{
-    nn::{BatchNorm, PaddingConfig2d, conv::Conv2d},
+    nn::BatchNorm,
     tensor::{Device, Tensor},
 };
 use facegrad_kernels::{
-    Conv, Dims, Norm, Transform,
-    infer::{Builder, Layer as Folded, Network, Value},
+    Dims, Norm, Transform,
+    infer::{Builder, FoldedConv, Network, Value},
     linear::Linear,
 };
 
 use crate::{
-    Act, Backbone, Embed,
-    layers::{Layer, Residual},
+    Backbone, EmbeddingLayer,
+    layers::{self, Layer},
+    plan::{Finish, MapReading, Operator, OperatorKind},
 };
 
 impl Backbone {
-    /// The network as it is evaluated, that is, by its running statistics, for images of `input` = `[height,
-    /// width]` pixels with their channels last.
+    /// The network as it is evaluated, that is, by its running statistics, for images with their channels last.
     ///
     /// # Errors
     /// The network itself where the kernels lack a non-linearity of it, or its weights are not f32 in the
     /// processor's memory.
-    ///
-    /// # Panics
-    /// If the network was built for images of another size.
-    pub fn into_inference(self, input: [usize; 2]) -> Result<Network, Box<Self>> {
-        if !has_kernels(&self.layers) {
+    pub fn into_inference(self) -> Result<Network, Box<Self>> {
+        if !layers::in_order(&self.layers).into_iter().all(has_kernel) {
             return Err(Box::new(self));
         }
-        let [height, width] = input;
+        let plan = Arc::unwrap_or_clone(self.plan).folded();
+        let (net, images) = Builder::new(plan.dims(0));
         let device = self.embed.linear.weight.val().device();
-        let (net, images) = Builder::new(Dims { batch: 1, height, width, channels: 3 });
-        let mut walk = Walk { net, device };
-        let last = walk.layers(self.layers, Map::new(images), None);
-        // A normalisation alone is left to the linear layer.
-        let last = if last.slope.is_some() { walk.done(last) } else { last };
-        let output = output(self.embed, walk.net.dims(last.value), last.norm);
-        Ok(walk.net.finish(output))
+        let layers = layers::into_order(self.layers).into_iter().map(Some).collect();
+        let mut folding = Folding { net, device, layers, values: BTreeMap::from([(0, images)]) };
+        for operator in plan.operators() {
+            let value = folding.operator(operator, plan.dims(operator.output));
+            folding.values.insert(operator.output, value);
+        }
+        let features = folding.values[&plan.features.map];
+        let norm = plan.features.norm.map(|layer| folding.norm(layer));
+        let output = output(self.embed, plan.dims(plan.features.map), norm);
+        Ok(folding.net.finish(features, output))
     }
 }
 
-fn has_kernels(layers: &[Layer]) -> bool {
-    layers.iter().all(|layer| match layer {
+fn has_kernel(layer: &Layer) -> bool {
+    match layer {
         Layer::Conv(conv) => facegrad_operators::supports(&conv.weight.val()),
-        Layer::Norm(_) => true,
         Layer::Act(act) => act.has_slope(),
-        Layer::Residual(Residual { body, shortcut }) => has_kernels(body) && has_kernels(shortcut),
-    })
-}
-
-/// A map and what waits to be done to it.
-struct Map {
-    value: Value,
-    norm: Option<Vectors>,
-    slope: Option<Vec<f32>>,
-}
-
-impl Map {
-    fn new(value: Value) -> Self {
-        Self { value, norm: None, slope: None }
-    }
-
-    fn read(&self) -> (Value, Transform<'_>) {
-        let norm = self.norm.as_ref().map(Vectors::norm);
-        (self.value, Transform { norm, slope: self.slope.as_deref() })
+        _ => true,
     }
 }
 
@@ -107,90 +89,79 @@ impl Vectors {
     }
 }
 
-fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(crate) fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec_as().expect("facegrad's tensors are of f32, and these in memory")
 }
 
-struct Walk {
+/// A network on its way from layers to folded weights.
+struct Folding {
     net: Builder,
     device: Device,
+    /// Each until it is used.
+    layers: Vec<Option<Layer>>,
+    /// By the number of the map in the plan.
+    values: BTreeMap<usize, Value>,
 }
 
-/// Layers that are still to come.
-type Rest = Peekable<IntoIter<Layer>>;
+const OF_ONE_LAYOUT: &str = "the plan and the layers are made from one layout";
 
-impl Walk {
-    /// Goes through `layers`, and adds `add` to what comes out of them.
-    fn layers(&mut self, layers: Vec<Layer>, mut map: Map, mut add: Option<Value>) -> Map {
-        let mut rest = layers.into_iter().peekable();
-        while let Some(layer) = rest.next() {
-            map = match layer {
-                Layer::Conv(conv) => self.conv(conv, map, &mut rest, &mut add),
-                Layer::Norm(norm) => {
-                    // Two normalisations cannot wait at once, and none waits behind a non-linearity.
-                    let map = self.done(map);
-                    Map { norm: Some(Vectors::of(norm)), ..map }
-                }
-                Layer::Act(act) => {
-                    let map = if map.slope.is_some() { self.done(map) } else { map };
-                    let slope = self.slope(&act, self.net.dims(map.value).channels);
-                    Map { slope, ..map }
-                }
-                Layer::Residual(Residual { body, shortcut }) => {
-                    let value = self.done(map).value;
-                    let shortcut = self.layers(shortcut, Map::new(value), None);
-                    let shortcut = self.done(shortcut).value;
-                    self.layers(body, Map::new(value), Some(shortcut))
-                }
-            };
-        }
-        match add {
-            Some(_) => Map::new(self.net.join(map.read(), add)),
-            None => map,
+impl Folding {
+    fn operator(&mut self, operator: &Operator, output: Dims) -> Value {
+        let channels = self.net.dims(self.values[&operator.input.map]).channels;
+        let (value, norm, slope) = self.read(operator.input, channels);
+        let transform = Transform { norm: norm.as_ref().map(Vectors::norm), slope: slope.as_deref() };
+        match &operator.kind {
+            &OperatorKind::Conv { layer, conv, finish: Finish { norm, act, add }, .. } => {
+                let Some(Layer::Conv(layer)) = self.layers[layer].take() else {
+                    unreachable!("{OF_ONE_LAYOUT}")
+                };
+                let bias = layer.bias.map(|bias| numbers(bias.into_value()));
+                let weight = numbers(layer.weight.into_value());
+                let norm = norm.map(|layer| self.norm(layer));
+                let norm = norm.as_ref().map(Vectors::norm);
+                let slope = act.and_then(|layer| self.slope(layer, conv.outputs));
+                let add = add.map(|map| self.values[&map]);
+                self.net.conv((value, transform), FoldedConv { conv, weight, bias, norm, slope, add })
+            }
+            OperatorKind::Join { add } => {
+                let add = add.map(|add| {
+                    let (value, norm, slope) = self.read(add, channels);
+                    let norm = norm.as_ref().map(Vectors::norm);
+                    self.net.join((value, Transform { norm, slope: slope.as_deref() }), None)
+                });
+                self.net.join((value, transform), add)
+            }
+            OperatorKind::Composed { layer, kind } => {
+                let layer = self.layers[*layer].take();
+                let Some(layer) = layer.as_ref().and_then(Layer::composed) else {
+                    unreachable!("{OF_ONE_LAYOUT}")
+                };
+                let dims = self.net.dims(value);
+                self.net.images(value, format!("{} forward", kind.title(dims)), layer.evaluated(dims), output)
+            }
         }
     }
 
-    /// A convolution with those of the layers after it that can be done to its output at once, and with `add` if
-    /// no others follow.
-    fn conv(&mut self, conv: Conv2d, map: Map, rest: &mut Rest, add: &mut Option<Value>) -> Map {
-        let norm = match rest.next_if(|next| matches!(next, Layer::Norm(_))) {
-            Some(Layer::Norm(norm)) => Some(Vectors::of(norm)),
-            _ => None,
-        };
-        let (conv, weight, bias) = parameters(conv);
-        let slope = match rest.next_if(|next| matches!(next, Layer::Act(_))) {
-            Some(Layer::Act(act)) => self.slope(&act, conv.outputs),
-            _ => None,
-        };
-        let add = if rest.peek().is_none() { add.take() } else { None };
-        let norm = norm.as_ref().map(Vectors::norm);
-        Map::new(self.net.conv(map.read(), Folded { conv, weight, bias, norm, slope, add }))
+    fn read(&mut self, reading: MapReading, channels: usize) -> (Value, Option<Vectors>, Option<Vec<f32>>) {
+        let norm = reading.norm.map(|layer| self.norm(layer));
+        let slope = reading.act.and_then(|layer| self.slope(layer, channels));
+        (self.values[&reading.map], norm, slope)
     }
 
-    fn slope(&self, act: &Act, channels: usize) -> Option<Vec<f32>> {
+    fn norm(&mut self, layer: usize) -> Vectors {
+        let Some(Layer::Norm(norm)) = self.layers[layer].take() else { unreachable!("{OF_ONE_LAYOUT}") };
+        Vectors::of(norm)
+    }
+
+    fn slope(&mut self, layer: usize, channels: usize) -> Option<Vec<f32>> {
+        let Some(Layer::Act(act)) = self.layers[layer].take() else { unreachable!("{OF_ONE_LAYOUT}") };
         act.slope(channels, &self.device).map(numbers)
     }
-
-    /// The map with nothing waiting.
-    fn done(&mut self, map: Map) -> Map {
-        Map::new(self.net.join(map.read(), None))
-    }
-}
-
-fn parameters(layer: Conv2d) -> (Conv, Vec<f32>, Option<Vec<f32>>) {
-    let PaddingConfig2d::Explicit(padding, ..) = layer.padding else {
-        unreachable!("layers::build pads by numbers, equal on all sides")
-    };
-    let weight = layer.weight.into_value();
-    let [outputs, inputs, height, width] = weight.dims();
-    let (stride, groups) = (layer.stride[0], layer.groups);
-    let conv = Conv { inputs: inputs * groups, outputs, kernel: [height, width], stride, padding, groups };
-    (conv, numbers(weight), layer.bias.map(|bias| numbers(bias.into_value())))
 }
 
 /// The linear layer on maps of shape `dims`, channels last, with the normalisations before and after it.
-fn output(embed: Embed, dims: Dims, before: Option<Vectors>) -> Linear {
-    let Embed { linear, norm, .. } = embed;
+fn output(embed: EmbeddingLayer, dims: Dims, before: Option<Vectors>) -> Linear {
+    let EmbeddingLayer { linear, norm, .. } = embed;
     let weight = linear.weight.into_value();
     let [inputs, outputs] = weight.dims();
     assert_eq!(inputs, dims.elements(), "the network was built for images of another size");

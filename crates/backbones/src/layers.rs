@@ -1,20 +1,26 @@
 //! The layers that networks are made of, as modules.
 //!
-//! Every family runs through [`run`], so a faster way to compute a layer, or several in a row, goes in there
-//! and serves all of them.
+//! [`composed`] runs them one after the other, on any backend; the kernels run them by the plan.
+
+use std::{
+    fmt::Debug,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use burn::{
     module::{Module, RunningState},
-    nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, PaddingConfig2d, conv::Conv2d},
-    tensor::Tensor,
+    nn::{BatchNorm, Dropout, Linear, conv::Conv2d},
+    tensor::{Device, Distribution, Tensor},
 };
+use facegrad_kernels::{Dims, infer::ImageFunction};
 use facegrad_operators as operators;
 
 use crate::{
-    activation::Act,
-    fused,
+    activation::ActivationLayer,
     initial::Weights,
-    layout::{Conv, EmbeddingNorm, Projection, Step},
+    sizes::{Cost, Map},
+    squeeze_excitation::SqueezeExcitation,
 };
 
 /// One layer on a feature map.
@@ -25,9 +31,92 @@ pub enum Layer {
     /// Batch normalisation.
     Norm(BatchNorm),
     /// A non-linearity.
-    Act(Act),
+    Act(ActivationLayer),
     /// The sum of two branches.
     Residual(Residual),
+    /// Squeeze-and-excitation.
+    SqueezeExcitation(SqueezeExcitation),
+}
+
+impl Layer {
+    /// The layer, where it is one that nothing fuses with. Each such kind has its line here.
+    pub(crate) fn composed(&self) -> Option<&dyn ComposedLayer> {
+        match self {
+            Self::SqueezeExcitation(layer) => Some(layer),
+            Self::Conv(_) | Self::Norm(_) | Self::Act(_) | Self::Residual(_) => None,
+        }
+    }
+}
+
+/// A kind of layer that nothing fuses with, and its sizes. On every backend it is composed of the operations of Burn.
+pub(crate) trait LayerKind: Debug + Send + Sync {
+    /// What tables call it: its name and sizes, but for those of the map.
+    fn name(&self) -> String;
+    /// The map that it makes of `map`.
+    fn output(&self, map: Map) -> Map;
+    /// What it costs on `map`.
+    fn cost(&self, map: Map) -> Cost;
+    /// With its initial weights.
+    fn init(&self, weights: &mut Weights) -> Layer;
+}
+
+/// A layer of a [`LayerKind`], with its weights.
+pub(crate) trait ComposedLayer {
+    /// # Shapes
+    /// - map: `[batch, channels, height, width]` where `channels` is 1, `[batch, height, width, channels]` where it is 3
+    /// - output: the same axes
+    fn forward(&self, map: Tensor<4>, channels: usize) -> Tensor<4>;
+    /// The layer as it is evaluated, on maps of the shape `map`.
+    fn evaluated(&self, map: Dims) -> ImageFunction;
+}
+
+/// A layer that nothing fuses with, such as squeeze-and-excitation, before it has weights.
+#[derive(Debug, Clone)]
+pub struct ComposedKind(pub(crate) Arc<dyn LayerKind>);
+
+impl PartialEq for ComposedKind {
+    /// Whether both have the same name and sizes.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name() == other.0.name()
+    }
+}
+
+impl ComposedKind {
+    pub(crate) fn new(kind: impl LayerKind + 'static) -> Self {
+        Self(Arc::new(kind))
+    }
+
+    /// What tables call it on maps of the shape `map`.
+    pub fn title(&self, map: Dims) -> String {
+        format!("{} {}x{}", self.0.name(), map.height, map.width)
+    }
+
+    /// Runs the layer once on maps of noise of the shape `input`, on Burn's default device: how long the forward pass
+    /// takes, and how long the backward pass.
+    pub fn time(&self, input: Dims) -> [Duration; 2] {
+        let device = Device::default().autodiff();
+        let layer = self.0.init(&mut Weights::new(0, &device));
+        let Some(layer) = layer.composed() else { unreachable!("its kind is one that nothing fuses with") };
+        let Dims { batch, height, width, channels } = input;
+        let map =
+            Tensor::random([batch, height, width, channels], Distribution::Default, &device).require_grad();
+        // Draws the weights.
+        layer.forward(map.clone(), 3);
+        let begin = Instant::now();
+        let output = layer.forward(map, 3);
+        let forward = begin.elapsed();
+        let begin = Instant::now();
+        output.backward();
+        [forward, begin.elapsed()]
+    }
+
+    /// Floating-point operations of the forward pass on maps of the shape `input`, at least: those of its weights, and
+    /// one for each number that it reads.
+    pub fn operations(&self, input: Dims) -> u64 {
+        let Dims { batch, height, width, channels } = input;
+        2 * batch as u64 * self.0.cost(Map { channels, height, width }).multiply_adds
+            + input.elements() as u64
+    }
 }
 
 /// The sum of two branches; an empty branch is the identity.
@@ -39,44 +128,28 @@ pub struct Residual {
 
 /// Dropout, a linear layer on the flattened map, and the normalisation of the embedding.
 #[derive(Module, Debug)]
-pub struct Embed {
-    dropout: Dropout,
+pub struct EmbeddingLayer {
+    pub(crate) dropout: Dropout,
     pub(crate) linear: Linear,
     pub(crate) norm: Option<BatchNorm>,
 }
 
-/// The layers of `steps` with their initial weights.
-pub(crate) fn build(steps: &[Step], weights: &mut Weights) -> Vec<Layer> {
-    steps
-        .iter()
-        .map(|step| match step {
-            Step::Conv(layout) => Layer::Conv(conv(layout, weights)),
-            Step::Norm { channels } => Layer::Norm(norm(*channels, weights)),
-            Step::Act { kind, channels } => Layer::Act(Act::new(*kind, *channels, weights)),
-            Step::Residual { body, shortcut } => {
-                Layer::Residual(Residual { body: build(body, weights), shortcut: build(shortcut, weights) })
-            }
-        })
-        .collect()
+/// The layers other than residual blocks, numbered as in a [`NetworkPlan`](crate::plan::NetworkPlan).
+pub(crate) fn in_order(layers: &[Layer]) -> Vec<&Layer> {
+    let leaves = layers.iter().flat_map(|layer| match layer {
+        Layer::Residual(block) => [in_order(&block.body), in_order(&block.shortcut)].concat(),
+        layer => vec![layer],
+    });
+    leaves.collect()
 }
 
-fn conv(layout: &Conv, weights: &mut Weights) -> Conv2d {
-    let [outputs, inputs, height, width] = layout.weight();
-    let area = height * width;
-    Conv2d {
-        weight: weights.draw(layout.weight(), layout.init, inputs * area, outputs * area),
-        bias: layout.bias.then(|| weights.constant(outputs, 0.0)),
-        stride: [layout.stride; 2],
-        kernel_size: layout.kernel,
-        dilation: [1; 2],
-        groups: layout.groups,
-        padding: PaddingConfig2d::Explicit(layout.padding, layout.padding, layout.padding, layout.padding),
-    }
-}
-
-/// With epsilon 1e-5 and momentum 0.1, as in PyTorch.
-fn norm(channels: usize, weights: &Weights) -> BatchNorm {
-    BatchNormConfig::new(channels).with_epsilon(1e-5).with_momentum(0.1).init(weights.device())
+/// As [`in_order`].
+pub(crate) fn into_order(layers: Vec<Layer>) -> Vec<Layer> {
+    let leaves = layers.into_iter().flat_map(|layer| match layer {
+        Layer::Residual(block) => [block.body, block.shortcut].into_iter().flat_map(into_order).collect(),
+        layer => vec![layer],
+    });
+    leaves.collect()
 }
 
 /// Gives every normalisation of `layers` running statistics that nothing else shares.
@@ -88,7 +161,7 @@ pub(crate) fn own_statistics(layers: &mut [Layer]) {
                 own_statistics(&mut block.body);
                 own_statistics(&mut block.shortcut);
             }
-            Layer::Conv(_) | Layer::Act(_) => {}
+            Layer::Conv(_) | Layer::Act(_) | Layer::SqueezeExcitation(_) => {}
         }
     }
 }
@@ -99,43 +172,22 @@ pub(crate) fn own_statistics_of(norm: &mut BatchNorm) {
     norm.running_var = RunningState::new(norm.running_var.value());
 }
 
-/// Runs `layers`, on the kernels for CPUs where these take the map.
+/// Runs `layers` one after the other, each by the operations of Burn.
 ///
 /// # Shapes
 /// - map: `[batch, channels, height, width]`
 /// - output: the same axes, in the sizes of the last layer
-pub(crate) fn run(layers: &[Layer], map: Tensor<4>) -> Tensor<4> {
-    if operators::supports(&map) { fused::run(layers, map) } else { composed(layers, map) }
-}
-
-/// Runs `layers` one after the other, each by the operations of Burn.
 pub(crate) fn composed(layers: &[Layer], map: Tensor<4>) -> Tensor<4> {
     layers.iter().fold(map, |map, layer| match layer {
         Layer::Conv(conv) => conv.forward(map),
         Layer::Norm(norm) => norm.forward(map),
         Layer::Act(act) => act.forward(map),
         Layer::Residual(block) => composed(&block.shortcut, map.clone()) + composed(&block.body, map),
+        Layer::SqueezeExcitation(layer) => layer.forward(map, 1),
     })
 }
 
-impl Embed {
-    pub(crate) fn new(inputs: usize, layout: &Projection, weights: &mut Weights) -> Self {
-        let outputs = layout.embedding;
-        let linear = Linear {
-            weight: weights.draw([inputs, outputs], layout.init, inputs, outputs),
-            bias: layout.bias.then(|| weights.constant(outputs, 0.0)),
-        };
-        let norm = match layout.norm {
-            EmbeddingNorm::None => None,
-            EmbeddingNorm::Full => Some(norm(outputs, weights)),
-            EmbeddingNorm::UnitScale => {
-                let norm = norm(outputs, weights);
-                Some(BatchNorm { gamma: norm.gamma.set_require_grad(false), ..norm })
-            }
-        };
-        Self { dropout: DropoutConfig::new(layout.dropout).init(), linear, norm }
-    }
-
+impl EmbeddingLayer {
     /// # Shapes
     /// - map: `[batch, channels, height, width]`
     /// - output: `[batch, embedding]`

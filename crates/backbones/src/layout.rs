@@ -3,24 +3,12 @@
 //! A family describes itself once, with a [`Trunk`]. The layers that are run, the parameter count and the
 //! multiply-adds all come from that description, so they cannot disagree.
 
-use crate::{Activation, initial::Init};
-
-/// What a network costs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Cost {
-    /// Trained numbers, those of normalisation and prelu included, running statistics not.
-    pub parameters: u64,
-    /// Multiply-adds of the convolutions and linear layers for one image.
-    pub multiply_adds: u64,
-}
-
-/// The size of a feature map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Map {
-    pub(crate) channels: usize,
-    pub(crate) height: usize,
-    pub(crate) width: usize,
-}
+use crate::{
+    Activation,
+    initial::Init,
+    layers::ComposedKind,
+    sizes::{Cost, Map},
+};
 
 /// A convolution to be added to a [`Trunk`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -73,7 +61,7 @@ impl Conv {
 }
 
 /// One layer of a trunk.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum Step {
     Conv(Conv),
     /// Batch normalisation.
@@ -89,10 +77,12 @@ pub(crate) enum Step {
         body: Vec<Step>,
         shortcut: Vec<Step>,
     },
+    /// A layer that nothing fuses with.
+    Composed(ComposedKind),
 }
 
 /// The layers from the image to the last feature map, in the order they run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Trunk {
     pub(crate) steps: Vec<Step>,
     map: Map,
@@ -147,6 +137,16 @@ impl Trunk {
         let channels = self.map.channels;
         self.cost.parameters += kind.parameters(channels) as u64;
         self.steps.push(Step::Act { kind, channels });
+        self
+    }
+
+    /// Adds a layer that nothing fuses with.
+    pub(crate) fn composed(mut self, kind: ComposedKind) -> Self {
+        let cost = kind.0.cost(self.map);
+        self.cost.parameters += cost.parameters;
+        self.cost.multiply_adds += cost.multiply_adds;
+        self.map = kind.0.output(self.map);
+        self.steps.push(Step::Composed(kind));
         self
     }
 
@@ -212,7 +212,7 @@ pub(crate) enum EmbeddingNorm {
 }
 
 /// A whole network.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Layout {
     pub(crate) steps: Vec<Step>,
     /// Elements of the last map.

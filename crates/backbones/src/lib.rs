@@ -1,13 +1,36 @@
 //! Face embedding networks: pictures in, embeddings out.
 //!
-//! [`BackboneConfig`] is the `[backbone]` section of a config file, [`Backbone`] the network it describes,
-//! [`table`] what each kind costs.
+//! [`BackboneConfig`] is the `[backbone]` section of a config file, [`Backbone`] the network it describes, [`table`]
+//! what each kind costs. The room knows nothing of losses, of data, or of files.
 //!
-//! To add a backbone, write a file with its keys (a `settings!` struct with at least `embedding`) and a
-//! function from those keys and the size of the images to a `Layout`, and add one line to the registry in
-//! this file. Cost, initial weights, forward pass, config and the table follow from the layout.
+//! A family of networks is a function from its keys to a layout. The layout gives the layers with their initial
+//! weights, and is compiled once into a [`plan`], the list of fused operators that everything else goes through:
+//! training on the kernels, the network folded for evaluation, the estimate of memory and the benchmark of operators.
+//!
+//! To add a backbone, write a file with its keys (a `settings!` struct with at least `embedding`) and a function from
+//! those keys and the size of the images to a `Layout`, and add one line to the registry in this file. To add a kind
+//! of layer, see `squeeze_excitation.rs` and CONTRIBUTING.md.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use facegrad_backbones::{BackboneConfig, NanoConfig};
+//!
+//! let config = BackboneConfig::Nano(NanoConfig { embedding: 64, width: 0.25, ..NanoConfig::default() });
+//! assert!(config.cost([112, 112])?.parameters < 200_000);
+//!
+//! let device = Device::flex();
+//! let network = config.init([112, 112], 1, &device)?;
+//! let embeddings = network.forward(Tensor::zeros([2, 3, 112, 112], &device));
+//! assert_eq!(embeddings.dims(), [2, 64]);
+//!
+//! // The same network, folded: images channels last.
+//! let network = network.into_inference().expect("every layer has a kernel");
+//! assert_eq!(network.run(&vec![0.0; 112 * 112 * 3], 1).len(), 64);
+//! # Ok::<(), facegrad_backbones::BackboneError>(())
+//! ```
 
 mod activation;
+mod build;
 mod fused;
 mod inference;
 mod initial;
@@ -17,7 +40,12 @@ mod layout;
 mod mobilefacenet;
 mod nano;
 mod operations;
+pub mod plan;
 mod sfnet;
+mod sizes;
+mod squeeze_excitation;
+
+use std::sync::Arc;
 
 use burn::{
     module::Module,
@@ -26,16 +54,17 @@ use burn::{
 use facegrad_settings::{Schema, Setting};
 
 pub use crate::{
-    activation::{Act, Activation},
+    activation::{Activation, ActivationLayer},
     iresnet::IResNetConfig,
-    layers::{Embed, Layer, Residual},
-    layout::Cost,
+    layers::{ComposedKind, EmbeddingLayer, Layer, Residual},
     mobilefacenet::MobileFaceNetConfig,
     nano::NanoConfig,
-    operations::{Operation, Reading},
+    operations::{Operation, Transforms},
     sfnet::SfNetConfig,
+    sizes::Cost,
+    squeeze_excitation::SqueezeExcitation,
 };
-use crate::{initial::Weights, layout::Layout};
+use crate::{initial::Weights, layout::Layout, plan::NetworkPlan};
 
 /// Declares the kinds: documentation, keys, the value of `kind`, the layout and its source.
 macro_rules! registry {
@@ -131,9 +160,10 @@ impl BackboneConfig {
         let layout = self.checked_layout(input)?;
         let mut weights = Weights::new(seed, device);
         Ok(Backbone {
-            layers: layers::build(&layout.steps, &mut weights),
-            embed: Embed::new(layout.inputs, &layout.projection, &mut weights),
+            layers: build::layers(&layout.steps, &mut weights),
+            embed: build::embed(layout.inputs, &layout.projection, &mut weights),
             embedding_size: layout.projection.embedding,
+            plan: Arc::new(NetworkPlan::new(&layout, input)),
         })
     }
 
@@ -169,8 +199,10 @@ impl BackboneConfig {
 #[derive(Module, Debug)]
 pub struct Backbone {
     layers: Vec<Layer>,
-    embed: Embed,
+    embed: EmbeddingLayer,
     embedding_size: usize,
+    #[module(skip)]
+    plan: Arc<NetworkPlan>,
 }
 
 impl Backbone {
@@ -184,7 +216,11 @@ impl Backbone {
     /// # Panics
     /// If the images have another size.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.embed.forward(layers::run(&self.layers, images))
+        let features = match facegrad_operators::supports(&images) {
+            true => fused::run(&self.plan, &self.layers, images),
+            false => layers::composed(&self.layers, images),
+        };
+        self.embed.forward(features)
     }
 
     /// The same network with running statistics of its own. A clone shares them, so that a forward pass through it
@@ -204,7 +240,7 @@ impl Backbone {
 
 /// One line of [`table`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct Row {
+pub struct BackboneSummary {
     /// The value of `backbone.kind`.
     pub kind: &'static str,
     /// What it is, in a line.
@@ -217,12 +253,12 @@ pub struct Row {
 
 /// Every kind of backbone with what it costs on images of `input` = `[height, width]` pixels; kinds that
 /// take no images so small are left out.
-pub fn table(input: [usize; 2]) -> Vec<Row> {
+pub fn table(input: [usize; 2]) -> Vec<BackboneSummary> {
     let Schema::Kinds(kinds) = BackboneConfig::schema() else { unreachable!("declared as kinds") };
     let row = |kind: facegrad_settings::Kind| {
         let config = BackboneConfig::of_kind(kind.name)?;
         let cost = config.cost(input).ok()?;
-        Some(Row { kind: kind.name, doc: kind.doc, source: config.source(), cost })
+        Some(BackboneSummary { kind: kind.name, doc: kind.doc, source: config.source(), cost })
     };
     kinds.into_iter().filter_map(row).collect()
 }

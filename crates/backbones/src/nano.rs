@@ -35,7 +35,7 @@ pub(crate) fn layout(config: &NanoConfig, input: [usize; 2]) -> Layout {
     let stem = Conv::new(channels[0], 3, INIT).stride(config.stem_stride);
     let mut net = Trunk::new(input).conv(stem).norm().act(config.activation);
     for channels in channels {
-        net = iresnet::block(net, channels, 2, config.activation, INIT);
+        net = iresnet::block(net, channels, 2, config.activation, false, INIT);
     }
     net.norm().project(Projection {
         embedding: config.embedding,

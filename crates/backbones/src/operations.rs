@@ -1,16 +1,16 @@
-//! What a network asks of the CPU kernels in training, to measure them one by one: the operations of `fused.rs`
-//! without the numbers.
+//! What a network asks of the CPU kernels in training, to measure that one by one: the operators of the plan without
+//! their place in it, so that equal ones are equal.
 
 use facegrad_kernels::{Conv, Dims};
 
 use crate::{
-    BackboneConfig, BackboneError,
-    layout::{self, Step},
+    BackboneConfig, BackboneError, ComposedKind,
+    plan::{self, OperatorKind},
 };
 
 /// What is done to the elements of a map on their way into an operation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reading {
+pub struct Transforms {
     /// Batch normalisation.
     pub norm: bool,
     /// A non-linearity, whatever its kind.
@@ -18,7 +18,7 @@ pub struct Reading {
 }
 
 /// One operation of the layers between the image and the last linear layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Operation {
     /// A convolution.
     Conv {
@@ -27,7 +27,7 @@ pub enum Operation {
         /// The shape of its input.
         input: Dims,
         /// How it reads that.
-        reading: Reading,
+        reading: Transforms,
         /// Whether a bias is added.
         bias: bool,
         /// Whether a normalisation follows, which needs the moments of the output.
@@ -40,11 +40,18 @@ pub enum Operation {
         /// The shape of the maps.
         dims: Dims,
         /// How the body is read.
-        body: Reading,
+        body: Transforms,
         /// How the shortcut is read.
-        shortcut: Option<Reading>,
+        shortcut: Option<Transforms>,
         /// Whether a normalisation follows.
         moments: bool,
+    },
+    /// A layer that nothing fuses with, which has no kernels.
+    Composed {
+        /// Which.
+        kind: ComposedKind,
+        /// The shape of its input.
+        input: Dims,
     },
 }
 
@@ -54,88 +61,30 @@ impl BackboneConfig {
     /// # Errors
     /// [`BackboneError::TooSmall`].
     pub fn operations(&self, input: [usize; 2], batch: usize) -> Result<Vec<Operation>, BackboneError> {
-        let layout = self.checked_layout(input)?;
-        let [height, width] = input;
-        let image = Map { dims: Dims { batch, height, width, channels: 3 }, reading: Reading::default() };
-        let mut operations = Vec::new();
-        let last = walk(&layout.steps, image, false, &mut operations);
-        materialise(last, false, &mut operations);
-        Ok(operations)
+        let plan = self.plan(input)?;
+        let of = |operator: &plan::Operator| {
+            let input = Dims { batch, ..plan.dims(operator.input.map) };
+            let reading = Transforms::of(operator.input);
+            let moments = plan.map(operator.output).needs_moments();
+            match &operator.kind {
+                &OperatorKind::Conv { conv, bias, .. } => {
+                    let input_gradient = operator.input.map != 0;
+                    Operation::Conv { conv, input, reading, bias, moments, input_gradient }
+                }
+                OperatorKind::Join { add } => {
+                    Operation::Join { dims: input, body: reading, shortcut: add.map(Transforms::of), moments }
+                }
+                OperatorKind::Composed { kind, .. } => Operation::Composed { kind: kind.clone(), input },
+            }
+        };
+        Ok(plan.operators().iter().map(of).collect())
     }
 }
 
-/// A map in memory and what waits to be done to it.
-#[derive(Clone, Copy)]
-struct Map {
-    dims: Dims,
-    reading: Reading,
-}
-
-/// Adds the operations of `steps` on `map`; `then_norm` tells whether a normalisation follows the last one.
-fn walk(steps: &[Step], mut map: Map, then_norm: bool, operations: &mut Vec<Operation>) -> Map {
-    for (i, step) in steps.iter().enumerate() {
-        let moments = steps.get(i + 1).map_or(then_norm, begins_with_norm);
-        match step {
-            Step::Norm { .. } => {
-                // Two normalisations cannot wait at once, and none waits behind a non-linearity.
-                map = materialise(map, true, operations);
-                map.reading.norm = true;
-            }
-            Step::Act { .. } => {
-                map = if map.reading.act { materialise(map, false, operations) } else { map };
-                map.reading.act = true;
-            }
-            Step::Conv(layout) => {
-                let conv = kernel(layout);
-                operations.push(Operation::Conv {
-                    conv,
-                    input: map.dims,
-                    reading: map.reading,
-                    bias: layout.bias,
-                    moments,
-                    input_gradient: !operations.is_empty(),
-                });
-                map = Map { dims: conv.output(map.dims), reading: Reading::default() };
-            }
-            Step::Residual { body, shortcut } => {
-                map = materialise(map, begins_with_norm(step), operations);
-                let body = walk(body, map, false, operations);
-                let shortcut = walk(shortcut, map, false, operations);
-                operations.push(Operation::Join {
-                    dims: body.dims,
-                    body: body.reading,
-                    shortcut: Some(shortcut.reading),
-                    moments,
-                });
-                map = Map { dims: body.dims, reading: Reading::default() };
-            }
-        }
+impl Transforms {
+    fn of(reading: plan::MapReading) -> Self {
+        Self { norm: reading.norm.is_some(), act: reading.act.is_some() }
     }
-    map
-}
-
-/// Does what waits to be done to `map`.
-fn materialise(map: Map, moments: bool, operations: &mut Vec<Operation>) -> Map {
-    if map.reading == Reading::default() {
-        return map;
-    }
-    operations.push(Operation::Join { dims: map.dims, body: map.reading, shortcut: None, moments });
-    Map { reading: Reading::default(), ..map }
-}
-
-fn begins_with_norm(step: &Step) -> bool {
-    match step {
-        Step::Norm { .. } => true,
-        Step::Residual { body, shortcut } => {
-            [body, shortcut].iter().any(|branch| branch.first().is_some_and(begins_with_norm))
-        }
-        Step::Conv(_) | Step::Act { .. } => false,
-    }
-}
-
-fn kernel(layout: &layout::Conv) -> Conv {
-    let layout::Conv { inputs, outputs, kernel, stride, padding, groups, .. } = *layout;
-    Conv { inputs, outputs, kernel, stride, padding, groups }
 }
 
 #[cfg(test)]
@@ -153,7 +102,7 @@ mod tests {
                     Operation::Conv { conv, input, .. } => {
                         Some(conv.output(*input).pixels() * conv.weights())
                     }
-                    Operation::Join { .. } => None,
+                    Operation::Join { .. } | Operation::Composed { .. } => None,
                 })
                 .sum();
             let layout = config.checked_layout([112, 112]).unwrap();
@@ -175,6 +124,7 @@ mod tests {
                 Operation::Join { body, shortcut, moments, .. } => {
                     format!("join {} {} {moments}", body.norm, shortcut.is_some_and(|s| s.norm))
                 }
+                Operation::Composed { kind, .. } => format!("{kind:?}"),
             })
             .collect();
         let expected = [

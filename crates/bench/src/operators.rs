@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use facegrad_backbones::{BackboneConfig, Operation, Reading};
+use facegrad_backbones::{BackboneConfig, Operation, Transforms};
 use facegrad_kernels::{
     Dims, GradientMask, Input, Norm, Transform,
     conv::{self, is_winograd},
@@ -47,7 +47,7 @@ pub enum Family {
     Pointwise,
     /// Filters of some channels.
     Grouped,
-    /// Joins of branches, and transforms.
+    /// Joins of branches, transforms, and layers without kernels.
     Elementwise,
 }
 
@@ -58,7 +58,7 @@ impl Family {
 
     fn of(operation: &Operation) -> Self {
         match operation {
-            Operation::Join { .. } => Self::Elementwise,
+            Operation::Join { .. } | Operation::Composed { .. } => Self::Elementwise,
             Operation::Conv { conv, .. } if conv.groups > 1 => Self::Grouped,
             Operation::Conv { conv, .. } if conv.kernel == [1, 1] => Self::Pointwise,
             Operation::Conv { conv, input, .. } if is_winograd(conv, *input) => Self::Winograd,
@@ -157,13 +157,13 @@ fn numbers(count: usize, operand: u64) -> Vec<f32> {
 struct Map {
     x: Vec<f32>,
     dims: Dims,
-    reading: Reading,
+    reading: Transforms,
     /// γ and σ², β and μ, slopes.
     parameters: [Vec<f32>; 3],
 }
 
 impl Map {
-    fn new(dims: Dims, reading: Reading, operand: u64) -> Self {
+    fn new(dims: Dims, reading: Transforms, operand: u64) -> Self {
         let parameters = [1.0, 0.0, 0.25].map(|value| vec![value; dims.channels]);
         Self { x: numbers(dims.elements(), operand), dims, reading, parameters }
     }
@@ -171,7 +171,7 @@ impl Map {
     fn input(&self) -> Input<'_> {
         let [one, zero, slope] = &self.parameters;
         let norm = Norm { gamma: one, beta: zero, mean: zero, variance: one, epsilon: 1e-5, of_batch: true };
-        let Reading { norm: normalised, act } = self.reading;
+        let Transforms { norm: normalised, act } = self.reading;
         let transform =
             Transform { norm: normalised.then_some(norm), slope: act.then_some(slope.as_slice()) };
         Input { x: &self.x, dims: self.dims, transform }
@@ -217,6 +217,27 @@ fn time_passes(operation: &Operation, time: Duration) -> Vec<Pass> {
             }
             passes
         }
+        Operation::Composed { ref kind, input } => {
+            let name = kind.title(input);
+            let work = Work { operations: 0, bytes: (2 * input.elements() * size_of::<f32>()) as u64 };
+            let (begin, mut times) = (Instant::now(), Vec::new());
+            while times.len() < 3 || begin.elapsed() < 2 * time {
+                times.push(kind.time(input).map(|time| time.as_secs_f64().max(1e-9)));
+            }
+            let pass = |is_backward: bool, what: &str| {
+                let seconds: Vec<f64> = times.iter().map(|times| times[usize::from(is_backward)]).collect();
+                // The gradients of the map and of the weights.
+                let estimate = kind.operations(input) * (1 + u64::from(is_backward));
+                Pass {
+                    name: format!("{name} {what}"),
+                    is_backward,
+                    work,
+                    estimate,
+                    seconds: median(&seconds),
+                }
+            };
+            vec![pass(false, "forward"), pass(true, "backward")]
+        }
     }
 }
 
@@ -241,19 +262,19 @@ fn timed(time: Duration, is_backward: bool, mut run: impl FnMut()) -> Pass {
 }
 
 /// Floating-point operations an element of [`facegrad_kernels::join`], at least.
-fn join_operations(body: Reading, shortcut: Option<Reading>, moments: bool) -> u64 {
+fn join_operations(body: Transforms, shortcut: Option<Transforms>, moments: bool) -> u64 {
     // The sum of elements and the sum of their squares.
     let moments = if moments { 3 } else { 0 };
     reading_operations(body) + shortcut.map_or(0, |shortcut| reading_operations(shortcut) + 1) + moments
 }
 
 /// A multiply-add to normalise, a product with the slope.
-fn reading_operations(Reading { norm, act }: Reading) -> u64 {
+fn reading_operations(Transforms { norm, act }: Transforms) -> u64 {
     2 * u64::from(norm) + u64::from(act)
 }
 
 /// Floating-point operations an element of [`facegrad_kernels::transform_backward`], at least.
-fn backward_operations(Reading { norm, act }: Reading) -> u64 {
+fn backward_operations(Transforms { norm, act }: Transforms) -> u64 {
     // The sums of the gradient and of its products with the input, and the sum of three products.
     let norm_operations = if norm { 3 + 4 } else { 0 };
     // The product with the slope, the gradient of the slope, and what the slope depends on the sign of.
@@ -267,7 +288,7 @@ mod tests {
 
     #[test]
     fn operations_of_joins_are_those_of_their_parts() {
-        let reading = |norm, act| Reading { norm, act };
+        let reading = |norm, act| Transforms { norm, act };
         assert_eq!(join_operations(reading(true, false), Some(reading(false, false)), true), 6);
         assert_eq!(join_operations(reading(true, true), None, false), 3);
         assert_eq!(join_operations(reading(false, true), None, false), 1);

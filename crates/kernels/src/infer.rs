@@ -6,13 +6,15 @@ use std::{
     sync::{Mutex, OnceLock, PoisonError},
 };
 
+use rayon::prelude::*;
+
 use crate::{
     conv::Packed,
     finish::Finish,
     linear::Linear,
     map::Dims,
     problem::Conv,
-    profile,
+    profile::{self, Work},
     transform::{Norm, Prepared, Transform, join_to},
 };
 
@@ -25,7 +27,7 @@ pub struct Value(usize);
 
 /// A convolution and what follows it: the normalisation, then prelu, then the sum with another map.
 #[derive(Debug)]
-pub struct Layer<'a> {
+pub struct FoldedConv<'a> {
     /// The convolution.
     pub conv: Conv,
     /// Of shape `[outputs, inputs / groups, kernel height, kernel width]`.
@@ -40,6 +42,9 @@ pub struct Layer<'a> {
     pub add: Option<Value>,
 }
 
+/// A layer without a kernel here: it reads the map of one image, channels last, and writes all of its output.
+pub type ImageFunction = Box<dyn Fn(&[f32], &mut [f32]) + Send + Sync>;
+
 /// Builds a [`Network`] step by step.
 pub struct Builder {
     /// The shape of each value for one image.
@@ -53,6 +58,8 @@ pub struct Network {
     steps: Vec<Step>,
     /// The step after which a value is not needed any more.
     last: Vec<usize>,
+    /// The map from which the output is made.
+    features: Value,
     output: Linear,
     /// Memory of maps, for the next call.
     free: Mutex<Vec<Vec<f32>>>,
@@ -62,9 +69,16 @@ pub struct Network {
 struct Step {
     from: Value,
     prepared: Prepared,
-    /// The convolution; without it, the transform is all.
-    conv: Option<ConvStep>,
+    kind: StepKind,
     add: Option<Value>,
+}
+
+enum StepKind {
+    /// The transform is all.
+    Join,
+    Conv(Box<ConvStep>),
+    /// With its name.
+    Images(String, ImageFunction),
 }
 
 struct ConvStep {
@@ -97,12 +111,12 @@ impl Builder {
             return from;
         }
         let prepared = Prepared::new(&transform, dims.channels);
-        self.push(Step { from, prepared, conv: None, add }, dims)
+        self.push(Step { from, prepared, kind: StepKind::Join, add }, dims)
     }
 
     /// `layer` on a transformed map.
-    pub fn conv(&mut self, (from, transform): (Value, Transform<'_>), layer: Layer<'_>) -> Value {
-        let Layer { conv, mut weight, bias, norm, slope, add } = layer;
+    pub fn conv(&mut self, (from, transform): (Value, Transform<'_>), layer: FoldedConv<'_>) -> Value {
+        let FoldedConv { conv, mut weight, bias, norm, slope, add } = layer;
         let dims = self.dims(from);
         let out = conv.output(dims);
         let mut bias = bias.unwrap_or_else(|| vec![0.0; conv.outputs]);
@@ -124,8 +138,14 @@ impl Builder {
             weight = Vec::new();
         }
         let prepared = Prepared::new(&transform, conv.inputs);
-        let conv = Some(ConvStep { conv, weight, bias, slope, packed });
-        self.push(Step { from, prepared, conv, add }, out)
+        let kind = StepKind::Conv(Box::new(ConvStep { conv, weight, bias, slope, packed }));
+        self.push(Step { from, prepared, kind, add }, out)
+    }
+
+    /// The layer `name` on a map; its output is of the shape `output` for one image.
+    pub fn images(&mut self, from: Value, name: String, layer: ImageFunction, output: Dims) -> Value {
+        let prepared = Prepared::new(&Transform::default(), self.dims(from).channels);
+        self.push(Step { from, prepared, kind: StepKind::Images(name, layer), add: None }, output)
     }
 
     fn push(&mut self, step: Step, dims: Dims) -> Value {
@@ -134,8 +154,8 @@ impl Builder {
         Value(self.values.len() - 1)
     }
 
-    /// Ends with a linear layer on the flattened last map: rows, columns and channels.
-    pub fn finish(self, output: Linear) -> Network {
+    /// Ends with a linear layer on a flattened map: rows, columns and channels.
+    pub fn finish(self, features: Value, output: Linear) -> Network {
         let Self { values, steps } = self;
         let mut last = vec![0; values.len()];
         for (i, step) in steps.iter().enumerate() {
@@ -143,7 +163,8 @@ impl Builder {
                 last[value.0] = i;
             }
         }
-        Network { values, steps, last, output, free: Mutex::default() }
+        last[features.0] = steps.len();
+        Network { values, steps, last, features, output, free: Mutex::default() }
     }
 }
 
@@ -183,7 +204,7 @@ impl Network {
         for (i, step) in self.steps.iter().enumerate() {
             let mut y = take(free, dims(i + 1).elements());
             let map = |value: Value| if value.0 == 0 { images } else { &maps[value.0] };
-            step.run(map, dims(step.from.0), &mut y);
+            step.run(map, dims(step.from.0), dims(i + 1), &mut y);
             maps[i + 1] = y;
             for (map, last) in maps.iter_mut().zip(&self.last).take(i + 1) {
                 if *last == i && !map.is_empty() {
@@ -191,9 +212,9 @@ impl Network {
                 }
             }
         }
-        match maps.pop() {
-            Some(map) if !self.steps.is_empty() => map,
-            _ => images.to_vec(),
+        match self.features.0 {
+            0 => images.to_vec(),
+            features => std::mem::take(&mut maps[features]),
         }
     }
 }
@@ -212,10 +233,18 @@ impl fmt::Debug for Network {
 }
 
 impl Step {
-    fn run<'a>(&self, map: impl Fn(Value) -> &'a [f32], dims: Dims, y: &mut Vec<f32>) {
+    fn run<'a>(&self, map: impl Fn(Value) -> &'a [f32], dims: Dims, output: Dims, y: &mut Vec<f32>) {
         let (x, add) = (map(self.from), self.add.map(&map));
-        let Some(ConvStep { conv, weight, bias, slope, packed }) = &self.conv else {
-            return join_to(&self.prepared, x, add, dims, y);
+        let ConvStep { conv, weight, bias, slope, packed } = match &self.kind {
+            StepKind::Join => return join_to(&self.prepared, x, add, dims, y),
+            StepKind::Images(name, layer) => {
+                let bytes = ((dims.elements() + output.elements()) * size_of::<f32>()) as u64;
+                let _profile = profile::operator(|| (name.clone(), Work { operations: 0, bytes }));
+                y.resize(output.elements(), 0.0);
+                let images = x.par_chunks_exact(dims.image()).zip(y.par_chunks_exact_mut(output.image()));
+                return images.for_each(|(x, y)| layer(x, y));
+            }
+            StepKind::Conv(step) => &**step,
         };
         let _profile = profile::operator(|| profile::conv_forward(conv, dims));
         let kind = Packed::kind(conv, dims);
@@ -252,7 +281,7 @@ mod tests {
         let linear = || Linear::new(features, noise(outputs, 10), |i, o| matrix[i * outputs + o]);
 
         let (mut net, images) = Builder::new(Dims { batch: 1, height, width, channels: 3 });
-        let layer = |conv, weight: &[f32]| Layer {
+        let layer = |conv, weight: &[f32]| FoldedConv {
             conv,
             weight: weight.to_vec(),
             bias: None,
@@ -261,15 +290,17 @@ mod tests {
             add: None,
         };
         let slopes = slope.slope.map(<[f32]>::to_vec);
-        let x = net.conv((images, plain), Layer { bias: Some(bias.clone()), ..layer(first, &w0) });
+        let x = net.conv((images, plain), FoldedConv { bias: Some(bias.clone()), ..layer(first, &w0) });
         let x = net.join((x, slope), None);
-        let y = net.conv((x, norm), Layer { slope: slopes.clone(), ..layer(same, &w1) });
+        let y = net.conv((x, norm), FoldedConv { slope: slopes.clone(), ..layer(same, &w1) });
         let y = net.conv((y, plain), layer(same, &w2));
         let x = net.join((y, both), Some(x));
-        let x = net.conv((x, plain), Layer { slope: slopes.clone(), add: Some(x), ..layer(same, &w1) });
-        let x = net.conv((x, plain), Layer { slope: slopes.clone(), ..layer(depthwise, &w3) });
+        let x = net.conv((x, plain), FoldedConv { slope: slopes.clone(), add: Some(x), ..layer(same, &w1) });
+        let x = net.conv((x, plain), FoldedConv { slope: slopes.clone(), ..layer(depthwise, &w3) });
+        let negate: ImageFunction = Box::new(|x, y| y.iter_mut().zip(x).for_each(|(y, x)| *y = -x));
+        let x = net.images(x, "negate".into(), negate, net.dims(x));
         assert_eq!(net.dims(x), Dims { batch: 1, height: 6, width: 5, channels: 20 });
-        let net = net.finish(linear());
+        let net = net.finish(x, linear());
 
         for batch in [1, 5, 19, 2] {
             let images = noise(batch * height * width * 3, batch as u64);
@@ -287,7 +318,8 @@ mod tests {
             let x = crate::join(input(&y, 20, both), Some(input(&x, 20, plain)), false).y;
             let y = forward(&depthwise, input(&x, 20, plain), &w3, None);
             let half = Dims { batch, height: 6, width: 5, channels: 20 };
-            let y = crate::join(Input { x: &y, dims: half, transform: both }, None, false).y;
+            let mut y = crate::join(Input { x: &y, dims: half, transform: both }, None, false).y;
+            y.iter_mut().for_each(|y| *y = -*y);
             let error = error(&net.run(&images, batch), &linear().apply(&y, batch));
             assert!(error < 2e-5, "{error} off with {batch} images");
         }

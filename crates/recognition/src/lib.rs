@@ -58,7 +58,7 @@ pub use embedding_job::{EmbeddingJob, EmbeddingJobEnd, JobError};
 pub use embedding_source::{EmbeddingSource, EmbeddingSourceError};
 pub use evaluation::{
     Contestant, EvaluationConfig, EvaluationError, Measured, MeasuredPairs, Measurement, OpenProtocol,
-    Outcome, PageOptions, Protocol, Rule, Wanted,
+    Outcome, Protocol, Rule, Wanted,
 };
 pub use image_set::{ImageSet, ImageSetError, ImageSurvey, UnreadableImage};
 pub use images::{ImageFiles, ImageNames, Images, SourceImages, find_image};

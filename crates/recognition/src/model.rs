@@ -190,7 +190,7 @@ impl EmbeddingModel {
     /// `backbone` is without autodiff.
     fn new(backbone: Backbone, card: ModelCard, sha256: Option<String>, device: &Device) -> Self {
         let embedding_size = backbone.embedding_size();
-        let computation = match backbone.into_inference(card.preprocessing.size) {
+        let computation = match backbone.into_inference() {
             Ok(network) => Computation::Kernels(Box::new(network)),
             Err(backbone) => Computation::Layers(backbone),
         };

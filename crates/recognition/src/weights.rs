@@ -161,7 +161,7 @@ pub fn from_safetensors<M: Module>(module: M, bytes: &[u8]) -> Result<M, String>
 
 #[cfg(test)]
 mod tests {
-    use facegrad_backbones::{Backbone, BackboneConfig};
+    use facegrad_backbones::{Backbone, BackboneConfig, IResNetConfig};
     use facegrad_devices::{Backend, choose};
 
     use super::*;
@@ -207,5 +207,26 @@ mod tests {
         assert_ne!(initial, first);
         assert_ne!(first, second);
         assert_eq!(second, running_mean(&backbone), "to save changes nothing");
+    }
+
+    #[test]
+    fn squeeze_and_excitation_is_saved_and_loaded_with_its_block() {
+        let device = choose(Backend::Flex, None).unwrap().device;
+        let keys = IResNetConfig { embedding: 8, squeeze_excitation: true, ..IResNetConfig::default() };
+        let of_seed = |seed| BackboneConfig::IResNet18(keys.clone()).init([32, 32], seed, &device).unwrap();
+        let (saved, bytes) = (of_seed(1), to_safetensors(&of_seed(1), "").unwrap());
+        let loaded = from_safetensors(of_seed(2), &bytes).unwrap();
+        assert_eq!(to_safetensors(&loaded, "").unwrap(), bytes);
+        let embed = |backbone: Backbone| backbone.into_inference().unwrap().run(&[0.5; 32 * 32 * 3], 1);
+        assert_eq!(embed(loaded), embed(saved));
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        for (name, shape) in [("reduce", [64, 4]), ("expand", [4, 64])] {
+            let name = format!("layers.3.Residual.body.6.SqueezeExcitation.{name}.weight");
+            assert_eq!(file.tensor(&name).unwrap().shape(), shape);
+        }
+        // A network without it takes no such file.
+        let plain = BackboneConfig::IResNet18(IResNetConfig { squeeze_excitation: false, ..keys.clone() });
+        let plain = plain.init([32, 32], 1, &device).unwrap();
+        assert!(from_safetensors(plain, &bytes).unwrap_err().contains("tensors and the network has"));
     }
 }

@@ -11,6 +11,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use facegrad::BackboneConfig;
 use facegrad_bench::{ImageShape, Length};
 use facegrad_kernels::simd::{self, Isa};
+use facegrad_settings::{Setting, toml};
 
 use crate::{
     arguments::{self, DeviceArgs},
@@ -67,7 +68,7 @@ struct LengthArgs {
 
 #[derive(clap::Args)]
 pub struct TrainArgs {
-    /// The network, such as iresnet18; `facegrad explain backbone` lists them.
+    /// The network, such as iresnet18 or iresnet18,squeeze_excitation=true; `facegrad explain backbone` lists them.
     #[arg(long, value_name = "KIND")]
     backbone: String,
     /// Identities of the ArcFace head.
@@ -86,7 +87,7 @@ pub struct TrainArgs {
 
 #[derive(clap::Args)]
 pub struct InferArgs {
-    /// The network, such as iresnet18; `facegrad explain backbone` lists them.
+    /// The network, such as iresnet18 or iresnet18,squeeze_excitation=true; `facegrad explain backbone` lists them.
     #[arg(long, value_name = "KIND")]
     backbone: String,
     /// Also tell where the time of one more batch goes.
@@ -122,7 +123,7 @@ pub struct LoaderArgs {
 
 #[derive(clap::Args)]
 pub struct OpsArgs {
-    /// The network, such as iresnet18; `facegrad explain backbone` lists them.
+    /// The network, such as iresnet18 or iresnet18,squeeze_excitation=true; `facegrad explain backbone` lists them.
     #[arg(long, value_name = "KIND")]
     backbone: String,
     /// Seconds for each operator.
@@ -243,13 +244,31 @@ fn seconds(seconds: f64) -> Result<Duration, Failure> {
     time.ok_or_else(|| Failure::input("--seconds must be more than 0"))
 }
 
-/// The backbone called `kind`, if it takes images of `size`.
-fn backbone(kind: &str, size: [usize; 2]) -> Result<BackboneConfig, Failure> {
-    let kinds = || BackboneConfig::KINDS.join(", ");
-    let backbone = BackboneConfig::of_kind(kind)
-        .ok_or_else(|| Failure::input(format!("--backbone is {kind}, not one of {}", kinds())))?;
+/// The backbone of `text`, a kind and perhaps keys of it, as in `iresnet18,squeeze_excitation=true`, if it takes images
+/// of `size`.
+fn backbone(text: &str, size: [usize; 2]) -> Result<BackboneConfig, Failure> {
+    let (kind, keys) = text.split_once(',').unwrap_or((text, ""));
+    if BackboneConfig::of_kind(kind).is_none() {
+        let kinds = BackboneConfig::KINDS.join(", ");
+        return Err(Failure::input(format!("--backbone is {kind}, not one of {kinds}")));
+    }
+    let table = format!("kind = \"{kind}\"\n{}", keys.replace(',', "\n")).parse();
+    let table = table.map_err(|_| Failure::input(format!("--backbone is {text}, not KIND,KEY=VALUE,…")))?;
+    let backbone = BackboneConfig::read(&toml::Value::Table(table), &"--backbone".into());
+    let backbone = backbone.map_err(Failure::input)?;
     backbone.cost(size)?;
     Ok(backbone)
+}
+
+/// The kind of a backbone and those of its keys that are not as usual: the reverse of [`backbone`].
+fn in_words(backbone: &BackboneConfig) -> String {
+    let keys = |backbone: &BackboneConfig| match backbone.write() {
+        Some(toml::Value::Table(table)) => table,
+        _ => toml::Table::new(),
+    };
+    let usual = BackboneConfig::of_kind(backbone.kind()).map(|usual| keys(&usual)).unwrap_or_default();
+    let others = keys(backbone).into_iter().filter(|(key, value)| usual.get(key) != Some(value));
+    others.fold(backbone.kind().into(), |text: String, (key, value)| format!("{text},{key}={value}"))
 }
 
 /// One image has no statistics to normalise by.

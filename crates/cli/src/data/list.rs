@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use facegrad_datasets::{Card, CardPurpose, cards};
-use facegrad_verification::{Align, Table};
+use facegrad_results::{Align, TextTable};
 
 use super::card::grouped;
 use crate::{failure::Failure, say};
@@ -25,9 +25,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(cards: &[Card]) -> Table {
+fn table(cards: &[Card]) -> TextTable {
     let mut table =
-        Table::new(&[Align::Left, Align::Right, Align::Right, Align::Left, Align::Left, Align::Left]);
+        TextTable::new(&[Align::Left, Align::Right, Align::Right, Align::Left, Align::Left, Align::Left]);
     table.row(["name", "identities", "images", "for", "get it by", "licence"]);
     for card in cards {
         let count = card.counts.first().cloned().unwrap_or_default();

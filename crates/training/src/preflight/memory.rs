@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use facegrad_backbones::{BackboneConfig, BackboneError, Operation};
+use facegrad_backbones::{BackboneConfig, BackboneError};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a number.
@@ -127,18 +127,15 @@ impl Workload<'_> {
 }
 
 /// The most numbers at a time in the feature maps of one image: those kept so far and, in the backward pass, the
-/// gradients of the layer at hand. The kernels keep the output of every convolution and sum, and nothing else.
+/// gradients of the operator at hand. The kernels keep the output of every operator, and nothing else.
 fn kept(backbone: &BackboneConfig, size: [usize; 2]) -> Result<u64, BackboneError> {
-    let mut kept = 3 * (size[0] * size[1]) as u64;
-    let mut most = 0;
-    for operation in backbone.operations(size, 1)? {
-        let (input, output) = match operation {
-            Operation::Conv { conv, input, .. } => (input, conv.output(input)),
-            Operation::Join { dims, .. } => (dims, dims),
-        };
-        let numbers = |dims: facegrad_kernels::Dims| (dims.pixels() * dims.channels) as u64;
-        kept += numbers(output);
-        most = kept.max(most).max(kept + GRADIENT_MAPS * (numbers(input) + numbers(output)));
+    let plan = backbone.plan(size)?;
+    let numbers = |map: usize| plan.dims(map).elements() as u64;
+    let (mut kept, mut most) = (numbers(0), 0);
+    for operator in plan.operators() {
+        let (input, output) = (numbers(operator.input.map), numbers(operator.output));
+        kept += output;
+        most = kept.max(most).max(kept + GRADIENT_MAPS * (input + output));
     }
     Ok(most)
 }
