@@ -6,7 +6,7 @@ use facegrad_recognition::{
     Embedder, EmbeddingModel, EvaluationConfig, Measurement, ModelFile, NamedPoint, Wanted,
     operating_points::{self, Calibration, ThresholdTarget, TooFewPairs, rate},
 };
-use facegrad_verification::{Align, Table};
+use facegrad_results::{Align, TextTable};
 use serde_json::json;
 
 use crate::{
@@ -136,7 +136,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 
 /// The points as tables, one for each set of pairs that they were measured on.
 pub fn to_text(points: &[NamedPoint]) -> String {
-    let mut groups: Vec<(String, Table)> = Vec::new();
+    let mut groups: Vec<(String, TextTable)> = Vec::new();
     for point in points {
         let size = match point.image_size {
             Some([height, width]) => format!("of {height}x{width} pixels"),
@@ -147,7 +147,7 @@ pub fn to_text(points: &[NamedPoint]) -> String {
             point.genuine, point.impostor, point.protocol, point.flip, point.score
         );
         let found = groups.iter().position(|(group, _)| *group == measured_on).unwrap_or_else(|| {
-            let mut table = Table::new(&[Align::Left, Align::Right, Align::Right, Align::Right]);
+            let mut table = TextTable::new(&[Align::Left, Align::Right, Align::Right, Align::Right]);
             table.row(["point", "threshold", "FAR (95 % interval)", "TAR (95 % interval)"]);
             groups.push((measured_on, table));
             groups.len() - 1

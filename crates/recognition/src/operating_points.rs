@@ -3,9 +3,9 @@
 
 use std::{fmt, str::FromStr};
 
+use facegrad_results::Interval;
 use facegrad_verification::{
-    Centring, Flip, Interval, Pair, PairList, Roc, ScoreError, Scores, Similarity, Unmeasurable,
-    best_threshold, wilson,
+    Centring, Flip, Pair, PairList, Roc, ScoreError, Scores, Similarity, Unmeasurable, best_threshold, wilson,
 };
 use serde::{Deserialize, Serialize};
 

@@ -79,15 +79,15 @@ pub struct EvaluationRecord {
 impl EvaluationRecord {
     /// What the evaluation `name` measured after `step` steps.
     pub(crate) fn new(step: usize, name: &str, measured: &Measured) -> Self {
-        let outcome = &measured.outcome;
-        let headline = outcome.headline();
+        let sheet = measured.outcome.sheet();
+        let headline = sheet.headline();
         Self {
             step,
             name: name.into(),
             accuracy: headline.map(|headline| headline.value),
             standard_error: headline.and_then(|headline| headline.standard_error),
-            auc: outcome.auc(),
-            eer: outcome.eer(),
+            auc: sheet.value("auc"),
+            eer: sheet.value("eer"),
         }
     }
 }

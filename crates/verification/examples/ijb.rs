@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         flip: Flip::None,
         switches: Default::default(),
     };
-    println!("\n{}", IjbResult::new(source, &templates, Some(verification), Some(search)).to_table());
+    println!("\n{}", IjbResult::new(source, &templates, Some(verification), Some(search)).sheet().to_text());
     Ok(())
 }
 

@@ -15,6 +15,10 @@ use std::{
     },
 };
 
+use facegrad_results::{
+    Better, Fact, Figure, ResultSheet, Scale, ScoreDistribution, Section,
+    numbers::{thousands, too_few},
+};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +29,8 @@ pub use {
 };
 
 use crate::{
-    Align, FAR_TARGETS, Provenance, Similarity, Table, Unmeasurable,
-    text::{percent, provenance_rows, reason, thousands, too_few},
+    FAR_TARGETS, Provenance, Similarity, Unmeasurable,
+    text::{provenance_facts, reason},
 };
 
 /// The side of a block of scores: 1 MiB of them, so that block and embeddings stay in the cache of a core.
@@ -161,30 +165,46 @@ impl AllPairsResult {
         }
     }
 
-    /// The result as aligned plain text; ends with a line feed.
-    pub fn to_table(&self) -> String {
-        let mut table = Table::new(&[Align::Left]);
-        let or_reason = |value: Option<String>| value.unwrap_or_else(|| reason(self.roc_unmeasurable));
-        table.row(["AUC".into(), or_reason(self.auc.map(|auc| format!("{auc:.4}")))]);
-        table.row(["EER".into(), or_reason(self.eer.map(percent))]);
+    /// The result as lists of figures and facts.
+    pub fn sheet(&self) -> ResultSheet {
+        use Better::{Higher, Lower};
+        let of_roc = |value: Option<f64>| value.ok_or_else(|| reason(self.roc_unmeasurable));
+        let mut figures = vec![
+            Figure::new("auc", "AUC", Scale::Digits(4), Higher, of_roc(self.auc)),
+            Figure::new("eer", "EER", Scale::Percent, Lower, of_roc(self.eer)),
+        ];
         if self.tar_at_far.is_empty() {
-            table.row(["TAR at FAR".into(), or_reason(None)]);
+            let none = of_roc(None);
+            figures.push(Figure::new("tar_at_far", "TAR at FAR", Scale::Percent, Higher, none));
         }
         for GridTarAtFar { at, .. } in &self.tar_at_far {
-            let text = match &at.measured {
-                None => too_few(self.impostor, "impostor pairs", at.impostors_needed),
-                Some(point) => {
-                    format!("{}, FAR {:.2e}, threshold {:.4}", percent(point.tar), point.far, point.threshold)
-                }
-            };
-            table.row([format!("TAR at FAR {:e}", at.target), text]);
+            let few = || too_few(self.impostor, "impostor pairs", at.impostors_needed);
+            let measured = at.measured.map(|point| point.tar).ok_or_else(few);
+            let (key, label) = (format!("tar_at_far_{:e}", at.target), format!("TAR at FAR {:e}", at.target));
+            let figure = Figure::new(key, label, Scale::Percent, Higher, measured);
+            figures.push(figure.note(at.measured.map_or_else(String::new, |point| {
+                format!(", FAR {:.2e}, threshold {:.4}", point.far, point.threshold)
+            })));
         }
         let (genuine, impostor) = (thousands(self.genuine), thousands(self.impostor));
         let (images, identities) = (thousands(self.images), thousands(self.identities));
-        table.row(["pairs", &format!("all: {genuine} genuine, {impostor} impostor")]);
-        table.row(["images", &format!("{images} of {identities} people")]);
-        provenance_rows(&mut table, &self.provenance);
-        format!("{}\n{table}", self.provenance.protocol)
+        let mut facts = vec![
+            Fact::new("pairs", format!("all: {genuine} genuine, {impostor} impostor")),
+            Fact::new("images", format!("{images} of {identities} people")),
+        ];
+        facts.extend(provenance_facts(&self.provenance));
+        ResultSheet {
+            protocol: self.provenance.protocol.clone(),
+            headlines: vec![("auc", "AUC")],
+            sections: vec![Section { figures, facts, ..Section::default() }],
+            remarks: vec!["Pairs of one set share people, so there are no intervals: by pairs they would be too narrow.".into()],
+            scores: Some(ScoreDistribution {
+                range: (-1.0, 1.0),
+                genuine: self.histogram.genuine.clone(),
+                impostor: self.histogram.impostor.clone(),
+            }),
+            ..ResultSheet::default()
+        }
     }
 }
 
@@ -321,13 +341,13 @@ mod tests {
         let counts = ScoreCounts::all_pairs(labelled);
         let result = AllPairsResult::measure(&counts, labelled, provenance("all pairs"));
         survives_json(&result);
-        let table = result.to_table();
+        let table = result.sheet().to_text();
         assert!(table.starts_with("all pairs\nAUC "), "{table}");
         assert!(table.contains("  all: 1,350 genuine, 43,500 impostor\n"), "{table}");
         assert!(table.contains("not measurable: 43,500 impostor pairs, it takes 100,000\n"), "{table}");
         let one = vec![0; 300];
         let same = Labelled::new(&embeddings, &one).unwrap();
         let result = AllPairsResult::measure(&ScoreCounts::all_pairs(same), same, provenance("one"));
-        assert!(result.to_table().contains("  not measurable: only genuine pairs\n"));
+        assert!(result.sheet().to_text().contains("  not measurable: only genuine pairs\n"));
     }
 }

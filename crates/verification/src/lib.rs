@@ -27,7 +27,8 @@
 //! | two models on the same pairs: more than noise? | [`compare`] |
 //! | insightface's own numbers, for published tables | [`insightface`], and in [`ijb`] |
 //!
-//! Each protocol ends in a result that can be written as JSON and as text:
+//! Each protocol ends in a result that can be written as JSON, and that gives a
+//! [`ResultSheet`](facegrad_results::ResultSheet): lists of figures, curves and facts, which whoever shows results renders:
 //!
 //! | protocol | result |
 //! |---|---|
@@ -38,8 +39,24 @@
 //! | IJB-B and IJB-C, pairs of templates and galleries of them | [`ijb::IjbResult`] |
 //!
 //! What the data cannot support is not reported: it is absent, with the reason ([`Unmeasurable`]) or with how much it
-//! would take. What several files of this crate use and nobody else does is in `list_file` (reading lists),
-//! `table` and `text` (how results are written).
+//! would take. What several files of this crate use and nobody else does is in `list_file` (reading lists) and `text`
+//! (what all sheets say in the same words).
+//!
+//! A new metric is a figure in the `sheet` of its result: terminal, CSV, pages and comparisons show it from there.
+//!
+//! ```
+//! use facegrad_verification::{Roc, Scores, ScoredPair};
+//!
+//! // Three pairs of one person and three of two, already scored.
+//! let pair = |score, same| ScoredPair { score, same, fold: 0 };
+//! let scores = Scores::new(vec![
+//!     pair(0.9, true), pair(0.8, true), pair(0.4, true), pair(0.5, false), pair(0.2, false), pair(0.1, false),
+//! ])?;
+//! let roc = Roc::new(&scores)?;
+//! assert!((roc.auc() - 8.0 / 9.0).abs() < 1e-12, "one of nine impostors outscores a genuine pair");
+//! assert!(roc.tar_at_far(0.1).measured.is_none(), "three impostor pairs say nothing of one in ten");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod ijb;
 pub mod insightface;
@@ -59,7 +76,6 @@ mod reference;
 mod result;
 mod roc;
 mod scores;
-mod table;
 mod text;
 
 pub use all_pairs::{
@@ -78,7 +94,7 @@ pub use identification::{
     MeanMinusDeviation, OpenSetPoint, RankRate, Rate, Search, SearchError, read_identity_list,
     read_image_list,
 };
-pub use interval::{Interval, normal_half_width, probit, student_half_width, wilson};
+pub use interval::{normal_half_width, probit, student_half_width, wilson};
 pub use paired::{
     AccuracyDifference, Contender, Difference, FoldTest, McNemar, PairedComparison, PairedError,
     TarDifference, Verdict, compare,
@@ -89,4 +105,3 @@ pub use roc::{
     CostPoint, DETECTION_COSTS, DetectionCost, FAR_TARGETS, MinDcf, OperatingPoint, Roc, RocPoint, TarAtFar,
 };
 pub use scores::{MeasureError, ScoreError, ScoredPair, Scores, Similarity, Unmeasurable};
-pub use table::{Align, Table};

@@ -3,12 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use facegrad_faces::SourceConfig;
+use facegrad_results::{Curve, CurveKind};
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
     AllPairsResult, GridRoc, IdentityList, Labelled, ScoreCounts, Similarity, UnitEmbeddings,
 };
 
-use super::{EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Outcome, Protocol, Wanted};
+use super::{EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Protocol, Wanted};
 use crate::{Embedder, ImageEmbeddings, ImageNames, Images, SourceImages};
 
 settings! {
@@ -121,8 +122,11 @@ impl OpenProtocol for Open {
         );
         let counts = ScoreCounts::all_pairs(labelled);
         let result = AllPairsResult::measure(&counts, labelled, provenance);
-        let curve = |roc: GridRoc| roc.thinned().iter().map(|p| (roc.far(p), roc.tar(p))).collect();
-        let curve = counts.roc().ok().map(curve);
-        Ok(Measured { curve, ..Measured::without_pairs(Outcome::AllPairs(result)) })
+        let curve = counts.roc().ok().map(|roc: GridRoc| Curve {
+            kind: CurveKind::Roc,
+            points: roc.thinned().iter().map(|p| (roc.far(p), roc.tar(p))).collect(),
+            support: counts.impostor(),
+        });
+        Ok(Measured { curve, ..Measured::without_pairs(result) })
     }
 }

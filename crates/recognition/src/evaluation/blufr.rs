@@ -6,8 +6,8 @@ use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{BlufrLists, BlufrResult, Similarity, UnitEmbeddings};
 
 use super::{
-    EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Outcome, Protocol, Wanted, images,
-    needs_images, needs_path,
+    EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Protocol, Wanted, images, needs_images,
+    needs_path,
 };
 use crate::{Embedder, Images};
 
@@ -79,6 +79,6 @@ impl OpenProtocol for Open {
         );
         let rows = UnitEmbeddings::new(embedded.rows, embedded.dim).map_err(|error| wrong(&error))?;
         let result = BlufrResult::measure(&self.lists, &rows, provenance).map_err(|error| wrong(&error))?;
-        Ok(Measured::without_pairs(Outcome::Blufr(result)))
+        Ok(Measured::without_pairs(result))
     }
 }

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use facegrad_results::{Curve, CurveKind};
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
     Found, IdentificationResult, IdentityBootstrap, IdentityList, IdentityScore, Labelled, Search,
@@ -12,8 +13,8 @@ use facegrad_verification::{
 };
 
 use super::{
-    EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Outcome, Protocol, Wanted, file_name,
-    images, needs_images, needs_path, stem,
+    EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Protocol, Wanted, file_name, images,
+    needs_images, needs_path, stem,
 };
 use crate::{Embedder, ImageEmbeddings, Images};
 
@@ -115,8 +116,12 @@ impl OpenProtocol for Open {
             Similarity::Cosine,
         );
         let result = IdentificationResult::measure(&search, bootstrap, provenance);
-        let curve = Some(open_set(search.probes()));
-        Ok(Measured { curve, ..Measured::without_pairs(Outcome::Identification(result)) })
+        let curve = Some(Curve {
+            kind: CurveKind::OpenSet,
+            points: open_set(search.probes()),
+            support: result.nonmated_probes,
+        });
+        Ok(Measured { curve, ..Measured::without_pairs(result) })
     }
 }
 

@@ -13,7 +13,7 @@ use facegrad_verification::{
     },
 };
 
-use super::{EvaluationError, Measured, Measurement, OpenProtocol, Outcome, Protocol, Wanted, needs_path};
+use super::{EvaluationError, Measured, Measurement, OpenProtocol, Protocol, Wanted, needs_path};
 use crate::{Embedder, EmbedderError, Images};
 
 settings! {
@@ -182,6 +182,6 @@ impl OpenProtocol for Open {
             switches: provenance.switches,
         };
         let result = IjbResult::new(source, &templates, verification, search);
-        Ok(Measured::without_pairs(Outcome::Ijb(result)))
+        Ok(Measured::without_pairs(result))
     }
 }

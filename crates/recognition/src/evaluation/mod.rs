@@ -13,11 +13,11 @@ mod all_pairs;
 mod blufr;
 mod cfp;
 mod drawn_pairs;
+mod gallery;
 mod identification;
 mod ijb;
 mod insightface_bin;
 mod outcome;
-mod page;
 mod pair_file;
 mod pairs;
 
@@ -25,11 +25,11 @@ pub use all_pairs::AllPairsConfig;
 pub use blufr::BlufrConfig;
 pub use cfp::CfpConfig;
 pub use drawn_pairs::DrawnPairsConfig;
+pub use gallery::{Contestant, GalleryOptions, PairedModels, comparisons, sheets};
 pub use identification::IdentificationConfig;
 pub use ijb::IjbConfig;
 pub use insightface_bin::InsightfaceBinConfig;
-pub use outcome::{Headline, Measured, MeasuredPairs, Outcome};
-pub use page::{Comparison, Contestant, PageOptions, as_text, comparisons, report};
+pub use outcome::{Measured, MeasuredPairs, Outcome};
 pub use pair_file::PairFileConfig;
 pub use pairs::PairComparison;
 

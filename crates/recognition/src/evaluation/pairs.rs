@@ -9,7 +9,7 @@ use facegrad_verification::{
     k_fold_centred,
 };
 
-use super::{EvaluationError, Fusion, Measured, MeasuredPairs, Measurement, OpenProtocol, Outcome, Rule};
+use super::{EvaluationError, Fusion, Measured, MeasuredPairs, Measurement, OpenProtocol, Rule};
 use crate::{Embedder, ImageEmbeddings, Images, image_size::SizeRecorder};
 
 settings! {
@@ -144,6 +144,6 @@ impl OpenProtocol for PairProtocol {
         }
         let (list, image_size) = (list.clone(), noted.common());
         let pairs = MeasuredPairs { list, scores, development, image_size, embedded };
-        Ok(Measured { pairs: Some(pairs), ..Measured::without_pairs(Outcome::Verification(result)) })
+        Ok(Measured { pairs: Some(pairs), ..Measured::without_pairs(result) })
     }
 }

@@ -20,7 +20,7 @@ use facegrad_settings::{Override, UnusedKey};
 
 pub use self::{
     record::{Finished, RunRecord, RunState},
-    table::{ComparisonTable, IntervalOver, MeanAccuracy, Row},
+    table::{ComparisonTable, MeanFigures, Row},
 };
 use crate::{
     config::{ConfigError, Experiment},

@@ -15,11 +15,12 @@ use std::{
 };
 
 use facegrad_matrices::row_products;
+use facegrad_results::Interval;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{PairScores, SubjectList, Templates};
-use crate::{Interval, roc::needed, wilson};
+use crate::{roc::needed, wilson};
 
 /// The ranks at which a closed-set rate is asked for.
 const RANKS: [usize; 3] = [1, 5, 10];
