@@ -54,13 +54,13 @@ mod phase;
 pub mod weights;
 
 pub use embedder::{Embedder, EmbedderError, EmbeddingStream, ImageEmbeddings};
-pub use embedding_job::{EmbeddingJob, JobEnd, JobError};
+pub use embedding_job::{EmbeddingJob, EmbeddingJobEnd, JobError};
 pub use embedding_source::{EmbeddingSource, EmbeddingSourceError};
 pub use evaluation::{
     Contestant, EvaluationConfig, EvaluationError, ImageNeed, Measurement, OpenProtocol, PairOutcome,
     Protocol, ProtocolOutcome, ProtocolResult, ScoreRule,
 };
-pub use image_set::{ImageSet, ImageSetError, Survey, Unreadable};
+pub use image_set::{ImageSet, ImageSetError, ImageSurvey, UnreadableImage};
 pub use images::{ImageFiles, ImageNames, Images, SourceImages, find_image};
 pub use input::to_input;
 pub use model::{EmbeddingModel, MODEL, ModelCard, ModelError, Preprocessing, to_bytes};

@@ -1,7 +1,7 @@
 //! What a run needs before its first step: data, evaluations, a model, and a look at all of them.
 
 use facegrad_devices::{Backend, Chosen};
-use facegrad_faces::Opened;
+use facegrad_faces::OpenSet;
 use facegrad_loader::{Loader, LoaderError, Plan};
 use facegrad_losses::Scoring;
 use facegrad_recognition::{ImageNeed, ModelCard, OpenProtocol, Preprocessing};
@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct Preparation {
     pub(crate) experiment: Experiment,
     pub(crate) chosen: Chosen,
-    pub(crate) data: Opened,
+    pub(crate) data: OpenSet,
     /// By name.
     pub(crate) evaluations: Vec<(String, Box<dyn OpenProtocol>)>,
     pub(crate) learner: Learner,
