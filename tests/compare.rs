@@ -170,3 +170,41 @@ fn what_fails_is_a_row_and_the_others_are_trained() {
     assert_eq!(failed["state"], "failed");
     assert!(failed["reason"].as_str().unwrap().contains("nowhere"), "{failed}");
 }
+
+/// A comparison by an evaluation that is not of pairs comes to its end, and shows what such a model is chosen by.
+#[test]
+fn an_evaluation_that_is_not_of_pairs_is_compared_too() {
+    let place = place();
+    let synth = ["data", "synth", "--identities", "6", "--images", "4", "--size", "20"];
+    place.facegrad(&[&synth[..], &["--first-identity", "1000", "--out", "faces"]].concat()).done();
+    let list = |images: std::ops::Range<usize>| -> String {
+        let line = |person, image| format!("{person:06}/{image:04}.png\t{person:06}\n");
+        (1000..1006).flat_map(|person| images.clone().map(move |image| line(person, image))).collect()
+    };
+    place.write("gallery.tsv", list(0..1));
+    place.write("probes.tsv", list(1..4));
+    let lists = "gallery = \"gallery.tsv\"\nprobes = \"probes.tsv\"\nimages = \"faces\"\n";
+    for name in ["cos", "soft"] {
+        let text = place.text(&format!("{name}.toml"));
+        let (before, _) = text.split_once("[[evaluation]]").unwrap();
+        let search = format!("{before}[[evaluation]]\nkind = \"identification\"\n{lists}");
+        place.write(&format!("{name}.toml"), search);
+    }
+    let command = ["compare", "cos.toml", "soft.toml", "--steps", "4", "--seeds", "1,2", "--out", "out"];
+    let ended = place.facegrad(&command).done();
+    assert!(ended.stdout.contains("rank-1 rate") && ended.stdout.contains("mAP"), "{ended}");
+    let table = json(&place, "out/compare.json");
+    assert_eq!((&table["runs_over"], &table["runs"]), (&4.into(), &4.into()));
+    for row in table["rows"].as_array().unwrap() {
+        let rank_1 = |run: usize| {
+            row["runs"][run]["result"]["closed_set"]["ranks"][0]["measured"]["value"].as_f64().unwrap()
+        };
+        assert_eq!(row["accuracy"]["name"], "rank-1 rate");
+        let mean = row["accuracy"]["mean"].as_f64().unwrap();
+        assert!((mean - (rank_1(0) + rank_1(1)) / 2.0).abs() < 1e-12, "{row}");
+    }
+    assert!(place.text("out/compare.html").contains("mAP"));
+    // All of it is done.
+    let again = place.facegrad(&command).done();
+    assert!(!again.stderr.contains(" goes on"), "{again}");
+}

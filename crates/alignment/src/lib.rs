@@ -1,7 +1,8 @@
 //! Faces found on photographs and brought into the position that networks expect.
 //!
 //! [`Mtcnn`] finds the five landmarks of faces, [`LandmarkFile`] reads them from a table; [`AlignJob`] takes a folder
-//! of photographs to a folder of faces that [`facegrad_pictures::warp`] moved, turned and scaled to the ArcFace template. Nothing here knows who is on a photograph or what a face is used for.
+//! of photographs to a folder of faces that [`facegrad_pictures::warp`] moved, turned and scaled to the ArcFace template.
+//! Nothing here knows who is on a photograph or what a face is used for.
 //!
 //! ```
 //! use facegrad_alignment::{Face, Rect, choose_face};
@@ -25,9 +26,9 @@ mod record;
 mod statistics;
 
 pub use face::{Face, Rect, choose_face};
-pub use job::{AlignError, AlignJob, Finder, JobEnd, WithoutFace};
+pub use job::{AlignError, AlignJob, AlignmentJobEnd, Finder, WithoutFace};
 pub use landmark_file::{LandmarkFile, LandmarkFileError};
 pub use mtcnn::{Mtcnn, WEIGHT_FILES, WeightError, WeightFile, read_weights};
 pub use places::{PlaceError, Places};
-pub use record::{Outcome, Record, TABLE};
+pub use record::{AlignmentOutcome, AlignmentRecord, TABLE};
 pub use statistics::{Spread, Statistics};

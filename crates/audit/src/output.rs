@@ -1,30 +1,38 @@
 //! Findings as text and as JSON.
 
 use facegrad_faces::FaceSource;
-use facegrad_report::thousands;
+use facegrad_results::{
+    Align, Fact, TextTable,
+    numbers::{points, thousands},
+};
 use serde_json::{Value, json};
 
 use crate::{Exclude, Exclusion, Findings, MOST_OFF, Sameness};
 
-/// One line of the table on the screen.
-struct Line {
-    name: &'static str,
-    text: String,
-}
-
 /// A number of things, with thousands set apart.
 pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{} {}", thousands(&count.to_string()), if count == 1 { one } else { many })
+    format!("{} {}", thousands(count), if count == 1 { one } else { many })
 }
 
 fn share(count: usize, of: usize) -> String {
-    format!("{:.1} %", 100.0 * count as f64 / of.max(1) as f64)
+    format!("{} %", points(count as f64 / of.max(1) as f64, 1))
 }
 
 /// The findings as a table of a line each. `against` is the other set, if there was one.
 pub fn table(findings: &Findings, source: &dyn FaceSource, against: Option<&dyn FaceSource>) -> String {
-    let mut lines: Vec<Line> = Vec::new();
-    let mut say = |name, text| lines.push(Line { name, text });
+    let mut table = TextTable::new(&[Align::Left]);
+    facts(findings, source, against).into_iter().for_each(|fact| table.row([fact.name, fact.value]));
+    table.to_string()
+}
+
+/// The findings, a line each.
+pub(crate) fn facts(
+    findings: &Findings,
+    source: &dyn FaceSource,
+    against: Option<&dyn FaceSource>,
+) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let mut say = |name: &str, text: String| facts.push(Fact::new(name, text));
     let images = |count| counted(count, "image", "images");
     let identities = |count| counted(count, "identity", "identities");
     let (least, median, most) = findings.count_range();
@@ -51,7 +59,7 @@ pub fn table(findings: &Findings, source: &dyn FaceSource, against: Option<&dyn 
     if !findings.formats.is_empty() {
         let formats = findings.formats.iter();
         let formats: Vec<String> =
-            formats.map(|(format, count)| format!("{} {format}", thousands(&count.to_string()))).collect();
+            formats.map(|(format, count)| format!("{} {format}", thousands(*count))).collect();
         let mut text = formats.join(", ");
         if !findings.misnamed.is_empty() {
             text.push_str(&format!("; {} with the extension of another format", findings.misnamed.len()));
@@ -138,8 +146,7 @@ pub fn table(findings: &Findings, source: &dyn FaceSource, against: Option<&dyn 
         let of = format!("{} of {}", images(other.len()), identities(other.identities().len()));
         say("also there", format!("{text} (among {of})"));
     }
-    let widest = lines.iter().map(|line| line.name.len()).max().unwrap_or(0);
-    lines.iter().map(|line| format!("{:widest$}  {}\n", line.name, line.text)).collect()
+    facts
 }
 
 /// The findings as JSON: images by the key of the set, identities by their names.

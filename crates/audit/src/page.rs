@@ -3,11 +3,13 @@
 use facegrad_faces::FaceSource;
 use facegrad_pictures::{ImageFormat, encode, plain};
 use facegrad_report::{
-    AuditReport, AuditSection, BarChart, CaptionedImage, Entry, ImageGroup, Table, Thumbnail,
+    BarChart, Block, CaptionedImage, DrawError, Drawing, ImageGroup, Page, PageSection, bar_chart,
 };
+use facegrad_results::{EmbeddedImage, ResultTable};
 
 use crate::{
-    DuplicateGroup, Findings, GREY_TOLERANCE, MOST_OFF, Nearness, Sameness, SuspectLabel, output::counted,
+    DuplicateGroup, Findings, GREY_TOLERANCE, MOST_OFF, Nearness, Sameness, SuspectLabel,
+    output::{counted, facts},
 };
 
 /// How much a page shows.
@@ -41,7 +43,7 @@ impl Sets<'_> {
         let bytes = picture.and_then(|picture| encode(&picture, ImageFormat::Jpeg).ok()).unwrap_or_default();
         let key = set.key(image);
         let caption = if said.is_empty() { key.clone() } else { format!("{key}: {said}") };
-        CaptionedImage { thumbnail: Thumbnail { bytes, alt: key }, caption }
+        CaptionedImage { thumbnail: EmbeddedImage { bytes, alt: key }, caption }
     }
 
     fn image(&self, image: usize, said: &str) -> CaptionedImage {
@@ -104,17 +106,22 @@ fn first_of(shown: usize, all: usize) -> String {
     if all > shown { format!(" The first {shown} of {all} are shown.") } else { String::new() }
 }
 
-/// The page of what was found; title, facts, run and command are left to the caller. `against` is the other set, if
-/// there was one.
+/// The page of what was found; title, facts, warnings, run and command are left to the caller. `against` is the other
+/// set, if there was one.
+///
+/// # Errors
+/// If a chart cannot be drawn.
 pub fn report(
     findings: &Findings,
     source: &dyn FaceSource,
     against: Option<&dyn FaceSource>,
     nearness: &Nearness,
     options: PageOptions,
-) -> AuditReport {
+) -> Result<Page, DrawError> {
     let sets = Sets { source, against, options };
-    let mut sections: Vec<AuditSection> = people(findings).into_iter().collect();
+    let overview = Block::Facts(String::new(), facts(findings, source, against));
+    let mut sections = vec![PageSection { title: "Overview".into(), blocks: vec![overview] }];
+    sections.extend(people(findings)?);
     sections.push(files(findings, &sets));
     let (across, within): (Vec<&DuplicateGroup>, Vec<_>) =
         findings.duplicates.iter().partition(|group| Findings::is_across(group, source));
@@ -132,53 +139,44 @@ pub fn report(
         ("Exact duplicates within an identity", exact, "The same file, or the same pixels.".to_owned()),
     ];
     for (title, groups, note) in kinds {
-        sections.push(AuditSection {
-            title: title.into(),
-            note: format!("{note}{}", first_of(options.shown, groups.len())),
-            groups: groups.iter().take(options.shown).map(|group| sets.group(group)).collect(),
-            ..Default::default()
-        });
+        let shown = groups.iter().take(options.shown).map(|group| sets.group(group)).collect();
+        sections.push(section(title, format!("{note}{}", first_of(options.shown, groups.len())), shown));
     }
     sections.extend(labels(findings, &sets));
     sections.extend(overlap(findings, &sets));
     sections.push(unaligned(findings, &sets));
-    sections.retain(|section| {
-        !section.groups.is_empty() || !section.tables.is_empty() || !section.charts.is_empty()
-    });
-    AuditReport { overview: overview(findings, &sets), sections, ..Default::default() }
+    sections.retain(|section| section.blocks.iter().any(|block| !matches!(block, Block::Note(_))));
+    Ok(Page { sections, ..Page::default() })
 }
 
-fn overview(findings: &Findings, sets: &Sets) -> Vec<Entry> {
-    let text = crate::table(findings, sets.source, sets.against);
-    let lines = text.lines().filter_map(|line| line.split_once("  "));
-    lines.map(|(name, text)| Entry::new(name.trim(), text.trim())).collect()
+/// A kind of finding: what it means and how it was found, and the images; nothing without images.
+fn section(title: &str, note: String, groups: Vec<ImageGroup>) -> PageSection {
+    let images = (!groups.is_empty()).then_some(Block::Groups(groups));
+    PageSection { title: title.into(), blocks: [Block::Note(note)].into_iter().chain(images).collect() }
 }
 
 /// How many images identities have.
-fn people(findings: &Findings) -> Option<AuditSection> {
+fn people(findings: &Findings) -> Result<Option<PageSection>, DrawError> {
     let bins = findings.count_bins();
     let name = |from: usize, to: usize| if from == to { from.to_string() } else { format!("{from}–{to}") };
     let bars: Vec<(String, u64)> =
         bins.iter().map(|&(from, to, identities)| (name(from, to), identities as u64)).collect();
-    (!bars.is_empty()).then(|| AuditSection {
-        title: "Images of an identity".into(),
-        charts: vec![BarChart {
-            title: "Identities by their images".into(),
-            x_label: "images".into(),
-            y_label: "identities".into(),
-            bars,
-        }],
-        ..Default::default()
-    })
+    if bars.is_empty() {
+        return Ok(None);
+    }
+    let title = "Identities by their images".to_owned();
+    let chart =
+        BarChart { title: title.clone(), x_label: "images".into(), y_label: "identities".into(), bars };
+    let blocks = vec![Block::Drawing(Drawing::new(bar_chart(&chart)?, title))];
+    Ok(Some(PageSection { title: "Images of an identity".into(), blocks }))
 }
 
-fn files(findings: &Findings, sets: &Sets) -> AuditSection {
+fn files(findings: &Findings, sets: &Sets) -> PageSection {
     let shown = sets.options.shown;
-    let table = |title: &str, header: [&str; 2], rows: Vec<Vec<String>>, all: usize| Table {
-        title: title.into(),
-        header: header.map(str::to_owned).to_vec(),
-        rows,
-        note: first_of(shown, all).trim().to_owned(),
+    let table = |title: &str, header: [&str; 2], rows: Vec<Vec<String>>, all: usize| {
+        let note = first_of(shown, all).trim().to_owned();
+        let header = header.map(str::to_owned).to_vec();
+        Block::Table(ResultTable { title: title.into(), header, rows, note, ..ResultTable::default() })
     };
     let keys = |images: &[usize], said: &dyn Fn(usize) -> String| -> Vec<Vec<String>> {
         images.iter().take(shown).map(|&image| vec![sets.source.key(image), said(image)]).collect()
@@ -193,13 +191,13 @@ fn files(findings: &Findings, sets: &Sets) -> AuditSection {
         let names: Vec<&str> = labels.iter().map(|&label| sets.identity(label)).collect();
         vec![names[0].to_owned(), names[1..].join(", ")]
     });
-    AuditSection {
+    PageSection {
         title: "Files and names".into(),
-        note: format!(
-            "An image is grey if the channels of 99 % of its pixels differ by {GREY_TOLERANCE} at most. {} are.",
-            counted(findings.grey, "image", "images")
-        ),
-        tables: vec![
+        blocks: vec![
+            Block::Note(format!(
+                "An image is grey if the channels of 99 % of its pixels differ by {GREY_TOLERANCE} at most. {} are.",
+                counted(findings.grey, "image", "images")
+            )),
             table("Unreadable images", ["image", "reason"], unreadable.collect(), findings.unreadable.len()),
             table("Sizes", ["height x width", "images"], sizes.collect(), findings.sizes.len()),
             table(
@@ -222,19 +220,15 @@ fn files(findings: &Findings, sets: &Sets) -> AuditSection {
                 findings.alike_names.len(),
             ),
         ],
-        ..Default::default()
     }
 }
 
-fn labels(findings: &Findings, sets: &Sets) -> Vec<AuditSection> {
+fn labels(findings: &Findings, sets: &Sets) -> Vec<PageSection> {
     let Some(labels) = &findings.labels else { return Vec::new() };
     let shown = sets.options.shown;
     let usual = labels.usual;
-    let section = |title: &str, note: String, all: usize, groups: Vec<ImageGroup>| AuditSection {
-        title: title.into(),
-        note: format!("{note}{}", first_of(shown, all)),
-        groups,
-        ..Default::default()
+    let section = |title: &str, note: String, all: usize, groups: Vec<ImageGroup>| {
+        section(title, format!("{note}{}", first_of(shown, all)), groups)
     };
     let wrong = |found: &[SuspectLabel]| {
         found.iter().take(shown).map(|found| sets.mislabelled(found, &labels.typical)).collect()
@@ -294,7 +288,7 @@ fn labels(findings: &Findings, sets: &Sets) -> Vec<AuditSection> {
     ]
 }
 
-fn overlap(findings: &Findings, sets: &Sets) -> Vec<AuditSection> {
+fn overlap(findings: &Findings, sets: &Sets) -> Vec<PageSection> {
     let (Some(overlap), Some(other)) = (&findings.against, sets.against) else { return Vec::new() };
     let shown = sets.options.shown;
     let side_by_side = |a: usize, b: usize, said: String| {
@@ -313,11 +307,8 @@ fn overlap(findings: &Findings, sets: &Sets) -> Vec<AuditSection> {
             sets.captioned(other, common.other, &said(common.sameness)),
         ],
     });
-    let section = |title: &str, note: &str, all: usize, groups: Vec<ImageGroup>| AuditSection {
-        title: title.into(),
-        note: format!("{note}{}", first_of(shown, all)),
-        groups,
-        ..Default::default()
+    let section = |title: &str, note: &str, all: usize, groups: Vec<ImageGroup>| {
+        section(title, format!("{note}{}", first_of(shown, all)), groups)
     };
     vec![
         section(
@@ -341,7 +332,7 @@ fn overlap(findings: &Findings, sets: &Sets) -> Vec<AuditSection> {
     ]
 }
 
-fn unaligned(findings: &Findings, sets: &Sets) -> AuditSection {
+fn unaligned(findings: &Findings, sets: &Sets) -> PageSection {
     let shown = sets.options.shown;
     let group = |found: &[(usize, f32)], why: &str, measure: &dyn Fn(f32) -> String| {
         let image = |&(image, value): &(usize, f32)| sets.image(image, &measure(value));
@@ -353,14 +344,13 @@ fn unaligned(findings: &Findings, sets: &Sets) -> AuditSection {
         group(&findings.unaligned, "unlike the mean face", &|likeness| format!("likeness {likeness:.2}"));
     let off = group(&findings.misplaced, "by landmarks", &|off| format!("eyes {off:.1} pixels off"));
     let groups = off.into_iter().chain(unlike).collect();
-    AuditSection {
-        title: "Faces that lie elsewhere".into(),
-        note: format!(
+    section(
+        "Faces that lie elsewhere",
+        format!(
             "By landmarks: an eye is more than {MOST_OFF} pixels of 112 from its place. Unlike the mean face: around eyes, \
              nose and mouth they are rather the opposite of it: upside down, far off their place, covered, or no face.{}",
             first_of(shown, findings.unaligned.len().max(findings.misplaced.len()))
         ),
         groups,
-        ..Default::default()
-    }
+    )
 }

@@ -3,10 +3,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use facegrad_recognition::{
-    Embedder, EmbeddingModel, EvaluationConfig, Measurement, ModelFile, NamedPoint, Wanted,
+    Embedder, EmbeddingModel, EvaluationConfig, ImageNeed, Measurement, ModelFile, NamedPoint,
     operating_points::{self, Calibration, ThresholdTarget, TooFewPairs, rate},
 };
-use facegrad_verification::{Align, Table};
+use facegrad_results::{Align, TextTable};
 use serde_json::json;
 
 use crate::{
@@ -68,7 +68,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         // Before minutes of measuring, and until the end.
         file.lock()?;
     }
-    let mut configs = args.protocols.configs(&args.model, Wanted::Pixels)?;
+    let mut configs = args.protocols.configs(&args.model, ImageNeed::Pixels)?;
     let [config] = &mut configs[..] else {
         let names: Vec<String> = configs.iter().map(|config| config.name()).collect();
         let said = format!(
@@ -91,7 +91,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let (Some(sha256), Some(tensors_sha256)) = (&model.sha256, &model.tensors_sha256) else {
         return Err(Failure::input(format!("{} is not from a file", args.model.display())));
     };
-    let protocol = config.open(Wanted::Pixels)?;
+    let protocol = config.open(ImageNeed::Pixels)?;
     let mut progress = Progress::new("images", 0, protocol.images());
     let embedder = Embedder::model(&model, args.batch.size(), &chosen.description);
     let mut done = 0;
@@ -136,7 +136,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 
 /// The points as tables, one for each set of pairs that they were measured on.
 pub fn to_text(points: &[NamedPoint]) -> String {
-    let mut groups: Vec<(String, Table)> = Vec::new();
+    let mut groups: Vec<(String, TextTable)> = Vec::new();
     for point in points {
         let size = match point.image_size {
             Some([height, width]) => format!("of {height}x{width} pixels"),
@@ -147,7 +147,7 @@ pub fn to_text(points: &[NamedPoint]) -> String {
             point.genuine, point.impostor, point.protocol, point.flip, point.score
         );
         let found = groups.iter().position(|(group, _)| *group == measured_on).unwrap_or_else(|| {
-            let mut table = Table::new(&[Align::Left, Align::Right, Align::Right, Align::Right]);
+            let mut table = TextTable::new(&[Align::Left, Align::Right, Align::Right, Align::Right]);
             table.row(["point", "threshold", "FAR (95 % interval)", "TAR (95 % interval)"]);
             groups.push((measured_on, table));
             groups.len() - 1

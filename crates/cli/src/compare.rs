@@ -2,12 +2,12 @@
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
+use facegrad_results::{Align, TextTable, numbers::percent};
 use facegrad_settings::Override;
 use facegrad_training::{
     Event,
     compare::{Comparison, ComparisonEvent, ComparisonPlan, ComparisonTable, RunRecord, RunState},
 };
-use facegrad_verification::{Align, Table};
 
 use crate::{
     arguments::DeviceArgs,
@@ -158,8 +158,8 @@ impl Screen {
 /// How a run ended, in a few words.
 fn ending(run: &RunRecord) -> String {
     match &run.state {
-        RunState::Finished(finished) => match &finished.result.accuracy {
-            Some(accuracy) => format!("accuracy {:.2} %", accuracy.mean * 100.0),
+        RunState::Finished(finished) => match finished.result.sheet().headline() {
+            Some(headline) => format!("{} {}", headline.name, percent(headline.value)),
             None => "accuracy not measurable".into(),
         },
         RunState::Diverged { step, reason } => format!("diverged at step {step}, {reason},"),
@@ -189,7 +189,7 @@ fn tell(table: &ComparisonTable, out: &std::path::Path, json: bool) -> Result<Ex
         let remarks = cells[0].iter().position(|head| head == "remarks");
         let columns = remarks.unwrap_or(cells[0].len());
         let align = |column| if column < 2 { Align::Left } else { Align::Right };
-        let mut text = Table::new(&(0..columns).map(align).collect::<Vec<_>>());
+        let mut text = TextTable::new(&(0..columns).map(align).collect::<Vec<_>>());
         cells.iter().for_each(|cells| text.row(cells[..columns].iter().cloned()));
         say!("{}", text.to_string().trim_end());
         for cells in &cells[1..] {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use facegrad::devices::{Backend, adapters, choose};
-use facegrad_verification::{Align, Table};
+use facegrad_results::{Align, TextTable};
 use serde_json::json;
 
 use crate::{arguments::default_backend, failure::Failure, say};
@@ -33,7 +33,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         say!("{text:#}");
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = Table::new(&[Align::Left]);
+    let mut table = TextTable::new(&[Align::Left]);
     for backend in Backend::ALL {
         let is_default = if *backend == default_backend() { "default" } else { "" };
         let what = match usable(*backend) {

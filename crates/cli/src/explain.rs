@@ -7,9 +7,9 @@ use facegrad_losses::{
     CriterionConfig, EmbeddingLossConfig, HeadConfig, RegularisationConfig,
     functions::{FUNCTIONS, SYMBOLS},
 };
+use facegrad_results::{Align, TextTable};
 use facegrad_settings::{Key, Kind, Schema, Setting, nearest};
 use facegrad_training::Experiment;
-use facegrad_verification::{Align, Table};
 
 use crate::{failure::Failure, say};
 
@@ -44,7 +44,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 fn sections(root: &Schema) -> String {
-    let mut table = Table::new(&[Align::Left]);
+    let mut table = TextTable::new(&[Align::Left]);
     for key in keys(root) {
         table.row([format!("[{}]", key.name), first_line(&key.doc).to_owned()]);
     }
@@ -114,7 +114,7 @@ fn section(name: &str, schema: &Schema) -> String {
         Schema::Section(keys) => format!("[{name}]\n{}", key_lines(keys)),
         Schema::List(inner) => format!("[[{name}]], any number of times\n{}", section(name, inner)),
         Schema::Kinds(kinds) => {
-            let mut table = Table::new(&[Align::Left]);
+            let mut table = TextTable::new(&[Align::Left]);
             for kind in kinds {
                 let names =
                     std::iter::once(&kind.name).chain(kind.aliases).copied().collect::<Vec<_>>().join(" | ");
@@ -221,7 +221,7 @@ fn key_lines(keys: &[Key]) -> String {
 }
 
 fn functions() -> String {
-    let mut rows = Table::new(&[Align::Left]);
+    let mut rows = TextTable::new(&[Align::Left]);
     for function in FUNCTIONS {
         rows.row([function.name.to_owned(), function.formula.to_owned(), function.doc.to_owned()]);
     }
@@ -237,7 +237,7 @@ fn backbones(args: &Args) -> Result<String, Failure> {
     if !(16..=1024).contains(&height) || !(16..=1024).contains(&width) {
         return Err(Failure::input(format!("--size is {height},{width}; both must be from 16 to 1024")));
     }
-    let mut rows = Table::new(&[Align::Left, Align::Right, Align::Right, Align::Left]);
+    let mut rows = TextTable::new(&[Align::Left, Align::Right, Align::Right, Align::Left]);
     rows.row(["backbone.kind", "parameters", "multiply-adds", "what it is"]);
     for row in table([height, width]) {
         rows.row([

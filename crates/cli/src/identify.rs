@@ -9,7 +9,8 @@ use std::{
 use facegrad::Chosen;
 use facegrad_embeddings::{Gallery, Match};
 use facegrad_recognition::{Embedder, EmbeddingModel, ImageEmbeddings, ImageFiles, ImageSet, Images};
-use facegrad_verification::{Align, Flip, Table};
+use facegrad_results::{Align, TextTable};
+use facegrad_verification::Flip;
 use serde_json::{Value, json};
 
 use crate::{
@@ -109,7 +110,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             say!("");
         }
         say!("{probe}");
-        let mut table = Table::new(&[Align::Right, Align::Left, Align::Left, Align::Right]);
+        let mut table = TextTable::new(&[Align::Right, Align::Left, Align::Left, Align::Right]);
         table.row(["rank", "person", "image", &gallery.origin().scoring.to_string()]);
         for (rank, Match { name, identity, score }) in (1..).zip(people) {
             table.row([rank.to_string(), identity.clone(), name.clone(), format!("{score:.4}")]);

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use facegrad_recognition::{EmbeddingModel, ModelFile};
-use facegrad_verification::{Align, Table};
+use facegrad_results::{Align, TextTable};
 use serde_json::json;
 
 use crate::{arguments::default_backend, calibrate, failure::Failure, say};
@@ -28,7 +28,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         say!("{}", serde_json::to_string_pretty(&facts)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = Table::new(&[Align::Left]);
+    let mut table = TextTable::new(&[Align::Left]);
     table.row(["model".into(), file.path().display().to_string()]);
     table.row(["SHA-256".into(), model.sha256.clone().unwrap_or_default()]);
     let dim = model.embedding_size();

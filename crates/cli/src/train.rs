@@ -157,7 +157,8 @@ impl Screen {
                 }
             }
             Event::Evaluated { step, name, measured, best } => {
-                let accuracy = match measured.outcome.headline() {
+                let sheet = measured.outcome.sheet();
+                let accuracy = match sheet.headline() {
                     Some(headline) => {
                         let error = headline.standard_error.map(|error| format!(" ± {:.2}", error * 100.0));
                         let error = error.unwrap_or_default();
@@ -165,7 +166,7 @@ impl Screen {
                     }
                     None => "accuracy not measurable".into(),
                 };
-                let auc = measured.outcome.auc().map(|auc| format!(", AUC {auc:.4}")).unwrap_or_default();
+                let auc = sheet.value("auc").map(|auc| format!(", AUC {auc:.4}")).unwrap_or_default();
                 let when = if step == 0 { "untrained".into() } else { format!("step {step}/{}", self.total) };
                 let best = if best { ", best so far" } else { "" };
                 if let Some(progress) = &self.progress {

@@ -7,6 +7,8 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
+pub(crate) use facegrad_results::numbers::number;
+
 use crate::html::NBSP;
 
 /// A named line.
@@ -392,35 +394,6 @@ pub(crate) fn extent(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
     } else {
         (low, high)
     }
-}
-
-/// A number for an axis: no more digits than it has, thousands set apart.
-pub(crate) fn number(value: f64) -> String {
-    // What is left of zero when an axis is divided into steps.
-    let value = if value.abs() < 1e-12 { 0.0 } else { value };
-    if value != 0.0 && (value.abs() < 1e-4 || value.abs() >= 1e9) {
-        return format!("{value:.1e}");
-    }
-    let text = format!("{value:.4}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" {
-        return "0".into();
-    }
-    let (sign, text) = text.strip_prefix('-').map_or(("", text), |rest| ("−", rest));
-    let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
-    format!("{sign}{}{fraction}", thousands(whole))
-}
-
-/// Digits with their thousands set apart.
-pub fn thousands(digits: &str) -> String {
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A share as a percentage for an axis.

@@ -1,12 +1,13 @@
 //! The cumulative match characteristic: how soon the right person is found.
 
+use facegrad_results::numbers::number;
 use plotters::prelude::*;
 
 use crate::{
     Series,
     chart::{
         Axes, DrawError, chart_with_ticks, draw, draw_line, finite, grid_step, heading, line_colour,
-        line_mark, percent, thousands,
+        line_mark, percent,
     },
 };
 
@@ -51,7 +52,7 @@ pub(crate) fn cmc_picture(title: &str, curves: &[(usize, &Series)]) -> Result<St
             .map(|rank| {
                 // Over many decades only their beginnings are labelled.
                 let is_labelled = last <= 2000.0 || rank.log10().fract() == 0.0;
-                (rank.log10(), if is_labelled { thousands(&rank.to_string()) } else { String::new() })
+                (rank.log10(), if is_labelled { number(rank) } else { String::new() })
             })
             .collect();
         let lines = ((1.0 - bottom) / step).round() as i32;

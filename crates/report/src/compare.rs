@@ -1,5 +1,6 @@
 //! Several runs side by side: a picture, a page, and a table in Markdown.
 
+use facegrad_results::{Figure, MeanFigure, ResultTable, Scale};
 use plotters::{
     element::DashedPathElement,
     prelude::*,
@@ -7,12 +8,11 @@ use plotters::{
 };
 
 use crate::{
+    Block, Drawing, Page, PageSection,
     chart::{
         AXIS, BLUE, DrawError, FONT, GRID, MARGIN, Mark, NEUTRAL, WIDTH, draw, font, grid_step, heading,
         number, printable,
     },
-    html::{Escaped, Images, NBSP, document, figure, percent, push},
-    page::duration,
 };
 
 /// What [`comparison_page`] shows. All text is escaped.
@@ -24,54 +24,27 @@ pub struct ComparisonReport {
     pub facts: Vec<String>,
     /// What is not equal beside what is compared, a clause each; empty for a fair comparison.
     pub unequal: Vec<String>,
-    /// The accuracy of the untrained networks, from 0 to 1.
-    pub untrained: Option<f64>,
+    /// What guessing would reach in the figure that is compared, where that is known.
+    pub chance: Option<f64>,
     /// The rows, in their order.
     pub rows: Vec<ComparisonRow>,
     /// The command that made the comparison.
     pub command: String,
 }
 
-/// A row of a comparison; what was not measured is absent.
+/// A row of a comparison.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ComparisonRow {
     /// What was run.
     pub name: String,
     /// Its loss in a few words.
     pub loss: String,
-    /// The accuracy.
-    pub accuracy: Option<AccuracyMark>,
-    /// The area under the ROC.
-    pub auc: Option<f64>,
-    /// The equal error rate, from 0 to 1.
-    pub eer: Option<f64>,
-    /// True-accept rates, as (FAR, TAR), both from 0 to 1.
-    pub tar_at_far: Vec<(f64, f64)>,
-    /// The loss of the first step.
-    pub first_loss: Option<f64>,
-    /// The loss that random features would give.
-    pub expected_first_loss: Option<f64>,
-    /// The loss at the end.
-    pub last_loss: Option<f64>,
-    /// Training images a second.
-    pub images_per_second: Option<f64>,
-    /// Seconds of training in a run.
-    pub seconds: Option<f64>,
+    /// The figure that is compared.
+    pub mark: Option<MeanFigure>,
+    /// Means of all other figures, in their order; what was not measured has no value.
+    pub figures: Vec<Figure>,
     /// What is to be known of runs that did not finish.
     pub remarks: Vec<String>,
-}
-
-/// An accuracy with its interval.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct AccuracyMark {
-    /// The mean over runs, from 0 to 1.
-    pub mean: f64,
-    /// Half the width of the 95 % interval around it.
-    pub half_width: f64,
-    /// What the interval is over, such as `3 seeds`.
-    pub over: String,
-    /// The accuracy of each run.
-    pub of_runs: Vec<f64>,
 }
 
 /// What stands for a number that there is none of.
@@ -87,46 +60,38 @@ const INTERVALS: &str = "Intervals are of 95 %: over seeds by Student's t; over 
     with that of another head.";
 
 impl ComparisonReport {
-    /// The table as text: a line of headings, and a line for each row, all of the same length.
+    /// What the compared figure is called.
+    fn figure(&self) -> &str {
+        let label = self.rows.iter().find_map(|row| Some(row.mark.as_ref()?.name.as_str()));
+        label.unwrap_or("accuracy")
+    }
+
+    /// The table as text: a line of headings, and a line for each row, all of the same length. A figure that no row has
+    /// measured has no column.
     pub fn cells(&self) -> Vec<Vec<String>> {
-        let mut rates: Vec<f64> =
-            self.rows.iter().flat_map(|row| &row.tar_at_far).map(|(far, _)| *far).collect();
-        rates.sort_by(|a, b| b.total_cmp(a));
-        rates.dedup();
+        let mut columns: Vec<(&str, &str)> = Vec::new();
+        for figure in self.rows.iter().flat_map(|row| &row.figures).filter(|figure| figure.value.is_some()) {
+            if columns.iter().all(|(key, _)| *key != figure.key) {
+                columns.push((&figure.key, &figure.label));
+            }
+        }
         let has_remarks = self.rows.iter().any(|row| !row.remarks.is_empty());
-
-        let mut head: Vec<String> =
-            ["config", "loss", "accuracy", "interval", "AUC", "EER"].map(Into::into).into();
-        head.extend(
-            rates.iter().map(|far| format!("TAR at FAR{NBSP}{}{NBSP}%", number((far * 1e8).round() / 1e6))),
-        );
-        head.extend(["first loss", "expected", "last loss", "images/s", "time"].map(Into::into));
+        let mut head: Vec<String> = ["config", "loss", self.figure(), "interval"].map(Into::into).into();
+        head.extend(columns.iter().map(|(_, label)| (*label).to_owned()));
         head.extend(has_remarks.then(|| REMARKS.into()));
-
-        let text = |value: Option<f64>, write: &dyn Fn(f64) -> String| {
-            value.filter(|value| value.is_finite()).map_or_else(|| NONE.into(), write)
-        };
         let row = |row: &ComparisonRow| {
-            let accuracy = row.accuracy.as_ref();
-            let loss = |value| text(value, &loss_text);
+            let mark = row.mark.as_ref();
             let mut cells = vec![
                 row.name.clone(),
                 row.loss.clone(),
-                text(accuracy.map(|a| a.mean), &percent),
-                accuracy.map_or_else(
-                    || NONE.into(),
-                    |a| format!("±{NBSP}{:.2}, {}", a.half_width * 100.0, a.over),
-                ),
-                text(row.auc, &|auc| format!("{auc:.4}")),
-                text(row.eer, &percent),
+                mark.map_or_else(|| NONE.into(), |mark| Scale::Percent.write(mark.mean)),
+                mark.and_then(|mark| Some(format!("± {:.2}, {}", mark.half_width * 100.0, mark.over()?)))
+                    .unwrap_or_else(|| NONE.into()),
             ];
-            cells.extend(rates.iter().map(|far| {
-                let tar = row.tar_at_far.iter().find(|(other, _)| other == far);
-                text(tar.map(|(_, tar)| *tar), &percent)
+            cells.extend(columns.iter().map(|(key, _)| {
+                let figure = row.figures.iter().find(|figure| figure.key == *key);
+                figure.map_or_else(|| NONE.into(), Figure::text)
             }));
-            cells.extend([loss(row.first_loss), loss(row.expected_first_loss), loss(row.last_loss)]);
-            cells.push(text(row.images_per_second, &|speed| number(speed.round())));
-            cells.push(text(row.seconds, &duration));
             cells.extend(has_remarks.then(|| row.remarks.join("; ")));
             cells
         };
@@ -138,102 +103,73 @@ impl ComparisonReport {
         let unequal = self.unequal.join("; ");
         (!unequal.is_empty()).then(|| format!("Not under the same budget: {unequal}."))
     }
-
-    /// The facts, and what they mean for the comparison.
-    fn facts(&self) -> Vec<String> {
-        let untrained = self.untrained.map(|share| format!("untrained networks {}", percent(share)));
-        self.facts.iter().cloned().chain(untrained).collect()
-    }
 }
 
 /// The comparison as Markdown: what holds for all, the picture of [`comparison_picture`] as the file
 /// `compare.svg`, and the table.
 pub fn comparison_markdown(report: &ComparisonReport) -> String {
-    let plain = |text: &str| text.replace('|', "\\|").replace(['\n', '\r'], " ").replace(NBSP, " ");
-    let mut text = format!("# {}\n\n{}\n", plain(&report.title), plain(&report.facts().join(" · ")));
-    if let Some(warning) = report.warning() {
-        push(&mut text, format_args!("\n**{}**\n", plain(&warning)));
-    }
-    text.push_str("\n![accuracy](compare.svg)\n\n");
+    let plain = |text: &str| text.replace('|', "\\|").replace(['\n', '\r'], " ");
+    let mut text = format!("# {}\n\n{}\n", plain(&report.title), plain(&report.facts.join(" · ")));
+    text.extend(report.warning().map(|warning| format!("\n**{}**\n", plain(&warning))));
+    text.push_str(&format!("\n![{}](compare.svg)\n\n", report.figure()));
     for (i, cells) in report.cells().into_iter().enumerate() {
         let cells: Vec<String> = cells.iter().map(|cell| plain(cell)).collect();
-        push(&mut text, format_args!("| {} |\n", cells.join(" | ")));
+        text.push_str(&format!("| {} |\n", cells.join(" | ")));
         if i == 0 {
+            let is_text = |head: &str| ["config", "loss", REMARKS].contains(&head);
             let rules = cells.iter().map(|head| if is_text(head) { "---" } else { "---:" });
-            push(&mut text, format_args!("|{}|\n", rules.collect::<Vec<_>>().join("|")));
+            text.push_str(&format!("|{}|\n", rules.collect::<Vec<_>>().join("|")));
         }
     }
-    push(&mut text, format_args!("\n{INTERVALS}\n"));
+    text.push_str(&format!("\n{INTERVALS}\n"));
     if !report.command.is_empty() {
-        push(&mut text, format_args!("\n    {}\n", plain(&report.command)));
+        text.push_str(&format!("\n    {}\n", plain(&report.command)));
     }
     text
 }
 
-/// A loss with as many digits as are worth comparing.
-fn loss_text(loss: f64) -> String {
-    if loss.abs() < 100.0 { format!("{loss:.3}") } else { number(loss.round()) }
-}
-
-/// Whether the column with this heading holds words.
-fn is_text(head: &str) -> bool {
-    ["config", "loss", REMARKS].contains(&head)
-}
-
-/// The comparison as an HTML page that needs nothing but itself, made as [`run_report`](crate::run_report) is.
+/// The comparison as a page: the picture, the table, and the command.
 ///
 /// # Errors
 /// If the picture cannot be drawn.
-pub fn comparison_page(report: &ComparisonReport) -> Result<String, DrawError> {
-    let mut body = format!("<h1>{}</h1>\n", Escaped(&report.title));
-    push(&mut body, format_args!("<p class=\"quiet\">{}</p>\n", Escaped(report.facts().join(" · "))));
-    if let Some(warning) = report.warning() {
-        push(&mut body, format_args!("<p class=\"card warning\">{}</p>\n", Escaped(warning)));
-    }
-    let picture = figure(&comparison_picture(report)?, "Accuracy of each config with its interval");
-    body.push_str(&picture.replacen("<figure>", "<figure class=\"single\">", 1));
-    body.push_str("<h2>Table</h2>\n<div class=\"card wide\" tabindex=\"0\"><table>\n");
+pub fn comparison_page(report: &ComparisonReport) -> Result<Page, DrawError> {
     let mut lines = report.cells().into_iter();
-    let head = lines.next().unwrap_or_default();
+    let mut header = lines.next().unwrap_or_default();
     // Here remarks have a line of their own: a column of sentences would push the numbers out of sight.
-    let columns = head.iter().position(|head| head == REMARKS).unwrap_or(head.len());
-    let row = |cells: &[String], tag: fn(usize) -> &'static str| {
-        let cell = |(i, text): (usize, &String)| {
-            let class = if is_text(&head[i]) { " class=\"text\"" } else { "" };
-            format!("<{tag}{class}>{}</{tag}>", Escaped(text), tag = tag(i))
-        };
-        format!("<tr>{}</tr>\n", cells[..columns].iter().enumerate().map(cell).collect::<String>())
-    };
-    push(&mut body, format_args!("<thead>\n{}</thead>\n<tbody>\n", row(&head, |_| "th")));
-    for cells in lines {
-        body.push_str(&row(&cells, |column| if column == 0 { "th" } else { "td" }));
-        if let Some(remark) = cells.get(columns).filter(|remark| !remark.is_empty()) {
-            let remark = Escaped(remark);
-            push(
-                &mut body,
-                format_args!(
-                    "<tr><td class=\"remark\" colspan=\"{columns}\"><span>{remark}</span></td></tr>\n"
-                ),
-            );
-        }
-    }
-    push(&mut body, format_args!("</tbody></table></div>\n<p class=\"quiet\">{INTERVALS}</p>\n"));
-    if !report.command.is_empty() {
-        let command = Escaped(&report.command);
-        push(&mut body, format_args!("<h2>Command</h2>\n<div class=\"card\"><code>{command}</code></div>\n"));
-    }
-    Ok(document(&report.title, Images::Forbidden, &body))
+    let columns = header.iter().position(|head| head == REMARKS).unwrap_or(header.len());
+    header.truncate(columns);
+    let (rows, remarks) = lines
+        .map(|mut cells| {
+            let remark = if cells.len() > columns { cells.remove(columns) } else { String::new() };
+            (cells, remark)
+        })
+        .unzip();
+    let description = format!("{} of each config with its interval", report.figure());
+    let table = ResultTable { header, rows, remarks, ..ResultTable::default() };
+    Ok(Page {
+        title: report.title.clone(),
+        facts: report.facts.clone(),
+        warnings: report.warning().into_iter().collect(),
+        sections: vec![PageSection {
+            title: "Comparison".into(),
+            blocks: vec![
+                Block::Drawing(Drawing::new(comparison_picture(report)?, description)),
+                Block::Table(table),
+                Block::Note(INTERVALS.into()),
+                Block::Command(report.command.clone()),
+            ],
+        }],
+    })
 }
 
 /// Height of a row of the picture.
 const ROW: i32 = 58;
-/// Room for the accuracy as text, on the right.
+/// Room for the number as text, on the right.
 const VALUES: i32 = 170;
 /// Room for the axis, below.
 const BELOW: i32 = 104;
-const CHANCE: f64 = 0.5;
 
-/// The accuracy of each row as a dot with its interval, the accuracy of each run as a circle, and a line for
+/// The headline figure of each row as a dot with its interval, that of each run as a circle, and a line for
 /// chance, as SVG. An interval that leaves the axis has no end there.
 ///
 /// # Errors
@@ -243,14 +179,14 @@ pub fn comparison_picture(report: &ComparisonReport) -> Result<String, DrawError
     let dot = Mark::Marker { colour: BLUE, corners: circle(DOT), filled: true };
     let interval = (Mark::Line(BLUE), "95 % interval".to_owned());
     let mut legend = vec![(dot, "one seed".to_owned()), interval];
-    if rows.iter().any(|row| row.accuracy.as_ref().is_some_and(|mark| mark.of_runs.len() > 1)) {
+    if rows.iter().any(|row| row.mark.as_ref().is_some_and(|mark| mark.of_runs.len() > 1)) {
         legend[0].1 = "mean over seeds".into();
         let ring = Mark::Marker { colour: NEUTRAL, corners: circle(RING), filled: false };
         legend.push((ring, "one seed".into()));
     }
-    let (low, high) = limits(rows);
-    let shows_chance = (low..=high).contains(&CHANCE);
-    if shows_chance {
+    let (low, high) = limits(rows, report.chance);
+    let chance = report.chance.filter(|chance| (low..=high).contains(chance));
+    if chance.is_some() {
         legend.push((Mark::Dashed(NEUTRAL), "chance".into()));
     }
     let height = 138 + ROW * rows.len().max(1) as i32 + BELOW;
@@ -275,10 +211,13 @@ pub fn comparison_picture(report: &ComparisonReport) -> Result<String, DrawError
         }
         area.draw(&PathElement::new(vec![(left, bottom), (right, bottom)], AXIS.stroke_width(2)))?;
         let middle = ((left + right) / 2, bottom + 56);
-        let label = if shows_chance { "accuracy" } else { "accuracy (50 % is chance)" };
+        let label = match (report.chance, chance) {
+            (Some(beyond), None) => format!("{} ({} % is chance)", report.figure(), number(beyond * 100.0)),
+            _ => report.figure().to_owned(),
+        };
         area.draw(&Text::new(label, middle, font(FONT).pos(Pos::new(HPos::Center, VPos::Top))))?;
-        if shows_chance {
-            let chance = [(place(CHANCE), 0), (place(CHANCE), bottom)];
+        if let Some(chance) = chance {
+            let chance = [(place(chance), 0), (place(chance), bottom)];
             area.draw(&DashedPathElement::new(chance, 12, 8, NEUTRAL.stroke_width(3)))?;
         }
 
@@ -286,12 +225,12 @@ pub fn comparison_picture(report: &ComparisonReport) -> Result<String, DrawError
             let y = ROW * i as i32 + ROW / 2;
             let beside = |pos| font(FONT - 2).pos(Pos::new(pos, VPos::Center));
             area.draw(&Text::new(name, (left - 24, y), beside(HPos::Right)))?;
-            let Some(accuracy) = row.accuracy.as_ref().filter(|a| a.mean.is_finite()) else {
+            let Some(mark) = row.mark.as_ref().filter(|a| a.mean.is_finite()) else {
                 let none = beside(HPos::Right).color(&NEUTRAL);
                 area.draw(&Text::new("no result", (WIDTH as i32 - MARGIN, y), none))?;
                 continue;
             };
-            let ends = [accuracy.mean - accuracy.half_width, accuracy.mean + accuracy.half_width];
+            let ends = [mark.mean - mark.half_width, mark.mean + mark.half_width];
             let [from, to] = ends.map(|end| (place(end.clamp(low, high)), y));
             area.draw(&PathElement::new(vec![from, to], BLUE.stroke_width(5)))?;
             for ((x, y), end) in [from, to].into_iter().zip(ends) {
@@ -299,13 +238,13 @@ pub fn comparison_picture(report: &ComparisonReport) -> Result<String, DrawError
                     area.draw(&PathElement::new(vec![(x, y - 11), (x, y + 11)], BLUE.stroke_width(5)))?;
                 }
             }
-            if accuracy.of_runs.len() > 1 {
-                for share in &accuracy.of_runs {
+            if mark.of_runs.len() > 1 {
+                for share in &mark.of_runs {
                     area.draw(&Circle::new((place(*share), y), RING as i32, NEUTRAL.stroke_width(3)))?;
                 }
             }
-            area.draw(&Circle::new((place(accuracy.mean), y), DOT as i32, BLUE.filled()))?;
-            let value = format!("{:.1} %", accuracy.mean * 100.0);
+            area.draw(&Circle::new((place(mark.mean), y), DOT as i32, BLUE.filled()))?;
+            let value = format!("{:.1} %", mark.mean * 100.0);
             area.draw(&Text::new(value, (WIDTH as i32 - MARGIN, y), beside(HPos::Right)))?;
         }
         Ok(())
@@ -316,13 +255,17 @@ const DOT: f64 = 12.0;
 const RING: f64 = 9.0;
 
 fn title(report: &ComparisonReport) -> String {
-    let intervals: Vec<&str> =
-        report.rows.iter().filter_map(|row| Some(row.accuracy.as_ref()?.over.as_str())).collect();
+    let marks = report.rows.iter().filter_map(|row| row.mark.as_ref());
+    let intervals: Vec<String> = marks.map(|mark| mark.over().unwrap_or_default()).collect();
+    let mut figure = report.figure().to_owned();
+    if let Some(first) = figure.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
     match intervals.first() {
         Some(first) if intervals.iter().all(|over| over == first) => {
-            format!("Accuracy, interval over {first}")
+            format!("{figure}, interval over {first}")
         }
-        _ => "Accuracy".into(),
+        _ => figure,
     }
 }
 
@@ -344,15 +287,20 @@ fn shortened(name: &str) -> String {
 
 /// The ends of the axis: every run and every interval, but nothing below 0 or above 1, and no more of an interval
 /// than the dots would bear; and chance, unless that would press several rows into a corner.
-fn limits(rows: &[ComparisonRow]) -> (f64, f64) {
-    let marks = || rows.iter().filter_map(|row| row.accuracy.as_ref()).filter(|mark| mark.mean.is_finite());
+fn limits(rows: &[ComparisonRow], chance: Option<f64>) -> (f64, f64) {
+    let marks = || rows.iter().filter_map(|row| row.mark.as_ref()).filter(|mark| mark.mean.is_finite());
     let dots = || marks().flat_map(|mark| mark.of_runs.iter().copied().chain([mark.mean]));
     let ends = |numbers: &mut dyn Iterator<Item = f64>| {
         numbers.fold((1.0_f64, 0.0_f64), |(low, high), x| (low.min(x), high.max(x)))
     };
     let (lowest, highest) = ends(&mut dots());
-    let is_far = marks().count() > 1 && lowest - CHANCE > 3.0 * (highest - lowest).max(0.01);
-    let (low, high) = if is_far { (lowest, highest) } else { (lowest.min(CHANCE), highest.max(CHANCE)) };
+    let is_far = |chance: f64| marks().count() > 1 && lowest - chance > 3.0 * (highest - lowest).max(0.01);
+    let (low, high) = match chance {
+        Some(chance) if !is_far(chance) => (lowest.min(chance), highest.max(chance)),
+        // Nothing to show at all.
+        _ if lowest > highest => (highest, lowest),
+        _ => (lowest, highest),
+    };
     // Student's t of two seeds is 12.7 standard errors: such bars would leave the dots no room.
     let room = (high - low).max(0.02);
     let bars = marks().flat_map(|mark| [mark.mean - mark.half_width, mark.mean + mark.half_width]);
@@ -364,29 +312,37 @@ fn limits(rows: &[ComparisonRow]) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
+    use facegrad_results::{Better, IntervalOver};
+
     use super::*;
     use crate::chart::texts_of_well_formed;
 
     const HOSTILE: &str = "<script>alert('1')</script> & \"more\" | x";
 
     fn report(text: &str) -> ComparisonReport {
+        let figure = |key: &str, label: &str, scale, value: f64| {
+            Figure::new(key, label, scale, Better::Lower, Ok(value))
+        };
         let row = ComparisonRow {
             name: text.into(),
             loss: text.into(),
-            accuracy: Some(AccuracyMark {
+            mark: Some(MeanFigure {
+                name: "accuracy".into(),
                 mean: 0.772,
                 half_width: 0.012,
-                over: "3 seeds".into(),
+                over: IntervalOver::Seeds,
                 of_runs: vec![0.77, 0.772, 0.774],
             }),
-            auc: Some(0.8512),
-            eer: Some(0.2234),
-            tar_at_far: vec![(0.1, 0.51), (0.01, 0.2)],
-            first_loss: Some(4.6049),
-            expected_first_loss: Some(4.605),
-            last_loss: Some(1234.5),
-            images_per_second: Some(1834.6),
-            seconds: Some(75.0),
+            figures: vec![
+                figure("auc", "AUC", Scale::Digits(4), 0.8512),
+                figure("eer", "EER", Scale::Percent, 0.2234),
+                figure("min_dcf_0.01", "minDCF at P 0.01", Scale::Digits(4), 0.9),
+                Figure::new("few", "never measured", Scale::Percent, Better::Higher, Err("why".into())),
+                figure("first_loss", "first loss", Scale::Loss, 4.6049),
+                figure("last_loss", "last loss", Scale::Loss, 1234.5),
+                figure("images_per_second", "images/s", Scale::PerSecond, 1834.6),
+                figure("seconds", "time", Scale::Seconds, 75.0),
+            ],
             remarks: Vec::new(),
         };
         let diverged = ComparisonRow {
@@ -399,7 +355,7 @@ mod tests {
             title: text.into(),
             facts: vec!["300 steps a run".into(), text.into()],
             unequal: vec![text.into(), "run.batch is 8, but 9 in a".into()],
-            untrained: Some(0.61),
+            chance: Some(0.5),
             rows: vec![row, diverged],
             command: text.into(),
         }
@@ -407,8 +363,8 @@ mod tests {
 
     #[test]
     fn all_text_is_escaped() {
-        let page = comparison_page(&report(HOSTILE)).unwrap();
-        assert!(!page.contains("<script") && !page.contains("\"more\"") && !page.contains("'1'"));
+        let page = comparison_page(&report(HOSTILE)).unwrap().to_html();
+        assert!(!page.contains("<script") && !page.contains("\"more\""));
         let body = &page[page.find("<body>").unwrap()..page.find("</html>").unwrap()];
         texts_of_well_formed(body);
         texts_of_well_formed(&comparison_picture(&report(HOSTILE)).unwrap());
@@ -416,7 +372,7 @@ mod tests {
 
     #[test]
     fn the_page_refers_to_nothing_outside() {
-        let page = comparison_page(&report("plain")).unwrap();
+        let page = comparison_page(&report("plain")).unwrap().to_html();
         for word in ["http:", "https:", "//", "url(", "@import", "src=", "href=", "<link", "<script", "<img"]
         {
             assert!(!page.contains(word), "{word}");
@@ -428,18 +384,17 @@ mod tests {
     fn every_line_of_the_table_has_every_column() {
         let cells = report("cosface").cells();
         assert_eq!(
-            cells[0].join(",").replace(NBSP, " "),
-            "config,loss,accuracy,interval,AUC,EER,TAR at FAR 10 %,TAR at FAR 1 %,first loss,expected,last loss,\
-             images/s,time,remarks"
+            cells[0].join(","),
+            "config,loss,accuracy,interval,AUC,EER,minDCF at P 0.01,first loss,last loss,images/s,time,remarks"
         );
         assert_eq!(
-            cells[1].join("; ").replace(NBSP, " "),
-            "cosface; cosface; 77.20 %; ± 1.20, 3 seeds; 0.8512; 22.34 %; 51.00 %; 20.00 %; 4.605; 4.605; 1,235; 1,835; 1 min 15 s; "
+            cells[1].join("; "),
+            "cosface; cosface; 77.20 %; ± 1.20, 3 seeds; 0.8512; 22.34 %; 0.9000; 4.605; 1,235; 1,835; 1 min 15 s; "
         );
         assert_eq!(cells[2].len(), cells[0].len());
-        assert_eq!(cells[2][13], "seed 1: diverged at step 3; cosface");
+        assert_eq!(cells[2][11], "seed 1: diverged at step 3; cosface");
         let fine = ComparisonReport { rows: vec![ComparisonRow::default()], ..ComparisonReport::default() };
-        assert_eq!(fine.cells()[1].join(""), "–".repeat(9));
+        assert_eq!(fine.cells()[1].join(""), "–".repeat(2));
     }
 
     #[test]
@@ -448,11 +403,11 @@ mod tests {
         let table: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
         let columns = |line: &str| line.replace("\\|", "").matches('|').count();
         assert_eq!(table.len(), 4);
-        assert!(table.iter().all(|line| columns(line) == 15), "{table:?}");
-        assert!(text.contains("**Not under the same budget: ") && !text.contains(NBSP));
+        assert!(table.iter().all(|line| columns(line) == 13), "{table:?}");
+        assert!(text.contains("**Not under the same budget: "));
         let fair = ComparisonReport { unequal: Vec::new(), ..report("a") };
         assert!(!comparison_markdown(&fair).contains("budget"));
-        assert!(!comparison_page(&fair).unwrap().contains("budget"));
+        assert!(!comparison_page(&fair).unwrap().to_html().contains("budget"));
     }
 
     #[test]
@@ -464,15 +419,20 @@ mod tests {
         assert!(texts.iter().any(|t| t == "Accuracy, interval over 3 seeds"));
         texts_of_well_formed(&comparison_picture(&ComparisonReport::default()).unwrap());
         let mut wild = report("a");
-        wild.rows[0].accuracy =
-            Some(AccuracyMark { mean: f64::NAN, half_width: f64::INFINITY, ..AccuracyMark::default() });
+        wild.rows[0].mark =
+            Some(MeanFigure { mean: f64::NAN, half_width: f64::INFINITY, ..MeanFigure::default() });
         texts_of_well_formed(&comparison_picture(&wild).unwrap());
+        // What a search finds by chance is not known.
+        let search = ComparisonReport { chance: None, ..report("cosface") };
+        let texts = texts_of_well_formed(&comparison_picture(&search).unwrap());
+        assert!(!texts.iter().any(|text| text.contains("chance")), "{texts:?}");
     }
 
     #[test]
     fn wide_intervals_leave_the_dots_room() {
+        let limits = |rows: &[ComparisonRow]| limits(rows, Some(0.5));
         let row = |mean, half_width| ComparisonRow {
-            accuracy: Some(AccuracyMark { mean, half_width, of_runs: vec![mean], ..AccuracyMark::default() }),
+            mark: Some(MeanFigure { mean, half_width, of_runs: vec![mean], ..MeanFigure::default() }),
             ..ComparisonRow::default()
         };
         let (low, high) = limits(&[row(0.7, 0.6)]);

@@ -1,5 +1,6 @@
 //! How the scores of genuine and impostor pairs are distributed.
 
+use facegrad_results::{NamedThreshold, ScoreDistribution};
 use plotters::{
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
@@ -10,48 +11,8 @@ use crate::chart::{
     number, percent,
 };
 
-const BINS: usize = 50;
-
 /// No more thresholds than these are drawn.
 const THRESHOLDS: usize = 8;
-
-/// How many scores there are in each of equal stretches.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ScoreCounts {
-    /// Where the first stretch begins and the last one ends.
-    pub range: (f64, f64),
-    /// The number of genuine scores in each stretch.
-    pub genuine: Vec<u64>,
-    /// The number of impostor scores in each stretch.
-    pub impostor: Vec<u64>,
-}
-
-impl ScoreCounts {
-    /// Counts scores in 50 stretches of their range, widened to hold `also`; scores that are not finite are
-    /// left out.
-    pub fn of(genuine: &[f64], impostor: &[f64], also: &[f64]) -> Self {
-        let all = genuine.iter().chain(impostor).chain(also).copied();
-        let range = extent(all.filter(|score| score.is_finite()));
-        let count = |scores: &[f64]| {
-            let mut counts = vec![0; if scores.is_empty() { 0 } else { BINS }];
-            for score in scores.iter().filter(|score| score.is_finite()) {
-                let bin = (score - range.0) / (range.1 - range.0) * BINS as f64;
-                counts[(bin as usize).min(BINS - 1)] += 1;
-            }
-            counts
-        };
-        Self { range, genuine: count(genuine), impostor: count(impostor) }
-    }
-}
-
-/// A threshold and what it is for.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Threshold {
-    /// Its name, such as `best on the other folds` or `FAR 0.1 %`.
-    pub name: String,
-    /// The lowest score that is accepted.
-    pub value: f64,
-}
 
 /// The share of genuine and of impostor pairs in each of 50 stretches of scores, as SVG, with the threshold
 /// if there is one.
@@ -67,8 +28,8 @@ pub fn score_histogram(
     threshold: Option<f64>,
 ) -> Result<String, DrawError> {
     let threshold = threshold.filter(|threshold| threshold.is_finite());
-    let counts = ScoreCounts::of(genuine, impostor, threshold.as_slice());
-    let named = threshold.map(|value| Threshold { name: "threshold".into(), value });
+    let counts = ScoreDistribution::of(genuine, impostor, threshold.as_slice());
+    let named = threshold.map(|value| NamedThreshold { name: "threshold".into(), value });
     counts_histogram(title, &counts, named.as_slice())
 }
 
@@ -81,12 +42,12 @@ pub fn score_histogram(
 /// If the drawing library fails.
 pub fn counts_histogram(
     title: &str,
-    counts: &ScoreCounts,
-    thresholds: &[Threshold],
+    counts: &ScoreDistribution,
+    thresholds: &[NamedThreshold],
 ) -> Result<String, DrawError> {
     draw("the score histogram", 820, |area| {
         let finite = thresholds.iter().filter(|threshold| threshold.value.is_finite());
-        let mut thresholds: Vec<&Threshold> = finite.take(THRESHOLDS).collect();
+        let mut thresholds: Vec<&NamedThreshold> = finite.take(THRESHOLDS).collect();
         thresholds.sort_by(|a, b| a.value.total_cmp(&b.value));
         let ends = [counts.range.0, counts.range.1].into_iter().filter(|end| end.is_finite());
         let range = extent(ends.clone());
@@ -176,12 +137,12 @@ mod tests {
 
     #[test]
     fn every_score_is_in_one_bin() {
-        let counts = ScoreCounts::of(&[-1.0, -1.0, 0.0, 1.0, f64::NAN], &[], &[]);
+        let counts = ScoreDistribution::of(&[-1.0, -1.0, 0.0, 1.0, f64::NAN], &[], &[]);
         assert_eq!(counts.range, (-1.0, 1.0));
         let steps = shares(&counts.genuine, counts.range);
-        assert_eq!((steps[0].2, steps[BINS / 2].2, steps[BINS - 1].2), (0.5, 0.25, 0.25));
+        assert_eq!((steps[0].2, steps[25].2, steps[49].2), (0.5, 0.25, 0.25));
         assert!((steps.iter().map(|step| step.2).sum::<f64>() - 1.0).abs() < 1e-12);
-        assert_eq!((steps[0].0, steps[0].1, steps[BINS - 1].1), (-1.0, -0.96, 1.0));
+        assert_eq!((steps[0].0, steps[0].1, steps[49].1), (-1.0, -0.96, 1.0));
     }
 
     #[test]
@@ -195,17 +156,19 @@ mod tests {
 
     #[test]
     fn several_thresholds_have_letters() {
-        let counts = ScoreCounts { range: (-1.0, 1.0), genuine: vec![1, 2, 3], impostor: vec![3, 2, 1] };
-        let named = |name: &str, value| Threshold { name: name.into(), value };
+        let counts =
+            ScoreDistribution { range: (-1.0, 1.0), genuine: vec![1, 2, 3], impostor: vec![3, 2, 1] };
+        let named = |name: &str, value| NamedThreshold { name: name.into(), value };
         let thresholds = [named("best", 0.3), named("FAR 1 %", 0.31), named("none", f64::NAN)];
         let texts = texts_of_well_formed(&counts_histogram("Scores", &counts, &thresholds).unwrap());
         for text in ["A: best 0.300", "B: FAR 1 % 0.310", "A", "B", "genuine (6 pairs)"] {
             assert!(texts.iter().any(|t| t == text), "{text} in {texts:?}");
         }
         assert!(!texts.iter().any(|t| t == "C"));
-        let odd = ScoreCounts { range: (f64::NAN, f64::INFINITY), genuine: vec![0, 0], impostor: vec![] };
+        let odd =
+            ScoreDistribution { range: (f64::NAN, f64::INFINITY), genuine: vec![0, 0], impostor: vec![] };
         texts_of_well_formed(&counts_histogram("odd", &odd, &[]).unwrap());
-        texts_of_well_formed(&counts_histogram("empty", &ScoreCounts::default(), &[]).unwrap());
+        texts_of_well_formed(&counts_histogram("empty", &ScoreDistribution::default(), &[]).unwrap());
     }
 
     #[test]

@@ -1,146 +1,152 @@
-//! Text in HTML, and what all pages share.
+//! What every page shares: its frame, its styles, tables, pictures and images within it.
 
-use std::fmt::{self, Display, Write};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use facegrad_results::EmbeddedImage;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::chart::{DARK, hex};
-
-/// Text that stands for itself in HTML, within elements and quoted attributes.
-pub(crate) struct Escaped<T>(pub T);
-
-impl<T: fmt::Display> fmt::Display for Escaped<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.to_string().chars() {
-            match c {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                // Not allowed in HTML at all.
-                c if c.is_control() && !matches!(c, '\n' | '\t') => f.write_str("\u{FFFD}")?,
-                c => fmt::Write::write_char(f, c)?,
-            }
-        }
-        Ok(())
-    }
-}
 
 /// A space that keeps a number and its unit on one line.
 pub(crate) const NBSP: char = '\u{A0}';
 
-/// What a page may show beside its own text, styles and drawings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Images {
-    /// No images.
-    Forbidden,
-    /// Images that are part of the page.
-    Embedded,
-}
+/// What a page may show: its own styles and drawings, and images that are part of it.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
-/// A whole page with this title; `body` is HTML.
-pub(crate) fn document(title: &str, images: Images, body: &str) -> String {
-    let images = match images {
-        Images::Forbidden => "",
-        Images::Embedded => "; img-src data:",
+/// A whole page with this title.
+pub(crate) fn document(title: &str, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                title { (title) }
+                style { (PreEscaped(include_str!("page.css"))) (PreEscaped(dark())) }
+            }
+            body { (body) }
+        }
     };
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'{images}\">\n\
-         <title>{}</title>\n<style>\n{}{}</style>\n</head>\n<body>\n{body}</body>\n</html>\n",
-        Escaped(title),
-        include_str!("page.css"),
-        dark()
-    )
-}
-
-/// A row of a table; `value` is HTML.
-pub(crate) fn row(name: &str, value: impl Display) -> String {
-    format!("<tr><th>{}</th><td>{value}</td></tr>\n", Escaped(name))
+    // Not allowed in HTML at all.
+    page.into_string().replace(|c: char| c.is_control() && !matches!(c, '\n' | '\t'), "\u{FFFD}")
 }
 
 /// A picture within a page, with a name for those who cannot see it.
-pub(crate) fn figure(svg: &str, description: &str) -> String {
+pub(crate) fn svg(picture: &str, description: &str) -> Markup {
     // Within HTML a picture needs no name space.
-    let svg = svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
-    let named = format!("<svg role=\"img\" aria-label=\"{}\" ", Escaped(description));
-    format!("<figure>{}</figure>\n", svg.replacen("<svg ", &named, 1))
+    let picture = picture.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
+    let name = html! { (description) }.into_string();
+    PreEscaped(picture.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{name}\" "), 1))
 }
 
-/// The sections of a page.
-#[derive(Default)]
-pub(crate) struct Sections {
-    body: String,
-    titles: Vec<String>,
+/// A small image; what is neither PNG nor JPEG is shown as missing.
+pub(crate) fn image(thumbnail: &EmbeddedImage) -> Markup {
+    let kind = match &thumbnail.bytes[..] {
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => "png",
+        [0xFF, 0xD8, 0xFF, ..] => "jpeg",
+        _ => return html! { div class="missing quiet" title=(thumbnail.alt) { "no image" } },
+    };
+    let data = format!("data:image/{kind};base64,{}", STANDARD.encode(&thumbnail.bytes));
+    html! { img src=(data) alt=(thumbnail.alt) title=(thumbnail.alt); }
 }
 
-impl Sections {
-    /// Adds a section of HTML, unless it is empty.
-    pub(crate) fn add(&mut self, title: &str, html: String) {
-        if html.is_empty() {
-            return;
-        }
-        self.titles.push(title.to_owned());
-        let number = self.titles.len();
-        push(&mut self.body, format_args!("<h2 id=\"section-{number}\">{}</h2>\n{html}", Escaped(title)));
-    }
+/// A row of a [`grid`]: its cells, and a remark below them, which may be empty.
+pub(crate) struct GridRow {
+    pub cells: Vec<Markup>,
+    pub remark: String,
+}
 
-    /// Links to the sections, if there are several.
-    pub(crate) fn contents(&self) -> String {
-        if self.titles.len() < 3 {
-            return String::new();
+/// A table in a box that scrolls when it is too wide; `label` is for those who cannot see it, and a column holds text
+/// or numbers.
+pub(crate) fn grid(label: &str, columns: &[(String, bool)], rows: &[GridRow]) -> Markup {
+    let class = |column: usize| match columns.get(column) {
+        Some((_, true)) | None => Some("text"),
+        Some((_, false)) => None,
+    };
+    // Rows of another length than the header are filled, and none of their cells is dropped.
+    let cells = |row: &GridRow| {
+        let width = columns.len().max(row.cells.len());
+        (0..width).map(|i| row.cells.get(i).cloned().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    html! {
+        div class="card wide" role="region" aria-label=(label) tabindex="0" {
+            table {
+                thead { tr { @for (i, (name, _)) in columns.iter().enumerate() {
+                    th class=[class(i)] { div { (name) } }
+                } } }
+                tbody { @for row in rows {
+                    tr { @for (i, cell) in cells(row).iter().enumerate() {
+                        @if i == 0 { th class=[class(i)] { div { (cell) } } }
+                        @else { td class=[class(i)] { div { (cell) } } }
+                    } }
+                    @if !row.remark.is_empty() {
+                        tr { td class="remark" colspan=(columns.len()) { span { (row.remark) } } }
+                    }
+                } }
+            }
         }
-        let link =
-            |(i, title): (usize, &String)| format!("<a href=\"#section-{}\">{}</a>", i + 1, Escaped(title));
-        let links: Vec<String> = self.titles.iter().enumerate().map(link).collect();
-        format!("<nav>{}</nav>\n", links.join("\n"))
-    }
-
-    /// The sections so far.
-    pub(crate) fn body(&self) -> &str {
-        &self.body
     }
 }
 
 /// The styles of a dark page, which also repaint the pictures.
 fn dark() -> String {
-    let mut css = String::from(
-        "@media (prefers-color-scheme: dark) {\n:root { --page: #121519; --card: #1b1f24; --text: #e6e8eb; \
-         --quiet: #a3adb8; --line: #30363d; }\n",
-    );
-    for (light, dark) in DARK {
-        let light = hex(light);
-        push(&mut css, format_args!("svg [fill=\"{light}\"] {{ fill: {dark}; }}\n"));
-        push(&mut css, format_args!("svg [stroke=\"{light}\"] {{ stroke: {dark}; }}\n"));
-    }
-    css.push_str("}\n");
-    css
+    let repaint = DARK.iter().map(|(light, dark)| {
+        let light = hex(*light);
+        format!(
+            "svg [fill=\"{light}\"] {{ fill: {dark}; }}\nsvg [stroke=\"{light}\"] {{ stroke: {dark}; }}\n"
+        )
+    });
+    format!(
+        "@media (prefers-color-scheme: dark) {{\n:root {{ --page: #121519; --card: #1b1f24; --text: #e6e8eb; \
+         --quiet: #a3adb8; --line: #30363d; }}\n{}}}\n",
+        repaint.collect::<String>()
+    )
 }
 
-/// A share as a percentage with two digits.
-pub(crate) fn percent(share: f64) -> String {
-    format!("{:.2}{NBSP}%", share * 100.0)
-}
-
-/// The parts that are not empty.
-pub(crate) fn join(parts: &[String], between: &str) -> String {
-    parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join(between)
-}
-
-/// Writing to text cannot fail.
-pub(crate) fn push(text: &mut String, part: fmt::Arguments) {
-    let _ = text.write_fmt(part);
+/// Text in a drawing that is written by hand.
+pub(crate) fn escaped(text: &str) -> String {
+    let text = text.replace(|c: char| c.is_control() && !matches!(c, '\n' | '\t'), "\u{FFFD}");
+    html! { (text) }.into_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chart::texts_of_well_formed;
 
     #[test]
     fn nothing_is_markup() {
         assert_eq!(
-            Escaped("<a href=\"x\">Tom's & co\u{7}\n</a>").to_string(),
-            "&lt;a href=&quot;x&quot;&gt;Tom&#39;s &amp; co\u{FFFD}\n&lt;/a&gt;"
+            escaped("<a href=\"x\">Tom's & co\u{7}\n</a>"),
+            "&lt;a href=&quot;x&quot;&gt;Tom's &amp; co\u{FFFD}\n&lt;/a&gt;"
         );
+    }
+
+    #[test]
+    fn rows_of_any_length_are_shown_whole() {
+        let row = |cells: &[&str], remark: &str| GridRow {
+            cells: cells.iter().map(|cell| html! { (cell) }).collect(),
+            remark: remark.into(),
+        };
+        let rows = [row(&["1", "0.5", "<extra>"], "a & b"), row(&["2"], ""), row(&[], "")];
+        let html = grid("<BLUFR>", &[("trial".into(), true), ("VR".into(), false)], &rows).into_string();
+        let texts = texts_of_well_formed(&html);
+        assert_eq!(texts, ["trial", "VR", "1", "0.5", "&lt;extra&gt;", "a &amp; b", "2"]);
+        assert_eq!(html.matches("<tr>").count(), 5);
+        assert!(html.contains("<td><div>0.5</div></td>"), "a number");
+    }
+
+    #[test]
+    fn images_are_embedded_and_anything_else_is_not() {
+        let shown = |bytes: &[u8]| {
+            image(&EmbeddedImage { bytes: bytes.to_vec(), alt: "a \"b\" <c>".into() }).into_string()
+        };
+        let png = shown(b"\x89PNG\r\n\x1a\nrest");
+        assert!(png.starts_with("<img src=\"data:image/png;base64,iVBORw0KGgpyZXN0\" alt=\"a &quot;b&quot;"));
+        assert!(shown(&[0xFF, 0xD8, 0xFF, 0xE0]).contains("data:image/jpeg;base64,/9j/4A=="));
+        for other in [&b"<svg onload=\"x\">"[..], b"", b"GIF89a"] {
+            let html = shown(other);
+            assert!(!html.contains("<img") && !html.contains("<svg") && html.contains("no image"), "{html}");
+        }
     }
 }

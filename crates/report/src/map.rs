@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use facegrad_results::{EmbeddingMap, MapClass};
 use plotters::{
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
@@ -12,32 +13,8 @@ use crate::{
         AXIS, DrawError, FONT, MARGIN, Mark, NEUTRAL, class_colour, draw, extent, finite, fitting, font,
         heading, hex, marker, number,
     },
-    html::Escaped,
+    html::escaped,
 };
-
-/// What [`embedding_map`] draws. All text is escaped.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct EmbeddingMap {
-    /// The title, such as `PCA`.
-    pub title: String,
-    /// The meaning of the horizontal axis, such as `component 1 (31 % of the variance)`; empty where it has none.
-    pub x_label: String,
-    /// The meaning of the vertical axis.
-    pub y_label: String,
-    /// The points, by person: the first twelve have a marker each, the others share one.
-    pub classes: Vec<MapClass>,
-    /// What to know to read the map.
-    pub note: String,
-}
-
-/// The points of a person.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct MapClass {
-    /// The name, for the legend.
-    pub name: String,
-    /// The points; those that are not finite are left out.
-    pub points: Vec<(f64, f64)>,
-}
 
 /// So many classes have a marker of their own.
 const MARKED: usize = 12;
@@ -146,7 +123,7 @@ fn push_class(svg: &mut String, class: usize, name: &str, places: impl Iterator<
         svg,
         "<g class=\"person\"><title>{}</title>\n<path d=\"{path}\" fill=\"{fill}\" fill-opacity=\"0.5\" \
          stroke=\"{colour}\" stroke-width=\"3\" pointer-events=\"all\"/></g>",
-        Escaped(name)
+        escaped(name)
     );
 }
 

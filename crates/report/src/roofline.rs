@@ -9,7 +9,7 @@ use crate::{
         Axes, DrawError, Mark, NEUTRAL, TEXT, chart, draw, extent, footnote, heading, hex, line_colour,
         marker, number,
     },
-    html::Escaped,
+    html::escaped,
 };
 
 /// What [`roofline`] draws.
@@ -151,7 +151,7 @@ fn push_marker(svg: &mut String, point: &OperatorPoint, (x, y): (i32, i32), fami
         "<g class=\"operator\"><title>{}: {:.1} GFLOP/s, {:.2} operations per byte</title>\n<polygon \
          points=\"{}\" fill=\"{fill}\" fill-opacity=\"0.6\" stroke=\"{colour}\" stroke-width=\"3\" \
          pointer-events=\"all\"/></g>",
-        Escaped(&point.name),
+        escaped(&point.name),
         point.operations_per_second / 1e9,
         point.intensity,
         corners.join(" ")

@@ -11,7 +11,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use facegrad_report::{AuditReport, EvaluationReport, audit_page, evaluation_page};
+use facegrad_report::Page;
 
 /// The widths of a phone, a tablet and a desk.
 const WIDTHS: [u32; 3] = [360, 800, 1400];
@@ -120,16 +120,13 @@ fn nothing_is_loaded_and_nothing_is_cut_off() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, report: &EvaluationReport| {
-        let page = evaluation_page(report).unwrap();
-        fs::write(folder.path().join(name), instrumented(&page)).unwrap();
+    let write = |name: &str, page: Page| {
+        fs::write(folder.path().join(name), instrumented(&page.to_html())).unwrap();
     };
-    write("realistic.html", &example::realistic());
-    write("hostile.html", &example::hostile());
-    for (name, hostile) in [("audit.html", false), ("hostile-audit.html", true)] {
-        let page = audit_page(&example::audit(hostile)).unwrap();
-        fs::write(folder.path().join(name), instrumented(&page)).unwrap();
-    }
+    write("realistic.html", example::realistic());
+    write("hostile.html", example::hostile());
+    write("audit.html", example::audit(false));
+    write("hostile-audit.html", example::audit(true));
     let broken =
         BROKEN.replacen("<body>", &format!("<script>{}</script><body>", include_str!("measure.js")), 1);
     fs::write(folder.path().join("broken.html"), broken).unwrap();
@@ -196,10 +193,9 @@ fn attributes(page: &str) -> Vec<(String, String)> {
 
 #[test]
 fn the_page_refers_to_nothing_outside() {
-    let evaluations = [example::realistic(), example::hostile(), EvaluationReport::default()];
-    let audits = [example::audit(false), example::audit(true), AuditReport::default()];
-    let evaluations = evaluations.iter().map(|report| evaluation_page(report).unwrap());
-    for page in evaluations.chain(audits.iter().map(|report| audit_page(report).unwrap())) {
+    let evaluations = [example::realistic(), example::hostile(), Page::default()];
+    for page in evaluations.into_iter().chain([false, true].map(example::audit)) {
+        let page = page.to_html();
         assert!(page.contains(POLICY));
         for (name, value) in attributes(&page) {
             assert!(!name.starts_with("on"), "{name}={value}");
@@ -220,7 +216,7 @@ fn the_page_refers_to_nothing_outside() {
 
 #[test]
 fn the_example_can_be_looked_at() {
-    let page = evaluation_page(&example::realistic()).unwrap();
+    let page = example::realistic().to_html();
     if let Some(file) = env::var_os("FACEGRAD_EXAMPLE_PAGE") {
         fs::write(file, &page).unwrap();
     }

@@ -58,7 +58,7 @@ impl Dashboard {
                 self.renderer.update_split(line.step);
             }
             Event::Evaluated { name, measured, .. } => {
-                if let Some(headline) = measured.outcome.headline() {
+                if let Some(headline) = measured.outcome.sheet().headline() {
                     let name = format!("{} {name} %", headline.name);
                     self.plot(&name, headline.value * 100.0, true, MetricsRendererTraining::update_valid);
                 }

@@ -1,21 +1,28 @@
-//! From what a run measured to what the report room draws.
+//! The page and the pictures of a run.
 
 use std::{io, path::Path};
 
 use facegrad_faces::FaceError;
 use facegrad_files as files;
-use facegrad_recognition::{Measured, OpenProtocol, evaluation::as_text};
+use facegrad_recognition::{OpenProtocol, ProtocolOutcome};
 use facegrad_report::{
-    DataHash, DrawError, Evaluation, LossCurve, Rate, RocSeries, RunReport, Series, SkippedImage, TarAtFar,
-    loss_curve, roc_curve, run_report, score_histogram,
+    Block, DrawError, Drawing, LossCurve, Page, PageSection, RocSeries, Series, counts_histogram, loss_curve,
+    result_sections, roc_curve,
 };
-use facegrad_verification::{Interval, Roc, ThresholdFrom, Unmeasurable};
+use facegrad_results::{
+    Fact, ResultSheet,
+    numbers::{duration, number, thousands},
+};
+use facegrad_verification::Roc;
 
 use crate::{
     config::Experiment,
     events::{EvaluationRecord, RunStart},
     log::StepLine,
 };
+
+/// More skipped images than these are counted, not listed.
+const LISTED: usize = 200;
 
 /// All a report tells of a run.
 pub(crate) struct Summary<'a> {
@@ -29,30 +36,28 @@ pub(crate) struct Summary<'a> {
     pub(crate) data_sha256: &'a str,
     pub(crate) evaluations: &'a [EvaluationRecord],
     pub(crate) protocols: &'a [(String, Box<dyn OpenProtocol>)],
-    pub(crate) measured: &'a [Measured],
+    pub(crate) measured: &'a [ProtocolOutcome],
     pub(crate) steps: &'a [StepLine],
     pub(crate) skipped: &'a [FaceError],
 }
 
-/// Writes `report.html`, `loss.svg` and, for each evaluation, `roc-<name>.svg` and `scores-<name>.svg`.
+/// Writes `report.html`, `loss.svg` and, for each evaluation of listed pairs, `roc-<name>.svg` and `scores-<name>.svg`.
 pub(crate) fn write(summary: &Summary<'_>) -> io::Result<()> {
-    let picture = |drawn: Result<String, DrawError>| drawn.map_err(io::Error::other);
     let file = |name: &str, text: String| files::replace(&summary.folder.join(name), text.as_bytes());
     let loss = loss(summary);
-    file("loss.svg", picture(loss_curve(&loss))?)?;
-    for ((title, _), measured) in summary.protocols.iter().zip(summary.measured) {
-        let Some(evaluation) = evaluation(summary, title, measured) else { continue };
+    file("loss.svg", loss_curve(&loss).map_err(io::Error::other)?)?;
+    let sheets = sheets(summary);
+    for (sheet, measured) in sheets.iter().zip(summary.measured) {
+        let (Some(pairs), Some(scores)) = (&measured.pairs, &sheet.scores) else { continue };
+        let title = &sheet.name;
         let name: String = title.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
-        let series = RocSeries {
-            name: title.clone(),
-            points: evaluation.roc.clone(),
-            impostors: evaluation.impostor.len(),
-        };
-        file(&format!("roc-{name}.svg"), picture(roc_curve(title, &[series]))?)?;
-        let scores = score_histogram(title, &evaluation.genuine, &evaluation.impostor, evaluation.threshold);
-        file(&format!("scores-{name}.svg"), picture(scores)?)?;
+        let points = Roc::new(&pairs.scores).map(|roc| roc.curve()).unwrap_or_default();
+        let series = RocSeries { name: title.clone(), points, impostors: pairs.scores.impostor().len() };
+        file(&format!("roc-{name}.svg"), roc_curve(title, &[series]).map_err(io::Error::other)?)?;
+        let picture = counts_histogram(title, scores, &sheet.thresholds).map_err(io::Error::other)?;
+        file(&format!("scores-{name}.svg"), picture)?;
     }
-    file("report.html", picture(run_report(&page(summary, loss)))?)
+    file("report.html", page(summary, &sheets, &loss).map_err(io::Error::other)?.to_html())
 }
 
 fn loss(summary: &Summary<'_>) -> LossCurve {
@@ -74,94 +79,83 @@ fn loss(summary: &Summary<'_>) -> LossCurve {
     }
 }
 
-fn page(summary: &Summary<'_>, loss: LossCurve) -> RunReport {
+fn page(summary: &Summary<'_>, sheets: &[ResultSheet], loss: &LossCurve) -> Result<Page, DrawError> {
     let Summary { experiment, started, .. } = summary;
-    let evaluations = summary.protocols.iter().zip(summary.measured);
-    let evaluations = evaluations.filter_map(|((name, _), measured)| evaluation(summary, name, measured));
-    let mut data = vec![DataHash {
-        name: format!("training: {}", started.preflight.data),
-        sha256: summary.data_sha256.into(),
-    }];
-    data.extend(
-        summary
-            .protocols
-            .iter()
-            .map(|(name, protocol)| DataHash { name: format!("pairs of {name}"), sha256: protocol.sha256() }),
-    );
-    let images = summary.step * experiment.run.batch;
-    RunReport {
-        name: experiment.run.name.clone(),
-        state: match summary.step == started.preflight.total {
-            true => format!("finished after {} steps", summary.step),
-            false => format!("stopped after {} of {} steps", summary.step, started.preflight.total),
-        },
-        evaluations: evaluations.collect(),
-        tables: summary
-            .measured
-            .iter()
-            .filter(|measured| measured.outcome.verification().is_none())
-            .map(|measured| as_text("", &measured.outcome))
-            .collect(),
-        loss,
-        model: started.preflight.model.clone(),
-        parameters: summary.parameters,
-        seconds: summary.seconds,
-        images_per_second: images as f64 / summary.seconds.max(1e-9),
-        backend: started.preflight.backend.clone(),
-        seed: experiment.run.seed,
-        version: env!("CARGO_PKG_VERSION").into(),
-        data,
-        command: summary.command.into(),
-        config: experiment.to_toml(),
-        skipped: summary
-            .skipped
-            .iter()
-            .map(|error| SkippedImage { file: error.name.clone(), reason: error.reason.clone() })
-            .collect(),
+    let preflight = &started.preflight;
+    let mut run = vec![
+        Fact::new("model", &preflight.model),
+        Fact::new("trained parameters", thousands(summary.parameters as usize)),
+        Fact::new("backend", &preflight.backend),
+        Fact::new("time", duration(summary.seconds)),
+        Fact::new("speed", format!("{} images/s", speed(summary))),
+        Fact::new("seed", experiment.run.seed.to_string()),
+        Fact::new("version", env!("CARGO_PKG_VERSION")),
+        Fact::new(format!("training: {}", preflight.data), format!("SHA-256 {}", summary.data_sha256)),
+    ];
+    run.extend(summary.protocols.iter().map(|(name, protocol)| {
+        Fact::new(format!("lists of {name}"), format!("SHA-256 {}", protocol.sha256()))
+    }));
+    let mut course = Vec::new();
+    if !loss.loss.is_empty() || !loss.accuracy.is_empty() {
+        let picture = Drawing::new(loss_curve(loss)?, "Loss and accuracy over the run");
+        course.push(Block::Drawings(vec![picture]));
     }
+    let config = Block::Details {
+        summary: "All keys, defaults included".into(),
+        facts: Vec::new(),
+        text: experiment.to_toml(),
+    };
+    let section = |title: &str, blocks: Vec<Block>| PageSection { title: title.into(), blocks };
+    let mut sections = result_sections(sheets, &[])?;
+    sections.extend([
+        section("Course of the run", course),
+        section("Run", vec![Block::Facts(String::new(), run), Block::Command(summary.command.into())]),
+        section("Skipped images", vec![skipped(summary.skipped)]),
+        section("Config", vec![config]),
+    ]);
+    let state = match summary.step == preflight.total {
+        true => format!("finished after {} steps", summary.step),
+        false => format!("stopped after {} of {} steps", summary.step, preflight.total),
+    };
+    Ok(Page {
+        title: experiment.run.name.clone(),
+        facts: vec![state, preflight.model.clone(), preflight.backend.clone()],
+        warnings: Vec::new(),
+        sections,
+    })
 }
 
-fn evaluation(summary: &Summary<'_>, name: &str, measured: &Measured) -> Option<Evaluation> {
-    let result = measured.outcome.verification()?;
-    let scores = &measured.pairs.as_ref()?.scores;
-    let reason = |reason: Option<Unmeasurable>| match reason {
-        Some(reason) => format!("not measurable: {reason}"),
-        None => "not measurable".into(),
-    };
-    let rate = |value: f64, interval: &Interval| Rate { value, interval: (interval.low, interval.high) };
-    let untrained = summary.evaluations.iter().find(|record| record.step == 0 && record.name == name);
-    let accuracy = result.accuracy.as_ref();
-    let from = accuracy.map(|a| match a.threshold_from {
-        ThresholdFrom::OtherFolds => "best on the other folds, mean over folds",
-        ThresholdFrom::OtherPairs => "best on the development pairs",
-        ThresholdFrom::SamePairs => "best on the same pairs, so the accuracy is flattered",
+/// Training images a second, with one digit after the point.
+fn speed(summary: &Summary<'_>) -> String {
+    let images = (summary.step * summary.experiment.run.batch) as f64;
+    number((images / summary.seconds.max(1e-9) * 10.0).round() / 10.0)
+}
+
+/// The images that could not be used.
+fn skipped(skipped: &[FaceError]) -> Block {
+    if skipped.is_empty() {
+        return Block::Note("None.".into());
+    }
+    let named = skipped.iter().take(LISTED).map(|error| Fact::new(&error.name, &error.reason));
+    let mut facts: Vec<Fact> = named.collect();
+    if skipped.len() > LISTED {
+        facts.push(Fact::new("…", format!("and {} more", thousands(skipped.len() - LISTED))));
+    }
+    let summary = format!("{} could not be used", thousands(skipped.len()));
+    Block::Details { summary, facts, text: String::new() }
+}
+
+/// The sheets of what was measured last, with what the untrained network reached.
+fn sheets(summary: &Summary<'_>) -> Vec<ResultSheet> {
+    let named = summary.protocols.iter().zip(summary.measured).map(|((name, _), measured)| {
+        let mut sheet = measured.sheet();
+        let untrained = summary.evaluations.iter().find(|record| record.step == 0 && record.name == *name);
+        let untrained = untrained.and_then(|record| record.accuracy);
+        let text = untrained.zip(sheet.chosen_by()).map(|(share, figure)| figure.scale.write(share));
+        if let (Some(text), Some(section)) = (text, sheet.sections.first_mut()) {
+            section.facts.insert(0, Fact::new("untrained network", text));
+        }
+        ResultSheet { name: name.clone(), model: summary.experiment.run.name.clone(), ..sheet }
     });
-    Some(Evaluation {
-        protocol: result.provenance.protocol.clone(),
-        switches: format!("{}, flip fusion {}", result.provenance.score, result.provenance.flip),
-        accuracy: accuracy
-            .map(|a| rate(a.mean, &a.interval))
-            .ok_or_else(|| reason(result.accuracy_unmeasurable)),
-        untrained: untrained.and_then(|record| record.accuracy),
-        auc: result.auc.ok_or_else(|| reason(result.roc_unmeasurable)),
-        eer: result.eer.ok_or_else(|| reason(result.roc_unmeasurable)),
-        tar_at_far: result
-            .tar_at_far
-            .iter()
-            .map(|at| TarAtFar {
-                far: at.target,
-                tar: at.measured.as_ref().map(|m| rate(m.tar, &m.interval)).ok_or_else(|| {
-                    format!(
-                        "not measurable: {} impostor pairs, it takes {}",
-                        result.impostor, at.impostors_needed
-                    )
-                }),
-            })
-            .collect(),
-        threshold: accuracy.map(|a| a.threshold()),
-        threshold_from: from.unwrap_or_default().into(),
-        genuine: scores.genuine(),
-        impostor: scores.impostor(),
-        roc: Roc::new(scores).map(|roc| roc.curve()).unwrap_or_default(),
-    })
+    named.collect()
 }

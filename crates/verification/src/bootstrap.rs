@@ -3,11 +3,13 @@
 use std::{collections::HashMap, fmt};
 
 use facegrad_random::{Purpose, Stream};
+use facegrad_results::Interval;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Accuracy, DETECTION_COSTS, DetectionCost, FAR_TARGETS, Interval, PairList, Roc, Scores, Unmeasurable,
+    Accuracy, DETECTION_COSTS, DetectionCost, FAR_TARGETS, PairList, Roc, Scores, Unmeasurable,
+    interval::of_resamples,
 };
 
 /// The fewest people that are resampled: the spread over fewer says little of the spread over all.
@@ -192,7 +194,7 @@ impl Bootstrap {
         let sample = Sample::new(scores, accuracy, people).map_err(|_| NoBootstrap::OneClass)?;
         let rounds = run(resampling, people, |times| sample.weighted(times));
         let of = |value: &dyn Fn(&Measures) -> f64| {
-            Interval::of_resamples(rounds.iter().map(value).collect()).ok_or(NoBootstrap::FewRounds)
+            of_resamples(rounds.iter().map(value).collect()).ok_or(NoBootstrap::FewRounds)
         };
         let tar = |(i, &target): (usize, &f64)| Ok(TarInterval { target, interval: of(&|m| m.tar[i])? });
         let dcf =
@@ -608,7 +610,7 @@ pub(crate) mod tests {
             sample.weighted(times).map(|_| totals[1] / (totals[0] + totals[1]))
         };
         let resampling = Resampling { people: Some(&people), rounds: 2000, seed: 1 };
-        let interval = Interval::of_resamples(run(&resampling, &people, far)).unwrap();
+        let interval = of_resamples(run(&resampling, &people, far)).unwrap();
         let by_pairs = wilson(point.false_accepts, roc.impostor());
         let ratio = (interval.high - interval.low) / (by_pairs.high - by_pairs.low);
         assert!((1.55..1.9).contains(&ratio), "{ratio}");

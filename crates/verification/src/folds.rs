@@ -2,11 +2,12 @@
 
 use std::{cmp::Ordering, collections::BTreeSet};
 
+use facegrad_results::Interval;
 use facegrad_settings::choice;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Interval, ScoredPair, Scores, Unmeasurable,
+    ScoredPair, Scores, Unmeasurable,
     interval::mean_and_deviation,
     roc::{descending, sweep_sorted},
     wilson,

@@ -1,38 +1,22 @@
 //! How far a measured share may be from the true one.
 
-use serde::{Deserialize, Serialize};
+use facegrad_results::Interval;
 
-/// A 95 % confidence interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
-    /// Lower end; of a share at least 0.
-    pub low: f64,
-    /// Upper end; of a share at most 1.
-    pub high: f64,
-}
-
-impl Interval {
-    /// Whether `value` lies in the interval, its ends included.
-    pub fn contains(&self, value: f64) -> bool {
-        self.low <= value && value <= self.high
+/// From the 2.5 % to the 97.5 % point of resampled `values`, straight lines between neighbours (type 7 of
+/// Hyndman and Fan 1996); nothing for fewer than 40, of which the tails would hold less than one.
+///
+/// Source: the percentile interval of Efron, "Bootstrap methods: another look at the jackknife", 1979.
+pub(crate) fn of_resamples(mut values: Vec<f64>) -> Option<Interval> {
+    if values.len() < FEWEST_ROUNDS {
+        return None;
     }
-
-    /// From the 2.5 % to the 97.5 % point of resampled `values`, straight lines between neighbours (type 7 of
-    /// Hyndman and Fan 1996); nothing for fewer than 40, of which the tails would hold less than one.
-    ///
-    /// Source: the percentile interval of Efron, "Bootstrap methods: another look at the jackknife", 1979.
-    pub(crate) fn of_resamples(mut values: Vec<f64>) -> Option<Self> {
-        if values.len() < FEWEST_ROUNDS {
-            return None;
-        }
-        values.sort_by(f64::total_cmp);
-        let point = |share: f64| {
-            let position = share * (values.len() - 1) as f64;
-            let (below, above) = (values[position.floor() as usize], values[position.ceil() as usize]);
-            below + position.fract() * (above - below)
-        };
-        Some(Self { low: point(0.025), high: point(0.975) })
-    }
+    values.sort_by(f64::total_cmp);
+    let point = |share: f64| {
+        let position = share * (values.len() - 1) as f64;
+        let (below, above) = (values[position.floor() as usize], values[position.ceil() as usize]);
+        below + position.fract() * (above - below)
+    };
+    Some(Interval { low: point(0.025), high: point(0.975) })
 }
 
 /// The fewest resamples that give a 95 % interval.
@@ -280,11 +264,11 @@ mod tests {
     fn the_interval_of_resamples() {
         // 0 to 200 in any order: the points are 5 and 195; of 41 values from 0 to 40, 1 and 39.
         let shuffled = |n: u32| (0..n).map(|i| f64::from(i * 7 % n)).collect();
-        let interval = Interval::of_resamples(shuffled(201)).unwrap();
+        let interval = of_resamples(shuffled(201)).unwrap();
         assert!((interval.low - 5.0).abs() < 1e-12 && (interval.high - 195.0).abs() < 1e-12);
-        let between = Interval::of_resamples((0..100).map(f64::from).collect()).unwrap();
+        let between = of_resamples((0..100).map(f64::from).collect()).unwrap();
         assert!((between.low - 2.475).abs() < 1e-12 && (between.high - 96.525).abs() < 1e-12);
-        assert_eq!(Interval::of_resamples(shuffled(39)), None);
+        assert_eq!(of_resamples(shuffled(39)), None);
         assert!(between.contains(50.0) && !between.contains(1.0) && !between.contains(97.0));
     }
 

@@ -19,7 +19,7 @@
 //! | an image and its mirror image to one embedding | [`Flip`] |
 //! | a mean that is subtracted | [`Centring`] |
 //! | one score for each pair of a list | [`Scores`], by a [`Similarity`] |
-//! | the cosines of all pairs of a set, counted | [`ScoreCounts`] of [`Labelled`] [`UnitEmbeddings`] |
+//! | the cosines of all pairs of a set, counted | [`ScoreCounts`] of [`LabelledUnitEmbeddings`] [`UnitEmbeddings`] |
 //! | every probe against a gallery | [`Search`] |
 //! | accuracy at a threshold chosen elsewhere | [`Accuracy`], by [`k_fold`] or [`transfer`] |
 //! | error rates at every threshold | [`Roc`]; of counted scores [`GridRoc`] |
@@ -27,7 +27,8 @@
 //! | two models on the same pairs: more than noise? | [`compare`] |
 //! | insightface's own numbers, for published tables | [`insightface`], and in [`ijb`] |
 //!
-//! Each protocol ends in a result that can be written as JSON and as text:
+//! Each protocol ends in a result that can be written as JSON, and that gives a
+//! [`ResultSheet`](facegrad_results::ResultSheet): lists of figures, curves and facts, which whoever shows results renders:
 //!
 //! | protocol | result |
 //! |---|---|
@@ -38,8 +39,24 @@
 //! | IJB-B and IJB-C, pairs of templates and galleries of them | [`ijb::IjbResult`] |
 //!
 //! What the data cannot support is not reported: it is absent, with the reason ([`Unmeasurable`]) or with how much it
-//! would take. What several files of this crate use and nobody else does is in `list_file` (reading lists),
-//! `table` and `text` (how results are written).
+//! would take. What several files of this crate use and nobody else does is in `list_file` (reading lists) and `text`
+//! (what all sheets say in the same words).
+//!
+//! A new metric is a figure in the `sheet` of its result: terminal, CSV, pages and comparisons show it from there.
+//!
+//! ```
+//! use facegrad_verification::{Roc, Scores, ScoredPair};
+//!
+//! // Three pairs of one person and three of two, already scored.
+//! let pair = |score, same| ScoredPair { score, same, fold: 0 };
+//! let scores = Scores::new(vec![
+//!     pair(0.9, true), pair(0.8, true), pair(0.4, true), pair(0.5, false), pair(0.2, false), pair(0.1, false),
+//! ])?;
+//! let roc = Roc::new(&scores)?;
+//! assert!((roc.auc() - 8.0 / 9.0).abs() < 1e-12, "one of nine impostors outscores a genuine pair");
+//! assert!(roc.tar_at_far(0.1).measured.is_none(), "three impostor pairs say nothing of one in ten");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod ijb;
 pub mod insightface;
@@ -59,12 +76,11 @@ mod reference;
 mod result;
 mod roc;
 mod scores;
-mod table;
 mod text;
 
 pub use all_pairs::{
-    AllPairsResult, EmbeddingsError, GridRoc, GridTarAtFar, Labelled, ScoreCounts, ScoreHistogram,
-    UnitEmbeddings,
+    AllPairsResult, GridRoc, GridTarAtFar, LabelledUnitEmbeddings, ScoreCounts, ScoreHistogram,
+    UnitEmbeddings, UnitEmbeddingsError,
 };
 pub use bootstrap::{Bootstrap, DcfInterval, NoBootstrap, People, Resampling, TarInterval};
 pub use centring::{Centring, k_fold_centred};
@@ -73,14 +89,13 @@ pub use folds::{
     Accuracy, FoldAccuracy, Threshold, ThresholdFrom, best_threshold, k_fold, same_pairs, transfer,
 };
 pub use identification::{
-    BlufrError, BlufrLists, BlufrResult, BlufrSets, BlufrTrial, ClosedSet, FnirAtFpir, Found,
-    IdentificationResult, IdentityBootstrap, IdentityList, IdentityScore, ListError, Mate,
-    MeanMinusDeviation, OpenSetPoint, RankRate, Rate, Search, SearchError, read_identity_list,
-    read_image_list,
+    BlufrError, BlufrLists, BlufrResult, BlufrSets, BlufrTrial, ClosedSet, FnirAtFpir, IdentificationResult,
+    IdentityBootstrap, IdentityList, IdentityScore, ListError, Mate, MeanMinusDeviation, OpenSetPoint,
+    ProbeMatch, RankRate, Rate, Search, SearchError, read_identity_list, read_image_list,
 };
-pub use interval::{Interval, normal_half_width, probit, student_half_width, wilson};
+pub use interval::{normal_half_width, probit, student_half_width, wilson};
 pub use paired::{
-    AccuracyDifference, Contender, Difference, FoldTest, McNemar, PairedComparison, PairedError,
+    AccuracyDifference, Contender, FoldTest, McNemar, PairedComparison, PairedDifference, PairedError,
     TarDifference, Verdict, compare,
 };
 pub use pairs::{CfpProtocol, Pair, PairList, PairsError};
@@ -89,4 +104,3 @@ pub use roc::{
     CostPoint, DETECTION_COSTS, DetectionCost, FAR_TARGETS, MinDcf, OperatingPoint, Roc, RocPoint, TarAtFar,
 };
 pub use scores::{MeasureError, ScoreError, ScoredPair, Scores, Similarity, Unmeasurable};
-pub use table::{Align, Table};

@@ -1,14 +1,17 @@
 //! Two models on the same pairs: is the difference more than noise?
 
+use facegrad_results::{
+    Align, Fact, Interval, ResultTable, Scale, TextTable,
+    numbers::{in_percent, thousands},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Accuracy, Align, Interval, NoBootstrap, Resampling, Roc, Scores, Table, Unmeasurable,
+    Accuracy, NoBootstrap, Resampling, Roc, Scores, Unmeasurable,
     bootstrap::{Decisions, Sample, run},
-    interval::{binomial_two_sided, mean_and_deviation, student_two_sided},
+    interval::{binomial_two_sided, mean_and_deviation, of_resamples, student_two_sided},
     result::accuracy,
     student_half_width,
-    text::{in_percent, percent, thousands},
 };
 
 /// A difference that noise would give at least one time in twenty is not taken as one.
@@ -43,7 +46,7 @@ pub struct PairedComparison {
     /// The accuracies.
     pub accuracy: AccuracyDifference,
     /// The areas under the ROC; absent if all pairs are of one class.
-    pub auc: Option<Difference>,
+    pub auc: Option<PairedDifference>,
     /// The true-accept rates at each false-accept rate that the pairs support.
     pub tar_at_far: Vec<TarDifference>,
     /// The number of bootstrap rounds behind the intervals of areas and true-accept rates.
@@ -101,7 +104,7 @@ pub struct McNemar {
 
 /// A number of two models.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Difference {
+pub struct PairedDifference {
     /// That of the first.
     pub a: f64,
     /// That of the second.
@@ -120,7 +123,7 @@ pub struct TarDifference {
     pub target: f64,
     /// The true-accept rates.
     #[serde(flatten)]
-    pub difference: Difference,
+    pub difference: PairedDifference,
 }
 
 /// Why two models cannot be compared.
@@ -185,7 +188,7 @@ pub fn compare(
             let tar = |roc: &Roc| roc.tar_at_far(target).measured.map(|point| point.tar);
             let interval = intervals.and_then(|found| found.tar.iter().find(|(far, _)| *far == target));
             let difference =
-                Difference::new(tar(roc_a)?, tar(roc_b)?, interval.map(|(_, interval)| *interval));
+                PairedDifference::new(tar(roc_a)?, tar(roc_b)?, interval.map(|(_, interval)| *interval));
             Some(TarDifference { target, difference })
         })
     });
@@ -193,7 +196,9 @@ pub fn compare(
         pairs: a.scores.pairs().len(),
         accuracy: AccuracyDifference::new((a.scores, &of_a), (b.scores, &of_b)),
         tar_at_far: tar_at_far.collect(),
-        auc: rocs.as_ref().map(|(a, b)| Difference::new(a.auc(), b.auc(), intervals.map(|found| found.auc))),
+        auc: rocs
+            .as_ref()
+            .map(|(a, b)| PairedDifference::new(a.auc(), b.auc(), intervals.map(|found| found.auc))),
         rounds: intervals.map_or(0, |found| found.rounds),
         no_bootstrap: resampled.err(),
     })
@@ -230,7 +235,7 @@ fn differences(a: &Scores, b: &Scores, resampling: &Resampling<'_>) -> Result<Re
     let rounds = run(resampling, people, |times| a.weighted(times).zip(b.weighted(times)));
     let of = |value: &dyn Fn(&crate::bootstrap::Measures) -> f64| {
         let differences = rounds.iter().map(|(a, b)| value(a) - value(b));
-        Interval::of_resamples(differences.collect()).ok_or(NoBootstrap::FewRounds)
+        of_resamples(differences.collect()).ok_or(NoBootstrap::FewRounds)
     };
     let tar = a.targets.iter().enumerate().map(|(i, &target)| Ok((target, of(&|round| round.tar[i])?)));
     Ok(Resampled { rounds: rounds.len(), auc: of(&|round| round.auc)?, tar: tar.collect::<Result<_, _>>()? })
@@ -256,7 +261,7 @@ impl Verdict {
     }
 }
 
-impl Difference {
+impl PairedDifference {
     fn new(a: f64, b: f64, interval: Option<Interval>) -> Self {
         let verdict = Verdict::of(a - b, interval.is_some_and(|interval| !interval.contains(0.0)));
         Self { a, b, interval, verdict }
@@ -305,41 +310,37 @@ impl AccuracyDifference {
 }
 
 impl PairedComparison {
-    /// The comparison as aligned plain text, for models of these names; ends with a line feed.
-    pub fn to_table(&self, a: &str, b: &str) -> String {
-        let mut table = Table::new(&[Align::Left]);
-        let signed = |interval: Interval, scale: f64, digits: usize| {
-            format!("{:+.digits$} to {:+.digits$}", interval.low * scale, interval.high * scale)
+    /// The figures side by side, for models of these names, and the tests behind the verdicts.
+    pub fn tables(&self, a: &str, b: &str) -> (ResultTable, Vec<Fact>) {
+        let signed = |value: f64, digits: usize| format!("{value:+.digits$}");
+        let row = |name: String, [of_a, of_b]: [f64; 2], interval: Option<Interval>, scale: Scale| {
+            let (times, digits) = if scale == Scale::Percent { (100.0, 2) } else { (1.0, 4) };
+            let interval = interval.map(|interval| {
+                let Interval { low, high } = interval;
+                format!("{} to {}", signed(low * times, digits), signed(high * times, digits))
+            });
+            let difference = signed((of_a - of_b) * times, digits);
+            vec![name, scale.write(of_a), scale.write(of_b), difference, interval.unwrap_or_default()]
         };
-        table.row(["", a, b, "95 % of the difference", "verdict"]);
         let accuracy = &self.accuracy;
-        table.row([
-            "accuracy".into(),
-            percent(accuracy.a),
-            percent(accuracy.b),
-            accuracy.over_folds.map_or_else(String::new, |test| signed(test.interval, 100.0, 2)),
-            accuracy.verdict.in_words(a, b),
-        ]);
-        let mut row = |name: String, difference: &Difference, scale: f64, digits, text: fn(f64) -> String| {
-            table.row([
-                name,
-                text(difference.a),
-                text(difference.b),
-                difference.interval.map_or_else(String::new, |interval| signed(interval, scale, digits)),
-                difference.interval.map_or_else(String::new, |_| difference.verdict.in_words(a, b)),
-            ]);
+        let over_folds = accuracy.over_folds.map(|test| test.interval);
+        let mut rows = vec![row("accuracy".into(), [accuracy.a, accuracy.b], over_folds, Scale::Percent)];
+        rows[0].push(accuracy.verdict.in_words(a, b));
+        let mut add = |name: String, difference: &PairedDifference, scale: Scale| {
+            let PairedDifference { interval, verdict, .. } = difference;
+            let mut cells = row(name, [difference.a, difference.b], *interval, scale);
+            cells.push(interval.map_or_else(String::new, |_| verdict.in_words(a, b)));
+            rows.push(cells);
         };
         if let Some(auc) = &self.auc {
-            row("AUC".into(), auc, 1.0, 4, |auc| format!("{auc:.4}"));
+            add("AUC".into(), auc, Scale::Digits(4));
         }
         for at in &self.tar_at_far {
-            let name = format!("TAR at FAR {} %", in_percent(at.target));
-            row(name, &at.difference, 100.0, 2, percent);
+            add(format!("TAR at FAR {} %", in_percent(at.target)), &at.difference, Scale::Percent);
         }
-        let mut notes = Table::new(&[Align::Left]);
         let McNemar { only_a, only_b, p } = accuracy.over_pairs;
-        notes.row([
-            "McNemar's test".into(),
+        let mut tests = vec![Fact::new(
+            "McNemar's test",
             format!(
                 "of {} pairs {} are right with {a} alone, {} with {b} alone: p {}",
                 thousands(self.pairs),
@@ -347,17 +348,30 @@ impl PairedComparison {
                 thousands(only_b),
                 p_text(p)
             ),
-        ]);
-        if let Some(FoldTest { folds, p, .. }) = accuracy.over_folds {
-            notes.row(["paired t-test".into(), format!("over {folds} folds: p {}", p_text(p))]);
+        )];
+        tests.extend(accuracy.over_folds.map(|FoldTest { folds, p, .. }| {
+            Fact::new("paired t-test", format!("over {folds} folds: p {}", p_text(p)))
+        }));
+        let bootstrap = match self.no_bootstrap {
+            Some(reason) => reason.to_string(),
+            None => format!("{} rounds over people, for AUC and TAR", thousands(self.rounds)),
+        };
+        tests.push(Fact::new("bootstrap", bootstrap));
+        let header =
+            ["", a, b, "difference", "95 % of the difference", "verdict"].map(str::to_owned).to_vec();
+        (ResultTable { header, rows, ..ResultTable::default() }, tests)
+    }
+
+    /// The comparison as aligned plain text, for models of these names; ends with a line feed.
+    pub fn to_text(&self, a: &str, b: &str) -> String {
+        let (figures, facts) = self.tables(a, b);
+        let (mut table, mut notes) = (TextTable::new(&[Align::Left]), TextTable::new(&[Align::Left]));
+        for mut row in std::iter::once(figures.header).chain(figures.rows) {
+            // It can be seen where two numbers stand side by side.
+            row.remove(3);
+            table.row(row);
         }
-        notes.row([
-            "bootstrap".into(),
-            match self.no_bootstrap {
-                Some(reason) => reason.to_string(),
-                None => format!("{} rounds over people, for AUC and TAR", thousands(self.rounds)),
-            },
-        ]);
+        facts.into_iter().for_each(|fact| notes.row([fact.name, fact.value]));
         format!("{table}\n{notes}")
     }
 }
@@ -460,7 +474,7 @@ mod tests {
         assert_eq!(swapped.over_pairs.only_a, found.accuracy.over_pairs.only_b);
         assert!((swapped.over_folds.unwrap().interval.low + test.interval.high).abs() < 1e-12);
         assert!((auc_swapped.interval.unwrap().low + auc.interval.unwrap().high).abs() < 1e-12);
-        let table = found.to_table("resnet", "untrained");
+        let table = found.to_text("resnet", "untrained");
         assert!(table.lines().nth(1).unwrap().ends_with("resnet is better"), "{table}");
         assert!(table.contains("\nbootstrap       200 rounds over people, for AUC and TAR\n"), "{table}");
         let json = serde_json::to_value(&found).unwrap();
@@ -482,7 +496,7 @@ mod tests {
         assert!(only_a + only_b > 20 && list.folds() == 5);
         assert_eq!(found.no_bootstrap, Some(NoBootstrap::NotAskedFor));
         assert_eq!(found.auc.unwrap().interval, None);
-        assert!(found.to_table("a", "b").contains("\nbootstrap       not asked for\n"));
+        assert!(found.to_text("a", "b").contains("\nbootstrap       not asked for\n"));
     }
 
     #[test]

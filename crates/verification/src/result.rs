@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use facegrad_results::{
+    Better, Fact, Figure, Layout, NamedThreshold, ResultSection, ResultSheet, ResultTable, Scale,
+    numbers::{fine, fine_span, in_percent, percent, points, thousands, too_few},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Accuracy, Align, Bootstrap, Centring, DETECTION_COSTS, FAR_TARGETS, Flip, Interval, MinDcf, NoBootstrap,
-    Resampling, Roc, Scores, Similarity, Table, TarAtFar, ThresholdFrom, Unmeasurable,
+    Accuracy, Bootstrap, Centring, DETECTION_COSTS, FAR_TARGETS, Flip, FoldAccuracy, MinDcf, NoBootstrap,
+    Resampling, Roc, Scores, Similarity, TarAtFar, ThresholdFrom, Unmeasurable,
     insightface::InsightfaceResult,
     k_fold, same_pairs,
-    text::{fine, fine_span, in_percent, percent, points, reason, span, thousands},
+    text::{model_facts, reason},
     transfer,
 };
 
@@ -162,168 +166,243 @@ impl VerificationResult {
         }
     }
 
-    /// The result as aligned plain text; ends with a line feed.
-    pub fn to_table(&self) -> String {
-        let folds = self.accuracy.iter().filter(|accuracy| accuracy.folds.len() > 1).map(fold_table);
-        format!(
-            "{}\n{}\n{}{}",
-            self.provenance.protocol,
-            self.numbers(),
-            self.circumstances(),
-            folds.collect::<String>()
-        )
+    /// The result as lists of figures, curves, facts and tables.
+    pub fn sheet(&self) -> ResultSheet {
+        let accuracy = self.accuracy.as_ref();
+        let flattered = accuracy.is_some_and(|a| a.threshold_from == ThresholdFrom::SamePairs);
+        let remarks = [
+            (
+                flattered,
+                "The threshold was chosen on the very pairs it is applied to: the accuracy is flattered.",
+            ),
+            (
+                self.people.is_some() && !self.people_named,
+                "The list does not name people: images that genuine pairs connect count as one person.",
+            ),
+        ];
+        let mut thresholds: Vec<NamedThreshold> = accuracy
+            .map(|accuracy| NamedThreshold { name: "of the accuracy".into(), value: accuracy.threshold() })
+            .into_iter()
+            .collect();
+        // A picture has room for a few.
+        let reached = self.tar_at_far.iter().filter_map(|at| Some((at.target, at.measured?.threshold)));
+        thresholds.extend(
+            reached
+                .skip(1)
+                .take(2)
+                .map(|(far, value)| NamedThreshold { name: format!("FAR {} %", in_percent(far)), value }),
+        );
+        ResultSheet {
+            protocol: self.provenance.protocol.clone(),
+            headlines: vec![("accuracy", "accuracy")],
+            sections: vec![ResultSection {
+                layout: Layout::Columns,
+                figures: self.figures(),
+                facts: self.facts(),
+                columns: self.columns(),
+                tables: accuracy
+                    .filter(|accuracy| accuracy.folds.len() > 1)
+                    .map(fold_table)
+                    .into_iter()
+                    .collect(),
+                ..ResultSection::default()
+            }],
+            remarks: remarks.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text.into()).collect(),
+            thresholds,
+            ..ResultSheet::default()
+        }
     }
 
-    /// What was measured, with intervals.
-    fn numbers(&self) -> Table {
-        let mut table = Table::new(&[Align::Left]);
-        let bootstrap = self.bootstrap.as_ref();
-        let mut row = |name: &str, value: String, by_pairs: String, by_people: String, note: String| {
-            let people = bootstrap.map(|_| by_people);
-            table.row(
-                [Some(name.to_owned()), Some(value), Some(by_pairs), people, Some(note)]
-                    .into_iter()
-                    .flatten(),
-            );
-        };
-        let blank = String::new;
-        let missing = || "–".to_owned();
-        row(
-            "",
-            "measured".into(),
-            "95 % by pairs (Wilson)".into(),
-            "95 % by people (bootstrap)".into(),
-            blank(),
-        );
-        match &self.accuracy {
-            Some(accuracy) => row(
-                "accuracy",
-                format!("{} ± {}", percent(accuracy.mean), points(accuracy.standard_error)),
-                span(accuracy.interval),
-                bootstrap.and_then(|b| b.accuracy).map_or_else(blank, span),
-                match accuracy.standard_deviation {
+    /// What was measured, with intervals: a metric is a line here.
+    fn figures(&self) -> Vec<Figure> {
+        use Better::{Higher, Lower};
+        use Scale::{Digits, Percent};
+        let people = self.bootstrap.as_ref();
+        let compat = self.insightface.as_ref();
+        let val = compat.and_then(|compat| compat.val.as_ref());
+        let of_roc = |value: Option<f64>| value.ok_or_else(|| reason(self.roc_unmeasurable));
+        let accuracy = self.accuracy.as_ref();
+        let measured = accuracy.map(|a| a.mean).ok_or_else(|| reason(self.accuracy_unmeasurable));
+        let deviation = accuracy.and_then(|a| a.standard_deviation);
+        let mut figures = vec![
+            Figure::new("accuracy", "accuracy", Percent, Higher, measured)
+                .by_pairs(accuracy.map(|a| a.interval))
+                .by_people(people.and_then(|b| b.accuracy))
+                .spread(accuracy.map(|a| a.standard_error), "standard error")
+                .note(match deviation {
                     Some(deviation) => {
-                        format!("± standard error; deviation over folds {}", points(deviation))
+                        format!("± standard error; deviation over folds {}", points(deviation, 2))
                     }
                     None => "± standard error".into(),
-                },
-            ),
-            None => row("accuracy", missing(), blank(), blank(), reason(self.accuracy_unmeasurable)),
+                })
+                .column("accuracy_standard_deviation", deviation)
+                .column("accuracy_standard_error", accuracy.map(|a| a.standard_error))
+                .column("folds", accuracy.map(|a| a.folds.len()))
+                .column("threshold", accuracy.map(Accuracy::threshold))
+                .column("threshold_from", accuracy.map(|a| a.threshold_from))
+                .column("accuracy_unmeasurable", self.accuracy_unmeasurable),
+            Figure::new("auc", "AUC", Digits(4), Higher, of_roc(self.auc)).by_people(people.map(|b| b.auc)),
+            Figure::new("eer", "EER", Percent, Lower, of_roc(self.eer)).by_people(people.map(|b| b.eer)),
+            Figure::optional(
+                "average_precision",
+                "average precision",
+                Digits(4),
+                Higher,
+                self.average_precision,
+            )
+            // Their figures stand last, their columns here.
+            .column("accuracy_as_insightface", compat.map(|compat| compat.accuracy))
+            .column("val_as_insightface", val.map(|val| val.val)),
+        ];
+        for target in FAR_TARGETS {
+            let at = self.tar_at_far.iter().find(|at| at.target == target);
+            let point = at.and_then(|at| at.measured);
+            let measured = point.map(|point| point.tar).ok_or_else(|| match at {
+                Some(at) => self.too_few(0, at.impostors_needed),
+                None => reason(self.roc_unmeasurable),
+            });
+            let far_interval = point.and_then(|point| point.far_interval);
+            let key = format!("tar_at_far_{target:e}");
+            let label = format!("TAR at FAR {} %", in_percent(target));
+            figures.push(
+                Figure::new(&key, label, Percent, Higher, measured)
+                    .by_pairs(point.map(|point| point.interval))
+                    .by_people(people.and_then(|b| b.tar(target)))
+                    .note(point.map_or_else(String::new, |point| {
+                        let around = far_interval.map(|interval| format!(" ({})", fine_span(interval)));
+                        let around = around.unwrap_or_default();
+                        format!("FAR {} %{around}, threshold {:.4}", fine(point.far), point.threshold)
+                    }))
+                    .column(format!("{key}_far"), point.map(|point| point.far))
+                    .interval_columns(&format!("{key}_far"), far_interval)
+                    .column(format!("{key}_threshold"), point.map(|point| point.threshold)),
+            );
         }
-        let Some((auc, eer)) = self.auc.zip(self.eer) else {
-            for name in ["AUC", "EER", "TAR at FAR", "minDCF"] {
-                row(name, missing(), blank(), blank(), reason(self.roc_unmeasurable));
+        for cost in DETECTION_COSTS {
+            let entry = self.min_dcf.iter().find(|entry| entry.at == cost);
+            let point = entry.and_then(|entry| entry.measured);
+            let key = format!("min_dcf_{}", cost.p_target);
+            let measured = point.map(|point| point.cost).ok_or_else(|| match entry {
+                Some(entry) => self.too_few(entry.genuine_needed, entry.impostors_needed),
+                None => reason(self.roc_unmeasurable),
+            });
+            figures.push(
+                Figure::new(&key, format!("minDCF at P {}", cost.p_target), Digits(4), Lower, measured)
+                    .by_people(people.and_then(|b| b.dcf(cost)))
+                    .note(point.map_or_else(String::new, |point| {
+                        format!(
+                            "FAR {} %, false-reject rate {}, threshold {:.4}",
+                            fine(point.far),
+                            percent(point.frr),
+                            point.threshold
+                        )
+                    }))
+                    .column(format!("{key}_threshold"), point.map(|point| point.threshold)),
+            );
+        }
+        figures.extend([
+            Figure::optional(
+                "accuracy_as_insightface",
+                "accuracy as insightface",
+                Percent,
+                Higher,
+                compat.map(|compat| compat.accuracy),
+            )
+            .spread(compat.map(|compat| compat.deviation), "deviation over folds")
+            .note(compat.map_or_else(String::new, |compat| {
+                format!("± deviation over {} folds, thresholds in steps of 0.01", compat.folds.len())
+            })),
+            Figure {
+                reason: compat.filter(|_| val.is_none()).map(|compat| reason(compat.val_unmeasurable)),
+                ..Figure::optional(
+                    "val_as_insightface",
+                    "VAL at FAR 0.1 % as insightface",
+                    Percent,
+                    Higher,
+                    val.map(|val| val.val),
+                )
             }
-            return table;
-        };
-        let plain = |interval: Interval| format!("{:.4} to {:.4}", interval.low, interval.high);
-        row("AUC", format!("{auc:.4}"), blank(), bootstrap.map_or_else(blank, |b| plain(b.auc)), blank());
-        row("EER", percent(eer), blank(), bootstrap.map_or_else(blank, |b| span(b.eer)), blank());
-        if let Some(precision) = self.average_precision {
-            row("average precision", format!("{precision:.4}"), blank(), blank(), blank());
-        }
-        for at in &self.tar_at_far {
-            let name = format!("TAR at FAR {} %", in_percent(at.target));
-            let Some(point) = &at.measured else {
-                row(&name, missing(), blank(), blank(), self.too_few(0, at.impostors_needed));
-                continue;
-            };
-            let far_interval = point.far_interval.map(|interval| format!(" ({})", fine_span(interval)));
-            let note = format!(
-                "FAR {} %{}, threshold {:.4}",
-                fine(point.far),
-                far_interval.unwrap_or_default(),
-                point.threshold
-            );
-            let by_people = bootstrap.and_then(|b| b.tar(at.target)).map_or_else(blank, span);
-            row(&name, percent(point.tar), span(point.interval), by_people, note);
-        }
-        for entry in &self.min_dcf {
-            let name = format!("minDCF at P {}", entry.at.p_target);
-            let Some(point) = &entry.measured else {
-                let note = self.too_few(entry.genuine_needed, entry.impostors_needed);
-                row(&name, missing(), blank(), blank(), note);
-                continue;
-            };
-            let note = format!(
-                "FAR {} %, false-reject rate {}, threshold {:.4}",
-                fine(point.far),
-                percent(point.frr),
-                point.threshold
-            );
-            let by_people = bootstrap.and_then(|b| b.dcf(entry.at)).map_or_else(blank, plain);
-            row(&name, format!("{:.4}", point.cost), blank(), by_people, note);
-        }
-        if let Some(compat) = &self.insightface {
-            let value = format!("{} ± {}", percent(compat.accuracy), points(compat.deviation));
-            let note = format!("± deviation over {} folds, thresholds in steps of 0.01", compat.folds.len());
-            row("accuracy as insightface", value, blank(), blank(), note);
-            let (value, note) = match (&compat.val, compat.val_unmeasurable) {
-                (Some(val), _) => (
-                    format!("{} ± {}", percent(val.val), points(val.deviation)),
-                    format!("FAR {} %, thresholds in steps of 0.001", fine(val.far)),
-                ),
-                (None, why) => (missing(), reason(why)),
-            };
-            row("VAL at FAR 0.1 % as insightface", value, blank(), blank(), note);
-        }
-        table
+            .spread(val.map(|val| val.deviation), "deviation over folds")
+            .note(val.map_or_else(String::new, |val| {
+                format!("FAR {} %, thresholds in steps of 0.001", fine(val.far))
+            })),
+        ]);
+        figures
     }
 
     /// Data, model and switches.
-    fn circumstances(&self) -> Table {
-        let Provenance {
-            protocol: _,
-            pairs_sha256,
-            images_sha256,
-            model_sha256,
-            backend,
-            seed,
-            flip,
-            score,
-            centring,
-            switches,
-        } = &self.provenance;
-        let mut table = Table::new(&[Align::Left]);
-        if let Some(accuracy) = &self.accuracy {
-            table.row(["threshold".into(), threshold_text(accuracy)]);
-        }
+    fn facts(&self) -> Vec<Fact> {
+        let from = &self.provenance;
+        let threshold = self.accuracy.as_ref().map(|a| Fact::new("threshold", threshold_text(a)));
+        let mut facts: Vec<Fact> = threshold.into_iter().collect();
         let (genuine, impostor) = (thousands(self.genuine), thousands(self.impostor));
-        table.row(["pairs", &format!("{genuine} genuine, {impostor} impostor, SHA-256 {pairs_sha256}")]);
-        let images = self.images.map(|images| format!("{}, ", thousands(images)));
-        table.row(["images", &format!("{}SHA-256 {images_sha256}", images.unwrap_or_default())]);
+        facts.push(Fact::new(
+            "pairs",
+            format!("{genuine} genuine, {impostor} impostor, SHA-256 {}", from.pairs_sha256),
+        ));
+        let images = self.images.map(|images| format!("{}, ", thousands(images))).unwrap_or_default();
+        facts.push(Fact::new("images", format!("{images}SHA-256 {}", from.images_sha256)));
         if let Some(people) = self.people {
             let not_named = "; the list does not name them: images that genuine pairs connect are one person";
-            table.row([
-                "people",
-                &format!("{}{}", thousands(people), if self.people_named { "" } else { not_named }),
-            ]);
+            let named = if self.people_named { "" } else { not_named };
+            facts.push(Fact::new("people", format!("{}{named}", thousands(people))));
         }
-        let centred =
-            if *centring == Centring::None { String::new() } else { format!(", centring {centring}") };
-        table.row(["scores", &format!("{score}, flip fusion {flip}{centred}")]);
-        for (name, value) in switches {
-            table.row([name, value]);
-        }
-        if let Some(model) = model_sha256 {
-            table.row(["model", &format!("SHA-256 {model}")]);
-        }
-        table.row(["backend", backend]);
-        if let Some(seed) = seed {
-            table.row(["seed", &seed.to_string()]);
-        }
+        let centred = match from.centring {
+            Centring::None => String::new(),
+            centring => format!(", centring {centring}"),
+        };
+        facts.push(Fact::new("scores", format!("{}, flip fusion {}{centred}", from.score, from.flip)));
+        facts.extend(from.switches.iter().map(|(name, value)| Fact::new(name, value)));
+        facts.extend(model_facts(from.model_sha256.as_deref(), &from.backend));
+        facts.extend(from.seed.map(|seed| Fact::new("seed", seed.to_string())));
         match (&self.bootstrap, self.no_bootstrap) {
             (Some(bootstrap), _) => {
                 let mut text = format!("{} rounds, seed {}", thousands(bootstrap.rounds), bootstrap.seed);
                 if bootstrap.left_out > 0 {
                     text += &format!("; {} more drew a single class", thousands(bootstrap.left_out));
                 }
-                table.row(["bootstrap", &text]);
+                facts.push(Fact::new("bootstrap", text));
             }
             (None, None | Some(NoBootstrap::NotAskedFor)) => {}
-            (None, Some(reason)) => table.row(["bootstrap", &reason.to_string()]),
+            (None, Some(reason)) => facts.push(Fact::new("bootstrap", reason.to_string())),
         }
-        table
+        facts
+    }
+
+    /// The columns of CSV before and after those of the figures.
+    fn columns(&self) -> [Vec<(String, String)>; 2] {
+        fn text(value: Option<impl ToString>) -> String {
+            value.map(|value| value.to_string()).unwrap_or_default()
+        }
+        let from = &self.provenance;
+        let bootstrap = self.bootstrap.as_ref();
+        let switch = |(name, value): (&String, &String)| format!("{name}={value}");
+        let before = [
+            ("protocol", from.protocol.clone()),
+            ("model_sha256", text(from.model_sha256.as_ref())),
+            ("pairs_sha256", from.pairs_sha256.clone()),
+            ("images_sha256", from.images_sha256.clone()),
+            ("backend", from.backend.clone()),
+            ("seed", text(from.seed)),
+            ("flip", from.flip.to_string()),
+            ("score", from.score.to_string()),
+            ("centring", from.centring.to_string()),
+            ("switches", from.switches.iter().map(switch).collect::<Vec<_>>().join("; ")),
+            ("genuine", self.genuine.to_string()),
+            ("impostor", self.impostor.to_string()),
+            ("images", text(self.images)),
+            ("people", text(self.people)),
+            ("people_named", text(self.people.map(|_| self.people_named))),
+        ];
+        let after = [
+            ("roc_unmeasurable", text(self.roc_unmeasurable)),
+            ("bootstrap_rounds", text(bootstrap.map(|b| b.rounds))),
+            ("bootstrap_left_out", text(bootstrap.map(|b| b.left_out))),
+            ("bootstrap_seed", text(bootstrap.map(|b| b.seed))),
+            ("no_bootstrap", text(self.no_bootstrap)),
+        ];
+        let named = |(name, value): (&str, String)| (name.to_owned(), value);
+        [before.into_iter().map(named).collect(), after.into_iter().map(named).collect()]
     }
 
     fn too_few(&self, genuine_needed: usize, impostors_needed: usize) -> String {
@@ -332,110 +411,8 @@ impl VerificationResult {
         } else {
             ("genuine", self.genuine, genuine_needed)
         };
-        format!("not measurable: {} {class} pairs, it takes {}", thousands(are), thousands(needed))
+        too_few(are, &format!("{class} pairs"), needed)
     }
-
-    /// The names of the columns of [`VerificationResult::to_csv`], as one line with its line feed.
-    pub fn csv_header() -> String {
-        csv_line(columns(None).into_iter().map(|(name, _)| name))
-    }
-
-    /// The result as one line with its line feed, in columns that are the same for every result, so that lines
-    /// of several can follow one header. Shares are from 0 to 1; what was not measured is empty. Intervals end
-    /// in `_low` and `_high`, by pairs unless the name says `by_people`.
-    pub fn to_csv(&self) -> String {
-        csv_line(columns(Some(self)).into_iter().map(|(_, value)| value))
-    }
-}
-
-/// The name of each column and what a result has there; names alone without one.
-fn columns(of: Option<&VerificationResult>) -> Vec<(String, String)> {
-    let mut columns = Columns(Vec::new());
-    let accuracy = of.and_then(|r| r.accuracy.as_ref());
-    let bootstrap = of.and_then(|r| r.bootstrap.as_ref());
-    columns.add("protocol", of.map(|r| &r.provenance.protocol));
-    columns.add("model_sha256", of.and_then(|r| r.provenance.model_sha256.as_ref()));
-    columns.add("pairs_sha256", of.map(|r| &r.provenance.pairs_sha256));
-    columns.add("images_sha256", of.map(|r| &r.provenance.images_sha256));
-    columns.add("backend", of.map(|r| &r.provenance.backend));
-    columns.add("seed", of.and_then(|r| r.provenance.seed));
-    columns.add("flip", of.map(|r| r.provenance.flip));
-    columns.add("score", of.map(|r| r.provenance.score));
-    columns.add("centring", of.map(|r| r.provenance.centring));
-    let switch = |(name, value): (&String, &String)| format!("{name}={value}");
-    columns
-        .add("switches", of.map(|r| r.provenance.switches.iter().map(switch).collect::<Vec<_>>().join("; ")));
-    columns.add("genuine", of.map(|r| r.genuine));
-    columns.add("impostor", of.map(|r| r.impostor));
-    columns.add("images", of.and_then(|r| r.images));
-    columns.add("people", of.and_then(|r| r.people));
-    columns.add("people_named", of.and_then(|r| r.people.map(|_| r.people_named)));
-    columns.add("accuracy", accuracy.map(|a| a.mean));
-    columns.interval("accuracy", accuracy.map(|a| a.interval));
-    columns.interval("accuracy_by_people", bootstrap.and_then(|b| b.accuracy));
-    columns.add("accuracy_standard_deviation", accuracy.and_then(|a| a.standard_deviation));
-    columns.add("accuracy_standard_error", accuracy.map(|a| a.standard_error));
-    columns.add("folds", accuracy.map(|a| a.folds.len()));
-    columns.add("threshold", accuracy.map(Accuracy::threshold));
-    columns.add("threshold_from", accuracy.map(|a| a.threshold_from));
-    columns.add("accuracy_unmeasurable", of.and_then(|r| r.accuracy_unmeasurable));
-    columns.add("auc", of.and_then(|r| r.auc));
-    columns.interval("auc_by_people", bootstrap.map(|b| b.auc));
-    columns.add("eer", of.and_then(|r| r.eer));
-    columns.interval("eer_by_people", bootstrap.map(|b| b.eer));
-    columns.add("average_precision", of.and_then(|r| r.average_precision));
-    let compat = of.and_then(|r| r.insightface.as_ref());
-    columns.add("accuracy_as_insightface", compat.map(|c| c.accuracy));
-    columns.add("val_as_insightface", compat.and_then(|c| c.val.as_ref()).map(|val| val.val));
-    for target in FAR_TARGETS {
-        let point = of.and_then(|r| r.tar_at_far.iter().find(|at| at.target == target)?.measured);
-        let name = format!("tar_at_far_{target:e}");
-        columns.add(&name, point.map(|p| p.tar));
-        columns.interval(&name, point.map(|p| p.interval));
-        columns.interval(&format!("{name}_by_people"), bootstrap.and_then(|b| b.tar(target)));
-        columns.add(&format!("{name}_far"), point.map(|p| p.far));
-        columns.interval(&format!("{name}_far"), point.and_then(|p| p.far_interval));
-        columns.add(&format!("{name}_threshold"), point.map(|p| p.threshold));
-    }
-    for cost in DETECTION_COSTS {
-        let point = of.and_then(|r| r.min_dcf.iter().find(|entry| entry.at == cost)?.measured);
-        let name = format!("min_dcf_{}", cost.p_target);
-        columns.add(&name, point.map(|p| p.cost));
-        columns.interval(&format!("{name}_by_people"), bootstrap.and_then(|b| b.dcf(cost)));
-        columns.add(&format!("{name}_threshold"), point.map(|p| p.threshold));
-    }
-    columns.add("roc_unmeasurable", of.and_then(|r| r.roc_unmeasurable));
-    columns.add("bootstrap_rounds", bootstrap.map(|b| b.rounds));
-    columns.add("bootstrap_left_out", bootstrap.map(|b| b.left_out));
-    columns.add("bootstrap_seed", bootstrap.map(|b| b.seed));
-    columns.add("no_bootstrap", of.and_then(|r| r.no_bootstrap));
-    columns.0
-}
-
-/// Names and values.
-struct Columns(Vec<(String, String)>);
-
-impl Columns {
-    fn add(&mut self, name: &str, value: Option<impl ToString>) {
-        self.0.push((name.to_owned(), value.map(|value| value.to_string()).unwrap_or_default()));
-    }
-
-    fn interval(&mut self, name: &str, interval: Option<Interval>) {
-        self.add(&format!("{name}_low"), interval.map(|interval| interval.low));
-        self.add(&format!("{name}_high"), interval.map(|interval| interval.high));
-    }
-}
-
-/// Cells as a line of CSV (RFC 4180, but for the line feed).
-fn csv_line(cells: impl Iterator<Item = String>) -> String {
-    let quoted = cells.map(|cell| {
-        if cell.contains([',', '"', '\n', '\r']) {
-            format!("\"{}\"", cell.replace('"', "\"\""))
-        } else {
-            cell
-        }
-    });
-    quoted.collect::<Vec<_>>().join(",") + "\n"
 }
 
 fn threshold_text(accuracy: &Accuracy) -> String {
@@ -451,23 +428,28 @@ fn threshold_text(accuracy: &Accuracy) -> String {
     }
 }
 
-fn fold_table(accuracy: &Accuracy) -> String {
-    let mut table = Table::new(&[Align::Right; 5]);
-    table.row(["fold", "accuracy", "threshold", "false rejects", "false accepts"]);
-    for fold in &accuracy.folds {
-        table.row([
+fn fold_table(accuracy: &Accuracy) -> ResultTable {
+    let row = |fold: &FoldAccuracy| {
+        vec![
             (fold.fold + 1).to_string(),
             percent(fold.accuracy),
             format!("{:.4}", fold.threshold),
             fold.false_rejects.to_string(),
             fold.false_accepts.to_string(),
-        ]);
+        ]
+    };
+    ResultTable {
+        title: "Folds".into(),
+        header: ["fold", "accuracy", "threshold", "false rejects", "false accepts"].map(Into::into).into(),
+        rows: accuracy.folds.iter().map(row).collect(),
+        ..ResultTable::default()
     }
-    format!("\n{table}")
 }
 
 #[cfg(test)]
 mod tests {
+    use facegrad_results::{numbers::span, to_csv};
+
     use super::*;
     use crate::{
         People, ScoredPair,
@@ -551,17 +533,20 @@ mod tests {
         let result: VerificationResult = serde_json::from_str(old).unwrap();
         assert_eq!((result.people, result.bootstrap.is_some(), result.min_dcf.len()), (None, false, 0));
         assert!(
-            result.to_table().contains("75.00 %   50.00 to 100.00         FAR 10.00 %, threshold 0.5000\n")
+            result
+                .sheet()
+                .to_text()
+                .contains("75.00 %   50.00 to 100.00         FAR 10.00 %, threshold 0.5000\n")
         );
         assert_eq!(
-            result.to_csv().matches(',').count(),
-            VerificationResult::csv_header().matches(',').count()
+            to_csv(&[&result.sheet()]).lines().map(|line| line.matches(',').count()).max(),
+            to_csv(&[&result.sheet()]).lines().map(|line| line.matches(',').count()).min()
         );
     }
 
     #[test]
     fn the_table_says_what_was_measured() {
-        let table = measure(&two_folds()).to_table();
+        let table = measure(&two_folds()).sheet().to_text();
         // 260 of 300 and 110 of 150 with the Wilson intervals of an independent computation.
         for line in [
             "                     measured        95 % by pairs (Wilson)",
@@ -585,7 +570,7 @@ mod tests {
     #[test]
     fn intervals_stand_side_by_side() {
         let result = resampled(1);
-        let table = result.to_table();
+        let table = result.sheet().to_text();
         let bootstrap = result.bootstrap.as_ref().unwrap();
         let accuracy = result.accuracy.as_ref().unwrap();
         let header = table.lines().nth(1).unwrap();
@@ -613,18 +598,19 @@ mod tests {
 
     #[test]
     fn the_table_says_what_was_not() {
-        let table = measure(&scores(&[0.5, 0.6], &[])).to_table();
+        let table = measure(&scores(&[0.5, 0.6], &[])).sheet().to_text();
         for name in ["accuracy", "AUC", "EER", "TAR at FAR", "minDCF"] {
             let line = table.lines().find(|line| line.starts_with(name)).unwrap();
             assert!(line.ends_with("not measurable: only genuine pairs"), "{table}");
         }
-        let flattered = measure(&scores(&[0.5], &[0.1])).to_table();
+        let flattered = measure(&scores(&[0.5], &[0.1])).sheet().to_text();
         assert!(
             flattered.contains("0.3000, the best on these very pairs: the accuracy is flattered"),
             "{flattered}"
         );
         let resampling = Resampling { people: None, rounds: 100, seed: 1 };
-        let unknown = VerificationResult::measure(&two_folds(), None, provenance(), &resampling).to_table();
+        let unknown =
+            VerificationResult::measure(&two_folds(), None, provenance(), &resampling).sheet().to_text();
         assert!(unknown.contains("\nbootstrap  not measurable: who is on the images is not known\n"));
     }
 
@@ -633,7 +619,8 @@ mod tests {
         let mut odd = measure(&scores(&[0.5], &[]));
         odd.provenance.protocol = "a \"b\", c\nd".into();
         let results = [resampled(1), resampled(2), odd];
-        let text = VerificationResult::csv_header() + &results.each_ref().map(|r| r.to_csv()).concat();
+        let sheets = results.each_ref().map(|result| result.sheet());
+        let text = to_csv(&sheets.each_ref());
         // A reader of quotes, apart from the writer.
         let (mut rows, mut cell, mut quoted) = (vec![Vec::new()], String::new(), false);
         let mut rest = text.chars().peekable();

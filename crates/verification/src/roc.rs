@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Interval, ScoredPair, Scores, Unmeasurable, wilson};
+use crate::{ScoredPair, Scores, Unmeasurable, wilson};
+use facegrad_results::Interval;
 
 /// The false-accept rates at which a true-accept rate is asked for, each if there are impostor pairs enough.
 pub const FAR_TARGETS: [f64; 6] = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6];

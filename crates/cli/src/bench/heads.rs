@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use facegrad_bench::{HeadComparison, HeadCost, HeadTask};
 use facegrad_losses::{CriterionConfig, HeadConfig};
+use facegrad_results::{Align, TextTable};
 use facegrad_settings::nearest;
-use facegrad_verification::{Align, Table};
 use serde_json::json;
 
 use super::{HeadsArgs, output};
@@ -154,7 +154,7 @@ fn tell(args: &HeadsArgs, compared: &HeadComparison) -> Result<(), Failure> {
     );
     let mut columns = vec![Align::Left];
     columns.extend(classes.iter().flat_map(|_| [Align::Right; 3]));
-    let mut table = Table::new(&columns);
+    let mut table = TextTable::new(&columns);
     let header = classes.iter().flat_map(|classes| {
         [format!("{classes} classes: ms"), format!("to {BASELINE}"), "peak MiB".to_owned()]
     });

@@ -2,7 +2,7 @@
 
 use facegrad_bench::operators::{Family, MachineLimits, OperatorTiming, time_operators};
 use facegrad_report::{OperatorFamily, OperatorPoint};
-use facegrad_verification::{Align, Table};
+use facegrad_results::{Align, TextTable};
 use serde_json::{Value, json};
 
 use super::{
@@ -37,7 +37,7 @@ pub fn run(args: OpsArgs) -> Result<(), Failure> {
     );
     facts.line("in all", format!("{:.1} ms a training step, {speed:.2} images/s", step * 1e3));
     let right = Align::Right;
-    let mut table = Table::new(&[Align::Left, right, right, right, right, right, right]);
+    let mut table = TextTable::new(&[Align::Left, right, right, right, right, right, right]);
     table.row(["operator", "times", "ms each", "share", "GFLOP/s", "GB/s", "of roofline"]);
     for timing in &timings {
         table.row(cells(timing, &roofline, step));

@@ -3,7 +3,7 @@
 use facegrad::BackboneConfig;
 use facegrad_bench::ImageShape;
 use facegrad_kernels::{profile::Entry, simd};
-use facegrad_verification::{Align, Table};
+use facegrad_results::{Align, TextTable, numbers::points};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -12,8 +12,8 @@ use crate::{failure::Failure, say};
 /// What was measured.
 pub struct Facts {
     heading: String,
-    lines: Table,
-    tables: Vec<Table>,
+    lines: TextTable,
+    tables: Vec<TextTable>,
     json: Map<String, Value>,
 }
 
@@ -24,7 +24,7 @@ impl Facts {
         let what = kind.as_ref().map(|kind| format!(" {kind},")).unwrap_or_default();
         let mut facts = Self {
             heading: format!("{task}:{what} batches of {batch} images of {height}x{width} pixels"),
-            lines: Table::new(&[Align::Left]),
+            lines: TextTable::new(&[Align::Left]),
             tables: Vec::new(),
             json: Map::new(),
         };
@@ -62,7 +62,7 @@ impl Facts {
     }
 
     /// A table for people, below the lines.
-    pub fn table(&mut self, table: Table) {
+    pub fn table(&mut self, table: TextTable) {
         self.tables.push(table);
     }
 
@@ -92,8 +92,9 @@ pub fn billions(rate: f64) -> String {
     format!("{:.1}", rate / 1e9)
 }
 
+/// A share in per cent with one digit, which is as much as such times repeat.
 pub fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
+    format!("{} %", points(share, 1))
 }
 
 pub fn phase(entry: &Entry) -> &str {
@@ -105,7 +106,7 @@ pub fn operator(entry: &Entry) -> &str {
 }
 
 /// Every phase with its operators, the longest first, and what is left.
-pub fn profile_table(profile: &[Entry]) -> Table {
+pub fn profile_table(profile: &[Entry]) -> TextTable {
     let total: f64 = profile.iter().map(|entry| entry.time.as_secs_f64()).sum();
     let row = |name: String, count: String, seconds: f64, operations: u64, bytes: u64| {
         let rate = |amount: u64| match amount {
@@ -116,7 +117,7 @@ pub fn profile_table(profile: &[Entry]) -> Table {
         [name, count, ms, share, rate(operations), rate(bytes)]
     };
     let right = Align::Right;
-    let mut table = Table::new(&[Align::Left, right, right, right, right, right]);
+    let mut table = TextTable::new(&[Align::Left, right, right, right, right, right]);
     table.row(["phase and operator", "times", "ms", "share", "GFLOP/s", "GB/s"]);
     for phase_entries in profile.chunk_by(|a, b| a.phase == b.phase) {
         let seconds: f64 = phase_entries.iter().map(|entry| entry.time.as_secs_f64()).sum();

@@ -12,9 +12,10 @@ use facegrad_audit::{
     TRUSTED,
 };
 use facegrad_embeddings::EmbeddingFile;
-use facegrad_faces::{FaceSource, Opened};
+use facegrad_faces::{FaceSource, OpenSet};
 use facegrad_recognition::EmbeddingSource;
-use facegrad_report::{Entry, audit_page, thousands};
+use facegrad_report::{Block, PageSection};
+use facegrad_results::{Fact, numbers::thousands};
 use facegrad_verification::Flip;
 
 use super::source::source_config;
@@ -153,7 +154,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// Opens the set at `path` with `overrides` of its keys.
-fn open(path: &Path, overrides: &[String]) -> Result<Opened, Failure> {
+fn open(path: &Path, overrides: &[String]) -> Result<OpenSet, Failure> {
     Ok(source_config(path, overrides)?.open_any()?)
 }
 
@@ -239,18 +240,18 @@ fn embeddings(args: &Args) -> Result<Option<AuditEmbeddings>, Failure> {
 }
 
 /// What they are, for the page.
-fn entries(embeddings: &AuditEmbeddings) -> Vec<Entry> {
+fn entries(embeddings: &AuditEmbeddings) -> Vec<Fact> {
     match &embeddings.source {
         EmbeddingSource::Model { path, model, backend } => {
-            let mut entries = vec![Entry::new("model", path.display().to_string())];
-            entries.extend(model.sha256.iter().map(|sha256| Entry::new("model SHA-256", sha256)));
-            entries.push(Entry::new("flip fusion", embeddings.flip.to_string()));
-            entries.push(Entry::new("backend", backend));
+            let mut entries = vec![Fact::new("model", path.display().to_string())];
+            entries.extend(model.sha256.iter().map(|sha256| Fact::new("model SHA-256", sha256)));
+            entries.push(Fact::new("flip fusion", embeddings.flip.to_string()));
+            entries.push(Fact::new("backend", backend));
             entries
         }
         EmbeddingSource::File { name, file, .. } => {
             let size = format!("{} of {} numbers", file.len(), file.dim());
-            vec![Entry::new("embeddings", format!("{name}: {size}"))]
+            vec![Fact::new("embeddings", format!("{name}: {size}"))]
         }
     }
 }
@@ -258,14 +259,15 @@ fn entries(embeddings: &AuditEmbeddings) -> Vec<Entry> {
 fn page(
     args: &Args,
     findings: &Findings,
-    opened: &Opened,
-    against: Option<&Opened>,
+    opened: &OpenSet,
+    against: Option<&OpenSet>,
     embeddings: Option<&AuditEmbeddings>,
 ) -> Result<String, Failure> {
     let options = PageOptions { shown: args.shown.into(), ..Default::default() };
     let nearness = AuditOptions::default().nearness;
     let other = against.map(|against| against.source.as_ref());
-    let mut report = facegrad_audit::report(findings, opened.source.as_ref(), other, &nearness, options);
+    let mut report = facegrad_audit::report(findings, opened.source.as_ref(), other, &nearness, options)
+        .map_err(Failure::work)?;
     report.title = format!("Audit of {}", args.set.display());
     report.facts = vec![opened.summary.to_string()];
     if let (Some(path), Some(against)) = (&args.against, against) {
@@ -285,21 +287,20 @@ fn page(
                 .into(),
         );
     }
-    report.run = vec![
-        Entry::new("facegrad", env!("CARGO_PKG_VERSION")),
-        Entry::new("set", opened.source.fingerprint()),
-    ];
-    report.run.extend(other.map(|other| Entry::new("evaluation set", other.fingerprint())));
-    report.run.extend(embeddings.into_iter().flat_map(entries));
-    report.command = command_line::typed();
-    audit_page(&report).map_err(Failure::work)
+    let mut run =
+        vec![Fact::new("facegrad", env!("CARGO_PKG_VERSION")), Fact::new("set", opened.source.fingerprint())];
+    run.extend(other.map(|other| Fact::new("evaluation set", other.fingerprint())));
+    run.extend(embeddings.into_iter().flat_map(entries));
+    let blocks = vec![Block::Facts(String::new(), run), Block::Command(command_line::typed())];
+    report.sections.push(PageSection { title: "Reproducing this".into(), blocks });
+    Ok(report.to_html())
 }
 
 /// The table, and what to do next.
 fn tell(
     args: &Args,
     findings: &Findings,
-    opened: &Opened,
+    opened: &OpenSet,
     other: Option<&dyn FaceSource>,
     exclusions: &[Exclusion],
 ) {
@@ -313,7 +314,7 @@ fn tell(
     if let Some(path) = &args.report {
         say!("page: {}", path.display());
     }
-    let images = |count: usize| format!("{} images", thousands(&count.to_string()));
+    let images = |count: usize| format!("{} images", thousands(count));
     match &args.exclude {
         Some(path) if exclusions.is_empty() => {
             say!("{} is empty: there is nothing to leave out", path.display())
@@ -323,7 +324,7 @@ fn tell(
             for &reason in Exclude::ALL {
                 let count = exclusions.iter().filter(|exclusion| exclusion.reason == reason).count();
                 if count > 0 {
-                    say!("  {reason:15} {}", thousands(&count.to_string()));
+                    say!("  {reason:15} {}", thousands(count));
                 }
             }
             let exclude = format!("data.train.exclude={}", path.display());

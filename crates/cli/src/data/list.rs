@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use facegrad_datasets::{Card, Purpose, cards};
-use facegrad_verification::{Align, Table};
+use facegrad_datasets::{Card, CardPurpose, cards};
+use facegrad_results::{Align, TextTable};
 
 use super::card::grouped;
 use crate::{failure::Failure, say};
@@ -25,9 +25,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(cards: &[Card]) -> Table {
+fn table(cards: &[Card]) -> TextTable {
     let mut table =
-        Table::new(&[Align::Left, Align::Right, Align::Right, Align::Left, Align::Left, Align::Left]);
+        TextTable::new(&[Align::Left, Align::Right, Align::Right, Align::Left, Align::Left, Align::Left]);
     table.row(["name", "identities", "images", "for", "get it by", "licence"]);
     for card in cards {
         let count = card.counts.first().cloned().unwrap_or_default();
@@ -46,10 +46,10 @@ fn table(cards: &[Card]) -> Table {
     table
 }
 
-fn short(purpose: &Purpose) -> &'static str {
+fn short(purpose: &CardPurpose) -> &'static str {
     match purpose {
-        Purpose::Training => "training",
-        Purpose::Verification => "1:1",
-        Purpose::Identification => "1:N",
+        CardPurpose::Training => "training",
+        CardPurpose::Verification => "1:1",
+        CardPurpose::Identification => "1:N",
     }
 }

@@ -5,11 +5,11 @@ mod whitening;
 use std::{path::PathBuf, process::ExitCode};
 
 use facegrad_recognition::{
-    Contestant, EmbeddingSource, Measurement, OpenProtocol, Outcome, PageOptions, Wanted,
-    evaluation::{self, Comparison},
+    Contestant, EmbeddingSource, ImageNeed, Measurement, OpenProtocol, ProtocolResult,
+    evaluation::{self, GalleryOptions, PairedModels},
 };
-use facegrad_report::{Entry, evaluation_page};
-use facegrad_verification::VerificationResult;
+use facegrad_report::{Block, Page, PageSection, PairedTable, result_sections};
+use facegrad_results::{Fact, ResultSheet, ResultTable, to_csv};
 use serde_json::json;
 
 use crate::{
@@ -70,7 +70,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         subjects.iter().try_for_each(|subject| subject.refuse_fit_set(whitening))?;
     }
     let stored = subjects.iter().all(|subject| subject.is_stored());
-    let wanted = if stored { Wanted::Names } else { Wanted::Pixels };
+    let wanted = if stored { ImageNeed::Names } else { ImageNeed::Pixels };
     if stored && args.protocols.sets_flip() {
         return Err(Failure::input(
             "--flip has no effect on stored embeddings, whose images and mirror images are fused already",
@@ -100,7 +100,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
                 true
             })?);
         }
-        let card = subject.facts().into_iter().map(|(name, value)| Entry::new(name, value)).collect();
+        let card = subject.facts().into_iter().map(|(name, value)| Fact::new(name, value)).collect();
         contestants.push(Contestant { name: subject.name(), card, measured });
     }
     progress.finish();
@@ -111,31 +111,22 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Vec::new()
     };
     if let Some(path) = &args.report {
-        let options = PageOptions { people: args.map_people.into(), ..PageOptions::default() };
-        let mut page = evaluation::report(&protocols, &contestants, &comparisons, &options);
-        let names: Vec<&str> = contestants.iter().map(|contestant| contestant.name.as_str()).collect();
-        page.title = format!("Evaluation of {}", names.join(", "));
-        page.facts = vec![format!("facegrad {}", env!("CARGO_PKG_VERSION")), chosen.description.clone()];
-        page.command = command_line::typed();
-        page.run = vec![
-            Entry::new("facegrad", env!("CARGO_PKG_VERSION")),
-            Entry::new("backend", &chosen.description),
-            Entry::new("bootstrap", format!("{} rounds, seed {}", args.bootstrap, args.seed)),
-        ];
-        let html = evaluation_page(&page).map_err(Failure::work)?;
-        write(path, html.as_bytes())?;
+        let options = GalleryOptions { people: args.map_people.into(), ..GalleryOptions::default() };
+        let sheets = evaluation::sheets(&protocols, &contestants, &options);
+        let page = page(&args, &chosen.description, &contestants, &sheets, &comparisons)?;
+        write(path, page.to_html().as_bytes())?;
     }
-    let outcomes: Vec<(&str, &Outcome)> = contestants
+    let outcomes: Vec<(&str, &ProtocolResult)> = contestants
         .iter()
         .flat_map(|c| c.measured.iter().map(|measured| (c.name.as_str(), &measured.outcome)))
         .collect();
     if let Some(path) = &args.csv {
-        let results = outcomes.iter().filter_map(|(_, outcome)| outcome.verification());
-        let lines: String = results.map(VerificationResult::to_csv).collect();
-        if lines.is_empty() {
+        let of_pairs = outcomes.iter().filter(|(_, outcome)| outcome.verification().is_some());
+        let sheets: Vec<ResultSheet> = of_pairs.map(|(_, outcome)| outcome.sheet()).collect();
+        if sheets.is_empty() {
             return Err(Failure::input("--csv has no effect: none of the protocols is over listed pairs"));
         }
-        write(path, format!("{}{lines}", VerificationResult::csv_header()).as_bytes())?;
+        write(path, to_csv(&sheets.iter().collect::<Vec<_>>()).as_bytes())?;
     }
     if args.json {
         // One result is one object, as it always was.
@@ -150,13 +141,13 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let several = contestants.len() > 1;
     let tables = outcomes.iter().map(|(model, outcome)| match several {
-        true => format!("{model}\n{}", outcome.to_table()),
-        false => outcome.to_table(),
+        true => format!("{model}\n{}", outcome.sheet().to_text()),
+        false => outcome.sheet().to_text(),
     });
     let mut text = tables.collect::<Vec<_>>().join("\n");
-    for Comparison { protocol, a, b, outcome } in &comparisons {
+    for PairedModels { protocol, a, b, outcome } in &comparisons {
         let table = match outcome {
-            Ok(comparison) => comparison.to_table(a, b),
+            Ok(comparison) => comparison.to_text(a, b),
             Err(error) => format!("{error}\n"),
         };
         text.push_str(&format!("\n{a} and {b} on {protocol}\n{table}"));
@@ -166,6 +157,38 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         say!("report: {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The page of an evaluation.
+fn page(
+    args: &Args,
+    backend: &str,
+    contestants: &[Contestant],
+    sheets: &[ResultSheet],
+    comparisons: &[PairedModels],
+) -> Result<Page, Failure> {
+    let names: Vec<&str> = contestants.iter().map(|contestant| contestant.name.as_str()).collect();
+    let paired = comparisons.iter().filter_map(|PairedModels { protocol, a, b, outcome }| {
+        let (table, tests) = outcome.as_ref().ok()?.tables(a, b);
+        let title = format!("Paired difference on {protocol}: {a} against {b}");
+        Some(PairedTable { table: ResultTable { title, ..table }, tests })
+    });
+    let mut sections = result_sections(sheets, &paired.collect::<Vec<_>>()).map_err(Failure::work)?;
+    let version = env!("CARGO_PKG_VERSION");
+    let run = vec![
+        Fact::new("facegrad", version),
+        Fact::new("backend", backend),
+        Fact::new("bootstrap", format!("{} rounds, seed {}", args.bootstrap, args.seed)),
+    ];
+    let mut blocks = vec![Block::Facts(String::new(), run), Block::Command(command_line::typed())];
+    let cards = contestants
+        .iter()
+        .map(|contestant| Block::Facts(format!("Model card: {}", contestant.name), contestant.card.clone()));
+    blocks.extend(cards);
+    sections.push(PageSection { title: "Reproducing this".into(), blocks });
+    let title = format!("Evaluation of {}", names.join(", "));
+    let facts = vec![format!("facegrad {version}"), backend.to_owned()];
+    Ok(Page { title, facts, sections, ..Page::default() })
 }
 
 /// Gives models of one name a number each.

@@ -1,17 +1,39 @@
 //! What a protocol measured.
 
+use facegrad_results::{CurveKind, ResultCurve, ResultSheet, ScoreDistribution};
 use facegrad_verification::{
-    AllPairsResult, BlufrResult, IdentificationResult, PairList, Scores, VerificationResult, ijb::IjbResult,
+    AllPairsResult, BlufrResult, IdentificationResult, PairList, Roc, Scores, VerificationResult,
+    ijb::IjbResult,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::ImageEmbeddings;
 
-/// The numbers of a protocol.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "measures", rename_all = "snake_case")]
-#[allow(clippy::large_enum_variant)]
-pub enum Outcome {
+/// The registry of results: one line a kind.
+macro_rules! outcomes {
+    ($($(#[$doc:meta])* $kind:ident($result:ty),)*) => {
+        /// The numbers of a protocol.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "measures", rename_all = "snake_case")]
+        #[allow(clippy::large_enum_variant)]
+        pub enum ProtocolResult { $($(#[$doc])* $kind($result),)* }
+
+        impl ProtocolResult {
+            /// The numbers as lists of figures, curves, facts and tables.
+            pub fn sheet(&self) -> ResultSheet {
+                match self { $(Self::$kind(result) => result.sheet(),)* }
+            }
+        }
+
+        $(impl From<$result> for ProtocolResult {
+            fn from(result: $result) -> Self {
+                Self::$kind(result)
+            }
+        })*
+    };
+}
+
+outcomes! {
     /// Are two images of one person?
     Verification(VerificationResult),
     /// Who of a gallery is on an image?
@@ -24,48 +46,7 @@ pub enum Outcome {
     Ijb(IjbResult),
 }
 
-/// The number by which a model is chosen.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Headline {
-    /// What it is, such as `accuracy`.
-    pub name: &'static str,
-    /// From 0 to 1, the larger the better.
-    pub value: f64,
-    /// Its standard error, where there is one.
-    pub standard_error: Option<f64>,
-}
-
-impl Outcome {
-    /// The number by which a model is chosen, if it can be measured.
-    pub fn headline(&self) -> Option<Headline> {
-        let plain = |name, value| Headline { name, value, standard_error: None };
-        match self {
-            Self::Verification(result) => result.accuracy.as_ref().map(|accuracy| Headline {
-                standard_error: Some(accuracy.standard_error),
-                ..plain("accuracy", accuracy.mean)
-            }),
-            Self::Identification(result) => {
-                let first = result.closed_set.as_ref()?.ranks.first()?.measured?;
-                Some(plain("rank-1 rate", first.value))
-            }
-            Self::AllPairs(result) => Some(plain("AUC", result.auc?)),
-            Self::Blufr(result) => {
-                Some(plain("verification rate µ − σ", result.verification?.mean_minus_deviation))
-            }
-            Self::Ijb(result) => {
-                let at = |target: f64| {
-                    let all = &result.verification.as_ref()?.tar_at_far;
-                    all.iter().find(|at| at.target == target)?.measured
-                };
-                let of_pairs = at(1e-4).map(|point| plain("TAR at FAR 0.01 %", point.tar));
-                of_pairs.or_else(|| {
-                    let rank = result.search.as_ref()?.mean_ranks.first()?.rate?;
-                    Some(plain("rank-1 rate", rank))
-                })
-            }
-        }
-    }
-
+impl ProtocolResult {
     /// The result of pairs, if it is one.
     pub fn verification(&self) -> Option<&VerificationResult> {
         match self {
@@ -73,59 +54,45 @@ impl Outcome {
             _ => None,
         }
     }
-
-    /// The area under the ROC of pairs.
-    pub fn auc(&self) -> Option<f64> {
-        match self {
-            Self::Verification(result) => result.auc,
-            Self::AllPairs(result) => result.auc,
-            Self::Ijb(result) => result.verification.as_ref()?.auc,
-            Self::Identification(_) | Self::Blufr(_) => None,
-        }
-    }
-
-    /// The equal error rate of pairs.
-    pub fn eer(&self) -> Option<f64> {
-        match self {
-            Self::Verification(result) => result.eer,
-            Self::AllPairs(result) => result.eer,
-            Self::Ijb(result) => result.verification.as_ref()?.eer,
-            Self::Identification(_) | Self::Blufr(_) => None,
-        }
-    }
-
-    /// The numbers as aligned plain text; ends with a line feed.
-    pub fn to_table(&self) -> String {
-        match self {
-            Self::Verification(result) => result.to_table(),
-            Self::Identification(result) => result.to_table(),
-            Self::AllPairs(result) => result.to_table(),
-            Self::Blufr(result) => result.to_table(),
-            Self::Ijb(result) => result.to_table(),
-        }
-    }
 }
 
 /// What was measured, with what is behind it for pictures.
 #[derive(Debug, Clone)]
-pub struct Measured {
+pub struct ProtocolOutcome {
     /// The numbers.
-    pub outcome: Outcome,
+    pub outcome: ProtocolResult,
     /// The scores of pairs, for protocols that list pairs.
-    pub pairs: Option<MeasuredPairs>,
-    /// The ROC as (FAR, TAR), for protocols that compare too many pairs to list.
-    pub curve: Option<Vec<(f64, f64)>>,
+    pub pairs: Option<PairOutcome>,
+    /// A curve of more points than the result keeps.
+    pub curve: Option<ResultCurve>,
 }
 
-impl Measured {
-    pub(super) fn without_pairs(outcome: Outcome) -> Self {
-        Self { outcome, pairs: None, curve: None }
+impl ProtocolOutcome {
+    pub(super) fn without_pairs(result: impl Into<ProtocolResult>) -> Self {
+        Self { outcome: result.into(), pairs: None, curve: None }
+    }
+
+    /// The numbers as lists, with the curves and scores that only stand here.
+    pub fn sheet(&self) -> ResultSheet {
+        let mut sheet = self.outcome.sheet();
+        sheet.curves.extend(self.curve.clone());
+        if let Some(pairs) = &self.pairs {
+            let (genuine, impostor) = (pairs.scores.genuine(), pairs.scores.impostor());
+            sheet.curves.extend(Roc::new(&pairs.scores).ok().map(|roc| ResultCurve {
+                kind: CurveKind::Roc,
+                points: roc.curve(),
+                support: impostor.len(),
+            }));
+            let also: Vec<f64> = sheet.thresholds.iter().map(|threshold| threshold.value).collect();
+            sheet.scores = Some(ScoreDistribution::of(&genuine, &impostor, &also));
+        }
+        sheet
     }
 }
 
 /// Pairs and their scores, in the same order.
 #[derive(Debug, Clone)]
-pub struct MeasuredPairs {
+pub struct PairOutcome {
     /// The pairs and what their images are called.
     pub list: PairList,
     /// Their scores.

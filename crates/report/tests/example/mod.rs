@@ -1,9 +1,13 @@
 //! Pages with every section, made up of formulas: no number here was measured.
 
 use facegrad_report::{
-    AuditReport, AuditSection, BarChart, CaptionedImage, DataHash, EmbeddingMap, Entry, Estimate, EstimateAt,
-    EvaluationReport, Fold, ImageGroup, ImagePair, MapClass, Measured, ModelCard, ModelIdentification,
-    ModelVerification, PairedDifference, ProtocolResults, RankRate, ScoreCounts, Table, Threshold, Thumbnail,
+    BarChart, Block, CaptionedImage, Drawing, ImageGroup, Page, PageSection, PairedTable, bar_chart,
+    result_sections,
+};
+use facegrad_results::{
+    Better, CurveKind, EmbeddedImage, EmbeddingMap, Fact, Figure, ImagePair, Interval, Layout, MapClass,
+    NamedThreshold, ResultCurve, ResultSection, ResultSheet, ResultTable, Scale, ScoreDistribution,
+    numbers::{percent, too_few},
 };
 
 /// What no page may take for markup.
@@ -17,24 +21,24 @@ pub struct Words {
 }
 
 /// What a person would see.
-pub fn realistic() -> EvaluationReport {
+pub fn realistic() -> Page {
     let models = ["iresnet50 cosface".into(), "nano softmax".into()];
-    report(&Words { models, text: Box::new(str::to_owned) })
+    evaluation(&Words { models, text: Box::new(str::to_owned) })
 }
 
 /// The same, each text followed by markup and letters of every width without a place to break.
-pub fn hostile() -> EvaluationReport {
+pub fn hostile() -> Page {
     let long = |c: char| c.to_string().repeat(300);
     let models = [format!("{}{HOSTILE}", long('W')), format!("{HOSTILE}{}", long('語'))];
     let tail = format!("{HOSTILE} {}{}", long('m'), "/very/long/path".repeat(20));
-    report(&Words { models, text: Box::new(move |text| format!("{text} {tail}")) })
+    evaluation(&Words { models, text: Box::new(move |text| format!("{text} {tail}")) })
 }
 
 /// How many images [`audit`] has.
 pub const AUDIT_IMAGES: usize = 6 * 2 + 14 + 3;
 
 /// An audit; `hostile` adds to each text what [`hostile`] does.
-pub fn audit(hostile: bool) -> AuditReport {
+pub fn audit(hostile: bool) -> Page {
     let tail = format!(" {HOSTILE} {}{}", "W".repeat(300), "/very/long/path".repeat(20));
     let text = |text: &str| if hostile { format!("{text}{tail}") } else { text.to_owned() };
     let group = |images: usize| ImageGroup {
@@ -46,145 +50,126 @@ pub fn audit(hostile: bool) -> AuditReport {
             })
             .collect(),
     };
-    let section = |title: &str, groups: Vec<ImageGroup>| AuditSection {
-        title: text(title),
-        note: text("The same photograph, changed a little."),
-        groups,
-        ..Default::default()
+    let section = |title: &str, blocks: Vec<Block>| PageSection { title: text(title), blocks };
+    let groups = |groups: Vec<ImageGroup>| {
+        vec![Block::Note(text("The same photograph, changed a little.")), Block::Groups(groups)]
     };
     let bars = [("1", 12), ("2–3", 40), ("4–7", 120), ("8–15", 3), ("16–31", 0), ("32–63", 9)];
-    let bars = bars.map(|(name, count)| (text(name), count)).to_vec();
-    let table = |title: &str| Table {
-        title: text(title),
-        header: vec![text("image"), text("reason")],
-        rows: vec![vec![text("Ann_Lee/0003.jpg"), text("the JPEG data ends early")]; 3],
-        note: text("The first 3 of 9 are shown."),
+    let chart = BarChart {
+        title: text("Identities by their images"),
+        x_label: text("images"),
+        y_label: text("identities"),
+        bars: bars.map(|(name, count)| (text(name), count)).to_vec(),
     };
-    AuditReport {
+    let table = |title: &str| {
+        Block::Table(ResultTable {
+            title: text(title),
+            header: vec![text("image"), text("reason")],
+            rows: vec![vec![text("Ann_Lee/0003.jpg"), text("the JPEG data ends early")]; 3],
+            note: text("The first 3 of 9 are shown."),
+            ..ResultTable::default()
+        })
+    };
+    let facts = |name: &str, value: String| Block::Facts(String::new(), vec![Fact::new(text(name), value)]);
+    Page {
         title: text("Audit of faces"),
         facts: vec![text("312 images of 20 identities"), text("against LFW")],
         warnings: vec![text("What embeddings say of labels is likely, not certain.")],
-        overview: vec![Entry::new(text("images"), text("312 images of 20 identities"))],
         sections: vec![
-            AuditSection {
-                title: text("Images of an identity"),
-                charts: vec![BarChart {
-                    title: text("Identities by their images"),
-                    x_label: text("images"),
-                    y_label: text("identities"),
-                    bars,
-                }],
-                tables: vec![table("Unreadable images"), table("Wrong size")],
-                ..Default::default()
-            },
-            section("One photograph under several identities", (0..6).map(|_| group(2)).collect()),
-            section("Near duplicates", vec![group(14), group(3)]),
+            section("Overview", vec![facts("images", text("312 images of 20 identities"))]),
+            section(
+                "Images of an identity",
+                vec![
+                    Block::Drawing(Drawing::new(bar_chart(&chart).unwrap(), chart.title)),
+                    table("Unreadable images"),
+                    table("Wrong size"),
+                ],
+            ),
+            section("One photograph under several identities", groups((0..6).map(|_| group(2)).collect())),
+            section("Near duplicates", groups(vec![group(14), group(3)])),
+            section(
+                "Reproducing this",
+                vec![
+                    facts("set", text(&"5f1c".repeat(16))),
+                    Block::Command(text("facegrad data audit faces --report audit.html")),
+                ],
+            ),
         ],
-        run: vec![Entry::new(text("set"), "5f1c".repeat(16))],
-        command: text("facegrad data audit faces --report audit.html"),
     }
 }
 
-fn report(words: &Words) -> EvaluationReport {
+fn evaluation(words: &Words) -> Page {
     let text = &words.text;
-    let switches = |flip: &str| {
-        let entries = [
-            ("flip fusion", flip),
-            ("score", "cosine"),
-            ("mean removal", "none"),
-            ("whitening", "none"),
-            ("folds", "10, of the list"),
-            ("threshold from", "best on the other folds"),
-            ("detection cost", "prior 0.01, costs 1 and 1"),
-            ("numbers", "exact thresholds (no compatibility mode)"),
-        ];
-        entries.map(|(name, value)| Entry::new(text(name), text(value))).to_vec()
-    };
-    let verification =
-        |model: usize, pairs: u64, flip: &str| verification(words, model, pairs, switches(flip));
     let trial = |i: i32| {
-        let rate = |base: f64| format!("{:.2} %", base + 0.4 * f64::from(i * 7 % 5));
+        let rate = |base: f64| percent((base + 0.4 * f64::from(i * 7 % 5)) / 100.0);
         vec![i.to_string(), rate(88.1), rate(61.7), rate(71.3), rate(40.2)]
     };
-    let trials = Table {
+    let trials = ResultTable {
         title: text("BLUFR: ten trials"),
         header: ["trial", "VR at FAR 0.1 %, iresnet50", "DIR at FAR 1 %, iresnet50", "VR, nano", "DIR, nano"]
             .map(text)
             .into(),
         rows: (1..=10).map(trial).collect(),
         note: text("VR: verification rate. DIR: detection and identification rate at rank 1."),
+        ..ResultTable::default()
     };
-    EvaluationReport {
+    let mut search = [0, 1].map(|model| identification(words, model));
+    search[0].sections[0].tables.push(trials);
+    let mut sheets = vec![verification(words, 0, 3000), verification(words, 1, 3000)];
+    sheets[0].maps = vec![map(words, "PCA", 0.0), map(words, "t-SNE", 1.0)];
+    sheets.extend(search);
+    sheets.extend([0, 1].map(|model| ResultSheet {
+        name: text("LFW, all pairs"),
+        pairs: Vec::new(),
+        ..verification(words, model, 2_500_000)
+    }));
+    let [a, b] = &words.models;
+    let header = [text(""), a.clone(), b.clone(), text("95 % of the difference"), text("verdict")];
+    let row = ["accuracy", "99.12 %", "95.70 %", "+2.61 to +4.23", "the first is better"].map(text);
+    let differences = PairedTable {
+        table: ResultTable {
+            title: text("Paired difference on LFW View 2"),
+            header: header.into(),
+            rows: vec![row.into()],
+            ..ResultTable::default()
+        },
+        tests: vec![Fact::new(text("paired t-test"), text("over 10 folds: p 0.0003"))],
+    };
+    let mut sections = result_sections(&sheets, &[differences]).unwrap();
+    let facts = |all: &[(&str, &str)]| -> Vec<Fact> {
+        all.iter().map(|(name, value)| Fact::new(text(name), text(value))).collect()
+    };
+    let run = facts(&[("version", "0.1.0"), ("backend", "flex, 2 threads"), ("seed", "1")]);
+    let mut blocks = vec![
+        Block::Facts(String::new(), run),
+        Block::Command(text(
+            "facegrad eval runs/iresnet50-cosface/best runs/nano-softmax/best --protocol lfw-view2 \
+             --protocol lfw-blufr --images data/lfw --report report.html",
+        )),
+    ];
+    blocks.extend(words.models.iter().map(|model| {
+        let card = facts(&[
+            ("backbone", "iresnet50, 43,590,848 parameters"),
+            ("trained on", "made-up faces, 10,572 people, 490,623 images"),
+            ("SHA-256", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
+        ]);
+        Block::Facts(format!("Model card: {model}"), card)
+    }));
+    sections.push(PageSection { title: "Reproducing this".into(), blocks });
+    Page {
         title: text("LFW: two models"),
         facts: ["2 models on 2 protocols", "finished in 41 s"].map(text).into(),
         warnings: vec![text("The training data of nano softmax holds 3 people of these lists.")],
-        protocols: vec![
-            ProtocolResults {
-                name: text("LFW View 2"),
-                about: text("3,000 genuine and 3,000 impostor pairs in 10 folds, disjoint by people"),
-                verification: vec![verification(0, 3000, "add"), verification(1, 3000, "add")],
-                ..ProtocolResults::default()
-            },
-            ProtocolResults {
-                name: text("LFW BLUFR"),
-                about: text("all pairs of the test images; 10 trials"),
-                verification: vec![ModelVerification {
-                    accuracy: Some(Err(text("not measurable: the protocol has no folds"))),
-                    folds: Vec::new(),
-                    false_accepts: Vec::new(),
-                    false_rejects: Vec::new(),
-                    ..verification(0, 2_500_000, "none")
-                }],
-                identification: vec![identification(words, 0), identification(words, 1)],
-                tables: vec![trials],
-            },
-        ],
-        differences: vec![PairedDifference {
-            protocol: text("LFW View 2"),
-            figure: text("accuracy"),
-            a: words.models[0].clone(),
-            b: words.models[1].clone(),
-            difference: "+3.42 points".into(),
-            interval: "2.61 to 4.23".into(),
-            p_value: text("0.0003, paired t over 10 folds"),
-            verdict: text("the first is better"),
-        }],
-        differences_note: text(
-            "Folds share training pairs of thresholds, so p-values are a little too small.",
-        ),
-        maps: vec![map(words, "PCA", 0.0), map(words, "t-SNE", 1.0)],
-        tables: Vec::new(),
-        models: (0..2)
-            .map(|model| ModelCard {
-                model: words.models[model].clone(),
-                entries: [
-                    ("backbone", "iresnet50, 43,590,848 parameters"),
-                    ("embedding", "512-d"),
-                    ("trained on", "made-up faces, 10,572 people, 490,623 images"),
-                    ("SHA-256", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
-                ]
-                .map(|(name, value)| Entry::new(name, text(value)))
-                .into(),
-            })
-            .collect(),
-        data: vec![DataHash {
-            name: text("pairs of LFW View 2"),
-            sha256: text("ea5f4a4ff2cd1e0ae2a7f5a1b5f6c3e3a9d7b2bb0a4b3b7c9d10f4c5b6a79881"),
-        }],
-        run: [("version", "0.1.0"), ("backend", "flex, 2 threads"), ("seed", "1"), ("date", "2026-01-05")]
-            .map(|(name, value)| Entry::new(text(name), text(value)))
-            .into(),
-        command: text(
-            "facegrad eval runs/iresnet50-cosface/best runs/nano-softmax/best --protocol lfw-view2 \
-             --protocol lfw-blufr --images data/lfw --report report.html",
-        ),
+        sections,
     }
 }
 
 /// Means and deviation of the scores of each model: genuine mean, impostor mean, deviation of both.
 const SCORES: [(f64, f64, f64); 2] = [(0.62, 0.02, 0.12), (0.48, 0.03, 0.13)];
 
-fn verification(words: &Words, model: usize, pairs: u64, switches: Vec<Entry>) -> ModelVerification {
+fn verification(words: &Words, model: usize, pairs: u64) -> ResultSheet {
+    use Better::{Higher, Lower};
+    use Scale::{Digits, Percent};
     let text = &words.text;
     let (genuine, impostor, deviation) = SCORES[model];
     let above = |mean: f64, threshold: f64| 1.0 - normal((threshold - mean) / deviation);
@@ -192,22 +177,39 @@ fn verification(words: &Words, model: usize, pairs: u64, switches: Vec<Entry>) -
     let whole = |share: f64| (share * pairs as f64).floor() / pairs as f64;
     let mut roc: Vec<_> = thresholds.map(|t| (whole(above(impostor, t)), whole(above(genuine, t)))).collect();
     roc.push((1.0, 1.0));
-    let tar = |far: f64| {
-        let reached = roc.iter().filter(|point| point.0 <= far).map(|point| point.1).fold(0.0, f64::max);
-        match far * pairs as f64 >= 1.0 {
-            true => Ok(estimate(reached)),
-            false => Err(text(&format!("not measurable: {pairs} impostor pairs, it takes {:.0}", 1.0 / far))),
-        }
-    };
     let counts = |mean: f64| {
         let share =
             |i: i32| above(mean, f64::from(i) / 50.0 - 1.0) - above(mean, f64::from(i + 1) / 50.0 - 1.0);
         (0..100).map(|i| (share(i) * pairs as f64).round() as u64).collect()
     };
     let accuracy = [0.9912, 0.9570][model];
-    let fold = |i: i32| Fold {
-        accuracy: accuracy + f64::from(i * 7 % 10 - 4) / 1500.0,
-        threshold: 0.301 + f64::from(i * 3 % 5) / 500.0,
+    let mut figures = vec![
+        measured("accuracy", &text("accuracy"), Percent, Higher, accuracy)
+            .spread(Some(0.0011), "standard error")
+            .note(text("± standard error; deviation over folds 0.34")),
+        measured("auc", &text("AUC"), Digits(4), Higher, [0.9987, 0.9921][model]),
+        measured("eer", &text("EER"), Percent, Lower, [0.0093, 0.0447][model]),
+        measured("min_dcf", &text("minDCF"), Digits(4), Lower, [0.0871, 0.3012][model]),
+    ];
+    figures.extend((1..=6).map(|power| {
+        let far = 0.1_f64.powi(power);
+        let (key, label) = (format!("tar_at_far_1e-{power}"), text(&format!("TAR at FAR 1e-{power}")));
+        if far * (pairs as f64) < 1.0 {
+            let few = too_few(pairs as usize, "impostor pairs", 10_usize.pow(power as u32));
+            return Figure::new(key, label, Percent, Higher, Err(text(&few)));
+        }
+        let reached = roc.iter().filter(|point| point.0 <= far).map(|point| point.1).fold(0.0, f64::max);
+        measured(&key, &label, Percent, Higher, reached)
+    }));
+    let fold = |i: i32| {
+        let accuracy = accuracy + f64::from(i * 7 % 10 - 4) / 1500.0;
+        vec![(i + 1).to_string(), percent(accuracy), format!("{:.4}", 0.301 + f64::from(i * 3 % 5) / 500.0)]
+    };
+    let folds = ResultTable {
+        title: text("Folds"),
+        header: ["fold", "accuracy", "threshold"].map(text).into(),
+        rows: (0..10).map(fold).collect(),
+        ..ResultTable::default()
     };
     let pair = |i: usize| ImagePair {
         left: face(i * 2 + model),
@@ -217,72 +219,87 @@ fn verification(words: &Words, model: usize, pairs: u64, switches: Vec<Entry>) -
     };
     let mut false_rejects: Vec<ImagePair> = (20..40).map(pair).collect();
     false_rejects[1].left.bytes = b"no image at all".to_vec();
-    ModelVerification {
+    let facts = [
+        ("scores", "cosine, flip fusion add"),
+        ("mean removal", "none"),
+        ("folds", "10, of the list"),
+        ("detection cost", "prior 0.01, costs 1 and 1"),
+    ];
+    ResultSheet {
+        protocol: text("3,000 genuine and 3,000 impostor pairs in 10 folds, disjoint by people"),
+        name: text("LFW View 2"),
         model: words.models[model].clone(),
-        switches,
-        remarks: if model == 1 {
-            vec![text("Three people are also in the training data.")]
-        } else {
-            Vec::new()
-        },
-        genuine: pairs,
-        impostor: pairs,
-        accuracy: Some(Ok(Estimate {
-            deviation: Some(0.0034),
-            standard_error: Some(0.0011),
-            ..estimate(accuracy)
-        })),
-        auc: Some(Ok(Estimate { by_pairs: None, ..estimate([0.9987, 0.9921][model]) })),
-        eer: Some(Ok(Estimate { by_pairs: None, ..estimate([0.0093, 0.0447][model]) })),
-        min_dcf: Some(Ok(Estimate { by_pairs: None, by_people: None, ..estimate([0.0871, 0.3012][model]) })),
-        tar_at_far: (1..=6)
-            .map(|power| EstimateAt { rate: 0.1_f64.powi(power), reached: tar(0.1_f64.powi(power)) })
-            .collect(),
+        headlines: vec![("accuracy", "accuracy")],
+        sections: vec![ResultSection {
+            layout: Layout::Columns,
+            figures,
+            facts: facts.map(|(name, value)| Fact::new(text(name), text(value))).into(),
+            tables: vec![folds],
+            ..ResultSection::default()
+        }],
+        remarks: [text("Three people are also in the training data.")][..model].to_vec(),
+        curves: vec![ResultCurve { kind: CurveKind::Roc, points: roc, support: pairs as usize }],
+        scores: Some(ScoreDistribution {
+            range: (-1.0, 1.0),
+            genuine: counts(genuine),
+            impostor: counts(impostor),
+        }),
         thresholds: [("best on the other folds", 0.304), ("FAR 1 %", 0.321), ("FAR 0.1 %", 0.402)]
-            .map(|(name, value)| Threshold { name: text(name), value })
+            .map(|(name, value)| NamedThreshold { name: text(name), value })
             .into(),
-        roc,
-        scores: ScoreCounts { range: (-1.0, 1.0), genuine: counts(genuine), impostor: counts(impostor) },
-        folds: (0..10).map(fold).collect(),
-        false_accepts: (0..20).map(pair).collect(),
-        false_rejects,
+        pairs: vec![
+            (text("Worst false accepts: other people"), (0..20).map(pair).collect()),
+            (text("Worst false rejects: same person"), false_rejects),
+        ],
+        maps: Vec::new(),
     }
 }
 
-fn identification(words: &Words, model: usize) -> ModelIdentification {
+fn identification(words: &Words, model: usize) -> ResultSheet {
+    use Better::{Higher, Lower};
     let text = &words.text;
     let found = |rank: f64| 1.0 - [0.08, 0.31][model] * rank.powf(-0.45);
     let open = |far: f64| (1.0 - [0.1, 0.4][model] * far.powf(-0.2)).max(0.0);
-    let measured: Measured = Some(Ok(Estimate { by_pairs: None, by_people: None, ..estimate(found(1.2)) }));
-    ModelIdentification {
+    let mut figures: Vec<Figure> = [1, 5, 20]
+        .map(|rank| {
+            let label = text(&format!("rank {rank}"));
+            measured(&format!("rank_{rank}"), &label, Scale::Percent, Higher, found(f64::from(rank)))
+        })
+        .into();
+    figures.push(measured("map", &text("mAP"), Scale::Percent, Higher, found(1.2)));
+    figures.push(measured("fnir_0.01", &text("FNIR at FPIR 1 %"), Scale::Percent, Lower, 1.0 - open(0.01)));
+    let few = Err(text("not measurable: 3,000 searches, it takes 10,000"));
+    figures.push(Figure::new("fnir_0.0001", text("FNIR at FPIR 0.01 %"), Scale::Percent, Lower, few));
+    let facts = [("score", "cosine"), ("flip fusion", "none")]
+        .map(|(name, value)| Fact::new(text(name), text(value)));
+    ResultSheet {
+        protocol: text("all pairs of the test images; 10 trials"),
+        name: text("LFW BLUFR"),
         model: words.models[model].clone(),
-        switches: vec![
-            Entry::new(text("score"), text("cosine")),
-            Entry::new(text("flip fusion"), text("none")),
+        headlines: vec![("rank_1", "rank-1 rate")],
+        sections: vec![ResultSection { figures, facts: facts.into(), ..ResultSection::default() }],
+        curves: vec![
+            ResultCurve {
+                kind: CurveKind::Cmc,
+                points: (1..=100).map(|rank| (f64::from(rank), found(f64::from(rank)))).collect(),
+                support: 0,
+            },
+            ResultCurve {
+                kind: CurveKind::OpenSet,
+                points: (1..=3000).map(|i| f64::from(i) / 3000.0).map(|far| (far, open(far))).collect(),
+                support: 3000,
+            },
         ],
-        remarks: Vec::new(),
-        mated: 4249,
-        non_mated: 3000,
-        ranks: [1, 5, 20].map(|rank| RankRate { rank, found: Ok(estimate(found(rank as f64))) }).into(),
-        mean_average_precision: measured,
-        fnir_at_fpir: vec![
-            EstimateAt { rate: 0.1, reached: Ok(estimate(1.0 - open(0.1))) },
-            EstimateAt { rate: 0.01, reached: Ok(estimate(1.0 - open(0.01))) },
-            EstimateAt { rate: 1e-4, reached: Err(text("not measurable: 3,000 searches, it takes 10,000")) },
-        ],
-        cmc: (1..=100).map(|rank| (f64::from(rank), found(f64::from(rank)))).collect(),
-        open_set: (1..=3000).map(|i| f64::from(i) / 3000.0).map(|far| (far, open(far))).collect(),
+        ..ResultSheet::default()
     }
 }
 
-fn estimate(value: f64) -> Estimate {
+/// A figure with both intervals.
+fn measured(key: &str, label: &str, scale: Scale, better: Better, value: f64) -> Figure {
     let half = 1.96 * (value * (1.0 - value) / 3000.0).sqrt();
-    Estimate {
-        value,
-        by_pairs: Some((value - half, (value + half).min(1.0))),
-        by_people: Some((value - half * 1.6, (value + half * 1.5).min(1.0))),
-        ..Estimate::default()
-    }
+    Figure::new(key, label, scale, better, Ok(value))
+        .by_pairs(Some(Interval { low: value - half, high: (value + half).min(1.0) }))
+        .by_people(Some(Interval { low: value - half * 1.6, high: (value + half * 1.5).min(1.0) }))
 }
 
 fn map(words: &Words, title: &str, twist: f64) -> EmbeddingMap {
@@ -335,7 +352,7 @@ fn normal(x: f64) -> f64 {
 }
 
 /// A drawn face, as PNG.
-fn face(number: usize) -> Thumbnail {
+fn face(number: usize) -> EmbeddedImage {
     const SIDE: usize = 40;
     let shade = |i: usize| [(70 + number * 37 % 150) as u8, (60 + number * 53 % 140) as u8, 90][i];
     let pixel = |x: usize, y: usize| {
@@ -354,7 +371,7 @@ fn face(number: usize) -> Thumbnail {
         raw.push(0);
         (0..SIDE).for_each(|x| raw.extend(pixel(x, y)));
     }
-    Thumbnail { bytes: png(SIDE as u32, &raw), alt: format!("face {number}") }
+    EmbeddedImage { bytes: png(SIDE as u32, &raw), alt: format!("face {number}") }
 }
 
 /// A square RGB image as PNG, not compressed; each line of `raw` begins with its filter, 0.

@@ -6,14 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use facegrad_recognition::checkpoint;
-use facegrad_verification::VerificationResult;
+use facegrad_recognition::{ProtocolResult, checkpoint};
 use serde::Serialize;
 
 use crate::{
     checkpoint::{STATE, State},
     config::Experiment,
-    log::{self, LogEvent},
+    log::{self, LOG, LogEvent},
 };
 
 /// A run of a comparison.
@@ -40,7 +39,7 @@ pub enum RunState {
         step: usize,
     },
     /// Trained to the end and evaluated.
-    Finished(Box<Finished>),
+    Finished(Box<RunResult>),
     /// The loss or a gradient became NaN or infinite. The same config and seed would do so again, so it is
     /// not tried again.
     Diverged {
@@ -60,10 +59,10 @@ pub enum RunState {
 
 /// What a finished run measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Finished {
+pub struct RunResult {
     /// The evaluation after the last step.
-    pub result: VerificationResult,
-    /// The accuracy of the untrained network, from 0 to 1.
+    pub result: ProtocolResult,
+    /// What the untrained network reached in the figure that is compared.
     pub untrained: Option<f64>,
     /// The loss of the first step.
     pub first_loss: Option<f64>,
@@ -88,7 +87,7 @@ struct LogSummary {
     expected_first_loss: Option<f64>,
     losses: Vec<(usize, f64)>,
     untrained: Option<f64>,
-    result: Option<VerificationResult>,
+    result: Option<ProtocolResult>,
     seconds: Option<f64>,
     /// The step that was not taken, and why.
     not_finite: Option<(usize, String)>,
@@ -101,11 +100,20 @@ pub(super) fn read(folder: &Path, evaluation: &str, experiment: &Experiment, ste
         return RunState::Diverged { step, reason };
     }
     let state = last_state(folder).unwrap_or_default();
-    let (Some(result), Some(seconds)) = (log.result, log.seconds) else {
-        return RunState::Waiting { step: state.step };
+    let (result, seconds) = match (log.result, log.seconds) {
+        (Some(result), Some(seconds)) => (result, seconds),
+        // It would go on at its end, again and again.
+        (None, Some(_)) => {
+            let reason = format!(
+                "{}: it has come to its end, and there is no result of its evaluation {evaluation} that can be read",
+                folder.join(LOG).display()
+            );
+            return RunState::Failed { step: state.step, reason };
+        }
+        _ => return RunState::Waiting { step: state.step },
     };
     let images = (steps * experiment.run.batch) as f64;
-    RunState::Finished(Box::new(Finished {
+    RunState::Finished(Box::new(RunResult {
         result,
         untrained: log.untrained,
         first_loss: log.losses.iter().find(|(step, _)| *step == 1).map(|(_, loss)| *loss),
@@ -146,11 +154,10 @@ impl LogSummary {
                 }
                 LogEvent::Step(line) => log.losses.push((line.step, line.loss)),
                 LogEvent::Evaluation { step: 0, name, result, .. } if name == evaluation => {
-                    let accuracy = result.verification().and_then(|result| result.accuracy.as_ref());
-                    log.untrained = accuracy.map(|accuracy| accuracy.mean);
+                    log.untrained = result.sheet().headline().map(|figure| figure.value);
                 }
                 LogEvent::Evaluation { step, name, result, .. } if name == evaluation && step == steps => {
-                    log.result = result.verification().cloned();
+                    log.result = Some(*result);
                 }
                 LogEvent::NotFinite { step, what, value, .. } => {
                     log.not_finite = Some((step, format!("the {what} is {value}")));
@@ -168,7 +175,6 @@ impl LogSummary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::LOG;
 
     #[test]
     fn the_last_tenth_is_at_least_one_line() {
@@ -226,7 +232,7 @@ mod tests {
             panic!("it is finished");
         };
         assert_eq!((run.first_loss, run.last_loss), (Some(4.0), Some(3.0)));
-        assert_eq!((run.expected_first_loss, run.result.auc), (Some(3.5), Some(0.75)));
+        assert_eq!((run.expected_first_loss, run.result.sheet().value("auc")), (Some(3.5), Some(0.75)));
         assert_eq!((run.images_per_second, run.seconds), (4.0, 4.0));
         assert_eq!(run.backends.len(), 1);
     }

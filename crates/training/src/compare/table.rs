@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use facegrad_files as files;
 use facegrad_report::{
-    AccuracyMark, ComparisonReport, ComparisonRow, comparison_markdown, comparison_page, comparison_picture,
+    ComparisonReport, ComparisonRow, comparison_markdown, comparison_page, comparison_picture,
+};
+use facegrad_results::{
+    Better, Figure, HeadlineFigure, IntervalOver, MeanFigure, ResultSheet, Scale, numbers::percent,
 };
 use facegrad_verification::{normal_half_width, student_half_width};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::{Comparison, ComparisonError, Entry, Finished, RunRecord, RunState};
+use super::{Comparison, ComparisonError, Entry, RunRecord, RunResult, RunState};
 use crate::Experiment;
 
 /// What a comparison found so far: `compare.json`.
@@ -32,7 +35,7 @@ pub struct ComparisonTable {
     /// What differs between the configs beside the loss, a clause each; empty for a fair comparison.
     pub differences: Vec<String>,
     /// One row a config, the best accuracy first and those without one last.
-    pub rows: Vec<Row>,
+    pub rows: Vec<ConfigRow>,
     /// The version of the program.
     pub facegrad: &'static str,
     /// The command line.
@@ -41,56 +44,30 @@ pub struct ComparisonTable {
 
 /// A config: means over those of its runs that finished.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
+pub struct ConfigRow {
     /// The name of the config file, without extension.
     pub config: String,
     /// The loss in a few words.
     pub loss: String,
-    /// The accuracy.
-    pub accuracy: Option<MeanAccuracy>,
-    /// The accuracy of the untrained networks, from 0 to 1.
+    /// The accuracy, or what stands for it in protocols other than pairs.
+    pub accuracy: Option<MeanFigure>,
+    /// That of the untrained networks.
     pub untrained: Option<f64>,
-    /// The area under the ROC.
-    pub auc: Option<f64>,
-    /// The equal error rate, from 0 to 1.
-    pub eer: Option<f64>,
-    /// The true-accept rate at each false-accept rate that the pairs support: (FAR, TAR).
-    pub tar_at_far: Vec<(f64, f64)>,
-    /// The loss of the first step.
-    pub first_loss: Option<f64>,
-    /// The loss that random features would give.
-    pub expected_first_loss: Option<f64>,
-    /// The mean loss over the last tenth of the logged steps.
-    pub last_loss: Option<f64>,
-    /// Training images a second.
-    pub images_per_second: Option<f64>,
-    /// Seconds that a run spent in training steps.
-    pub seconds: Option<f64>,
+    /// Every other figure of the evaluation, and what training itself tells: losses, speed and time.
+    #[serde(flatten)]
+    pub figures: MeanFigures,
     /// Every run.
     pub runs: Vec<RunRecord>,
 }
 
-/// The accuracy of a config.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct MeanAccuracy {
-    /// The mean over the runs, from 0 to 1.
-    pub mean: f64,
-    /// Half the width of the 95 % interval around it.
-    pub half_width: f64,
-    /// What the interval is over.
-    pub over: IntervalOver,
-    /// The accuracy of each run.
-    pub of_runs: Vec<f64>,
-}
+/// The means of figures over runs, as an object of their keys in JSON.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MeanFigures(pub Vec<Figure>);
 
-/// What an interval is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IntervalOver {
-    /// Student's t over the runs: how much another seed may change the accuracy.
-    Seeds,
-    /// 1.96 times the standard error of the only run over its folds: how much other pairs may change it.
-    Folds,
+impl Serialize for MeanFigures {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|figure| (&figure.key, figure.value)))
+    }
 }
 
 impl Experiment {
@@ -113,8 +90,10 @@ impl Comparison {
     /// The table of `records`, which stand in the order of [`Comparison::order`].
     pub(super) fn tabulate(&self, records: &[RunRecord]) -> ComparisonTable {
         let of = |entry: &Entry| records.iter().filter(|run| run.config == entry.name).cloned().collect();
-        let mut rows: Vec<Row> = self.entries.iter().map(|entry| Row::new(entry, of(entry))).collect();
-        let rank = |row: &Row| row.accuracy.as_ref().map_or(f64::NEG_INFINITY, |accuracy| accuracy.mean);
+        let mut rows: Vec<ConfigRow> =
+            self.entries.iter().map(|entry| ConfigRow::new(entry, of(entry))).collect();
+        let rank =
+            |row: &ConfigRow| row.accuracy.as_ref().map_or(f64::NEG_INFINITY, |accuracy| accuracy.mean);
         // Stable, so that equals stay in the order of the command line.
         rows.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
         let finished = || records.iter().filter_map(finished);
@@ -132,7 +111,7 @@ impl Comparison {
             steps: self.plan.steps,
             seeds: self.plan.seeds.clone(),
             evaluation: self.evaluation.clone(),
-            protocol: finished().next().map(|run| run.result.provenance.protocol.clone()),
+            protocol: finished().next().map(|run| run.result.sheet().protocol),
             backends,
             runs_over: records.iter().filter(|run| !matches!(run.state, RunState::Waiting { .. })).count(),
             runs: records.len(),
@@ -147,7 +126,10 @@ impl Comparison {
     pub(super) fn write(&self, table: &ComparisonTable) -> Result<(), ComparisonError> {
         let report = table.report();
         let texts = [
-            ("compare.html", comparison_page(&report).map_err(std::io::Error::other)),
+            (
+                "compare.html",
+                comparison_page(&report).map(|page| page.to_html()).map_err(std::io::Error::other),
+            ),
             ("compare.svg", comparison_picture(&report).map_err(std::io::Error::other)),
             ("compare.md", Ok(comparison_markdown(&report))),
             ("compare.json", serde_json::to_string_pretty(table).map_err(Into::into)),
@@ -161,35 +143,31 @@ impl Comparison {
     }
 }
 
-impl Row {
+impl ConfigRow {
     fn new(entry: &Entry, runs: Vec<RunRecord>) -> Self {
-        let finished: Vec<&Finished> = runs.iter().filter_map(finished).collect();
-        let over = |value: &dyn Fn(&Finished) -> Option<f64>| {
+        let finished: Vec<&RunResult> = runs.iter().filter_map(finished).collect();
+        let over = |value: &dyn Fn(&RunResult) -> Option<f64>| {
             mean(&finished.iter().filter_map(|run| value(run)).collect::<Vec<_>>())
         };
-        let mut tar_at_far = Vec::new();
-        for at in finished.iter().flat_map(|run| &run.result.tar_at_far) {
-            if tar_at_far.iter().all(|(far, _)| *far != at.target) {
-                let tar = |run: &Finished| {
-                    let same = run.result.tar_at_far.iter().find(|other| other.target == at.target)?;
-                    Some(same.measured?.tar)
-                };
-                tar_at_far.extend(over(&tar).map(|tar| (at.target, tar)));
-            }
-        }
+        let loss = |key: &str, label: &str, value: &dyn Fn(&RunResult) -> Option<f64>| {
+            Figure::optional(key, label, Scale::Loss, Better::Lower, over(value))
+        };
+        let speed = over(&|run| Some(run.images_per_second));
+        let seconds = over(&|run| Some(run.seconds));
+        let mut figures = means(&finished);
+        figures.extend([
+            loss("first_loss", "first loss", &|run| run.first_loss),
+            loss("expected_first_loss", "expected", &|run| run.expected_first_loss),
+            loss("last_loss", "last loss", &|run| run.last_loss),
+            Figure::optional("images_per_second", "images/s", Scale::PerSecond, Better::Higher, speed),
+            Figure::optional("seconds", "time", Scale::Seconds, Better::Lower, seconds),
+        ]);
         Self {
             config: entry.name.clone(),
             loss: entry.experiment.loss_in_words(),
             accuracy: accuracy(&finished),
             untrained: over(&|run| run.untrained),
-            auc: over(&|run| run.result.auc),
-            eer: over(&|run| run.result.eer),
-            tar_at_far,
-            first_loss: over(&|run| run.first_loss),
-            expected_first_loss: over(&|run| run.expected_first_loss),
-            last_loss: over(&|run| run.last_loss),
-            images_per_second: over(&|run| Some(run.images_per_second)),
-            seconds: over(&|run| Some(run.seconds)),
+            figures: MeanFigures(figures),
             runs,
         }
     }
@@ -214,7 +192,7 @@ impl Row {
     }
 }
 
-fn finished(run: &RunRecord) -> Option<&Finished> {
+fn finished(run: &RunRecord) -> Option<&RunResult> {
     match &run.state {
         RunState::Finished(finished) => Some(finished),
         _ => None,
@@ -225,14 +203,31 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-fn accuracy(finished: &[&Finished]) -> Option<MeanAccuracy> {
-    let measured: Vec<_> = finished.iter().filter_map(|run| run.result.accuracy.as_ref()).collect();
-    let of_runs: Vec<f64> = measured.iter().map(|accuracy| accuracy.mean).collect();
-    let (half_width, over) = match student_half_width(&of_runs) {
-        Some(half_width) => (half_width, IntervalOver::Seeds),
-        None => (normal_half_width(measured.first()?.standard_error), IntervalOver::Folds),
+/// The figure that the runs are compared by.
+fn accuracy(finished: &[&RunResult]) -> Option<MeanFigure> {
+    let sheets = finished.iter().map(|run| run.result.sheet());
+    let measured: Vec<HeadlineFigure> = sheets.filter_map(|sheet| sheet.headline()).collect();
+    let of_runs: Vec<f64> = measured.iter().map(|headline| headline.value).collect();
+    let (half_width, over) = match (student_half_width(&of_runs), measured.first()?.standard_error) {
+        (Some(half_width), _) => (half_width, IntervalOver::Seeds),
+        (None, Some(error)) => (normal_half_width(error), IntervalOver::Folds),
+        (None, None) => (0.0, IntervalOver::Nothing),
     };
-    Some(MeanAccuracy { mean: mean(&of_runs)?, half_width, over, of_runs })
+    Some(MeanFigure { name: measured[0].name.into(), mean: mean(&of_runs)?, half_width, over, of_runs })
+}
+
+/// The mean of every figure but the one that is compared, in the order of the protocol.
+fn means(finished: &[&RunResult]) -> Vec<Figure> {
+    let sheets: Vec<ResultSheet> = finished.iter().map(|run| run.result.sheet()).collect();
+    let Some(first) = sheets.first() else { return Vec::new() };
+    let compared = first.chosen_by().map(|figure| figure.key.as_str());
+    let others = first.figures().filter(|figure| Some(figure.key.as_str()) != compared);
+    let of = |figure: &Figure| {
+        let values: Vec<f64> = sheets.iter().filter_map(|sheet| sheet.value(&figure.key)).collect();
+        let Figure { key, label, scale, better, .. } = figure;
+        Figure::optional(key, label, *scale, *better, mean(&values))
+    };
+    others.map(of).collect()
 }
 
 impl ComparisonTable {
@@ -264,33 +259,23 @@ impl ComparisonTable {
             facts.push(format!("{} of {} runs so far", self.runs_over, self.runs));
         }
         let untrained: Vec<f64> = self.rows.iter().filter_map(|row| row.untrained).collect();
-        let row = |row: &Row| ComparisonRow {
+        facts.extend(mean(&untrained).map(|share| format!("untrained networks {}", percent(share))));
+        let row = |row: &ConfigRow| ComparisonRow {
             name: row.config.clone(),
             loss: row.loss.clone(),
-            accuracy: row.accuracy.as_ref().map(|accuracy| AccuracyMark {
-                mean: accuracy.mean,
-                half_width: accuracy.half_width,
-                over: match accuracy.over {
-                    IntervalOver::Seeds => format!("{} seeds", accuracy.of_runs.len()),
-                    IntervalOver::Folds => "folds".into(),
-                },
-                of_runs: accuracy.of_runs.clone(),
-            }),
-            auc: row.auc,
-            eer: row.eer,
-            tar_at_far: row.tar_at_far.clone(),
-            first_loss: row.first_loss,
-            expected_first_loss: row.expected_first_loss,
-            last_loss: row.last_loss,
-            images_per_second: row.images_per_second,
-            seconds: row.seconds,
+            mark: row.accuracy.clone(),
+            figures: row.figures.0.clone(),
             remarks: row.remarks(),
+        };
+        // What guessing reaches where half of the answers are yes.
+        let is_of_pairs = |row: &ConfigRow| {
+            row.accuracy.as_ref().is_none_or(|a| ["accuracy", "AUC"].contains(&a.name.as_str()))
         };
         ComparisonReport {
             title: format!("{} configs compared", self.rows.len()),
             facts,
             unequal: self.differences.clone(),
-            untrained: mean(&untrained),
+            chance: self.rows.iter().all(is_of_pairs).then_some(0.5),
             rows: self.rows.iter().map(row).collect(),
             command: self.command.clone(),
         }

@@ -15,6 +15,10 @@
 use std::path::Path;
 
 use facegrad_files::hexadecimal;
+use facegrad_results::{
+    Better, Figure, ResultSection, ResultSheet, ResultTable, Scale,
+    numbers::{percent, points, thousands, too_few},
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -24,11 +28,9 @@ use super::{
     result::fnir_at_fpir,
 };
 use crate::{
-    Align, EmbeddingsError, GridTarAtFar, Labelled, Provenance, ScoreCounts, Similarity, Table,
-    UnitEmbeddings, Unmeasurable,
-    interval::mean_and_deviation,
-    list_file::excerpt,
-    text::{percent, points, provenance_rows, thousands, too_few},
+    GridTarAtFar, LabelledUnitEmbeddings, Provenance, ScoreCounts, Similarity, UnitEmbeddings,
+    UnitEmbeddingsError, Unmeasurable, interval::mean_and_deviation, list_file::excerpt,
+    text::provenance_facts,
 };
 
 /// The false-accept rate of the verification rate.
@@ -244,8 +246,8 @@ pub enum BlufrError {
     Search(#[from] SearchError),
 }
 
-impl From<EmbeddingsError> for BlufrError {
-    fn from(error: EmbeddingsError) -> Self {
+impl From<UnitEmbeddingsError> for BlufrError {
+    fn from(error: UnitEmbeddingsError) -> Self {
         Self::Search(error.into())
     }
 }
@@ -344,10 +346,12 @@ impl BlufrResult {
         };
         let trial = |sets: &BlufrSets| -> Result<BlufrTrial, BlufrError> {
             let [test, gallery, probes] = [&sets.test, &sets.gallery, &sets.probes].map(|set| of(set));
-            let counts = ScoreCounts::all_pairs(Labelled::new(&test.0, &test.1)?);
+            let counts = ScoreCounts::all_pairs(LabelledUnitEmbeddings::new(&test.0, &test.1)?);
             let roc = counts.roc();
-            let (gallery, probes) =
-                (Labelled::new(&gallery.0, &gallery.1)?, Labelled::new(&probes.0, &probes.1)?);
+            let (gallery, probes) = (
+                LabelledUnitEmbeddings::new(&gallery.0, &gallery.1)?,
+                LabelledUnitEmbeddings::new(&probes.0, &probes.1)?,
+            );
             let search = Search::new(gallery, probes, IdentityScore::Max)?;
             let mated_probes = search.probes().iter().filter(|found| found.mate.is_some()).count();
             Ok(BlufrTrial {
@@ -372,42 +376,26 @@ impl BlufrResult {
         })
     }
 
-    /// The result as aligned plain text; ends with a line feed.
-    pub fn to_table(&self) -> String {
-        let mut table = Table::new(&[Align::Left]);
-        for (name, rate) in
-            [("VR at FAR 0.1 %", self.verification), ("DIR at rank 1, FAR 1 %", self.identification)]
-        {
-            let text = rate.map(|rate| {
-                let MeanMinusDeviation { mean, standard_deviation, mean_minus_deviation } = rate;
-                format!(
-                    "{} (mean {} minus deviation {} over {} trials)",
-                    percent(mean_minus_deviation),
-                    points(mean),
-                    points(standard_deviation),
-                    self.trials.len()
-                )
-            });
-            table.row([
-                name.into(),
-                text.unwrap_or("not measurable in every one of at least two trials".into()),
-            ]);
-        }
-        provenance_rows(&mut table, &self.provenance);
-        let mut trials = Table::new(&[Align::Right; 7]);
-        trials.row([
-            "trial",
-            "VR",
-            "DIR",
-            "genuine pairs",
-            "impostor pairs",
-            "mated probes",
-            "non-mated probes",
-        ]);
-        let mut notes = String::new();
-        for (index, trial) in self.trials.iter().enumerate() {
+    /// The result as lists of figures, facts, and a table of the trials.
+    pub fn sheet(&self) -> ResultSheet {
+        let figure = |key: &str, label: &str, rate: Option<MeanMinusDeviation>| {
+            let absent = || "not measurable in every one of at least two trials".to_owned();
+            let value = rate.map(|rate| rate.mean_minus_deviation).ok_or_else(absent);
+            Figure::new(key, label, Scale::Percent, Better::Higher, value).note(rate.map_or_else(
+                String::new,
+                |rate| {
+                    format!(
+                        " (mean {} minus deviation {} over {} trials)",
+                        points(rate.mean, 2),
+                        points(rate.standard_deviation, 2),
+                        self.trials.len()
+                    )
+                },
+            ))
+        };
+        let row = |(index, trial): (usize, &BlufrTrial)| {
             let rate = |rate: Option<f64>| rate.map_or("-".into(), percent);
-            trials.row([
+            vec![
                 (index + 1).to_string(),
                 rate(trial.verification_rate()),
                 rate(trial.identification_rate()),
@@ -415,12 +403,33 @@ impl BlufrResult {
                 thousands(trial.impostor),
                 thousands(trial.mated_probes),
                 thousands(trial.nonmated_probes),
-            ]);
-            for note in trial.notes() {
-                notes += &format!("trial {}: {note}\n", index + 1);
-            }
+            ]
+        };
+        let notes = self.trials.iter().enumerate().flat_map(|(index, trial)| {
+            trial.notes().into_iter().map(move |note| format!("trial {}: {note}", index + 1))
+        });
+        let header =
+            ["trial", "VR", "DIR", "genuine pairs", "impostor pairs", "mated probes", "non-mated probes"];
+        ResultSheet {
+            protocol: self.provenance.protocol.clone(),
+            headlines: vec![("verification_rate", "verification rate µ − σ")],
+            sections: vec![ResultSection {
+                figures: vec![
+                    figure("verification_rate", "VR at FAR 0.1 %", self.verification),
+                    figure("identification_rate", "DIR at rank 1, FAR 1 %", self.identification),
+                ],
+                facts: provenance_facts(&self.provenance),
+                tables: vec![ResultTable {
+                    title: "Trials".into(),
+                    header: header.map(Into::into).into(),
+                    rows: self.trials.iter().enumerate().map(row).collect(),
+                    note: notes.collect::<Vec<_>>().join("\n"),
+                    ..ResultTable::default()
+                }],
+                ..ResultSection::default()
+            }],
+            ..ResultSheet::default()
         }
-        format!("{}\n{table}\n{trials}{notes}", self.provenance.protocol)
     }
 }
 
@@ -538,7 +547,7 @@ mod tests {
             let hits = found.iter().filter(|(score, own)| *own && *score > too_many).count();
             assert!((trial.identification_rate().unwrap() - hits as f64 / 900.0).abs() < 2e-3, "{hits}");
         }
-        let table = result.to_table();
+        let table = result.sheet().to_text();
         assert!(table.starts_with("BLUFR\nVR at FAR 0.1 %         "), "{table}");
         assert!(table.contains("\ntrial  "), "{table}");
         survives_json(&result);
@@ -643,7 +652,7 @@ mod tests {
         let embeddings = UnitEmbeddings::new(vec![1.0, 0.0, 0.9, 0.1, 0.0, 1.0], 2).unwrap();
         let result = BlufrResult::measure(&lists, &embeddings, provenance("BLUFR")).unwrap();
         assert_eq!((result.verification, result.identification), (None, None));
-        let table = result.to_table();
+        let table = result.sheet().to_text();
         assert!(table.contains("trial 1: VR not measurable: 2 impostor pairs, it takes 10,000\n"), "{table}");
         assert!(
             table.contains("trial 1: DIR not measurable: 1 non-mated probes, it takes 1,000\n"),

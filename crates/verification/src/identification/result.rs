@@ -3,16 +3,15 @@
 use std::collections::HashMap;
 
 use facegrad_random::{Purpose, Stream};
+use facegrad_results::{
+    Better, CurveKind, Fact, Figure, Interval, ResultCurve, ResultSection, ResultSheet, Scale,
+    numbers::{percent, thousands, too_few},
+};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Found, IdentityScore, Mate, Search};
-use crate::{
-    Align, Interval, Provenance, Similarity, Table,
-    roc::needed,
-    text::{percent, provenance_rows, span, thousands, too_few},
-    wilson,
-};
+use super::{IdentityScore, Mate, ProbeMatch, Search};
+use crate::{Provenance, Similarity, roc::needed, text::provenance_facts, wilson};
 
 /// The ranks of the headline.
 const RANKS: [usize; 3] = [1, 5, 20];
@@ -181,68 +180,86 @@ impl IdentificationResult {
         }
     }
 
-    /// The result as aligned plain text; ends with a line feed.
-    pub fn to_table(&self) -> String {
-        let mut table = Table::new(&[Align::Left]);
-        match &self.closed_set {
-            None => table.row(["closed set", NO_MATES]),
-            Some(closed) => {
-                for RankRate { rank, measured } in &closed.ranks {
-                    let text = measured.as_ref().map_or_else(
-                        || too_few(self.gallery_identities, "people in the gallery", rank + 1),
-                        rate_text,
-                    );
-                    table.row([format!("rank {rank}"), text]);
-                }
-                let over_people = closed.mean_average_precision_bootstrap;
-                let interval = over_people.map(|i| format!(" (95 %: {} over people)", span(i)));
-                let map = percent(closed.mean_average_precision);
-                table.row(["mAP".into(), map + &interval.unwrap_or_default()]);
-            }
+    /// The result as lists of figures, the CMC and facts.
+    pub fn sheet(&self) -> ResultSheet {
+        use Better::{Higher, Lower};
+        let closed = self.closed_set.as_ref();
+        let mut figures = Vec::new();
+        if closed.is_none() {
+            figures.push(Figure::new("rank_1", "closed set", Scale::Percent, Higher, Err(NO_MATES.into())));
+        }
+        for RankRate { rank, measured } in closed.iter().flat_map(|closed| &closed.ranks) {
+            let (key, label) = (format!("rank_{rank}"), format!("rank {rank}"));
+            let few = || too_few(self.gallery_identities, "people in the gallery", rank + 1);
+            figures.push(rate_figure(key, label, Higher, measured.as_ref().ok_or_else(few)));
+        }
+        if let Some(closed) = closed {
+            let mean = Ok(closed.mean_average_precision);
+            let figure = Figure::new("mean_average_precision", "mAP", Scale::Percent, Higher, mean);
+            figures.push(figure.by_people(closed.mean_average_precision_bootstrap));
         }
         for at in &self.open_set {
-            let text = match &at.measured {
-                Some(point) => format!(
-                    "{}; at any rank {}; FPIR {}, threshold {:.4}",
-                    rate_text(&point.fnir),
+            let (key, label) =
+                (format!("fnir_at_fpir_{:e}", at.target), format!("FNIR at FPIR {} %", at.target * 100.0));
+            let measured =
+                at.measured.as_ref().map(|point| &point.fnir).ok_or_else(|| match self.mated_probes {
+                    0 => NO_MATES.into(),
+                    _ => too_few(self.nonmated_probes, "non-mated probes", at.nonmated_needed),
+                });
+            let note = at.measured.as_ref().map_or_else(String::new, |point| {
+                format!(
+                    "; at any rank {}; FPIR {}, threshold {:.4}",
                     percent(point.fnir_any_rank.value),
                     percent(point.fpir),
                     point.threshold
+                )
+            });
+            figures.push(rate_figure(key, label, Lower, measured).note(note));
+        }
+        let mut facts = vec![
+            Fact::new(
+                "gallery",
+                format!(
+                    "{} images of {} people, score of a person: {}",
+                    thousands(self.gallery_images),
+                    thousands(self.gallery_identities),
+                    self.identity_score
                 ),
-                None if self.mated_probes == 0 => NO_MATES.into(),
-                None => too_few(self.nonmated_probes, "non-mated probes", at.nonmated_needed),
-            };
-            table.row([format!("FNIR at FPIR {} %", at.target * 100.0), text]);
-        }
-        table.row([
-            "gallery".into(),
-            format!(
-                "{} images of {} people, score of a person: {}",
-                thousands(self.gallery_images),
-                thousands(self.gallery_identities),
-                self.identity_score
             ),
-        ]);
-        table.row([
-            "probes".into(),
-            format!(
-                "{} mated, {} non-mated, of {} people",
-                thousands(self.mated_probes),
-                thousands(self.nonmated_probes),
-                thousands(self.probe_identities)
+            Fact::new(
+                "probes",
+                format!(
+                    "{} mated, {} non-mated, of {} people",
+                    thousands(self.mated_probes),
+                    thousands(self.nonmated_probes),
+                    thousands(self.probe_identities)
+                ),
             ),
-        ]);
-        if let Some(IdentityBootstrap { rounds, seed }) = self.bootstrap {
-            table.row(["resampling", &format!("{} draws of people, seed {seed}", thousands(rounds))]);
+        ];
+        facts.extend(self.bootstrap.map(|IdentityBootstrap { rounds, seed }| {
+            Fact::new("resampling", format!("{} draws of people, seed {seed}", thousands(rounds)))
+        }));
+        facts.extend(provenance_facts(&self.provenance));
+        let cmc = closed.filter(|closed| !closed.cmc.is_empty()).map(|closed| ResultCurve {
+            kind: CurveKind::Cmc,
+            points: closed.cmc.iter().enumerate().map(|(i, share)| (i as f64 + 1.0, *share)).collect(),
+            support: 0,
+        });
+        ResultSheet {
+            protocol: self.provenance.protocol.clone(),
+            headlines: vec![("rank_1", "rank-1 rate")],
+            sections: vec![ResultSection { figures, facts, ..ResultSection::default() }],
+            curves: cmc.into_iter().collect(),
+            ..ResultSheet::default()
         }
-        provenance_rows(&mut table, &self.provenance);
-        format!("{}\n{table}", self.provenance.protocol)
     }
 }
 
-fn rate_text(rate: &Rate) -> String {
-    let people = rate.bootstrap.map(|interval| format!("; over people {}", span(interval)));
-    format!("{} (95 %: {}{})", percent(rate.value), span(rate.wilson), people.unwrap_or_default())
+fn rate_figure(key: String, label: String, better: Better, measured: Result<&Rate, String>) -> Figure {
+    let rate = measured.as_ref().ok().copied();
+    Figure::new(key, label, Scale::Percent, better, measured.map(|rate| rate.value))
+        .by_pairs(rate.map(|rate| rate.wilson))
+        .by_people(rate.and_then(|rate| rate.bootstrap))
 }
 
 /// The detection and identification rate at rank 1 where the false-positive identification rate is not above
@@ -294,7 +311,7 @@ struct Open {
 }
 
 impl Probes {
-    fn new(found: &[Found]) -> Self {
+    fn new(found: &[ProbeMatch]) -> Self {
         let mut numbers = HashMap::new();
         let (mut mated, mut nonmated) = (Vec::new(), Vec::new());
         for found in found {
@@ -385,7 +402,7 @@ fn percentiles(values: impl Iterator<Item = f64>) -> Option<Interval> {
 mod tests {
     use super::*;
     use crate::{
-        Labelled, UnitEmbeddings,
+        LabelledUnitEmbeddings, UnitEmbeddings,
         text::{provenance, survives_json},
     };
 
@@ -399,7 +416,8 @@ mod tests {
             let identities: Vec<usize> = set.iter().map(|(_, identity)| *identity).collect();
             (UnitEmbeddings::new(numbers.collect(), 2).unwrap(), identities)
         });
-        let [gallery, probes] = [&gallery, &probes].map(|(rows, of)| Labelled::new(rows, of).unwrap());
+        let [gallery, probes] =
+            [&gallery, &probes].map(|(rows, of)| LabelledUnitEmbeddings::new(rows, of).unwrap());
         Search::new(gallery, probes, IdentityScore::Max).unwrap()
     }
 
@@ -432,7 +450,7 @@ mod tests {
         assert_eq!(result.open_set[1].measured, None);
         assert_eq!((result.mated_probes, result.nonmated_probes, result.probe_identities), (4, 100, 103));
         survives_json(&result);
-        let table = result.to_table();
+        let table = result.sheet().to_text();
         assert!(
             table.starts_with("closed and open\nrank 1              75.00 % (95 %: 30.06 to 95.44; over"),
             "{table}"
@@ -462,7 +480,8 @@ mod tests {
         };
         assert_eq!(reference["dim"], 8);
         let [gallery, probes] = [set("gallery", "gallery_of"), set("probes", "probes_of")];
-        let [gallery, probes] = [&gallery, &probes].map(|(rows, of)| Labelled::new(rows, of).unwrap());
+        let [gallery, probes] =
+            [&gallery, &probes].map(|(rows, of)| LabelledUnitEmbeddings::new(rows, of).unwrap());
         let search = Search::new(gallery, probes, IdentityScore::Max).unwrap();
         let result = IdentificationResult::measure(&search, None, provenance("reference"));
         let closed = result.closed_set.unwrap();
@@ -514,13 +533,14 @@ mod tests {
         let probes: Vec<(f32, usize)> =
             (0..600).map(|_| (stream.range(0.0, 360.0).round(), stream.below(60))).collect();
         let search = search(&gallery, &probes);
-        let (mated, non): (Vec<&Found>, Vec<&Found>) = search.probes().iter().partition(|f| f.mate.is_some());
+        let (mated, non): (Vec<&ProbeMatch>, Vec<&ProbeMatch>) =
+            search.probes().iter().partition(|f| f.mate.is_some());
         for target in [0.05, 0.1, 0.3] {
             let got = fnir_at_fpir(&search, target).measured.unwrap();
             let rates = |t: f64| {
                 let fpir =
                     non.iter().filter(|f| f64::from(f.top_score) >= t).count() as f64 / non.len() as f64;
-                let hit = |f: &&&Found| f.mate.is_some_and(|m| m.rank == 1 && f64::from(m.score) >= t);
+                let hit = |f: &&&ProbeMatch| f.mate.is_some_and(|m| m.rank == 1 && f64::from(m.score) >= t);
                 (fpir, 1.0 - mated.iter().filter(hit).count() as f64 / mated.len() as f64)
             };
             let scores = search.probes().iter().flat_map(|f| [Some(f.top_score), f.mate.map(|m| m.score)]);
@@ -561,7 +581,10 @@ mod tests {
         assert_eq!(strangers.closed_set, None);
         assert!(strangers.open_set.iter().all(|at| at.measured.is_none()));
         assert!(
-            strangers.to_table().contains("\nclosed set          not measurable: no probe has its person")
+            strangers
+                .sheet()
+                .to_text()
+                .contains("\nclosed set          not measurable: no probe has its person")
         );
         survives_json(&strangers);
         // In a gallery of one nobody can miss.

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use facegrad_results::{
+    Better, Fact, Figure, ResultSection, ResultSheet, Scale,
+    numbers::{in_percent, percent, thousands, too_few},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    GallerySearch, IjbSearch, IjbVerification, InsightfaceSearch, Nearest, Pooled, RankRate, Templates,
+    GallerySearch, IjbSearch, IjbVerification, InsightfaceSearch, NearestPoint, Pooling, RankRate, Templates,
 };
 use crate::{
-    Align, Flip, Table, TarAtFar,
-    text::{in_percent, percent, reason, span, thousands, too_few},
+    Flip,
+    text::{model_facts, reason},
 };
 
 /// Where the embeddings of the images come from.
@@ -40,7 +44,7 @@ pub struct IjbResult {
     pub source: IjbSource,
     /// How templates were pooled, and from which lists.
     #[serde(flatten)]
-    pub pooled: Pooled,
+    pub pooled: Pooling,
     /// 1:1, if it was run.
     pub verification: Option<IjbVerification>,
     /// 1:N, if it was run.
@@ -58,127 +62,150 @@ impl IjbResult {
         Self { source, pooled: templates.pooled().clone(), verification, search }
     }
 
-    /// The result as aligned plain text; ends with a line feed.
-    pub fn to_table(&self) -> String {
+    /// The result as lists of figures and facts: a section for 1:1, one for each gallery of 1:N, and their mean.
+    pub fn sheet(&self) -> ResultSheet {
         let IjbSource { protocol, images_sha256, model_sha256, backend, flip, switches } = &self.source;
-        let Pooled { images, media, templates, norm, detector_score, media_sha256, faces_sha256 } =
+        let Pooling { images, media, templates, norm, detector_score, media_sha256, faces_sha256 } =
             &self.pooled;
-        let mut table = Table::new(&[Align::Left]);
-        let counts = [images, media, templates].map(|&n| thousands(n));
-        let [images, media, templates] = counts;
-        table.row(["templates", &format!("{templates} of {media} media, {images} images")]);
+        let [images, media, templates] = [images, media, templates].map(|&n| thousands(n));
         let detector = if *detector_score { "weighted" } else { "not weighted" };
-        table.row(["pooling", &format!("flip fusion {flip}, norm {norm}, {detector} by detector score")]);
-        table.row(["scores", "cosine"]);
-        switches.iter().for_each(|(name, value)| table.row([name, value]));
-        table.row(["media list", &format!("SHA-256 {media_sha256}")]);
-        if let Some(faces) = faces_sha256 {
-            table.row(["face list", &format!("SHA-256 {faces}")]);
+        let mut facts = vec![
+            Fact::new("templates", format!("{templates} of {media} media, {images} images")),
+            Fact::new("pooling", format!("flip fusion {flip}, norm {norm}, {detector} by detector score")),
+            Fact::new("scores", "cosine"),
+        ];
+        facts.extend(switches.iter().map(|(name, value)| Fact::new(name, value)));
+        facts.push(Fact::new("media list", format!("SHA-256 {media_sha256}")));
+        facts.extend(faces_sha256.iter().map(|faces| Fact::new("face list", format!("SHA-256 {faces}"))));
+        facts.push(Fact::new("images", format!("SHA-256 {images_sha256}")));
+        facts.extend(model_facts(model_sha256.as_deref(), backend));
+        let mut sections = vec![ResultSection { facts, ..ResultSection::default() }];
+        sections.extend(self.verification.as_ref().map(verification_section));
+        sections.extend(self.search.iter().flat_map(search_sections));
+        ResultSheet {
+            protocol: protocol.clone(),
+            headlines: vec![("tar_at_far_1e-4", "TAR at FAR 0.01 %"), ("mean_rank_1", "rank-1 rate")],
+            sections,
+            ..ResultSheet::default()
         }
-        table.row(["images", &format!("SHA-256 {images_sha256}")]);
-        if let Some(model) = model_sha256 {
-            table.row(["model", &format!("SHA-256 {model}")]);
-        }
-        table.row(["backend", backend]);
-        let verification = self.verification.as_ref().map(verification_text).unwrap_or_default();
-        let search = self.search.as_ref().map(search_text).unwrap_or_default();
-        format!("{protocol}\n{table}{verification}{search}")
     }
 }
 
-fn verification_text(result: &IjbVerification) -> String {
-    let mut table = Table::new(&[Align::Left]);
-    let or_reason = |value: Option<String>| value.unwrap_or_else(|| reason(result.unmeasurable));
-    table.row(["AUC".into(), or_reason(result.auc.map(|auc| format!("{auc:.6}")))]);
-    table.row(["EER".into(), or_reason(result.eer.map(percent))]);
+/// A figure of which more is better, as all of this benchmark but the EER.
+fn share(key: String, label: String, measured: Result<f64, String>) -> Figure {
+    Figure::new(key, label, Scale::Percent, Better::Higher, measured)
+}
+
+fn verification_section(result: &IjbVerification) -> ResultSection {
+    let of_roc = |value: Option<f64>| value.ok_or_else(|| reason(result.unmeasurable));
+    let mut figures = vec![
+        Figure::new("auc", "AUC", Scale::Digits(6), Better::Higher, of_roc(result.auc)),
+        Figure::new("eer", "EER", Scale::Percent, Better::Lower, of_roc(result.eer)),
+    ];
     if result.tar_at_far.is_empty() {
-        table.row(["TAR at FAR".into(), or_reason(None)]);
+        figures.push(share("tar_at_far".into(), "TAR at FAR".into(), of_roc(None)));
     }
     for at in &result.tar_at_far {
-        table.row([format!("TAR at FAR {:e}", at.target), tar_text(at, result.impostor)]);
+        let few = || too_few(result.impostor, "impostor pairs", at.impostors_needed);
+        let figure = share(
+            format!("tar_at_far_{:e}", at.target),
+            format!("TAR at FAR {:e}", at.target),
+            at.measured.map(|point| point.tar).ok_or_else(few),
+        );
+        figures.push(figure.by_pairs(at.measured.map(|point| point.interval)).note(
+            at.measured.map_or_else(String::new, |point| {
+                format!(", FAR {:.3e}, threshold {:.4}", point.far, point.threshold)
+            }),
+        ));
     }
-    for Nearest { target, far, tar, threshold } in &result.insightface {
-        let text = format!("{}, FAR {far:.3e}, threshold {threshold:.4}", percent(*tar));
-        table.row([format!("insightface at {target:e}"), text]);
+    for NearestPoint { target, far, tar, threshold } in &result.insightface {
+        let (key, label) = (format!("insightface_at_{target:e}"), format!("insightface at {target:e}"));
+        figures.push(share(key, label, Ok(*tar)).note(format!(", FAR {far:.3e}, threshold {threshold:.4}")));
     }
     let (genuine, impostor) = (thousands(result.genuine), thousands(result.impostor));
-    table.row(["pairs", &format!("{genuine} genuine, {impostor} impostor, SHA-256 {}", result.pairs_sha256)]);
-    format!("\n1:1\n{table}")
-}
-
-fn tar_text(at: &TarAtFar, impostor: usize) -> String {
-    match &at.measured {
-        None => too_few(impostor, "impostor pairs", at.impostors_needed),
-        Some(point) => format!(
-            "{} (95 %: {}), FAR {:.3e}, threshold {:.4}",
-            percent(point.tar),
-            span(point.interval),
-            point.far,
-            point.threshold
-        ),
+    let pairs = format!("{genuine} genuine, {impostor} impostor, SHA-256 {}", result.pairs_sha256);
+    ResultSection {
+        title: "1:1".into(),
+        figures,
+        facts: vec![Fact::new("pairs", pairs)],
+        ..ResultSection::default()
     }
 }
 
-fn search_text(result: &IjbSearch) -> String {
-    let mut text = String::new();
-    for (i, gallery) in result.galleries.iter().enumerate() {
-        text += &format!("\n1:N, gallery {}\n{}", i + 1, gallery_table(gallery));
-    }
-    let mut table = Table::new(&[Align::Left]);
-    let or_not = |rate: Option<f64>| rate.map_or("not measurable in every gallery".into(), percent);
-    for mean in &result.mean_ranks {
-        table.row([format!("rank {}", mean.rank), or_not(mean.rate)]);
-    }
-    for mean in &result.mean_tpir {
-        table.row([format!("TPIR at FPIR {} %", in_percent(mean.target)), or_not(mean.tpir)]);
-    }
+fn search_sections(result: &IjbSearch) -> Vec<ResultSection> {
+    let galleries = result.galleries.iter().enumerate();
+    let mut sections: Vec<ResultSection> =
+        galleries.map(|(i, gallery)| gallery_section(i + 1, gallery)).collect();
+    let or_not = |rate: Option<f64>| rate.ok_or_else(|| "not measurable in every gallery".to_owned());
+    let ranks = result.mean_ranks.iter().map(|mean| {
+        share(format!("mean_rank_{}", mean.rank), format!("rank {}", mean.rank), or_not(mean.rate))
+    });
+    let tpir = result.mean_tpir.iter().map(|mean| {
+        let label = format!("TPIR at FPIR {} %", in_percent(mean.target));
+        share(format!("mean_tpir_at_fpir_{:e}", mean.target), label, or_not(mean.tpir))
+    });
     let probes = format!("{}, SHA-256 {}", thousands(result.probes), result.probes_sha256);
-    table.row(["probes", &probes]);
-    text += &format!("\n1:N, mean of {} galleries\n{table}", result.galleries.len());
-    if let Some(InsightfaceSearch { ranks, recalls }) = &result.insightface {
-        let mut table = Table::new(&[Align::Left]);
-        ranks.iter().for_each(|rank| rank_row(&mut table, rank));
-        for at in recalls {
-            let recall = format!("{}, threshold {:.4}", percent(at.recall), at.threshold);
-            table.row([format!("recall at {} % of probes", in_percent(at.far)), recall]);
+    sections.push(ResultSection {
+        title: format!("1:N, mean of {} galleries", result.galleries.len()),
+        figures: ranks.chain(tpir).collect(),
+        facts: vec![Fact::new("probes", probes)],
+        ..ResultSection::default()
+    });
+    sections.extend(result.insightface.as_ref().map(|InsightfaceSearch { ranks, recalls }| {
+        let ranks = ranks.iter().map(|rank| rank_figure("insightface", rank));
+        let recalls = recalls.iter().map(|at| {
+            let label = format!("recall at {} % of probes", in_percent(at.far));
+            share(format!("insightface_recall_at_{:e}", at.far), label, Ok(at.recall))
+                .note(format!(", threshold {:.4}", at.threshold))
+        });
+        ResultSection {
+            title: "1:N as insightface, galleries merged".into(),
+            figures: ranks.chain(recalls).collect(),
+            ..ResultSection::default()
         }
-        text += &format!("\n1:N as insightface, galleries merged\n{table}");
-    }
-    text
+    }));
+    sections
 }
 
-fn gallery_table(gallery: &GallerySearch) -> Table {
-    let mut table = Table::new(&[Align::Left]);
+fn gallery_section(number: usize, gallery: &GallerySearch) -> ResultSection {
+    let of = format!("gallery_{number}");
+    let mut figures = Vec::new();
     if gallery.ranks.is_empty() {
-        table.row(["rank", "not measurable: no probe is of a person in the gallery"]);
+        let none = "not measurable: no probe is of a person in the gallery".to_owned();
+        figures.push(share(format!("{of}_rank_1"), "rank".into(), Err(none)));
     }
-    gallery.ranks.iter().for_each(|rank| rank_row(&mut table, rank));
-    for at in &gallery.tpir_at_fpir {
-        let text = match &at.measured {
-            None => format!(
-                "not measurable: {} probes of people in the gallery and {} of others, it takes 1 and {}",
-                thousands(gallery.mated),
-                thousands(gallery.unmated),
-                thousands(at.unmated_needed)
-            ),
-            Some(point) => format!(
-                "{} (95 %: {}), FPIR {}, threshold {:.4}",
-                percent(point.tpir),
-                span(point.interval),
-                percent(point.fpir),
-                point.threshold
-            ),
-        };
-        table.row([format!("TPIR at FPIR {} %", in_percent(at.target)), text]);
-    }
+    figures.extend(gallery.ranks.iter().map(|rank| rank_figure(&of, rank)));
     let [mated, unmated, subjects] = [gallery.mated, gallery.unmated, gallery.subjects].map(thousands);
-    table.row(["probes", &format!("{mated} of people in the gallery, {unmated} of others")]);
-    table.row(["gallery", &format!("{subjects} people, SHA-256 {}", gallery.gallery_sha256)]);
-    table
+    figures.extend(gallery.tpir_at_fpir.iter().map(|at| {
+        let absent = || {
+            format!(
+                "not measurable: {mated} probes of people in the gallery and {unmated} of others, it takes 1 and {}",
+                thousands(at.unmated_needed)
+            )
+        };
+        share(
+            format!("{of}_tpir_at_fpir_{:e}", at.target),
+            format!("TPIR at FPIR {} %", in_percent(at.target)),
+            at.measured.as_ref().map(|point| point.tpir).ok_or_else(absent),
+        )
+        .by_pairs(at.measured.as_ref().map(|point| point.interval))
+        .note(at.measured.as_ref().map_or_else(String::new, |point| {
+            format!(", FPIR {}, threshold {:.4}", percent(point.fpir), point.threshold)
+        }))
+    }));
+    ResultSection {
+        title: format!("1:N, gallery {number}"),
+        figures,
+        facts: vec![
+            Fact::new("probes", format!("{mated} of people in the gallery, {unmated} of others")),
+            Fact::new("gallery", format!("{subjects} people, SHA-256 {}", gallery.gallery_sha256)),
+        ],
+        ..ResultSection::default()
+    }
 }
 
-fn rank_row(table: &mut Table, RankRate { rank, rate, interval }: &RankRate) {
-    table.row([format!("rank {rank}"), format!("{} (95 %: {})", percent(*rate), span(*interval))]);
+fn rank_figure(of: &str, RankRate { rank, rate, interval }: &RankRate) -> Figure {
+    share(format!("{of}_rank_{rank}"), format!("rank {rank}"), Ok(*rate)).by_pairs(Some(*interval))
 }
 
 #[cfg(test)]
@@ -188,7 +215,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::ijb::{FaceList, MediaList, Norm, PairScores, SubjectList};
+    use crate::ijb::{FaceList, MediaList, PairScores, SubjectList, TemplateNorm};
 
     /// The numbers of reference/ijb.py.
     fn reference() -> Value {
@@ -220,7 +247,7 @@ mod tests {
     }
 
     /// The benchmark of the reference, run from its files: `norm`, with detector scores or without.
-    fn run(reference: &Value, norm: Norm, weighted: bool) -> (Templates, IjbResult) {
+    fn run(reference: &Value, norm: TemplateNorm, weighted: bool) -> (Templates, IjbResult) {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| {
             let file = folder.path().join(name);
@@ -248,9 +275,14 @@ mod tests {
     #[test]
     fn as_insightface_does_it() {
         let reference = reference();
-        let cases = [(Norm::Keep, true), (Norm::Keep, false), (Norm::Unit, true), (Norm::Unit, false)];
+        let cases = [
+            (TemplateNorm::Keep, true),
+            (TemplateNorm::Keep, false),
+            (TemplateNorm::Unit, true),
+            (TemplateNorm::Unit, false),
+        ];
         for (case, (norm, weighted)) in reference["cases"].as_array().unwrap().iter().zip(cases) {
-            assert_eq!(case["use_norm_score"], norm == Norm::Keep);
+            assert_eq!(case["use_norm_score"], norm == TemplateNorm::Keep);
             assert_eq!(case["use_detector_score"], weighted);
             let (templates, result) = run(&reference, norm, weighted);
             let first = numbers(&case["first_template"]);
@@ -292,10 +324,14 @@ mod tests {
 
     #[test]
     fn results_survive_json() {
-        let (_, result) = run(&reference(), Norm::Unit, true);
+        let (_, result) = run(&reference(), TemplateNorm::Unit, true);
         let json = serde_json::to_string(&result).unwrap();
         let read: IjbResult = serde_json::from_str(&json).unwrap();
-        assert_eq!((&read.pooled, read.to_table()), (&result.pooled, result.to_table()), "{json}");
+        assert_eq!(
+            (&read.pooled, read.sheet().to_text()),
+            (&result.pooled, result.sheet().to_text()),
+            "{json}"
+        );
         let json = serde_json::to_value(&result).unwrap();
         assert_eq!((&json["norm"], &json["flip"]), (&"unit".into(), &"add".into()));
         assert_eq!(json["detector_score"], true);
@@ -303,8 +339,8 @@ mod tests {
 
     #[test]
     fn the_table_says_what_was_measured() {
-        let (_, mut result) = run(&reference(), Norm::Keep, true);
-        let table = result.to_table();
+        let (_, mut result) = run(&reference(), TemplateNorm::Keep, true);
+        let table = result.sheet().to_text();
         assert!(table.starts_with("IJB-C\ntemplates   "), "{table}");
         assert!(
             table.contains("\npooling     flip fusion add, norm keep, weighted by detector score\n"),
@@ -322,7 +358,7 @@ mod tests {
         result.verification =
             Some(IjbVerification::of(&PairScores::new(vec![0.5], vec![]).unwrap(), "c0ffee".into()));
         result.search = None;
-        let table = result.to_table();
+        let table = result.sheet().to_text();
         assert!(table.contains("\nAUC         not measurable: only genuine pairs\n"), "{table}");
         assert!(table.contains("\nTAR at FAR  not measurable: only genuine pairs\n"), "{table}");
         assert!(table.ends_with("\npairs       1 genuine, 0 impostor, SHA-256 c0ffee\n"), "{table}");

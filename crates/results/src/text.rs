@@ -13,12 +13,12 @@ pub enum Align {
 
 /// Rows of text whose columns line up.
 #[derive(Debug, Clone)]
-pub struct Table {
+pub struct TextTable {
     columns: Vec<Align>,
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl TextTable {
     /// A table without rows.
     pub fn new(columns: &[Align]) -> Self {
         Self { columns: columns.to_vec(), rows: Vec::new() }
@@ -30,7 +30,7 @@ impl Table {
     }
 }
 
-impl fmt::Display for Table {
+impl fmt::Display for TextTable {
     /// Writes one line for each row, cells two spaces apart, no spaces at the end of a line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -67,11 +67,11 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let mut table = Table::new(&[Align::Left, Align::Right]);
+        let mut table = TextTable::new(&[Align::Left, Align::Right]);
         table.row(["größe", "1"]);
         table.row(["n", "1000", "note"]);
         table.row(["alone"]);
         assert_eq!(table.to_string(), "größe     1\nn      1000  note\nalone\n");
-        assert_eq!(Table::new(&[]).to_string(), "");
+        assert_eq!(TextTable::new(&[]).to_string(), "");
     }
 }
