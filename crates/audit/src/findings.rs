@@ -7,7 +7,7 @@ use facegrad_pictures::arcface_landmarks;
 
 use crate::{
     Affinity, AffinityStatistics, DuplicateGroup, FileFormat, IdentityPair, LabelledEmbeddings,
-    MixedIdentity, Nearness, Sameness, SetSurvey, SharedImage, SuspectLabel, UnreadableImage, common,
+    MixedIdentity, Nearness, Sameness, SetSurvey, SharedImage, SuspectLabel, UnreadableEntry, common,
     duplicates, names, thumbnail,
 };
 
@@ -51,7 +51,7 @@ pub struct Findings {
     /// How many images each identity has, by label.
     pub counts: Vec<usize>,
     /// Images that cannot be used.
-    pub unreadable: Vec<UnreadableImage>,
+    pub unreadable: Vec<UnreadableEntry>,
     /// How many images are of each size (width, height), the most common first.
     pub sizes: Vec<((u16, u16), usize)>,
     /// The size that images should have (width, height).

@@ -60,4 +60,4 @@ pub use likeness::MeanFace;
 pub use output::{json, table};
 pub use page::{PageOptions, report};
 pub use perceptual::{Fingerprint, SIDE, Thumbnail};
-pub use survey::{GREY_SHARE, GREY_TOLERANCE, ImageRecord, SetSurvey, UnreadableImage, thumbnail};
+pub use survey::{GREY_SHARE, GREY_TOLERANCE, ImageRecord, SetSurvey, UnreadableEntry, thumbnail};

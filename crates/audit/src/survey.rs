@@ -44,7 +44,7 @@ pub struct ImageRecord {
 
 /// An image that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnreadableImage {
+pub struct UnreadableEntry {
     /// The image.
     pub image: usize,
     /// One clause, such as `the JPEG data ends early`.
@@ -57,7 +57,7 @@ pub struct SetSurvey {
     /// For each image, unless it cannot be used.
     pub records: Vec<Option<ImageRecord>>,
     /// Those that cannot be used, in their order.
-    pub unreadable: Vec<UnreadableImage>,
+    pub unreadable: Vec<UnreadableEntry>,
 }
 
 impl SetSurvey {
@@ -77,7 +77,7 @@ impl SetSurvey {
                     Ok(record) => survey.records.push(Some(record)),
                     Err(reason) => {
                         survey.records.push(None);
-                        survey.unreadable.push(UnreadableImage { image, reason });
+                        survey.unreadable.push(UnreadableEntry { image, reason });
                     }
                 }
             }
