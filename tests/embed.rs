@@ -4,7 +4,7 @@ mod support;
 
 use std::{collections::HashMap, fs, path::PathBuf};
 
-use facegrad_embeddings::{EmbeddingFile, Gallery, Journal, JournalHeader};
+use facegrad_embeddings::{EmbeddingFile, EmbeddingJournal, EmbeddingJournalHeader, Gallery};
 use facegrad_verification::PairList;
 use serde_json::Value;
 use support::{Ended, FACEGRAD, Place};
@@ -158,13 +158,14 @@ fn only_what_is_missing_is_computed_and_only_for_the_same_job() {
     let whole = open(&place, "whole.csv");
     let (rows, target) = (whole.all().unwrap(), place.path("e.csv"));
     let header = || {
-        let header = JournalHeader::new(&target, 16, whole.origin(), whole.names(), whole.identities());
-        JournalHeader { batch: Some(4), ..header.unwrap() }
+        let header =
+            EmbeddingJournalHeader::new(&target, 16, whole.origin(), whole.names(), whole.identities());
+        EmbeddingJournalHeader { batch: Some(4), ..header.unwrap() }
     };
     for done in [0, 1, 4, 6, 29, 30] {
         // What is done already is recognised by its being wrong.
         let wrong: Vec<f32> = rows[..done * 16].iter().map(|number| number + 1.0).collect();
-        let (mut journal, _) = Journal::open_or_create(&target, header()).unwrap();
+        let (mut journal, _) = EmbeddingJournal::open_or_create(&target, header()).unwrap();
         journal.append(&wrong).unwrap();
         drop(journal);
         embed(&place, &["faces", "--out", "e.csv", "--batch", "4"]).done();
@@ -172,7 +173,7 @@ fn only_what_is_missing_is_computed_and_only_for_the_same_job() {
         assert_eq!(file.all().unwrap(), [&wrong, &rows[done * 16..]].concat(), "{done}");
     }
 
-    let (mut journal, _) = Journal::open_or_create(&target, header()).unwrap();
+    let (mut journal, _) = EmbeddingJournal::open_or_create(&target, header()).unwrap();
     journal.append(&rows[..32]).unwrap();
     drop(journal);
     place.facegrad(&support::train("tiny.toml", &["run.name=other", "run.seed=2"])).done();

@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
-use facegrad_datasets::{Limits, Packing, Unpacked, unpack, unpack_tar};
+use facegrad_datasets::{Limits, Packing, UnpackedContent, unpack, unpack_tar};
 use libfuzzer_sys::fuzz_target;
 
 const LIMITS: Limits = Limits { bytes: 100_000, entries: 50, ratio: 1000, strip: 0 };
@@ -48,8 +48,8 @@ fn sentence(message: &str) {
 }
 
 /// What lies in a folder, where nothing but files and folders may lie.
-fn count(folder: &Path) -> Unpacked {
-    let mut all = Unpacked::default();
+fn count(folder: &Path) -> UnpackedContent {
+    let mut all = UnpackedContent::default();
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
         let kind = entry.file_type().expect("a kind");
         assert!(kind.is_dir() || kind.is_file(), "{:?}", entry.path());

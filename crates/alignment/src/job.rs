@@ -11,13 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use facegrad_files::Header;
+use facegrad_files::WorkHeader;
 use facegrad_pictures::{Picture, Similarity2d, arcface_landmarks, decode::read_picture, encode, warp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    Face, LandmarkFile, Mtcnn, Outcome, Places, Record, Statistics, choose_face,
+    AlignmentOutcome, AlignmentRecord, Face, LandmarkFile, Mtcnn, Places, Statistics, choose_face,
     record::{JOURNAL, open_journal, write_table},
 };
 
@@ -76,7 +76,7 @@ pub(crate) struct AlignSettings {
     landmarks: FinderSettings,
 }
 
-impl Header for AlignSettings {
+impl WorkHeader for AlignSettings {
     fn parts(&self) -> Vec<(&'static str, String)> {
         let landmarks = match &self.landmarks {
             FinderSettings::Mtcnn { min_face, .. } => format!("MTCNN for faces from {min_face} pixels"),
@@ -104,23 +104,23 @@ pub enum Finder {
 }
 
 /// What was found on a photograph.
-struct Found {
+struct FaceOnPhotograph {
     faces: usize,
     face: Option<Face>,
     landmarks: Option<[[f32; 2]; 5]>,
 }
 
 impl Finder {
-    fn find(&self, name: &str, picture: &Picture) -> Found {
+    fn find(&self, name: &str, picture: &Picture) -> FaceOnPhotograph {
         match self {
             Self::Detector(detector) => {
                 let faces = detector.detect(picture);
                 let face = choose_face(&faces, [picture.height(), picture.width()]).copied();
-                Found { faces: faces.len(), face, landmarks: face.map(|face| face.landmarks) }
+                FaceOnPhotograph { faces: faces.len(), face, landmarks: face.map(|face| face.landmarks) }
             }
             Self::File(file) => {
                 let landmarks = file.get(name);
-                Found { faces: usize::from(landmarks.is_some()), face: None, landmarks }
+                FaceOnPhotograph { faces: usize::from(landmarks.is_some()), face: None, landmarks }
             }
         }
     }
@@ -196,7 +196,7 @@ pub enum AlignError {
 
 /// How a job ended.
 #[derive(Debug, Clone, PartialEq)]
-pub struct JobEnd {
+pub struct AlignmentJobEnd {
     /// Whether every photograph is done.
     pub is_finished: bool,
     /// Photographs that were done before.
@@ -251,13 +251,17 @@ impl AlignJob<'_> {
     ///
     /// # Errors
     /// If the folder holds something else, nothing can be written there, or there is no face and should be one.
-    pub fn run(&self, workers: usize, progress: &mut dyn FnMut(usize) -> bool) -> Result<JobEnd, AlignError> {
+    pub fn run(
+        &self,
+        workers: usize,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<AlignmentJobEnd, AlignError> {
         let began = Instant::now();
         let settings = self.settings();
         let journal_path = self.places.output_folder().join(JOURNAL);
         let unwritable = |source| AlignError::Unwritable { path: journal_path.clone(), source };
         let (mut journal, mut known) = open_journal(self.places.output_folder(), &settings)?;
-        let mut records: Vec<Option<Record>> = Vec::new();
+        let mut records: Vec<Option<AlignmentRecord>> = Vec::new();
         records.resize_with(self.places.len(), || None);
         for (index, record) in records.iter_mut().enumerate() {
             let before = self.places.name(index).and_then(|name| known.remove(&name));
@@ -331,7 +335,7 @@ impl AlignJob<'_> {
                 file.len() - names.filter(|name| file.get(name).is_some()).count()
             }
         };
-        Ok(JobEnd {
+        Ok(AlignmentJobEnd {
             is_finished,
             before,
             done,
@@ -344,24 +348,26 @@ impl AlignJob<'_> {
     }
 
     /// Whether `record` still says what became of photograph `index`.
-    fn is_done(&self, index: usize, record: &Record) -> bool {
+    fn is_done(&self, index: usize, record: &AlignmentRecord) -> bool {
         let is_same =
             || fs::metadata(self.places.input(index)).is_ok_and(|metadata| metadata.len() == record.bytes);
         match record.outcome {
-            Outcome::Aligned | Outcome::Centred => is_same() && self.places.output(index).is_file(),
-            Outcome::WithoutFace => is_same(),
-            Outcome::Unreadable => false,
+            AlignmentOutcome::Aligned | AlignmentOutcome::Centred => {
+                is_same() && self.places.output(index).is_file()
+            }
+            AlignmentOutcome::WithoutFace => is_same(),
+            AlignmentOutcome::Unreadable => false,
         }
     }
 
     /// Does all there is to do with photograph `index`; also tells how long looking for its face took.
-    fn align(&self, index: usize) -> Result<(Record, Duration), AlignError> {
+    fn align(&self, index: usize) -> Result<(AlignmentRecord, Duration), AlignError> {
         let path = self.places.input(index);
         let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        let mut record = Record {
+        let mut record = AlignmentRecord {
             path: self.places.shown_name(index),
             bytes,
-            outcome: Outcome::Unreadable,
+            outcome: AlignmentOutcome::Unreadable,
             reason: None,
             faces: 0,
             score: None,
@@ -393,7 +399,7 @@ impl AlignJob<'_> {
         };
         let transform = match (transform, self.without_face) {
             (Ok(transform), _) => {
-                record.outcome = Outcome::Aligned;
+                record.outcome = AlignmentOutcome::Aligned;
                 record.score = found.face.map(|face| face.score);
                 let edges =
                     |face: Face| [face.bounds.left, face.bounds.top, face.bounds.right, face.bounds.bottom];
@@ -407,7 +413,11 @@ impl AlignJob<'_> {
             (Err(reason), policy) => {
                 let centre = centre([picture.height(), picture.width()], self.size);
                 let transform = centre.filter(|_| policy == WithoutFace::Centre);
-                record.outcome = if transform.is_some() { Outcome::Centred } else { Outcome::WithoutFace };
+                record.outcome = if transform.is_some() {
+                    AlignmentOutcome::Centred
+                } else {
+                    AlignmentOutcome::WithoutFace
+                };
                 record.reason = Some(reason);
                 transform
             }
@@ -431,7 +441,7 @@ impl AlignJob<'_> {
     fn write_results(
         &self,
         settings: &AlignSettings,
-        records: &[Option<Record>],
+        records: &[Option<AlignmentRecord>],
         statistics: &Statistics,
     ) -> Result<(), AlignError> {
         let folder = self.places.output_folder();

@@ -12,9 +12,9 @@ mod record;
 mod statistics;
 
 pub use face::{Face, Rect, choose_face};
-pub use job::{AlignError, AlignJob, Finder, JobEnd, WithoutFace};
+pub use job::{AlignError, AlignJob, AlignmentJobEnd, Finder, WithoutFace};
 pub use landmark_file::{LandmarkFile, LandmarkFileError};
 pub use mtcnn::{Mtcnn, WEIGHT_FILES, WeightError, WeightFile, read_weights};
 pub use places::{PlaceError, Places};
-pub use record::{Outcome, Record, TABLE};
+pub use record::{AlignmentOutcome, AlignmentRecord, TABLE};
 pub use statistics::{Spread, Statistics};

@@ -18,7 +18,7 @@ const MAX_LINE: u64 = 1 << 16;
 /// What became of a photograph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum AlignmentOutcome {
     /// Its face was aligned.
     Aligned,
     /// It has no face that can be aligned; its centre was taken.
@@ -29,7 +29,7 @@ pub enum Outcome {
     Unreadable,
 }
 
-impl Outcome {
+impl AlignmentOutcome {
     /// Whether there is an aligned picture.
     pub fn has_output(self) -> bool {
         matches!(self, Self::Aligned | Self::Centred)
@@ -48,13 +48,13 @@ impl Outcome {
 
 /// One photograph.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct AlignmentRecord {
     /// Its path within the folder, with `/` between the parts.
     pub path: String,
     /// The size of its file in bytes, by which a changed one is noticed.
     pub bytes: u64,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: AlignmentOutcome,
     /// Why it was not aligned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -76,7 +76,7 @@ pub struct Record {
 pub(crate) fn open_journal(
     folder: &Path,
     settings: &AlignSettings,
-) -> Result<(Journal, HashMap<String, Record>), AlignError> {
+) -> Result<(Journal, HashMap<String, AlignmentRecord>), AlignError> {
     let path = folder.join(JOURNAL);
     let unwritable = |source| AlignError::Unwritable { path: path.clone(), source };
     fs::create_dir_all(folder).map_err(unwritable)?;
@@ -88,7 +88,7 @@ pub(crate) fn open_journal(
     }
     let mut records = HashMap::new();
     let mut add = |line: &[u8]| {
-        let record = serde_json::from_slice::<Record>(line);
+        let record = serde_json::from_slice::<AlignmentRecord>(line);
         record.map(|record| records.insert(record.path.clone(), record)).is_ok()
     };
     let (journal, _) =
@@ -111,7 +111,7 @@ fn is_temporary(name: &std::ffi::OsStr) -> bool {
 /// Writes the table of `records`, each with the file it became, in their order.
 pub(crate) fn write_table<'a>(
     folder: &Path,
-    records: impl Iterator<Item = (&'a Record, String)>,
+    records: impl Iterator<Item = (&'a AlignmentRecord, String)>,
 ) -> Result<(), AlignError> {
     let path = folder.join(TABLE);
     let unwritable = |source| AlignError::Unwritable { path: path.clone(), source };

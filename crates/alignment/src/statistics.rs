@@ -3,7 +3,7 @@
 use facegrad_pictures::{Similarity2d, arcface_landmarks};
 use serde::Serialize;
 
-use crate::{Outcome, Record};
+use crate::{AlignmentOutcome, AlignmentRecord};
 
 /// Where most of some numbers lie.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -26,7 +26,7 @@ impl Spread {
     }
 }
 
-/// Counts and distributions of many [`Record`]s.
+/// Counts and distributions of many [`AlignmentRecord`]s.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Statistics {
     /// Photographs.
@@ -53,7 +53,7 @@ pub struct Statistics {
 
 impl Statistics {
     /// Those of `records` of faces aligned to `size` (height, width).
-    pub fn of<'a>(records: impl Iterator<Item = &'a Record>, size: [usize; 2]) -> Self {
+    pub fn of<'a>(records: impl Iterator<Item = &'a AlignmentRecord>, size: [usize; 2]) -> Self {
         let template = arcface_landmarks(size);
         let (mut counts, mut images, mut several_faces) = ([0; 4], 0, 0);
         let (mut scores, mut rotations, mut scales) = (Vec::new(), Vec::new(), Vec::new());
@@ -61,7 +61,7 @@ impl Statistics {
             images += 1;
             counts[record.outcome as usize] += 1;
             several_faces += usize::from(record.faces > 1);
-            if record.outcome != Outcome::Aligned {
+            if record.outcome != AlignmentOutcome::Aligned {
                 continue;
             }
             scores.extend(record.score.map(f64::from));
@@ -94,9 +94,18 @@ mod tests {
 
     use super::*;
 
-    fn record(outcome: Outcome, faces: usize, landmarks: Option<[[f32; 2]; 5]>) -> Record {
+    fn record(outcome: AlignmentOutcome, faces: usize, landmarks: Option<[[f32; 2]; 5]>) -> AlignmentRecord {
         let score = landmarks.map(|_| 0.75);
-        Record { path: "a".into(), bytes: 1, outcome, reason: None, faces, score, bounds: None, landmarks }
+        AlignmentRecord {
+            path: "a".into(),
+            bytes: 1,
+            outcome,
+            reason: None,
+            faces,
+            score,
+            bounds: None,
+            landmarks,
+        }
     }
 
     #[test]
@@ -104,12 +113,12 @@ mod tests {
         // Turned by a right angle against the clock and a quarter as large: alignment turns and enlarges it back.
         let turned = ARCFACE_LANDMARKS.map(|[x, y]| [y * 0.25, -x * 0.25]);
         let records = [
-            record(Outcome::Aligned, 1, Some(turned)),
-            record(Outcome::Aligned, 3, Some(turned)),
-            record(Outcome::Centred, 0, None),
-            record(Outcome::WithoutFace, 0, None),
-            record(Outcome::WithoutFace, 0, None),
-            record(Outcome::Unreadable, 0, None),
+            record(AlignmentOutcome::Aligned, 1, Some(turned)),
+            record(AlignmentOutcome::Aligned, 3, Some(turned)),
+            record(AlignmentOutcome::Centred, 0, None),
+            record(AlignmentOutcome::WithoutFace, 0, None),
+            record(AlignmentOutcome::WithoutFace, 0, None),
+            record(AlignmentOutcome::Unreadable, 0, None),
         ];
         let found = Statistics::of(records.iter(), [112, 112]);
         assert_eq!((found.images, found.aligned, found.centred), (6, 2, 1));

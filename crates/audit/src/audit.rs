@@ -1,6 +1,6 @@
 //! An audit from its beginning to its end: read, compare, embed.
 
-use facegrad_faces::Opened;
+use facegrad_faces::OpenSet;
 use facegrad_recognition::{EmbedderError, EmbeddingSource, SourceImages};
 use facegrad_verification::Flip;
 
@@ -9,9 +9,9 @@ use crate::{AuditOptions, EvaluationSet, Findings, IdentityError, LabelledEmbedd
 /// A set to be looked through.
 pub struct Audit<'a> {
     /// The set.
-    pub set: &'a Opened,
+    pub set: &'a OpenSet,
     /// An evaluation set that must not share images with it.
-    pub against: Option<&'a Opened>,
+    pub against: Option<&'a OpenSet>,
     /// What counts as wrong.
     pub options: &'a AuditOptions,
     /// Without them nothing is said of labels.
@@ -111,7 +111,7 @@ fn stage(stage: Stage, total: usize, watch: Watch) -> Result<impl FnMut(usize) -
     Ok(move |done| watch(stage, done, total))
 }
 
-fn survey(set: &Opened, at: Stage, watch: Watch) -> Result<SetSurvey, AuditError> {
+fn survey(set: &OpenSet, at: Stage, watch: Watch) -> Result<SetSurvey, AuditError> {
     let source = set.source.as_ref();
     SetSurvey::of(source, &mut stage(at, source.len(), watch)?).ok_or(AuditError::Stopped)
 }
@@ -131,7 +131,7 @@ impl AuditEmbeddings {
     fn of(
         &self,
         source: &EmbeddingSource,
-        set: &Opened,
+        set: &OpenSet,
         images: &[usize],
         at: Stage,
         watch: Watch,

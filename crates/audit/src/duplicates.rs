@@ -286,7 +286,7 @@ fn groups(images: usize, links: &[(usize, usize, Sameness)]) -> Vec<DuplicateGro
 
 #[cfg(test)]
 mod tests {
-    use facegrad_faces::{FaceError, FaceSource, Stored};
+    use facegrad_faces::{FaceError, FaceSource, StoredImage};
     use facegrad_pictures::Picture;
     use facegrad_synthetic::{SyntheticConfig, SyntheticFaces};
 
@@ -312,8 +312,8 @@ mod tests {
         fn key(&self, index: usize) -> String {
             index.to_string()
         }
-        fn stored(&self, index: usize) -> Result<Stored, FaceError> {
-            Ok(Stored::Pixels(self.0[index].1.clone()))
+        fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
+            Ok(StoredImage::Pixels(self.0[index].1.clone()))
         }
         fn fingerprint(&self) -> String {
             String::new()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use facegrad_faces::{FaceSource, Opened};
+use facegrad_faces::{FaceSource, OpenSet};
 use facegrad_pictures::arcface_landmarks;
 
 use crate::{
@@ -147,7 +147,7 @@ impl Findings {
     /// What the survey of a set says, without embeddings. `progress` is told how many images are compared and says
     /// whether to go on; `None` if it said no.
     pub fn of(
-        opened: &Opened,
+        opened: &OpenSet,
         survey: SetSurvey,
         against: Option<EvaluationSet>,
         options: &AuditOptions,
@@ -327,7 +327,7 @@ mod tests {
     use crate::{Exclude, exclusions, json, table, write_exclusions};
 
     /// A folder of 6 people with 5 images each, to which `change` is done.
-    fn set(change: impl Fn(&std::path::Path)) -> (tempfile::TempDir, Opened) {
+    fn set(change: impl Fn(&std::path::Path)) -> (tempfile::TempDir, OpenSet) {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("faces");
         let recipe = SyntheticConfig { identities: 6, images: 5, size: 64, ..Default::default() };
@@ -337,7 +337,7 @@ mod tests {
         (folder, opened)
     }
 
-    fn findings(opened: &Opened) -> Findings {
+    fn findings(opened: &OpenSet) -> Findings {
         let survey = SetSurvey::of(opened.source.as_ref(), &mut |_| true).unwrap();
         Findings::of(opened, survey, None, &AuditOptions::default(), &mut |_| true).unwrap()
     }

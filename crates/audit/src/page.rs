@@ -3,9 +3,9 @@
 use facegrad_faces::FaceSource;
 use facegrad_pictures::{ImageFormat, encode, plain};
 use facegrad_report::{
-    BarChart, Block, CaptionedImage, DrawError, ImageGroup, Page, PageSection, Picture, bar_chart,
+    BarChart, Block, CaptionedImage, DrawError, Drawing, ImageGroup, Page, PageSection, bar_chart,
 };
-use facegrad_results::{ResultTable, Thumbnail};
+use facegrad_results::{EmbeddedImage, ResultTable};
 
 use crate::{
     DuplicateGroup, Findings, GREY_TOLERANCE, MOST_OFF, Nearness, Sameness, SuspectLabel,
@@ -43,7 +43,7 @@ impl Sets<'_> {
         let bytes = picture.and_then(|picture| encode(&picture, ImageFormat::Jpeg).ok()).unwrap_or_default();
         let key = set.key(image);
         let caption = if said.is_empty() { key.clone() } else { format!("{key}: {said}") };
-        CaptionedImage { thumbnail: Thumbnail { bytes, alt: key }, caption }
+        CaptionedImage { thumbnail: EmbeddedImage { bytes, alt: key }, caption }
     }
 
     fn image(&self, image: usize, said: &str) -> CaptionedImage {
@@ -167,7 +167,7 @@ fn people(findings: &Findings) -> Result<Option<PageSection>, DrawError> {
     let title = "Identities by their images".to_owned();
     let chart =
         BarChart { title: title.clone(), x_label: "images".into(), y_label: "identities".into(), bars };
-    let blocks = vec![Block::Picture(Picture::new(bar_chart(&chart)?, title))];
+    let blocks = vec![Block::Drawing(Drawing::new(bar_chart(&chart)?, title))];
     Ok(Some(PageSection { title: "Images of an identity".into(), blocks }))
 }
 

@@ -1,6 +1,6 @@
 //! What each image of a set is, from its file and its pixels alone.
 
-use facegrad_faces::{FaceSource, Stored};
+use facegrad_faces::{FaceSource, StoredImage};
 use facegrad_pictures::{
     Picture,
     decode::{MAX_SIDE, decode},
@@ -107,11 +107,11 @@ fn mean_face(source: &dyn FaceSource) -> Option<MeanFace> {
 
 fn look_at(source: &dyn FaceSource, image: usize, mean: Option<&MeanFace>) -> Result<ImageRecord, String> {
     let (picture, content, file) = match source.stored(image).map_err(|error| error.reason)? {
-        Stored::Encoded(bytes) => {
+        StoredImage::Encoded(bytes) => {
             let picture = decode(&bytes).map_err(|error| error.to_string())?;
             (picture, Some(Content::of(&bytes)), Some(shortened(Sha256::digest(&bytes).into())))
         }
-        Stored::Pixels(picture) => (picture, None, None),
+        StoredImage::Pixels(picture) => (picture, None, None),
     };
     let pixels = pixels_hash(&picture);
     let (width, height) = (picture.width() as u16, picture.height() as u16);

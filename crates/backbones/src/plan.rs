@@ -4,8 +4,8 @@
 //! operators all go through this list, so they cannot disagree about what is fused and which maps are in memory.
 //!
 //! A normalisation and a non-linearity take no pass over memory of their own: they wait in a [`MapReading`] for the
-//! operator that reads the map. In evaluation, where the statistics are numbers, [`NetworkPlan::folded`] gives them to the
-//! convolution that makes the map instead, and the sum at the end of a branch as well.
+//! operator that reads the map. In evaluation, where the statistics are numbers, the convolution that makes the map does
+//! them instead, and the sum at the end of a branch as well.
 
 use facegrad_kernels::{Conv, Dims};
 

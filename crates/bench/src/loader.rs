@@ -9,7 +9,7 @@ use std::{
 use facegrad_backbones::BackboneConfig;
 use facegrad_devices::Chosen;
 use facegrad_faces::FaceSource;
-use facegrad_loader::{Batch, Loader, LoaderConfig, Plan, SamplerConfig};
+use facegrad_loader::{ImageBatch, Loader, LoaderConfig, Plan, SamplerConfig};
 use facegrad_pictures::{AugmentationConfig, ImageFormat, WriteError};
 use facegrad_synthetic::{SyntheticConfig, write_folder};
 use facegrad_training::TrainError;
@@ -149,6 +149,6 @@ impl LoaderTask {
     }
 }
 
-fn next(loader: &mut Loader) -> Result<Batch, BenchError> {
+fn next(loader: &mut Loader) -> Result<ImageBatch, BenchError> {
     Ok(loader.next().ok_or(BenchError::Ended)?.map_err(TrainError::from)?)
 }

@@ -8,9 +8,9 @@ use std::{
 };
 
 use facegrad_alignment::{
-    AlignJob, Finder, JobEnd, LandmarkFile, Mtcnn, Places, Spread, TABLE, WEIGHT_FILES, WithoutFace,
+    AlignJob, AlignmentJobEnd, Finder, LandmarkFile, Mtcnn, Places, Spread, TABLE, WEIGHT_FILES, WithoutFace,
 };
-use facegrad_datasets::{Download, Options, fetch};
+use facegrad_datasets::{Download, FetchOptions, fetch};
 use facegrad_files::Stop;
 use facegrad_pictures::ImageFormat;
 use serde_json::json;
@@ -181,8 +181,9 @@ fn fetch_weights(url: &str, folder: &Path, stop: &Stop) -> Result<(), Failure> {
             destination: &folder.join(file.name),
         };
         let mut progress = Progress::bytes(file.name, 0, file.size);
-        let fetched =
-            fetch(&download, &Options::default(), stop.flag(), &mut |done| progress.set(done as usize, ""));
+        let fetched = fetch(&download, &FetchOptions::default(), stop.flag(), &mut |done| {
+            progress.set(done as usize, "")
+        });
         progress.finish();
         fetched.map_err(Failure::work)?;
     }
@@ -190,16 +191,16 @@ fn fetch_weights(url: &str, folder: &Path, stop: &Stop) -> Result<(), Failure> {
 }
 
 /// Images a second in this run.
-fn rate(end: &JobEnd) -> f64 {
+fn rate(end: &AlignmentJobEnd) -> f64 {
     end.done as f64 / end.elapsed.as_secs_f64().max(1e-9)
 }
 
 /// Milliseconds that looking for the faces on an image took one thread, on average.
-fn finding_ms(end: &JobEnd) -> f64 {
+fn finding_ms(end: &AlignmentJobEnd) -> f64 {
     1e3 * end.finding.as_secs_f64() / end.done.max(1) as f64
 }
 
-fn print(args: &Args, places: &Places, end: &JobEnd, by: &str) {
+fn print(args: &Args, places: &Places, end: &AlignmentJobEnd, by: &str) {
     let [height, width] = args.size;
     let found = &end.statistics;
     let out = args.output.display();

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use facegrad_recognition::{
-    Embedder, EmbeddingModel, EvaluationConfig, Measurement, ModelFile, NamedPoint, Wanted,
+    Embedder, EmbeddingModel, EvaluationConfig, ImageNeed, Measurement, ModelFile, NamedPoint,
     operating_points::{self, Calibration, ThresholdTarget, TooFewPairs, rate},
 };
 use facegrad_results::{Align, TextTable};
@@ -68,7 +68,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         // Before minutes of measuring, and until the end.
         file.lock()?;
     }
-    let mut configs = args.protocols.configs(&args.model, Wanted::Pixels)?;
+    let mut configs = args.protocols.configs(&args.model, ImageNeed::Pixels)?;
     let [config] = &mut configs[..] else {
         let names: Vec<String> = configs.iter().map(|config| config.name()).collect();
         let said = format!(
@@ -91,7 +91,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let (Some(sha256), Some(tensors_sha256)) = (&model.sha256, &model.tensors_sha256) else {
         return Err(Failure::input(format!("{} is not from a file", args.model.display())));
     };
-    let protocol = config.open(Wanted::Pixels)?;
+    let protocol = config.open(ImageNeed::Pixels)?;
     let mut progress = Progress::new("images", 0, protocol.images());
     let embedder = Embedder::model(&model, args.batch.size(), &chosen.description);
     let mut done = 0;

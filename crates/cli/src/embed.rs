@@ -2,8 +2,8 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
-use facegrad_embeddings::{EmbeddingWriter, Journal};
-use facegrad_recognition::{EmbeddingJob, ImageSet, Images, JobEnd, Unreadable};
+use facegrad_embeddings::{EmbeddingJournal, EmbeddingWriter};
+use facegrad_recognition::{EmbeddingJob, EmbeddingJobEnd, ImageSet, Images, UnreadableImage};
 use facegrad_verification::Flip;
 use serde_json::json;
 
@@ -104,8 +104,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Some((progress, ..)) = &progress {
         progress.finish();
     }
-    if let JobEnd::Stopped { done } = end {
-        let folder = Journal::folder(out);
+    if let EmbeddingJobEnd::Stopped { done } = end {
+        let folder = EmbeddingJournal::folder(out);
         say!("stopped: {done} of {} images are embedded and kept in {}", images.len(), folder.display());
         say!("continue with: {}", command_line::typed());
         return Ok(INTERRUPTED.into());
@@ -142,7 +142,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     if let Some(list) = list {
         say!("skipped  {} images that cannot be read, listed in {}", skipped.len(), list.display());
-        for Unreadable { name, reason, .. } in skipped.iter().take(NAMED) {
+        for UnreadableImage { name, reason, .. } in skipped.iter().take(NAMED) {
             say!("         {name}: {reason}");
         }
     }
@@ -150,8 +150,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// An error if there are images that cannot be read.
-fn refuse(unreadable: &[Unreadable], total: usize, on_error: OnError) -> Result<(), Failure> {
-    let Some(Unreadable { name, reason, .. }) = unreadable.first() else { return Ok(()) };
+fn refuse(unreadable: &[UnreadableImage], total: usize, on_error: OnError) -> Result<(), Failure> {
+    let Some(UnreadableImage { name, reason, .. }) = unreadable.first() else { return Ok(()) };
     let hint = if on_error == OnError::Stop { "; --on-error skip leaves such images out" } else { "" };
     let bad = unreadable.len();
     let others =

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use facegrad_recognition::{EvaluationConfig, Wanted};
+use facegrad_recognition::{EvaluationConfig, ImageNeed};
 use facegrad_settings::{
     Schema, Setting,
     toml::{Table, Value},
@@ -53,7 +53,7 @@ impl ProtocolArgs {
     }
 
     /// The protocols asked for; `model` is where to look for those of its run.
-    pub fn configs(&self, model: &Path, wanted: Wanted) -> Result<Vec<EvaluationConfig>, Failure> {
+    pub fn configs(&self, model: &Path, wanted: ImageNeed) -> Result<Vec<EvaluationConfig>, Failure> {
         let mut sections = Vec::new();
         if let Some(pairs) = &self.pairs {
             let mut table = Table::new();

@@ -27,7 +27,7 @@ pub struct Card {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paper: Option<String>,
     /// What it is used for.
-    pub uses: Vec<Purpose>,
+    pub uses: Vec<CardPurpose>,
     /// What it shows, in a sentence or two.
     pub about: String,
     /// The licence in a few words.
@@ -48,13 +48,13 @@ pub struct Card {
     pub problems: Vec<String>,
     /// How much it holds; several where it has parts or versions, the usual one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub counts: Vec<Count>,
+    pub counts: Vec<CardCount>,
     /// How facegrad reads it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub reading: Vec<Reading>,
+    pub reading: Vec<CardReading>,
     /// Numbers that were measured on it, each with the command that prints it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub measured: Vec<Measured>,
+    pub measured: Vec<CardMeasurement>,
     /// The files that may be fetched from a public address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<File>,
@@ -63,7 +63,7 @@ pub struct Card {
 /// What a set is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Purpose {
+pub enum CardPurpose {
     /// Training a network.
     Training,
     /// Comparing pairs of images or templates.
@@ -72,7 +72,7 @@ pub enum Purpose {
     Identification,
 }
 
-impl fmt::Display for Purpose {
+impl fmt::Display for CardPurpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Training => "training",
@@ -85,7 +85,7 @@ impl fmt::Display for Purpose {
 /// How much a set, or a part of it, holds. What is not known is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Count {
+pub struct CardCount {
     /// Which part or version this is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
@@ -109,7 +109,7 @@ pub struct Count {
     pub pairs: Option<u64>,
 }
 
-impl Count {
+impl CardCount {
     /// What is known, each number with what it counts.
     pub fn known(&self) -> Vec<(u64, &'static str)> {
         let all = [
@@ -127,7 +127,7 @@ impl Count {
 /// A way to read the set: a piece of a config file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Reading {
+pub struct CardReading {
     /// What it is good for, and what has to be done before.
     pub what: String,
     /// `[data.train]` or `[[evaluation]]`, as it stands in a config file.
@@ -137,10 +137,10 @@ pub struct Reading {
 /// A number that was measured on the set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Measured {
+pub struct CardMeasurement {
     /// What was measured.
     pub what: String,
-    /// The number.
+    /// As the command printed it.
     pub value: f64,
     /// The command that prints it.
     pub command: String,
@@ -235,18 +235,18 @@ impl File {
 /// Why a card cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CardError {
-    /// The file.
+    /// Path of the file that this is about.
     #[error("cannot read the card {}: {source}", path.display())]
     Unreadable {
-        /// The card.
+        /// Name of the card.
         path: PathBuf,
-        /// Why.
+        /// What the system or the reader of the file says.
         source: std::io::Error,
     },
     /// What it says.
     #[error("the card {}: {what}", path.display())]
     Wrong {
-        /// The card.
+        /// Name of the card.
         path: PathBuf,
         /// What is wrong, and what would be right.
         what: String,

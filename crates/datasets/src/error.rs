@@ -33,7 +33,7 @@ pub enum FetchError {
     /// The server refuses.
     #[error("{url} answers with status {status}{}", explain(*status))]
     Status {
-        /// The address.
+        /// Address that was asked.
         url: String,
         /// HTTP's status code.
         status: u16,
@@ -41,7 +41,7 @@ pub enum FetchError {
     /// The server leads nowhere.
     #[error("{url} leads from one address to another more than {limit} times")]
     Redirects {
-        /// The address.
+        /// Address that was asked.
         url: String,
         /// How many are followed.
         limit: u32,
@@ -49,7 +49,7 @@ pub enum FetchError {
     /// No certificate that is trusted, or no TLS at all.
     #[error("{url} does not answer as https should ({reason}), so nothing was asked of it")]
     Untrusted {
-        /// The address.
+        /// Address that was asked.
         url: String,
         /// What is wrong.
         reason: String,
@@ -59,7 +59,7 @@ pub enum FetchError {
         "{url} cannot be reached ({reason}; attempts: {attempts}); is there a connection, and is the address right?"
     )]
     Unreachable {
-        /// The address.
+        /// Address that was asked.
         url: String,
         /// What went wrong at last.
         reason: String,
@@ -72,7 +72,7 @@ pub enum FetchError {
          there is kept in {}, the same command goes on from there", part.display()
     )]
     Dropped {
-        /// The address.
+        /// Address that was asked.
         url: String,
         /// Bytes that are there.
         done: u64,
@@ -91,7 +91,7 @@ pub enum FetchError {
          has replaced it, size and SHA-256 have to be corrected"
     )]
     WrongSize {
-        /// The address.
+        /// Address that was asked.
         url: String,
         /// What the server says, or how much it sent: a number, or "more than" one.
         found: String,
@@ -104,19 +104,19 @@ pub enum FetchError {
          was meant, and was deleted; try again, and if it stays so, do not use it until its publisher explains it"
     )]
     WrongHash {
-        /// The address.
+        /// Address that was asked.
         url: String,
         /// The SHA-256 of what came.
         found: String,
         /// What it should be.
         expected: String,
     },
-    /// The disk.
+    /// The disk is full or refuses.
     #[error("cannot write {}: {source}", path.display())]
     Unwritable {
-        /// The file.
+        /// Path of the file that this is about.
         path: PathBuf,
-        /// Why.
+        /// What the system or the reader of the file says.
         source: io::Error,
     },
     /// The caller wanted to stop; what is there is kept.

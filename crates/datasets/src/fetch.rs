@@ -37,7 +37,7 @@ pub struct Download<'a> {
 
 /// How patient to be.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct FetchOptions {
     /// Time for finding the host and connecting.
     pub connect: Duration,
     /// Time without a single byte after which a connection counts as broken.
@@ -50,7 +50,7 @@ pub struct Options {
     pub redirects: u32,
 }
 
-impl Default for Options {
+impl Default for FetchOptions {
     /// 20 s to connect, 30 s of silence, 5 attempts after 1, 2, 4 and 8 s, 5 redirects.
     fn default() -> Self {
         Self {
@@ -65,7 +65,7 @@ impl Default for Options {
 
 /// How a file came to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fetched {
+pub enum FetchResult {
     /// It was there already, with the right SHA-256.
     AlreadyThere,
     /// It was downloaded, except for as many bytes that an earlier call had left.
@@ -84,10 +84,10 @@ pub enum Fetched {
 /// [`FetchError`]; in all cases `download.destination` is as it was. What has arrived is kept, unless it is wrong.
 pub fn fetch(
     download: &Download<'_>,
-    options: &Options,
+    options: &FetchOptions,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(u64),
-) -> Result<Fetched, FetchError> {
+) -> Result<FetchResult, FetchError> {
     check_url(download.url).map_err(|what| FetchError::Request { what })?;
     check_sha256(download.sha256).map_err(|what| FetchError::Request { what })?;
     let destination = download.destination;
@@ -113,13 +113,13 @@ pub fn fetch(
         }
     };
     part.commit()?;
-    Ok(Fetched::Downloaded { resumed_at })
+    Ok(FetchResult::Downloaded { resumed_at })
 }
 
 /// Completes a part until it is the file that is meant.
 fn fill(
     part: &mut Part<'_>,
-    options: &Options,
+    options: &FetchOptions,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), FetchError> {
@@ -141,12 +141,12 @@ fn fill(
 }
 
 /// What has the name of the file: the file itself, or an error.
-fn already_there(download: &Download<'_>) -> Result<Fetched, FetchError> {
+fn already_there(download: &Download<'_>) -> Result<FetchResult, FetchError> {
     let path = download.destination;
     let expected = download.sha256.to_lowercase();
     let found = sha256_of(path).map_err(|source| FetchError::Unwritable { path: path.into(), source })?;
     if found == expected {
-        return Ok(Fetched::AlreadyThere);
+        return Ok(FetchResult::AlreadyThere);
     }
     Err(FetchError::Occupied { path: path.into(), found, expected })
 }

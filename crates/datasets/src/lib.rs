@@ -6,7 +6,16 @@
 //!
 //! [`fetch`] brings one file from the web: resumed where it was, checked for its size and SHA-256, renamed when it
 //! is complete. [`unpack`] takes an archive that is not trusted apart. [`fetch_card`] does both for all files of a
-//! card.
+//! card. Nothing here reads an image or a label: what was fetched is read by the room of sets.
+//!
+//! ```
+//! let lfw = facegrad_datasets::card("lfw")?;
+//! assert_eq!(lfw.title, "Labeled Faces in the Wild");
+//! // The name that a person may have meant is in the sentence.
+//! let error = facegrad_datasets::card("lwf").unwrap_err().to_string();
+//! assert!(error.contains("lfw"), "{error}");
+//! # Ok::<(), facegrad_datasets::UnknownCard>(())
+//! ```
 
 mod card;
 mod error;
@@ -17,11 +26,11 @@ mod registry;
 mod set;
 mod unpack;
 
-pub use card::{Card, CardError, Count, File, Measured, Packing, Purpose, Reading};
+pub use card::{Card, CardCount, CardError, CardMeasurement, CardPurpose, CardReading, File, Packing};
 pub use error::FetchError;
-pub use fetch::{Download, Fetched, Options, fetch};
+pub use fetch::{Download, FetchOptions, FetchResult, fetch};
 pub use limits::Limits;
 pub use record::RECORD;
 pub use registry::{UnknownCard, card, cards};
-pub use set::{Arrived, SetError, Step, fetch_card};
-pub use unpack::{UnpackError, Unpacked, gunzip, unpack, unpack_tar};
+pub use set::{CardFileResult, FetchStep, SetError, fetch_card};
+pub use unpack::{UnpackError, UnpackedContent, gunzip, unpack, unpack_tar};

@@ -16,12 +16,12 @@ const LONGEST: u64 = 1 << 20;
 
 /// What was fetched into a folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(crate) struct FetchRecord {
     /// The card's name.
     pub(crate) card: String,
     /// The card's licence, in a few words.
     pub(crate) licence: String,
-    /// The files.
+    /// Where each file of the card came from.
     pub(crate) files: Vec<Source>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Source {
     pub(crate) sha256: String,
 }
 
-impl Record {
+impl FetchRecord {
     fn path(folder: &Path) -> PathBuf {
         folder.join(RECORD)
     }
@@ -88,8 +88,8 @@ mod tests {
     #[test]
     fn what_is_no_record_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Record::open(folder.path()).unwrap(), Record::default());
+        assert_eq!(FetchRecord::open(folder.path()).unwrap(), FetchRecord::default());
         fs::write(folder.path().join(RECORD), "[]").unwrap();
-        assert!(Record::open(folder.path()).unwrap_err().to_string().contains("move it away"));
+        assert!(FetchRecord::open(folder.path()).unwrap_err().to_string().contains("move it away"));
     }
 }

@@ -9,39 +9,39 @@ use std::{
 use crate::{
     card::{Card, File, Packing},
     error::FetchError,
-    fetch::{Download, Fetched, Options, fetch},
-    record::{RECORD, Record},
-    unpack::{UnpackError, Unpacked, gunzip, unpack},
+    fetch::{Download, FetchOptions, FetchResult, fetch},
+    record::{FetchRecord, RECORD},
+    unpack::{UnpackError, UnpackedContent, gunzip, unpack},
 };
 
 /// What is going on.
 #[derive(Debug, Clone, Copy)]
-pub enum Step<'a> {
+pub enum FetchStep<'a> {
     /// So many bytes of a file are there.
     Downloading {
-        /// The file.
+        /// Path of the file that this is about.
         file: &'a File,
         /// Bytes that are there.
         done: u64,
     },
     /// So much has come out of a file.
     Unpacking {
-        /// The file.
+        /// Path of the file that this is about.
         file: &'a File,
         /// What came out of it so far.
-        done: Unpacked,
+        done: UnpackedContent,
     },
 }
 
 /// A file that is there now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Arrived {
+pub struct CardFileResult {
     /// The file, or the folder or file that was unpacked from it.
     pub path: PathBuf,
     /// How it came to be there.
-    pub how: Fetched,
+    pub how: FetchResult,
     /// What came out of it, if it was unpacked just now.
-    pub unpacked: Option<Unpacked>,
+    pub unpacked: Option<UnpackedContent>,
 }
 
 /// Why a set is not complete.
@@ -50,7 +50,7 @@ pub enum SetError {
     /// There is nothing to fetch.
     #[error("{name} cannot be fetched: {ask}")]
     NotFetchable {
-        /// The card.
+        /// Name of the card.
         name: String,
         /// Where to ask for the set.
         ask: String,
@@ -66,7 +66,7 @@ pub enum SetError {
     Folder {
         /// The folder or the record.
         path: PathBuf,
-        /// Why.
+        /// What the system or the reader of the file says.
         source: io::Error,
     },
 }
@@ -89,10 +89,10 @@ impl SetError {
 pub fn fetch_card(
     card: &Card,
     folder: &Path,
-    options: &Options,
+    options: &FetchOptions,
     stop: &AtomicBool,
-    report: &mut dyn FnMut(Step<'_>),
-) -> Result<Vec<Arrived>, SetError> {
+    report: &mut dyn FnMut(FetchStep<'_>),
+) -> Result<Vec<CardFileResult>, SetError> {
     if card.files.is_empty() {
         return Err(SetError::NotFetchable { name: card.name.clone(), ask: card.ask.clone() });
     }
@@ -109,12 +109,12 @@ pub fn fetch_card(
 fn fetch_files(
     card: &Card,
     folder: &Path,
-    options: &Options,
+    options: &FetchOptions,
     stop: &AtomicBool,
-    report: &mut dyn FnMut(Step<'_>),
-) -> Result<Vec<Arrived>, SetError> {
+    report: &mut dyn FnMut(FetchStep<'_>),
+) -> Result<Vec<CardFileResult>, SetError> {
     let unusable = |source| SetError::Folder { path: folder.join(RECORD), source };
-    let mut record = Record::open(folder).map_err(unusable)?;
+    let mut record = FetchRecord::open(folder).map_err(unusable)?;
     let mut arrived = Vec::new();
     for file in &card.files {
         let path = folder.join(file.result());
@@ -125,30 +125,30 @@ fn fetch_files(
                 return Err(UnpackError::Occupied { path }.into());
             }
             remove(&archive);
-            arrived.push(Arrived { path, how: Fetched::AlreadyThere, unpacked: None });
+            arrived.push(CardFileResult { path, how: FetchResult::AlreadyThere, unpacked: None });
             continue;
         }
         let download =
             Download { url: &file.url, bytes: file.bytes, sha256: &file.sha256, destination: &archive };
-        let how = fetch(&download, options, stop, &mut |done| report(Step::Downloading { file, done }))?;
+        let how = fetch(&download, options, stop, &mut |done| report(FetchStep::Downloading { file, done }))?;
         if file.unpack.is_none() {
             if !record.has(file) {
                 record.add(card, file, folder).map_err(unusable)?;
             }
-            arrived.push(Arrived { path, how, unpacked: None });
+            arrived.push(CardFileResult { path, how, unpacked: None });
             continue;
         }
         // Before the rename: what has the name of the result and stands in the record is complete, and what does not
         // is somebody else's.
         let mut note = || record.add(card, file, folder);
-        let mut progress = |done: &Unpacked| report(Step::Unpacking { file, done: *done });
+        let mut progress = |done: &UnpackedContent| report(FetchStep::Unpacking { file, done: *done });
         let limits = file.limits();
         let unpacked = match file.unpack {
             Packing::Gz => gunzip(&archive, &path, &limits, stop, &mut note, &mut progress)?,
             packing => unpack(&archive, packing, &path, &limits, stop, &mut note, &mut progress)?,
         };
         remove(&archive);
-        arrived.push(Arrived { path, how, unpacked: Some(unpacked) });
+        arrived.push(CardFileResult { path, how, unpacked: Some(unpacked) });
     }
     Ok(arrived)
 }

@@ -29,7 +29,7 @@ use output::Output;
 
 /// What came out of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Unpacked {
+pub struct UnpackedContent {
     /// Number of files.
     pub files: u64,
     /// Number of folders.
@@ -44,15 +44,15 @@ pub enum UnpackError {
     /// It cannot be read.
     #[error("cannot read {}: {source}", archive.display())]
     Unreadable {
-        /// The archive.
+        /// Path of the archive.
         archive: PathBuf,
-        /// Why.
+        /// What the system or the reader of the file says.
         source: io::Error,
     },
     /// It has something that does not belong into a data set.
     #[error("{} is not unpacked: its entry {entry:?} {what}", archive.display())]
     Entry {
-        /// The archive.
+        /// Path of the archive.
         archive: PathBuf,
         /// The name of the entry, cut if it is long.
         entry: String,
@@ -62,7 +62,7 @@ pub enum UnpackError {
     /// More came out of it than it may hold.
     #[error("{} is not unpacked: it holds more than {limit}", archive.display())]
     TooMuch {
-        /// The archive.
+        /// Path of the archive.
         archive: PathBuf,
         /// What it may hold.
         limit: String,
@@ -76,21 +76,21 @@ pub enum UnpackError {
     /// Another process is unpacking it.
     #[error("{} is being unpacked by another process; wait for it", archive.display())]
     Busy {
-        /// The archive.
+        /// Path of the archive.
         archive: PathBuf,
     },
-    /// The disk.
+    /// The disk is full or refuses.
     #[error("cannot write {}: {source}", path.display())]
     Unwritable {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// What the system or the reader of the file says.
         source: io::Error,
     },
     /// The caller wanted to stop; nothing is left of what was unpacked.
     #[error("stopped while unpacking {}", archive.display())]
     Stopped {
-        /// The archive.
+        /// Path of the archive.
         archive: PathBuf,
     },
 }
@@ -109,8 +109,8 @@ pub fn unpack(
     limits: &Limits,
     stop: &AtomicBool,
     before_rename: &mut dyn FnMut() -> io::Result<()>,
-    progress: &mut dyn FnMut(&Unpacked),
-) -> Result<Unpacked, UnpackError> {
+    progress: &mut dyn FnMut(&UnpackedContent),
+) -> Result<UnpackedContent, UnpackError> {
     let unreadable = |source| UnpackError::Unreadable { archive: archive.into(), source };
     let unwritable = |source| UnpackError::Unwritable { path: folder.into(), source };
     if folder.symlink_metadata().is_ok() {
@@ -167,8 +167,8 @@ pub fn gunzip(
     limits: &Limits,
     stop: &AtomicBool,
     before_rename: &mut dyn FnMut() -> io::Result<()>,
-    progress: &mut dyn FnMut(&Unpacked),
-) -> Result<Unpacked, UnpackError> {
+    progress: &mut dyn FnMut(&UnpackedContent),
+) -> Result<UnpackedContent, UnpackError> {
     let unreadable = |source| UnpackError::Unreadable { archive: archive.into(), source };
     let unwritable = |source| UnpackError::Unwritable { path: path.into(), source };
     if path.symlink_metadata().is_ok() {
@@ -177,7 +177,7 @@ pub fn gunzip(
     let file = File::open(archive).map_err(unreadable)?;
     let mut reader = MultiGzDecoder::new(BufReader::new(file));
     let mut target = temporary_beside(path).map_err(unwritable)?;
-    let mut unpacked = Unpacked { files: 1, ..Default::default() };
+    let mut unpacked = UnpackedContent { files: 1, ..Default::default() };
     let mut buffer = vec![0; output::CHUNK];
     loop {
         if stop.load(Ordering::Relaxed) {

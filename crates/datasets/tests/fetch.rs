@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use facegrad_datasets::{Download, FetchError, Fetched, Options, fetch};
+use facegrad_datasets::{Download, FetchError, FetchOptions, FetchResult, fetch};
 use facegrad_files::sha256;
 use server::{Answer, Server};
 use tempfile::TempDir;
@@ -25,8 +25,8 @@ fn content() -> Vec<u8> {
     (0..300_000_u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
 }
 
-fn options() -> Options {
-    Options { backoff: Duration::from_millis(1), attempts: 3, ..Options::default() }
+fn options() -> FetchOptions {
+    FetchOptions { backoff: Duration::from_millis(1), attempts: 3, ..FetchOptions::default() }
 }
 
 /// A folder to fetch into.
@@ -46,17 +46,17 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    fn fetch(&self, url: &str) -> Result<Fetched, FetchError> {
+    fn fetch(&self, url: &str) -> Result<FetchResult, FetchError> {
         self.fetch_with(url, &options(), &AtomicBool::new(false), &mut |_| {})
     }
 
     fn fetch_with(
         &self,
         url: &str,
-        options: &Options,
+        options: &FetchOptions,
         stop: &AtomicBool,
         progress: &mut dyn FnMut(u64),
-    ) -> Result<Fetched, FetchError> {
+    ) -> Result<FetchResult, FetchError> {
         let destination = self.path("file");
         let bytes = self.content.len() as u64;
         fetch(
@@ -83,7 +83,7 @@ impl Place {
     }
 }
 
-fn message(result: Result<Fetched, FetchError>) -> String {
+fn message(result: Result<FetchResult, FetchError>) -> String {
     let message = result.unwrap_err().to_string();
     assert!(!message.contains('\n') && message.len() < 600, "{message}");
     message
@@ -98,10 +98,10 @@ fn a_file_arrives_whole_and_only_once() {
     let stop = AtomicBool::new(false);
     let fetched =
         place.fetch_with(&server.url("/a"), &options(), &stop, &mut |done| seen.push(done)).unwrap();
-    assert_eq!(fetched, Fetched::Downloaded { resumed_at: 0 });
+    assert_eq!(fetched, FetchResult::Downloaded { resumed_at: 0 });
     place.is_complete();
     assert!(seen.is_sorted() && seen.last() == Some(&(place.content.len() as u64)), "{seen:?}");
-    assert_eq!(place.fetch(&server.url("/a")).unwrap(), Fetched::AlreadyThere);
+    assert_eq!(place.fetch(&server.url("/a")).unwrap(), FetchResult::AlreadyThere);
     assert_eq!(server.requests().len(), 1);
     let headers = &server.requests()[0].headers;
     assert!(headers["user-agent"].starts_with("facegrad/") && headers["accept-encoding"] == "identity");
@@ -121,7 +121,7 @@ fn a_connection_that_drops_is_taken_up_where_it_was() {
         let answer = Answer::ranged(request, &body, SAME);
         if request.number < 2 { answer.cut(400_000) } else { answer }
     });
-    assert_eq!(place.fetch(&server.url("/a")).unwrap(), Fetched::Downloaded { resumed_at: 0 });
+    assert_eq!(place.fetch(&server.url("/a")).unwrap(), FetchResult::Downloaded { resumed_at: 0 });
     place.is_complete();
     assert_eq!(server.starts(), [0, 400_000, 800_000]);
     assert_eq!(server.requests()[1].headers["if-range"], SAME);
@@ -154,7 +154,7 @@ fn the_next_call_goes_on_where_the_last_one_gave_up() {
     assert!(error.contains("broke off after 500000 of 1200000 bytes"), "{error}");
     assert!(error.contains("kept in") && error.contains("file.part"), "{error}");
     assert_eq!(place.names(), ["file.etag", "file.part"]);
-    assert_eq!(place.fetch(&server.url("/a")).unwrap(), Fetched::Downloaded { resumed_at: 500_000 });
+    assert_eq!(place.fetch(&server.url("/a")).unwrap(), FetchResult::Downloaded { resumed_at: 500_000 });
     place.is_complete();
     assert_eq!(server.starts(), [0, 500_000, 500_000, 500_000]);
     assert_eq!(server.requests()[3].headers["if-range"], SAME);
@@ -205,7 +205,7 @@ fn a_part_of_something_else_is_given_up_for_the_file() {
         fs::write(place.path("file.etag"), "no\nmark").unwrap();
         let body = place.content.clone();
         let server = Server::new(move |request| Answer::ranged(request, &body, ""));
-        assert_eq!(place.fetch(&server.url("/a")).unwrap(), Fetched::Downloaded { resumed_at: 0 });
+        assert_eq!(place.fetch(&server.url("/a")).unwrap(), FetchResult::Downloaded { resumed_at: 0 });
         assert!(fs::read(place.path("file")).unwrap() == place.content);
         assert_eq!(server.starts(), starts, "{length}");
     }
@@ -389,14 +389,14 @@ fn a_server_that_goes_silent_is_left_and_asked_again() {
         if request.number == 0 { answer.hang(200_000) } else { answer }
     });
     // Silence of the second answer for that long would only bring a third.
-    let options = Options { idle: Duration::from_millis(300), attempts: 100, ..options() };
+    let options = FetchOptions { idle: Duration::from_millis(300), attempts: 100, ..options() };
     place.fetch_with(&server.url("/a"), &options, &AtomicBool::new(false), &mut |_| {}).unwrap();
     place.is_complete();
     assert_eq!(server.starts()[..2], [0, 200_000]);
     // One that never says anything.
     let place = Place::new();
     let server = Server::new(|_| Answer::new(200, &[0; 10]).with("Content-Length", "1200000".into()).hang(0));
-    let options = Options { idle: Duration::from_millis(50), attempts: 2, ..options };
+    let options = FetchOptions { idle: Duration::from_millis(50), attempts: 2, ..options };
     let error = message(place.fetch_with(&server.url("/a"), &options, &AtomicBool::new(false), &mut |_| {}));
     assert!(error.contains("cannot be reached") && error.contains("attempts: 2"), "{error}");
 }
@@ -416,7 +416,7 @@ fn stopping_keeps_what_is_there_even_if_the_server_is_silent() {
     });
     assert!(matches!(result, Err(FetchError::Stopped { done: 600_000, bytes: 1_200_000, .. })), "{result:?}");
     assert_eq!(place.names(), ["file.etag", "file.part"]);
-    assert_eq!(place.fetch(&server.url("/a")).unwrap(), Fetched::Downloaded { resumed_at: 600_000 });
+    assert_eq!(place.fetch(&server.url("/a")).unwrap(), FetchResult::Downloaded { resumed_at: 600_000 });
     place.is_complete();
     // From the start, and while an old part is read again.
     let place = Place::new();

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use facegrad_embeddings::{Moments, Pca, Tsne};
+use facegrad_embeddings::{EmbeddingMoments, Pca, Tsne};
 use facegrad_random::{Purpose, Stream};
 
 /// Embeddings of people: a direction for every 20 of them, and noise.
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{n} embeddings of {dim} numbers, {} threads", rayon::current_num_threads());
 
     let start = Instant::now();
-    let mut moments = Moments::new(dim)?;
+    let mut moments = EmbeddingMoments::new(dim)?;
     let portions = 50_000_usize.div_ceil(n);
     for _ in 0..portions {
         moments.add(&rows)?;

@@ -11,7 +11,7 @@ pub enum EmbeddingError {
     /// The extension of the file is of no format.
     #[error("{} has the extension of no format; embeddings are kept in files that end in {extensions}", path.display())]
     UnknownFormat {
-        /// The file.
+        /// Path of the file that this is about.
         path: PathBuf,
         /// The extensions of all formats, as one would say them.
         extensions: String,
@@ -21,15 +21,15 @@ pub enum EmbeddingError {
     Io {
         /// `read`, `write`, ...
         doing: &'static str,
-        /// The file.
+        /// Path of the file that this is about.
         path: PathBuf,
-        /// Why.
+        /// What the system or the reader of the file says.
         source: io::Error,
     },
     /// The file is damaged, or is not what its name says.
     #[error("cannot read embeddings from {}: {problem}", path.display())]
     Malformed {
-        /// The file.
+        /// Path of the file that this is about.
         path: PathBuf,
         /// What is wrong with it, and what would be right.
         problem: String,
@@ -37,7 +37,7 @@ pub enum EmbeddingError {
     /// An embedding is infinite or not a number.
     #[error("the embedding of {name:?} in {} has a number that is not finite; the model is broken or diverged, or the file is damaged", path.display())]
     NotFinite {
-        /// The file.
+        /// Path of the file that this is about.
         path: PathBuf,
         /// What the embedding is of.
         name: String,
@@ -45,7 +45,7 @@ pub enum EmbeddingError {
     /// Rows were asked for that the file does not have, or space of another size was offered for them.
     #[error("rows {start} to {end} of {} do not fit: it has {rows} rows of {dim} numbers, and there is space for {space} numbers", path.display())]
     Range {
-        /// The file.
+        /// Path of the file that this is about.
         path: PathBuf,
         /// The first row asked for.
         start: usize,
@@ -61,7 +61,7 @@ pub enum EmbeddingError {
     /// What is to be written does not go together, or goes into no file.
     #[error("cannot write embeddings to {}: {problem}", path.display())]
     Unwritable {
-        /// The file.
+        /// Path of the file that this is about.
         path: PathBuf,
         /// What is wrong, and what would be right.
         problem: String,

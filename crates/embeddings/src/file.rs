@@ -11,7 +11,7 @@ use crate::{
     error::Problem,
     formats,
     limits::{Names, alphabetical, check_shape},
-    stored::{Opened, Rows},
+    stored::{Rows, StoredEmbeddings},
 };
 
 /// An open file of embeddings: rows with names, and where they come from.
@@ -48,8 +48,8 @@ impl EmbeddingFile {
     }
 
     /// Checks what is the same for all formats.
-    pub(crate) fn of(path: &Path, opened: Opened) -> Result<Self, EmbeddingError> {
-        let Opened { dim, names, identities, origin, rows } = opened;
+    pub(crate) fn of(path: &Path, opened: StoredEmbeddings) -> Result<Self, EmbeddingError> {
+        let StoredEmbeddings { dim, names, identities, origin, rows } = opened;
         let check = || {
             check_shape(names.len(), dim)?;
             alphabetical(&names)

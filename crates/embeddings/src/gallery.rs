@@ -60,7 +60,7 @@ pub enum GalleryError {
     /// The file is another one.
     #[error("{} is not a gallery: {problem}", path.display())]
     NoGallery {
-        /// The file.
+        /// Path of the file that this is about.
         path: PathBuf,
         /// What it is instead.
         problem: String,

@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use facegrad_files::{Difference, Header, LockError, folder_of, hexadecimal, read_bounded, sync_folder};
+use facegrad_files::{
+    LockError, WorkDifference, WorkHeader, folder_of, hexadecimal, read_bounded, sync_folder,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -28,7 +30,7 @@ const SYNC_EVERY: Duration = Duration::from_secs(3);
 
 /// What a job is: only the same job may be continued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JournalHeader {
+pub struct EmbeddingJournalHeader {
     /// How many numbers an embedding has.
     pub dim: usize,
     /// How many embeddings there will be.
@@ -42,7 +44,7 @@ pub struct JournalHeader {
     pub batch: Option<usize>,
 }
 
-impl JournalHeader {
+impl EmbeddingJournalHeader {
     /// The job of embedding what `names` says, embeddings of `dim` numbers.
     ///
     /// # Errors
@@ -64,7 +66,7 @@ impl JournalHeader {
     }
 }
 
-impl Header for JournalHeader {
+impl WorkHeader for EmbeddingJournalHeader {
     fn parts(&self) -> Vec<(&'static str, String)> {
         let text = |text: Option<&String>| text.map_or("none".into(), |text| format!("{text:?}"));
         let origin = self.origin.as_ref();
@@ -103,16 +105,16 @@ fn list_sha256(names: &[String], identities: Option<&[String]>) -> String {
 /// Rows are appended as they are computed. After a kill at any instant [`open_or_create`](Self::open_or_create)
 /// tells how many are there, and the job goes on behind them; [`finish`](Self::finish) writes the file itself.
 #[derive(Debug)]
-pub struct Journal {
+pub struct EmbeddingJournal {
     target: PathBuf,
     folder: PathBuf,
-    header: JournalHeader,
+    header: EmbeddingJournalHeader,
     rows: facegrad_files::Journal,
     done: usize,
     synced: Instant,
 }
 
-impl Journal {
+impl EmbeddingJournal {
     /// The folder of the unfinished file `target`.
     pub fn folder(target: impl AsRef<Path>) -> PathBuf {
         let mut folder = target.as_ref().as_os_str().to_owned();
@@ -130,7 +132,7 @@ impl Journal {
     /// nothing can be written there.
     pub fn open_or_create(
         target: impl AsRef<Path>,
-        header: JournalHeader,
+        header: EmbeddingJournalHeader,
     ) -> Result<(Self, usize), EmbeddingError> {
         let target = target.as_ref();
         formats::of(target)?;
@@ -140,7 +142,7 @@ impl Journal {
         }
         let damaged = |problem: String| EmbeddingError::DamagedJournal { folder: folder.clone(), problem };
         let found = read_header(&folder).map_err(|problem| damaged(format!("is damaged: {problem}")))?;
-        if let Some(Difference { what, there, now }) = Header::difference(&found, &header) {
+        if let Some(WorkDifference { what, there, now }) = WorkHeader::difference(&found, &header) {
             let difference = format!("another value of {what}: {there} instead of {now}");
             return Err(EmbeddingError::OtherJob { folder, difference });
         }
@@ -180,7 +182,7 @@ impl Journal {
     /// # Errors
     /// If these are not whole rows, more than the job has, or not finite; or if the disk is full.
     pub fn append(&mut self, rows: &[f32]) -> Result<(), EmbeddingError> {
-        let JournalHeader { dim, total, .. } = self.header;
+        let EmbeddingJournalHeader { dim, total, .. } = self.header;
         let batch = rows.len() / dim;
         if !rows.len().is_multiple_of(dim) || batch > total - self.done {
             let (numbers, left) = (rows.len(), total - self.done);
@@ -218,7 +220,7 @@ impl Journal {
     /// # Errors
     /// If rows are missing, names or identities are not those of the job, or the disk is full; the folder remains.
     pub fn finish(mut self, names: &[String], identities: Option<&[String]>) -> Result<(), EmbeddingError> {
-        let JournalHeader { dim, total, list_sha256: wanted, origin, .. } = &self.header;
+        let EmbeddingJournalHeader { dim, total, list_sha256: wanted, origin, .. } = &self.header;
         let problem = |text: String| Problem::Content(text).writing(&self.target, &[]);
         if self.done < *total {
             return Err(problem(format!("{} of {total} embeddings are done", self.done)));
@@ -240,7 +242,7 @@ impl Journal {
 }
 
 /// Makes the folder of a job that has not begun, complete or not at all.
-fn create(folder: &Path, header: &JournalHeader) -> Result<(), Problem> {
+fn create(folder: &Path, header: &EmbeddingJournalHeader) -> Result<(), Problem> {
     let json = serde_json::to_vec_pretty(header).map_err(|error| Problem::content(error.to_string()))?;
     if let Some(origin) = &header.origin {
         origin.to_json()?;
@@ -260,7 +262,7 @@ fn create(folder: &Path, header: &JournalHeader) -> Result<(), Problem> {
     Ok(sync_folder(folder_of(folder))?)
 }
 
-fn read_header(folder: &Path) -> Result<JournalHeader, String> {
+fn read_header(folder: &Path) -> Result<EmbeddingJournalHeader, String> {
     // As much as an origin may take when it is written with indents, and more.
     let json = read_bounded(&folder.join(HEADER), 4 * MAX_ORIGIN_BYTES as u64)
         .map_err(|error| format!("{HEADER} cannot be read, {error}"))?;
@@ -279,8 +281,8 @@ mod tests {
         (0..count).map(|i| format!("{i}.jpg")).collect()
     }
 
-    fn header(dim: usize, count: usize) -> JournalHeader {
-        JournalHeader::new("x.npz", dim, Some(&origin::example()), &names(count), None).unwrap()
+    fn header(dim: usize, count: usize) -> EmbeddingJournalHeader {
+        EmbeddingJournalHeader::new("x.npz", dim, Some(&origin::example()), &names(count), None).unwrap()
     }
 
     fn row(i: usize) -> [f32; 3] {
@@ -293,16 +295,16 @@ mod tests {
         let whole: Vec<u8> = (0..4).flat_map(row).flat_map(f32::to_le_bytes).collect();
         for length in 0..=whole.len() {
             let target = folder.path().join(format!("{length}.safetensors"));
-            drop(Journal::open_or_create(&target, header(3, 4)).unwrap());
-            fs::write(Journal::folder(&target).join(ROWS), &whole[..length]).unwrap();
-            let (mut journal, done) = Journal::open_or_create(&target, header(3, 4)).unwrap();
+            drop(EmbeddingJournal::open_or_create(&target, header(3, 4)).unwrap());
+            fs::write(EmbeddingJournal::folder(&target).join(ROWS), &whole[..length]).unwrap();
+            let (mut journal, done) = EmbeddingJournal::open_or_create(&target, header(3, 4)).unwrap();
             assert_eq!((done, journal.done()), (length / 12, length / 12));
             for i in done..4 {
                 journal.append(&row(i)).unwrap();
             }
             assert!(!target.exists());
             journal.finish(&names(4), None).unwrap();
-            assert!(!Journal::folder(&target).exists());
+            assert!(!EmbeddingJournal::folder(&target).exists());
             let file = EmbeddingFile::open(&target).unwrap();
             assert_eq!(file.all().unwrap(), (0..4).flat_map(row).collect::<Vec<_>>());
             assert_eq!((file.names(), file.origin()), (names(4).as_slice(), Some(&origin::example())));
@@ -315,14 +317,14 @@ mod tests {
     fn rows_that_never_reached_the_disk_are_done_again() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("e.npz");
-        let (mut journal, _) = Journal::open_or_create(&target, header(3, 5)).unwrap();
+        let (mut journal, _) = EmbeddingJournal::open_or_create(&target, header(3, 5)).unwrap();
         journal.append(&[row(0), row(1)].concat()).unwrap();
         drop(journal);
-        let rows = OpenOptions::new().write(true).open(Journal::folder(&target).join(ROWS)).unwrap();
+        let rows = OpenOptions::new().write(true).open(EmbeddingJournal::folder(&target).join(ROWS)).unwrap();
         rows.set_len(4 * 12 + 5).unwrap();
-        assert_eq!(Journal::open_or_create(&target, header(3, 5)).unwrap().1, 2);
+        assert_eq!(EmbeddingJournal::open_or_create(&target, header(3, 5)).unwrap().1, 2);
         rows.set_len(5 * 12 + 1).unwrap();
-        let error = Journal::open_or_create(&target, header(3, 5)).unwrap_err().to_string();
+        let error = EmbeddingJournal::open_or_create(&target, header(3, 5)).unwrap_err().to_string();
         assert!(error.contains("more than the 5 rows") && error.contains("to start over"), "{error}");
     }
 
@@ -330,16 +332,16 @@ mod tests {
     fn another_job_is_not_continued() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("e.npz");
-        let (mut journal, _) = Journal::open_or_create(&target, header(3, 4)).unwrap();
-        let busy = Journal::open_or_create(&target, header(3, 4)).unwrap_err().to_string();
+        let (mut journal, _) = EmbeddingJournal::open_or_create(&target, header(3, 4)).unwrap();
+        let busy = EmbeddingJournal::open_or_create(&target, header(3, 4)).unwrap_err().to_string();
         assert!(busy.contains("another process"), "{busy}");
         journal.append(&row(0)).unwrap();
         drop(journal);
-        let refused = |header| Journal::open_or_create(&target, header).unwrap_err().to_string();
+        let refused = |header| EmbeddingJournal::open_or_create(&target, header).unwrap_err().to_string();
         let with = |change: fn(&mut Origin)| {
             let mut origin = origin::example();
             change(&mut origin);
-            JournalHeader { origin: Some(origin), ..header(3, 4) }
+            EmbeddingJournalHeader { origin: Some(origin), ..header(3, 4) }
         };
         let model = refused(with(|origin| origin.model_sha256 = Some("cd".repeat(32))));
         assert!(
@@ -355,14 +357,14 @@ mod tests {
         );
         assert!(refused(with(|origin| origin.normalised = true)).contains("the whole origin"));
         assert!(
-            refused(JournalHeader { batch: Some(64), ..header(3, 4) })
+            refused(EmbeddingJournalHeader { batch: Some(64), ..header(3, 4) })
                 .contains("the batch size: none instead of 64")
         );
-        assert!(refused(JournalHeader { origin: None, ..header(3, 4) }).contains("instead of none"));
+        assert!(refused(EmbeddingJournalHeader { origin: None, ..header(3, 4) }).contains("instead of none"));
         assert!(refused(header(2, 4)).contains("length of embeddings: 3 instead of 2"));
         assert!(refused(header(3, 5)).contains("the list of images"));
         for damage in ["", "{", "{}"] {
-            fs::write(Journal::folder(&target).join(HEADER), damage).unwrap();
+            fs::write(EmbeddingJournal::folder(&target).join(HEADER), damage).unwrap();
             let error = refused(header(3, 4));
             assert!(error.contains("header.json") && error.contains("to start over"), "{error}");
         }
@@ -372,7 +374,7 @@ mod tests {
     fn only_a_complete_job_of_the_same_list_is_finished() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("e.npz");
-        let open = || Journal::open_or_create(&target, header(3, 2)).unwrap().0;
+        let open = || EmbeddingJournal::open_or_create(&target, header(3, 2)).unwrap().0;
         let mut journal = open();
         assert!(journal.append(&[1.0; 4]).is_err() && journal.append(&[1.0; 9]).is_err());
         let error = journal.append(&[1.0, 1.0, 1.0, f32::NAN, 1.0, 1.0]).unwrap_err().to_string();
@@ -386,7 +388,7 @@ mod tests {
         let journal = open();
         assert_eq!(journal.done(), 2);
         journal.finish(&names(2), None).unwrap();
-        assert!(JournalHeader::new(&target, 3, None, &["a".into(), "a".into()], None).is_err());
-        assert!(JournalHeader::new(&target, 0, None, &names(2), None).is_err());
+        assert!(EmbeddingJournalHeader::new(&target, 3, None, &["a".into(), "a".into()], None).is_err());
+        assert!(EmbeddingJournalHeader::new(&target, 0, None, &names(2), None).is_err());
     }
 }

@@ -17,7 +17,7 @@ const STRIP: usize = 64;
 /// numbers depend neither on the portions nor on the number of threads. The memory is that of the covariance
 /// and a few blocks, whatever the number of rows.
 #[derive(Debug, Clone)]
-pub struct Moments {
+pub struct EmbeddingMoments {
     dim: usize,
     rows: usize,
     mean: Vec<f64>,
@@ -26,7 +26,7 @@ pub struct Moments {
     pending: Vec<f32>,
 }
 
-impl Moments {
+impl EmbeddingMoments {
     /// For the mean and the covariance of embeddings of `dim` numbers.
     ///
     /// # Errors

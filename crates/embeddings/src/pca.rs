@@ -4,7 +4,7 @@ use facegrad_matrices::{View, add_product};
 use nalgebra::{DMatrix, SymmetricEigen};
 use rayon::prelude::*;
 
-use crate::Moments;
+use crate::EmbeddingMoments;
 use crate::rows::{RowsError, check};
 
 /// Rows that are projected in one task.
@@ -23,7 +23,9 @@ pub enum PcaError {
         rows: usize,
     },
     /// Moments of the mean only.
-    #[error("only the mean of the embeddings was summed, so there is no covariance; use Moments::new")]
+    #[error(
+        "only the mean of the embeddings was summed, so there is no covariance; use EmbeddingMoments::new"
+    )]
     MeanOnly,
     /// More components than there are.
     #[error("{asked} components were asked for, the embeddings vary in {rank} directions only")]
@@ -63,7 +65,7 @@ impl Pca {
     /// # Errors
     /// As [`Pca::of`], or if the slice is not of this shape or a number is not finite.
     pub fn fit(rows: &[f32], dim: usize) -> Result<Self, PcaError> {
-        let mut moments = Moments::new(dim)?;
+        let mut moments = EmbeddingMoments::new(dim)?;
         moments.add(rows)?;
         Self::of(moments)
     }
@@ -76,7 +78,7 @@ impl Pca {
     ///
     /// # Errors
     /// If there are fewer than 2 embeddings, no covariance was summed, or the iteration does not converge.
-    pub fn of(moments: Moments) -> Result<Self, PcaError> {
+    pub fn of(moments: EmbeddingMoments) -> Result<Self, PcaError> {
         let dim = moments.dim();
         let (rows, mean, scatter) = moments.finish();
         let scatter = scatter.ok_or(PcaError::MeanOnly)?;
@@ -228,7 +230,7 @@ mod tests {
         let whole = in_threads(1, || Pca::fit(&rows, dim).unwrap());
         for portion in [1, 1000, 1024, 1025, 2500] {
             let in_portions = in_threads(3, || {
-                let mut moments = Moments::new(dim).unwrap();
+                let mut moments = EmbeddingMoments::new(dim).unwrap();
                 rows.chunks(portion * dim).for_each(|rows| moments.add(rows).unwrap());
                 Pca::of(moments).unwrap()
             });
@@ -348,16 +350,16 @@ mod tests {
             Pca::fit(&[1.0, 2.0], 2).unwrap_err().to_string(),
             "principal components need at least 2 embeddings, there are 1"
         );
-        assert_eq!(Pca::of(Moments::mean_only(2).unwrap()), Err(PcaError::MeanOnly));
+        assert_eq!(Pca::of(EmbeddingMoments::mean_only(2).unwrap()), Err(PcaError::MeanOnly));
         assert!(matches!(
             Pca::fit(&[1.0, f32::INFINITY], 1),
             Err(PcaError::Rows(RowsError::NotFinite { row: 1 }))
         ));
         // Rows that are refused leave nothing behind.
-        let mut moments = Moments::new(2).unwrap();
+        let mut moments = EmbeddingMoments::new(2).unwrap();
         assert!(moments.add(&[1.0, 2.0, f32::NAN, 0.0]).is_err());
         assert_eq!(Pca::of(moments), Err(PcaError::TooFew { rows: 0 }));
-        assert!(Moments::new(0).is_err() && Moments::new(usize::MAX).is_err());
+        assert!(EmbeddingMoments::new(0).is_err() && EmbeddingMoments::new(usize::MAX).is_err());
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Rows {
 
 /// What a format finds in a file.
 #[derive(Debug)]
-pub(crate) struct Opened {
+pub(crate) struct StoredEmbeddings {
     pub(crate) dim: usize,
     pub(crate) names: Vec<String>,
     pub(crate) identities: Option<Vec<String>>,

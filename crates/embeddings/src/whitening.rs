@@ -7,12 +7,12 @@ use sha2::{Digest, Sha256};
 
 use crate::pca::project;
 use crate::rows::unit_length;
-use crate::{Moments, Pca, PcaError, RowsError};
+use crate::{EmbeddingMoments, Pca, PcaError, RowsError};
 
 /// How many numbers an embedding keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Keep {
+pub enum KeptComponents {
     /// All of them as they are: the mean is subtracted and nothing is whitened.
     Centre,
     /// The components of largest variance, this many, or all that vary if those are fewer.
@@ -25,7 +25,7 @@ pub enum Keep {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct WhiteningConfig {
     /// How many numbers an embedding keeps.
-    pub keep: Keep,
+    pub keep: KeptComponents,
     /// Variances below this share of the largest are taken to be that share, so that directions which hardly
     /// vary in the training data are not blown up; from 0, which only drops what has no variance, to 1.
     pub floor: f64,
@@ -37,7 +37,7 @@ pub struct WhiteningConfig {
 impl Default for WhiteningConfig {
     /// All components, a floor of 1e-6, unit length.
     fn default() -> Self {
-        Self { keep: Keep::Share(1.0), floor: 1e-6, unit_length: true }
+        Self { keep: KeptComponents::Share(1.0), floor: 1e-6, unit_length: true }
     }
 }
 
@@ -68,9 +68,9 @@ pub enum WhiteningError {
     /// A setting out of range.
     #[error("whitening: {key} is {value}; it must be {range}")]
     Setting {
-        /// The setting.
+        /// Name of the setting.
         key: &'static str,
-        /// Its value.
+        /// Value that was given.
         value: f64,
         /// What is allowed.
         range: &'static str,
@@ -128,7 +128,7 @@ impl From<RowsError> for WhiteningError {
 pub struct WhiteningFit {
     config: WhiteningConfig,
     fitted_on: FitSet,
-    moments: Moments,
+    moments: EmbeddingMoments,
 }
 
 impl WhiteningFit {
@@ -142,15 +142,15 @@ impl WhiteningFit {
             return setting("floor", config.floor, "from 0 to 1");
         }
         let moments = match config.keep {
-            Keep::Centre => Moments::mean_only(dim)?,
-            Keep::Components(0) => return setting("components", 0.0, "at least 1"),
-            Keep::Components(asked) if asked > dim => {
+            KeptComponents::Centre => EmbeddingMoments::mean_only(dim)?,
+            KeptComponents::Components(0) => return setting("components", 0.0, "at least 1"),
+            KeptComponents::Components(asked) if asked > dim => {
                 return Err(WhiteningError::TooManyComponents { asked, dim, name: fit_set.name });
             }
-            Keep::Share(share) if !(share > 0.0 && share <= 1.0) => {
+            KeptComponents::Share(share) if !(share > 0.0 && share <= 1.0) => {
                 return setting("share", share, "above 0 and at most 1");
             }
-            Keep::Components(_) | Keep::Share(_) => Moments::new(dim)?,
+            KeptComponents::Components(_) | KeptComponents::Share(_) => EmbeddingMoments::new(dim)?,
         };
         Ok(Self { config, fitted_on: fit_set, moments })
     }
@@ -183,11 +183,11 @@ impl WhiteningFit {
         let too_few =
             |needs: String, limit| WhiteningError::TooFew { name: name.clone(), rows, needs, limit };
         let (mean, matrix, whitened) = match config.keep {
-            Keep::Centre if rows == 0 => return Err(too_few("the mean".into(), 0)),
-            Keep::Centre => (moments.finish().1, Vec::new(), None),
-            Keep::Components(k) if rows <= k => return Err(too_few(format!("{k} components"), k)),
-            Keep::Share(_) if rows < 2 => return Err(too_few("components".into(), 1)),
-            Keep::Components(_) | Keep::Share(_) => {
+            KeptComponents::Centre if rows == 0 => return Err(too_few("the mean".into(), 0)),
+            KeptComponents::Centre => (moments.finish().1, Vec::new(), None),
+            KeptComponents::Components(k) if rows <= k => return Err(too_few(format!("{k} components"), k)),
+            KeptComponents::Share(_) if rows < 2 => return Err(too_few("components".into(), 1)),
+            KeptComponents::Components(_) | KeptComponents::Share(_) => {
                 let pca = Pca::of(moments)?;
                 if pca.rank() == 0 {
                     return Err(WhiteningError::NoVariance { name, rows });
@@ -202,7 +202,11 @@ impl WhiteningFit {
                     })
                     .collect();
                 let floored = pca.variances()[..k].iter().filter(|variance| **variance < least).count();
-                (pca.mean().to_vec(), matrix, Some(Whitened { components: k, share: pca.share(k), floored }))
+                (
+                    pca.mean().to_vec(),
+                    matrix,
+                    Some(WhitenedComponents { components: k, share: pca.share(k), floored }),
+                )
             }
         };
         let description = WhiteningDescription { config, fitted_on, rows, dim, whitened };
@@ -210,20 +214,20 @@ impl WhiteningFit {
     }
 }
 
-fn kept(pca: &Pca, keep: Keep) -> usize {
+fn kept(pca: &Pca, keep: KeptComponents) -> usize {
     match keep {
-        Keep::Components(k) => k.min(pca.rank()),
+        KeptComponents::Components(k) => k.min(pca.rank()),
         // Where rounding leaves the sum below the share, all components do.
-        Keep::Share(share) => {
+        KeptComponents::Share(share) => {
             (1..pca.rank()).find(|&k| share < 1.0 && pca.share(k) >= share).unwrap_or(pca.rank())
         }
-        Keep::Centre => pca.dim(),
+        KeptComponents::Centre => pca.dim(),
     }
 }
 
 /// Subtracts the mean of training embeddings and scales their principal components to unit variance.
 ///
-/// With [`Keep::Centre`] only the mean is subtracted. The results are not brought to unit length: the cosine
+/// With [`KeptComponents::Centre`] only the mean is subtracted. The results are not brought to unit length: the cosine
 /// does that. PCA whitening as in Jégou and Chum, "Negative evidences and co-occurrences in image retrieval:
 /// the benefit of PCA and whitening" (2012), with variances divided by n − 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -315,12 +319,12 @@ pub struct WhiteningDescription {
     /// How many numbers each has.
     pub dim: usize,
     /// The components, unless only the mean is subtracted.
-    pub whitened: Option<Whitened>,
+    pub whitened: Option<WhitenedComponents>,
 }
 
 /// The components of a [`Whitening`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Whitened {
+pub struct WhitenedComponents {
     /// How many there are.
     pub components: usize,
     /// The share of the variance of the fit set that they hold.
@@ -336,7 +340,7 @@ impl fmt::Display for WhiteningDescription {
         let Self { config, fitted_on, rows, dim, whitened } = self;
         match whitened {
             None => f.write_str("mean removal: the mean")?,
-            Some(Whitened { components, share, .. }) => {
+            Some(WhitenedComponents { components, share, .. }) => {
                 let percent = share * 100.0;
                 write!(f, "whitening: {components} of {dim} components ({percent:.1} % of the variance)")?;
             }
@@ -346,7 +350,7 @@ impl fmt::Display for WhiteningDescription {
         write!(f, " of {name} (SHA-256 {sha256}, {rows} embeddings {unit_length})")?;
         match whitened {
             None => Ok(()),
-            Some(Whitened { floored, .. }) => {
+            Some(WhitenedComponents { floored, .. }) => {
                 write!(f, ", variance floor {:e} of the largest ({floored} below it)", config.floor)
             }
         }
@@ -375,7 +379,7 @@ mod tests {
         FitSet { name: "faces-train.npz".into(), sha256: "5a".repeat(32) }
     }
 
-    fn config(keep: Keep) -> WhiteningConfig {
+    fn config(keep: KeptComponents) -> WhiteningConfig {
         WhiteningConfig { keep, floor: 0.0, unit_length: false }
     }
 
@@ -408,7 +412,7 @@ mod tests {
     #[test]
     fn whitened_rows_are_those_of_scikit_learn() {
         for case in cases() {
-            let keep = Keep::Components(case.whitened_components);
+            let keep = KeptComponents::Components(case.whitened_components);
             let whitening = Whitening::fit(config(keep), &case.rows, case.dim, set()).unwrap();
             assert_eq!(whitening.output_dim(), case.whitened_components);
             assert_close(&case.name, &wide(&whitening.apply(&case.other).unwrap()), &case.whitened, 1e-6);
@@ -419,7 +423,11 @@ mod tests {
     fn whitened_fit_data_has_unit_covariance() {
         let (n, dim) = (700, 8);
         let rows = rows(n, dim);
-        for (keep, k) in [(Keep::Components(3), 3), (Keep::Components(8), 8), (Keep::Share(1.0), 8)] {
+        for (keep, k) in [
+            (KeptComponents::Components(3), 3),
+            (KeptComponents::Components(8), 8),
+            (KeptComponents::Share(1.0), 8),
+        ] {
             for unit_length in [false, true] {
                 let config = WhiteningConfig { unit_length, ..config(keep) };
                 let whitening = Whitening::fit(config, &rows, dim, set()).unwrap();
@@ -441,8 +449,10 @@ mod tests {
             .flat_map(|r| [10.0 * r[1] - 4.0, r[0] + r[2], r[2] - 0.25 * r[3] + 100.0, r[3]])
             .collect();
         let distances = |rows: &[f32]| -> Vec<f64> {
-            let whitened =
-                Whitening::fit(config(Keep::Share(1.0)), rows, dim, set()).unwrap().apply(rows).unwrap();
+            let whitened = Whitening::fit(config(KeptComponents::Share(1.0)), rows, dim, set())
+                .unwrap()
+                .apply(rows)
+                .unwrap();
             let row = |i: usize| &whitened[i * dim..(i + 1) * dim];
             let distance =
                 |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from((x - y).powi(2))).sum();
@@ -457,7 +467,7 @@ mod tests {
         let rows = rows(n, dim);
         let scaled: Vec<f32> =
             rows.chunks(dim).zip(1..).flat_map(|(row, i)| row.iter().map(move |x| x * i as f32)).collect();
-        let config = WhiteningConfig { keep: Keep::Components(3), ..WhiteningConfig::default() };
+        let config = WhiteningConfig { keep: KeptComponents::Components(3), ..WhiteningConfig::default() };
         let one = Whitening::fit(config, &rows, dim, set()).unwrap();
         let two = Whitening::fit(config, &scaled, dim, set()).unwrap();
         assert_close("scaled", &wide(&two.apply(&rows).unwrap()), &wide(&one.apply(&scaled).unwrap()), 1e-4);
@@ -466,7 +476,7 @@ mod tests {
     #[test]
     fn mean_removal() {
         let rows = [1.0, 10.0, 3.0, 30.0];
-        let whitening = Whitening::fit(config(Keep::Centre), &rows, 2, set()).unwrap();
+        let whitening = Whitening::fit(config(KeptComponents::Centre), &rows, 2, set()).unwrap();
         assert_eq!(whitening.output_dim(), 2);
         assert_eq!(whitening.apply(&rows), Ok(vec![-1.0, -10.0, 1.0, 10.0]));
         assert_eq!(whitening.apply(&[0.0, 0.0]), Ok(vec![-2.0, -20.0]));
@@ -477,7 +487,7 @@ mod tests {
                 "5a".repeat(32)
             )
         );
-        let far = Whitening::fit(config(Keep::Centre), &[f32::MIN], 1, set()).unwrap();
+        let far = Whitening::fit(config(KeptComponents::Centre), &[f32::MIN], 1, set()).unwrap();
         assert!(matches!(
             far.apply(&[0.0, f32::MAX]),
             Err(WhiteningError::Pca(PcaError::Overflow { row: 1 }))
@@ -489,7 +499,7 @@ mod tests {
         // Variances 2 and 2e-10 along the axes.
         let rows = [1.0, 1e-5, 1.0, -1e-5, -1.0, 1e-5, -1.0, -1e-5, 0.0, 0.0];
         let whitened = |floor| {
-            let config = WhiteningConfig { floor, ..config(Keep::Components(2)) };
+            let config = WhiteningConfig { floor, ..config(KeptComponents::Components(2)) };
             let whitening = Whitening::fit(config, &rows, 2, set()).unwrap();
             (whitening.apply(&rows).unwrap(), whitening.description().whitened.unwrap().floored)
         };
@@ -505,17 +515,19 @@ mod tests {
     fn components_without_variance_are_dropped() {
         for case in cases().iter().filter(|case| case.name == "rows in a plane") {
             let fit = |keep| Whitening::fit(config(keep), &case.rows, case.dim, set()).unwrap();
-            for keep in [Keep::Components(5), Keep::Share(1.0), Keep::Share(0.999)] {
+            for keep in
+                [KeptComponents::Components(5), KeptComponents::Share(1.0), KeptComponents::Share(0.999)]
+            {
                 assert_eq!(fit(keep).output_dim(), 2);
             }
-            assert_eq!(fit(Keep::Share(0.5)).output_dim(), 1);
-            assert_eq!(fit(Keep::Share(1e-9)).output_dim(), 1);
+            assert_eq!(fit(KeptComponents::Share(0.5)).output_dim(), 1);
+            assert_eq!(fit(KeptComponents::Share(1e-9)).output_dim(), 1);
         }
     }
 
     #[test]
     fn a_result_can_say_what_was_fitted_on_what() {
-        let config = WhiteningConfig { keep: Keep::Components(2), ..WhiteningConfig::default() };
+        let config = WhiteningConfig { keep: KeptComponents::Components(2), ..WhiteningConfig::default() };
         let whitening = Whitening::fit(config, &rows(50, 4), 4, set()).unwrap();
         let description = whitening.description();
         let text = description.to_string();
@@ -543,29 +555,32 @@ mod tests {
         let error =
             |keep, rows: &[f32], dim| Whitening::fit(config(keep), rows, dim, set()).unwrap_err().to_string();
         assert_eq!(
-            error(Keep::Components(3), &normal(3, 4, 1), 4),
+            error(KeptComponents::Components(3), &normal(3, 4, 1), 4),
             "faces-train.npz has 3 embeddings; a fit of 3 components needs more than 3"
         );
         assert_eq!(
-            error(Keep::Components(5), &normal(9, 4, 1), 4),
+            error(KeptComponents::Components(5), &normal(9, 4, 1), 4),
             "whitening to 5 components needs embeddings of as many numbers; those of faces-train.npz have 4"
         );
         assert_eq!(
-            error(Keep::Components(2), &[0.25; 40], 4),
+            error(KeptComponents::Components(2), &[0.25; 40], 4),
             "the 10 embeddings of faces-train.npz are all equal, so there is nothing to whiten by"
         );
         assert_eq!(
-            error(Keep::Share(0.0), &[0.25; 40], 4),
+            error(KeptComponents::Share(0.0), &[0.25; 40], 4),
             "whitening: share is 0; it must be above 0 and at most 1"
         );
-        assert!(error(Keep::Share(f64::NAN), &[], 4).contains("share is NaN"));
-        assert!(error(Keep::Components(0), &[], 4).contains("components is 0"));
+        assert!(error(KeptComponents::Share(f64::NAN), &[], 4).contains("share is NaN"));
+        assert!(error(KeptComponents::Components(0), &[], 4).contains("components is 0"));
         assert!(
-            error(Keep::Share(1.0), &[1.0; 4], 4)
+            error(KeptComponents::Share(1.0), &[1.0; 4], 4)
                 .contains("1 embeddings; a fit of components needs more than 1")
         );
-        assert!(error(Keep::Centre, &[], 4).contains("0 embeddings; a fit of the mean needs more than 0"));
-        assert!(error(Keep::Centre, &[f32::NAN; 4], 4).starts_with("embedding 0"));
+        assert!(
+            error(KeptComponents::Centre, &[], 4)
+                .contains("0 embeddings; a fit of the mean needs more than 0")
+        );
+        assert!(error(KeptComponents::Centre, &[f32::NAN; 4], 4).starts_with("embedding 0"));
         let bad = WhiteningConfig { floor: f64::NAN, ..WhiteningConfig::default() };
         assert!(WhiteningFit::new(bad, 4, set()).is_err());
 

@@ -34,7 +34,7 @@ pub enum BinError {
     /// The file cannot be read.
     #[error("cannot read {}: {cause}", file.display())]
     Unreadable {
-        /// The file.
+        /// Path of the file that this is about.
         file: PathBuf,
         /// What the system says.
         cause: io::Error,
@@ -42,9 +42,9 @@ pub enum BinError {
     /// The file is larger than any verification set.
     #[error("{} has {bytes} bytes; a verification set has at most {limit}", file.display())]
     TooLarge {
-        /// The file.
+        /// Path of the file that this is about.
         file: PathBuf,
-        /// Its size.
+        /// Its size in bytes.
         bytes: u64,
         /// The size up to which a set is read.
         limit: u64,
@@ -52,7 +52,7 @@ pub enum BinError {
     /// The file is no pickle, is damaged, or asks for something that is not data.
     #[error("{}, byte {offset}: {reason}", file.display())]
     Pickle {
-        /// The file.
+        /// Path of the file that this is about.
         file: PathBuf,
         /// The byte at which the opcode in question is, from 0.
         offset: u64,
@@ -62,7 +62,7 @@ pub enum BinError {
     /// The pickle holds something other than pairs of images.
     #[error("{}: {reason}", file.display())]
     Contents {
-        /// The file.
+        /// Path of the file that this is about.
         file: PathBuf,
         /// One clause.
         reason: String,
@@ -70,7 +70,7 @@ pub enum BinError {
     /// The file cannot be written.
     #[error("cannot write {}: {cause}", file.display())]
     Unwritable {
-        /// The file.
+        /// Path of the file that this is about.
         file: PathBuf,
         /// What the system says, or what is wrong with the images.
         cause: io::Error,

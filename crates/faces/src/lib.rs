@@ -21,10 +21,10 @@ mod pickle;
 mod source;
 
 pub use formats::{
-    FolderConfig, InsightfaceBinConfig, LabelGaps, ListConfig, ListOrder, MnistConfig, MnistPart, Opened,
+    FolderConfig, InsightfaceBinSetConfig, LabelGaps, ListConfig, ListOrder, MnistConfig, MnistPart, OpenSet,
     ParquetConfig, Place, RecordIoConfig, SourceConfig, SourceError, SourceKind, SourcesConfig, SubsetConfig,
     Summary, WebDatasetConfig,
     folder::{self, FaceFolder},
 };
 pub use insightface_bin::{BinError, InsightfaceBin};
-pub use source::{FaceError, FaceSource, Stored};
+pub use source::{FaceError, FaceSource, StoredImage};

@@ -31,7 +31,7 @@ pub trait FaceSource: Send + Sync {
     ///
     /// # Errors
     /// If it cannot be read, or is larger than an image file may be.
-    fn stored(&self, index: usize) -> Result<Stored, FaceError>;
+    fn stored(&self, index: usize) -> Result<StoredImage, FaceError>;
 
     /// Decodes image `index`, at least as large as `size` (height, width) where the original is;
     /// the caller resizes.
@@ -40,9 +40,9 @@ pub trait FaceSource: Send + Sync {
     /// If it cannot be read or decoded.
     fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
         match self.stored(index)? {
-            Stored::Encoded(bytes) => decode_at_least(&bytes, size)
+            StoredImage::Encoded(bytes) => decode_at_least(&bytes, size)
                 .map_err(|error| FaceError { name: self.name(index), reason: error.to_string() }),
-            Stored::Pixels(picture) => Ok(picture),
+            StoredImage::Pixels(picture) => Ok(picture),
         }
     }
 
@@ -52,7 +52,7 @@ pub trait FaceSource: Send + Sync {
 
 /// An image as a data set has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stored {
+pub enum StoredImage {
     /// The content of an image file, not yet looked at.
     Encoded(Vec<u8>),
     /// Pixels, of sets that are drawn or have no files.

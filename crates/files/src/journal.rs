@@ -8,25 +8,25 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Held, LockError, lock, replace};
+use crate::{LockError, LockHeld, lock, replace};
 
 /// What work is begun with: only the same may be continued.
-pub trait Header {
+pub trait WorkHeader {
     /// What it is made of, each part in the words of a person. The first that differs is named.
     fn parts(&self) -> Vec<(&'static str, String)>;
 
     /// In what the work that is `there` is another than that asked for `now`.
-    fn difference(there: &Self, now: &Self) -> Option<Difference> {
+    fn difference(there: &Self, now: &Self) -> Option<WorkDifference> {
         let parts = there.parts().into_iter().zip(now.parts());
         let mut others = parts.filter(|((_, there), (_, now))| there != now);
-        others.next().map(|((what, there), (_, now))| Difference { what, there, now })
+        others.next().map(|((what, there), (_, now))| WorkDifference { what, there, now })
     }
 }
 
 /// In what work that was begun differs from that asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: {there} there, {now} now")]
-pub struct Difference {
+pub struct WorkDifference {
     /// The part.
     pub what: &'static str,
     /// As the work was begun with it.
@@ -43,13 +43,13 @@ pub enum JournalError {
     Io(#[from] io::Error),
     /// Another process does it.
     #[error(transparent)]
-    Held(#[from] Held),
+    Held(#[from] LockHeld),
     /// The journal does not begin with a header.
     #[error("it does not begin with what the work was begun with")]
     NoHeader,
     /// It is that of other work.
     #[error(transparent)]
-    OtherWork(#[from] Difference),
+    OtherWork(#[from] WorkDifference),
 }
 
 /// A file that grows by records: lines, rows, or what comes from a server. Bytes behind the last whole one, left by a
@@ -89,7 +89,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError`]; then nothing is changed.
-    pub fn of_work<H: Header + Serialize + DeserializeOwned>(
+    pub fn of_work<H: WorkHeader + Serialize + DeserializeOwned>(
         path: &Path,
         now: &H,
         longest: u64,
@@ -238,7 +238,7 @@ mod tests {
         by: usize,
     }
 
-    impl Header for Count {
+    impl WorkHeader for Count {
         fn parts(&self) -> Vec<(&'static str, String)> {
             vec![("the start", self.from.to_string()), ("the step", self.by.to_string())]
         }

@@ -10,14 +10,14 @@ use std::{
 /// Another process has the lock of a file.
 #[derive(Debug, thiserror::Error)]
 #[error("{} is in use by another process", .0.display())]
-pub struct Held(pub PathBuf);
+pub struct LockHeld(pub PathBuf);
 
 /// Why a file is not locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process has it.
     #[error(transparent)]
-    Held(#[from] Held),
+    Held(#[from] LockHeld),
     /// The file cannot be made.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -48,10 +48,10 @@ impl Lock {
 ///
 /// # Errors
 /// If another process has it.
-pub fn lock(file: &File, path: &Path) -> Result<(), Held> {
+pub fn lock(file: &File, path: &Path) -> Result<(), LockHeld> {
     match file.try_lock() {
         Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(Held(path.into())),
+        Err(TryLockError::WouldBlock) => Err(LockHeld(path.into())),
         // ENOLCK, ENOTSUP, ENOSYS, by file system.
         Err(TryLockError::Error(error)) => {
             static SAID: Once = Once::new();
@@ -76,7 +76,7 @@ mod tests {
         let path = folder.path().join(".lock");
         let first = Lock::take(&path).unwrap();
         let second = Lock::take(&path).unwrap_err();
-        assert!(matches!(&second, LockError::Held(Held(held)) if *held == path));
+        assert!(matches!(&second, LockError::Held(LockHeld(held)) if *held == path));
         assert_eq!(second.to_string(), format!("{} is in use by another process", path.display()));
         drop(first);
         Lock::take(&path).unwrap();

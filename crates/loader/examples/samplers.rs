@@ -4,7 +4,7 @@
 
 use std::{error::Error, time::Instant};
 
-use facegrad_faces::{FaceError, FaceSource, Stored};
+use facegrad_faces::{FaceError, FaceSource, StoredImage};
 use facegrad_loader::SamplerConfig;
 
 /// Images in a batch.
@@ -37,7 +37,7 @@ impl FaceSource for Labels {
         self.name(index)
     }
 
-    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
+    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
         Err(FaceError { name: self.name(index), reason: "there are no pictures".into() })
     }
 

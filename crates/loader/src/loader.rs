@@ -64,7 +64,7 @@ impl Plan {
 
 /// The images of one training step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch {
+pub struct ImageBatch {
     /// RGB bytes, `[batch, height, width, 3]`.
     pub pixels: Vec<u8>,
     /// The label of each image, `[batch]`.
@@ -109,7 +109,7 @@ pub enum LoaderError {
     /// The program failed while it prepared an image.
     #[error("a loader thread failed on {image}: {message}")]
     Panicked {
-        /// The image.
+        /// What the set calls the image.
         image: String,
         /// The message of the panic.
         message: String,
@@ -162,7 +162,7 @@ struct State {
 
 /// A batch being filled.
 struct Pending {
-    batch: Batch,
+    batch: ImageBatch,
     /// Pieces of one memory, one an image, that becomes the pixels of the batch. A worker has that of its image and
     /// writes into it without a lock.
     slots: Vec<BytesMut>,
@@ -262,7 +262,7 @@ impl Loader {
     }
 
     /// Records what could not be read, and fails if it is too much.
-    fn account(&mut self, mut pending: Pending) -> Result<Batch, LoaderError> {
+    fn account(&mut self, mut pending: Pending) -> Result<ImageBatch, LoaderError> {
         // By slot, so that neither the record nor the error depends on which thread was first.
         pending.bad.sort_by_key(|(slot, ..)| *slot);
         for (_, index, error) in pending.bad {
@@ -282,14 +282,14 @@ impl Loader {
             }),
             _ => match pending.failure {
                 Some((_, error)) => Err(error),
-                None => Ok(Batch { pixels: joined(pending.slots), ..pending.batch }),
+                None => Ok(ImageBatch { pixels: joined(pending.slots), ..pending.batch }),
             },
         }
     }
 }
 
 impl Iterator for Loader {
-    type Item = Result<Batch, LoaderError>;
+    type Item = Result<ImageBatch, LoaderError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.finished {
@@ -404,7 +404,7 @@ impl Shared {
             (0..batch).rev().map(|slot| memory.split_off(slot * height * width * 3)).collect();
         slots.reverse();
         state.pending.push_back(Pending {
-            batch: Batch {
+            batch: ImageBatch {
                 pixels: Vec::new(),
                 labels: vec![0; batch],
                 indices: vec![0; batch],
@@ -516,7 +516,7 @@ mod tests {
     use std::{collections::BTreeSet, fs, io::Cursor};
 
     use super::*;
-    use facegrad_faces::{FaceFolder, FolderConfig, Stored};
+    use facegrad_faces::{FaceFolder, FolderConfig, StoredImage};
 
     /// Three images of each identity, each of one colour that tells its index; those in `bad` cannot be read.
     struct Colours {
@@ -556,14 +556,14 @@ mod tests {
             self.name(index)
         }
 
-        fn stored(&self, index: usize) -> Result<Stored, FaceError> {
+        fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
             thread::sleep(self.delay);
             assert_ne!(Some(index), self.panics_on, "out of paint");
             if self.bad.contains(&index) {
                 return Err(FaceError { name: self.name(index), reason: "it is blank".into() });
             }
             let value = |i: usize| (index * 5 + i % 7 * 3) as u8;
-            Ok(Stored::Pixels(Picture::new(10, 10, (0..300).map(value).collect())))
+            Ok(StoredImage::Pixels(Picture::new(10, 10, (0..300).map(value).collect())))
         }
 
         fn fingerprint(&self) -> String {
@@ -595,7 +595,7 @@ mod tests {
         (0..5).flat_map(|step| sampler.batch(step)).map(|visit| visit.index).collect()
     }
 
-    fn batches(loader: &mut Loader) -> Vec<Batch> {
+    fn batches(loader: &mut Loader) -> Vec<ImageBatch> {
         loader.map(Result::unwrap).collect()
     }
 
@@ -710,7 +710,7 @@ mod tests {
     fn the_augmentation_differs_from_epoch_to_epoch() {
         let plan = Plan { batch: 3, end_step: 2, ..PLAN };
         let loaded = batches(&mut start(colours(1, &[]), plan, 1));
-        let image = |batch: &Batch, index: usize| {
+        let image = |batch: &ImageBatch, index: usize| {
             let slot = batch.indices.iter().position(|&i| i == index).unwrap();
             batch.pixels[slot * 108..][..108].to_vec()
         };

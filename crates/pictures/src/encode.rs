@@ -47,9 +47,9 @@ pub enum WriteError {
     /// The picture cannot be encoded.
     #[error("cannot write {path}: the {format} encoder refused the picture: {reason}")]
     Encode {
-        /// The file.
+        /// Path of the file that this is about.
         path: PathBuf,
-        /// Its format.
+        /// Format that was asked for.
         format: ImageFormat,
         /// What the encoder said.
         reason: String,
@@ -57,7 +57,7 @@ pub enum WriteError {
     /// The folder holds something else.
     #[error("{path} already holds files of something else; name a new or an empty folder")]
     Occupied {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
     },
 }

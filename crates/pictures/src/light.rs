@@ -29,7 +29,7 @@ impl Work for Light<'_> {
         let Self { pixels, brightness, contrast } = self;
         let mean = total_luma(pixels) as f32 / 256.0 / (pixels.len() / 3) as f32;
         let black = (1.0 - contrast) * mean;
-        each_eight(Lit { lanes, brightness, contrast, black }, pixels);
+        each_eight(LightChange { lanes, brightness, contrast, black }, pixels);
     }
 }
 
@@ -67,7 +67,7 @@ impl Work for Saturation<'_> {
     #[inline(always)]
     fn compute<L: Lanes>(self, lanes: L) {
         let factor = (self.factor * 256.0).round() as i32;
-        each_eight(Saturated { lanes, factor }, self.pixels);
+        each_eight(SaturationChange { lanes, factor }, self.pixels);
     }
 }
 
@@ -97,14 +97,14 @@ fn each_eight(change: impl Change, pixels: &mut [u8]) {
     }
 }
 
-struct Lit<L> {
+struct LightChange<L> {
     lanes: L,
     brightness: f32,
     contrast: f32,
     black: f32,
 }
 
-impl<L: Lanes> Change for Lit<L> {
+impl<L: Lanes> Change for LightChange<L> {
     #[inline(always)]
     fn change(&self, pixels: &[u8; 28]) -> [[u8; 16]; 2] {
         let [r, g, b] = self.lanes.split(pixels);
@@ -112,7 +112,7 @@ impl<L: Lanes> Change for Lit<L> {
     }
 }
 
-impl<L: Lanes> Lit<L> {
+impl<L: Lanes> LightChange<L> {
     #[inline(always)]
     fn one(&self, colour: L::Vector) -> L::Vector {
         let lanes = self.lanes;
@@ -123,12 +123,12 @@ impl<L: Lanes> Lit<L> {
     }
 }
 
-struct Saturated<L> {
+struct SaturationChange<L> {
     lanes: L,
     factor: i32,
 }
 
-impl<L: Lanes> Change for Saturated<L> {
+impl<L: Lanes> Change for SaturationChange<L> {
     #[inline(always)]
     fn change(&self, pixels: &[u8; 28]) -> [[u8; 16]; 2] {
         let lanes = self.lanes;

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, path::Path, sync::mpsc::sync_channel, thread};
 
-use facegrad_embeddings::{EmbeddingError, Journal, JournalHeader, Origin};
+use facegrad_embeddings::{EmbeddingError, EmbeddingJournal, EmbeddingJournalHeader, Origin};
 use facegrad_faces::FaceError;
 use facegrad_pictures::{Picture, plain};
 use facegrad_verification::Flip;
@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::{
     EmbedderError, EmbeddingModel, ImageSet, Images,
-    image_set::{Survey, fingerprint},
+    image_set::{ImageSurvey, fingerprint},
 };
 
 /// How images are embedded into a file.
@@ -28,7 +28,7 @@ pub struct EmbeddingJob<'a> {
 
 /// How a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JobEnd {
+pub enum EmbeddingJobEnd {
     /// The file is written.
     Finished,
     /// Whoever watched it asked for an end: so many images are done, and the same job goes on behind them.
@@ -83,18 +83,18 @@ impl EmbeddingJob<'_> {
     pub fn run(
         &self,
         images: &ImageSet,
-        survey: &Survey,
+        survey: &ImageSurvey,
         target: &Path,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<JobEnd, JobError> {
+    ) -> Result<EmbeddingJobEnd, JobError> {
         let (names, identities) = (images.names(), images.identities());
         let dim = self.flip.fused_dim(self.model.embedding_size());
         let origin = self.model.origin(self.flip, self.backend, Some(survey.pixels_sha256.clone()));
-        let header = JournalHeader::new(target, dim, Some(&origin), names, identities)?;
-        let header = JournalHeader { batch: Some(self.batch), ..header };
-        let (mut journal, before) = Journal::open_or_create(target, header)?;
+        let header = EmbeddingJournalHeader::new(target, dim, Some(&origin), names, identities)?;
+        let header = EmbeddingJournalHeader { batch: Some(self.batch), ..header };
+        let (mut journal, before) = EmbeddingJournal::open_or_create(target, header)?;
         if !progress(before) {
-            return Ok(JobEnd::Stopped { done: before });
+            return Ok(EmbeddingJobEnd::Stopped { done: before });
         }
         let first = before / self.batch * self.batch;
         let starts = (first..images.len()).step_by(self.batch);
@@ -106,7 +106,7 @@ impl EmbeddingJob<'_> {
             scope.spawn(move || {
                 for (start, end) in batches {
                     // Whoever embeds has ended: stopped, or by an error.
-                    if send.send((start, Loaded::of(images, start..end, size))).is_err() {
+                    if send.send((start, LoadedImages::of(images, start..end, size))).is_err() {
                         break;
                     }
                 }
@@ -129,24 +129,24 @@ impl EmbeddingJob<'_> {
         })?;
         if stopped {
             journal.sync()?;
-            return Ok(JobEnd::Stopped { done: journal.done() });
+            return Ok(EmbeddingJobEnd::Stopped { done: journal.done() });
         }
         journal.finish(names, identities)?;
-        Ok(JobEnd::Finished)
+        Ok(EmbeddingJobEnd::Finished)
     }
 }
 
 /// The images of a batch, decoded.
-struct Loaded(Vec<Result<Picture, FaceError>>);
+struct LoadedImages(Vec<Result<Picture, FaceError>>);
 
-impl Loaded {
+impl LoadedImages {
     fn of(images: &ImageSet, range: Range<usize>, size: [usize; 2]) -> Self {
         let load = |index| Ok(plain(images.load(index, size)?, size));
         Self(range.into_par_iter().map(load).collect())
     }
 }
 
-impl Images for Loaded {
+impl Images for LoadedImages {
     fn len(&self) -> usize {
         self.0.len()
     }

@@ -59,18 +59,18 @@ pub enum ImageSetError {
 
 /// What a look at every image found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Survey {
+pub struct ImageSurvey {
     /// SHA-256 of the pixels of all readable images, as the network sees them, in order.
     pub pixels_sha256: String,
     /// The images that cannot be read, in order.
-    pub unreadable: Vec<Unreadable>,
+    pub unreadable: Vec<UnreadableImage>,
     /// The start of the SHA-256 of the pixels of each readable image.
     pub(crate) fingerprints: Vec<u64>,
 }
 
 /// An image that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct UnreadableImage {
     /// Its place in the set.
     pub index: usize,
     /// What it is called there.
@@ -173,7 +173,7 @@ impl ImageSet {
     }
 
     /// The set without some of its images.
-    pub fn without(mut self, left_out: &[Unreadable]) -> Self {
+    pub fn without(mut self, left_out: &[UnreadableImage]) -> Self {
         let mut keep = vec![true; self.len()];
         left_out.iter().for_each(|image| keep[image.index] = false);
         fn retain<T>(all: &mut Vec<T>, keep: &[bool]) {
@@ -191,7 +191,7 @@ impl ImageSet {
     /// Decodes every image as a network sees it that takes images of `size` (height, width): which cannot be
     /// read, and what is on the others, before any is embedded. `progress` is told how many are done, and says
     /// whether to go on; without that there is no survey.
-    pub fn survey(&self, size: [usize; 2], progress: &mut dyn FnMut(usize) -> bool) -> Option<Survey> {
+    pub fn survey(&self, size: [usize; 2], progress: &mut dyn FnMut(usize) -> bool) -> Option<ImageSurvey> {
         let (mut hash, mut unreadable, mut fingerprints) = (Sha256::new(), Vec::new(), Vec::new());
         for start in (0..self.len()).step_by(SURVEYED) {
             let end = (start + SURVEYED).min(self.len());
@@ -208,7 +208,7 @@ impl ImageSet {
                         fingerprints.push(fingerprint);
                     }
                     Err(FaceError { reason, .. }) => {
-                        unreadable.push(Unreadable { index, name: self.name(index), reason });
+                        unreadable.push(UnreadableImage { index, name: self.name(index), reason });
                     }
                 }
             }
@@ -216,7 +216,7 @@ impl ImageSet {
                 return None;
             }
         }
-        Some(Survey { pixels_sha256: hexadecimal(&hash.finalize()), unreadable, fingerprints })
+        Some(ImageSurvey { pixels_sha256: hexadecimal(&hash.finalize()), unreadable, fingerprints })
     }
 }
 
@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(rest.len(), 596);
         assert_eq!((rest.name(0).as_str(), rest.name(595).as_str()), ("001.pgm", "598.pgm"));
         let again = rest.survey([2, 2], &mut |_| true).unwrap();
-        assert_eq!(again, Survey { unreadable: Vec::new(), ..survey });
+        assert_eq!(again, ImageSurvey { unreadable: Vec::new(), ..survey });
         assert_eq!(set.survey([2, 2], &mut |done| done < 300), None);
     }
 }

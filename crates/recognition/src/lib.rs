@@ -2,7 +2,7 @@
 //!
 //! An [`EmbeddingModel`] is a model file, in a [`checkpoint`] or alone, ready to embed. An [`Embedder`] gives the
 //! embeddings of [`Images`], from a model or from a file of them; an [`EmbeddingJob`] writes such a file for an
-//! [`ImageSet`]. [`EvaluationConfig`] is the registry of protocols; what one of them measures is an [`Outcome`].
+//! [`ImageSet`]. [`EvaluationConfig`] is the registry of protocols; what one of them measures is a [`ProtocolResult`].
 //!
 //! Losses, optimizers and the loop are not known here, so that a model can be used without what trained it.
 //!
@@ -54,13 +54,13 @@ mod phase;
 pub mod weights;
 
 pub use embedder::{Embedder, EmbedderError, EmbeddingStream, ImageEmbeddings};
-pub use embedding_job::{EmbeddingJob, JobEnd, JobError};
+pub use embedding_job::{EmbeddingJob, EmbeddingJobEnd, JobError};
 pub use embedding_source::{EmbeddingSource, EmbeddingSourceError};
 pub use evaluation::{
-    Contestant, EvaluationConfig, EvaluationError, Measured, MeasuredPairs, Measurement, OpenProtocol,
-    Outcome, Protocol, Rule, Wanted,
+    Contestant, EvaluationConfig, EvaluationError, ImageNeed, Measurement, OpenProtocol, PairOutcome,
+    Protocol, ProtocolOutcome, ProtocolResult, ScoreRule,
 };
-pub use image_set::{ImageSet, ImageSetError, Survey, Unreadable};
+pub use image_set::{ImageSet, ImageSetError, ImageSurvey, UnreadableImage};
 pub use images::{ImageFiles, ImageNames, Images, SourceImages, find_image};
 pub use input::to_input;
 pub use model::{EmbeddingModel, MODEL, ModelCard, ModelError, Preprocessing, to_bytes};

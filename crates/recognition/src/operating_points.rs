@@ -9,7 +9,7 @@ use facegrad_verification::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Measured;
+use crate::ProtocolOutcome;
 
 /// What a threshold is chosen for. It is also the name of the operating point, such as `far=1e-3`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -222,7 +222,7 @@ const FEWEST: usize = 100;
 /// # Errors
 /// If what was measured are no pairs of both kinds, or scores that two images alone do not have.
 pub fn calibrate(
-    measured: &Measured,
+    measured: &ProtocolOutcome,
     tensors_sha256: &str,
     targets: &[ThresholdTarget],
 ) -> Result<Calibration, CalibrationError> {
@@ -386,10 +386,10 @@ mod tests {
     use facegrad_verification::{Provenance, Resampling, ScoredPair, VerificationResult};
 
     use super::*;
-    use crate::{ImageEmbeddings, Outcome, evaluation::MeasuredPairs};
+    use crate::{ImageEmbeddings, ProtocolResult, evaluation::PairOutcome};
 
     /// What a protocol measures where genuine pairs score 0.3 higher on average than impostor pairs.
-    fn measured(genuine: usize, impostor: usize, change: impl Fn(&mut Provenance)) -> Measured {
+    fn measured(genuine: usize, impostor: usize, change: impl Fn(&mut Provenance)) -> ProtocolOutcome {
         let mut stream = Stream::new(1, Purpose::Bootstrap, 0, 0);
         let pair = |i: usize| ScoredPair {
             score: f64::from(stream.uniform()) * 0.6 + if i < genuine { 0.3 } else { 0.0 },
@@ -415,8 +415,8 @@ mod tests {
         let embedded = ImageEmbeddings { rows: Vec::new(), dim: 1, images_sha256: String::new() };
         let list = PairList::new(Vec::new(), Vec::new(), None);
         let image_size = Some([112, 96]);
-        let pairs = MeasuredPairs { list, scores, development: None, image_size, embedded };
-        Measured { outcome: Outcome::Verification(result), pairs: Some(pairs), curve: None }
+        let pairs = PairOutcome { list, scores, development: None, image_size, embedded };
+        ProtocolOutcome { outcome: ProtocolResult::Verification(result), pairs: Some(pairs), curve: None }
     }
 
     fn targets(words: &[&str]) -> Vec<ThresholdTarget> {
@@ -490,7 +490,7 @@ mod tests {
     #[test]
     fn what_gives_no_points_is_said() {
         let all = targets(&["far=1e-1", "eer", "accuracy"]);
-        let error = |measured: &Measured| calibrate(measured, "t", &all).unwrap_err().to_string();
+        let error = |measured: &ProtocolOutcome| calibrate(measured, "t", &all).unwrap_err().to_string();
         let sentence = "drawn has impostor pairs only, and a threshold has to be weighed between genuine and impostor pairs";
         assert_eq!(error(&measured(0, 200, |_| {})), sentence);
         assert!(error(&measured(200, 0, |_| {})).contains("genuine pairs only"));

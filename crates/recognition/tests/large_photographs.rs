@@ -7,8 +7,8 @@ use facegrad_devices::{Backend, choose};
 use facegrad_faces::{FaceError, InsightfaceBin, SourceConfig};
 use facegrad_pictures::{AugmentationConfig, ImageFormat, Picture, encode, plain};
 use facegrad_recognition::{
-    Embedder, EmbeddingModel, EvaluationConfig, ImageFiles, ImageSet, Images, ModelCard, Preprocessing,
-    SourceImages, Wanted,
+    Embedder, EmbeddingModel, EvaluationConfig, ImageFiles, ImageNeed, ImageSet, Images, ModelCard,
+    Preprocessing, SourceImages,
 };
 use facegrad_settings::{Setting, toml};
 use facegrad_verification::Flip;
@@ -104,7 +104,7 @@ fn training_and_every_use_of_a_model_see_the_same() {
         format!("kind = \"bin\"\nfile = \"{}\"", shown(&bin)),
         format!("kind = \"pairs\"\npairs = \"{}\"\nimages = \"{}\"", shown(&list), shown(&people)),
     ] {
-        let opened = protocol(evaluation.clone()).open(Wanted::Pixels).unwrap();
+        let opened = protocol(evaluation.clone()).open(ImageNeed::Pixels).unwrap();
         let input = opened.picture(0, SIZE).unwrap();
         assert_eq!(input.pixels(), plain(trained_on(0), SIZE).pixels(), "{evaluation}");
     }

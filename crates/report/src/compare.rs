@@ -8,7 +8,7 @@ use plotters::{
 };
 
 use crate::{
-    Block, Page, PageSection, Picture,
+    Block, Drawing, Page, PageSection,
     chart::{
         AXIS, BLUE, DrawError, FONT, GRID, MARGIN, Mark, NEUTRAL, WIDTH, draw, font, grid_step, heading,
         number, printable,
@@ -153,7 +153,7 @@ pub fn comparison_page(report: &ComparisonReport) -> Result<Page, DrawError> {
         sections: vec![PageSection {
             title: "Comparison".into(),
             blocks: vec![
-                Block::Picture(Picture::new(comparison_picture(report)?, description)),
+                Block::Drawing(Drawing::new(comparison_picture(report)?, description)),
                 Block::Table(table),
                 Block::Note(INTERVALS.into()),
                 Block::Command(report.command.clone()),

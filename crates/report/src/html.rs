@@ -1,7 +1,7 @@
 //! What every page shares: its frame, its styles, tables, pictures and images within it.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use facegrad_results::Thumbnail;
+use facegrad_results::EmbeddedImage;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::chart::{DARK, hex};
@@ -40,7 +40,7 @@ pub(crate) fn svg(picture: &str, description: &str) -> Markup {
 }
 
 /// A small image; what is neither PNG nor JPEG is shown as missing.
-pub(crate) fn image(thumbnail: &Thumbnail) -> Markup {
+pub(crate) fn image(thumbnail: &EmbeddedImage) -> Markup {
     let kind = match &thumbnail.bytes[..] {
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => "png",
         [0xFF, 0xD8, 0xFF, ..] => "jpeg",
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn images_are_embedded_and_anything_else_is_not() {
         let shown = |bytes: &[u8]| {
-            image(&Thumbnail { bytes: bytes.to_vec(), alt: "a \"b\" <c>".into() }).into_string()
+            image(&EmbeddedImage { bytes: bytes.to_vec(), alt: "a \"b\" <c>".into() }).into_string()
         };
         let png = shown(b"\x89PNG\r\n\x1a\nrest");
         assert!(png.starts_with("<img src=\"data:image/png;base64,iVBORw0KGgpyZXN0\" alt=\"a &quot;b&quot;"));

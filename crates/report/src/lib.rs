@@ -11,10 +11,10 @@
 //!
 //! ```
 //! use facegrad_report::{Block, Page, PageSection, result_sections};
-//! use facegrad_results::{Better, Fact, Figure, ResultSheet, Scale, Section};
+//! use facegrad_results::{Better, Fact, Figure, ResultSheet, Scale, ResultSection};
 //!
 //! let auc = Figure::new("auc", "AUC", Scale::Digits(4), Better::Higher, Ok(0.987));
-//! let section = Section { figures: vec![auc], ..Section::default() };
+//! let section = ResultSection { figures: vec![auc], ..ResultSection::default() };
 //! let sheet = ResultSheet { name: "lfw".into(), model: "<mine>".into(), sections: vec![section], ..Default::default() };
 //! let mut page = Page { title: "Mine on LFW".into(), sections: result_sections(&[sheet], &[])?, ..Page::default() };
 //! let facts = vec![Fact::new("backend", "flex")];
@@ -51,7 +51,7 @@ pub use logits::{LogitCurve, decision_boundaries, logits, target_logits};
 pub use loss::{LossCurve, loss_curve};
 pub use map::embedding_map;
 pub use page::{
-    Block, CaptionedImage, FigureCell, FigureRow, FigureTable, ImageGroup, Page, PageSection, Picture,
+    Block, CaptionedImage, Drawing, FigureCell, FigureRow, FigureTable, ImageGroup, Page, PageSection,
 };
 pub use roc::{RocSeries, fnir_curve, roc_curve};
 pub use roofline::{OperatorFamily, OperatorPoint, Roofline, roofline};

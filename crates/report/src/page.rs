@@ -1,6 +1,6 @@
 //! The one page: sections of blocks, for evaluations, runs, comparisons and audits alike.
 
-use facegrad_results::{Fact, ImagePair, ResultTable, Thumbnail, numbers::number};
+use facegrad_results::{EmbeddedImage, Fact, ImagePair, ResultTable, numbers::number};
 use maud::{Markup, html};
 
 use crate::html::{GridRow, document, grid, image, svg};
@@ -41,9 +41,9 @@ pub enum Block {
     /// A command to run.
     Command(String),
     /// Pictures side by side.
-    Pictures(Vec<Picture>),
+    Drawings(Vec<Drawing>),
     /// A picture by itself.
-    Picture(Picture),
+    Drawing(Drawing),
     /// Pairs of images below a heading.
     Pairs(String, Vec<ImagePair>),
     /// Images that belong together.
@@ -61,7 +61,7 @@ pub enum Block {
 
 /// A drawing of this crate on a page.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Picture {
+pub struct Drawing {
     /// The SVG.
     pub svg: String,
     /// What it shows, for those who cannot see it.
@@ -70,7 +70,7 @@ pub struct Picture {
     pub note: String,
 }
 
-impl Picture {
+impl Drawing {
     /// A drawing without a note.
     pub fn new(svg: String, description: impl Into<String>) -> Self {
         Self { svg, description: description.into(), note: String::new() }
@@ -121,7 +121,7 @@ pub struct ImageGroup {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CaptionedImage {
     /// The image.
-    pub thumbnail: Thumbnail,
+    pub thumbnail: EmbeddedImage,
     /// What it is.
     pub caption: String,
 }
@@ -173,10 +173,10 @@ impl Block {
             Self::Command(command) if !command.is_empty() => {
                 html! { h3 { "Command" } div class="card" { code { (command) } } }
             }
-            Self::Pictures(pictures) if !pictures.is_empty() => {
+            Self::Drawings(pictures) if !pictures.is_empty() => {
                 html! { div class="pictures" { @for picture in pictures { (self::picture(picture, None)) } } }
             }
-            Self::Picture(picture) => self::picture(picture, Some("single")),
+            Self::Drawing(picture) => self::picture(picture, Some("single")),
             Self::Pairs(title, pairs) if !pairs.is_empty() => html! {
                 h3 { (title) }
                 div class="pairs" { @for pair in pairs {
@@ -209,7 +209,7 @@ fn score(score: f64) -> String {
     if score.is_finite() { format!("{score:.3}").replace('-', "−") } else { number(score) }
 }
 
-fn picture(picture: &Picture, class: Option<&str>) -> Markup {
+fn picture(picture: &Drawing, class: Option<&str>) -> Markup {
     html! {
         figure class=[class] {
             (svg(&picture.svg, &picture.description))
@@ -298,7 +298,7 @@ mod tests {
     fn everything_is_shown_and_escaped() {
         let text = || "<b>a & b</b>".to_owned();
         let image = CaptionedImage {
-            thumbnail: Thumbnail { bytes: b"\x89PNG\r\n\x1a\nrest".to_vec(), alt: text() },
+            thumbnail: EmbeddedImage { bytes: b"\x89PNG\r\n\x1a\nrest".to_vec(), alt: text() },
             caption: text(),
         };
         let pair = ImagePair { score: -0.1234, caption: text(), ..ImagePair::default() };
@@ -318,7 +318,7 @@ mod tests {
             Block::Figures(figures),
             Block::Facts(text(), vec![Fact::new(text(), text())]),
             Block::Command(text()),
-            Block::Picture(Picture {
+            Block::Drawing(Drawing {
                 svg: "<svg width=\"1\" xmlns=\"http://www.w3.org/2000/svg\"></svg>".into(),
                 description: text(),
                 note: text(),

@@ -1,9 +1,11 @@
 //! From the sheets of an evaluation to the sections of a page.
 
-use facegrad_results::{Curve, CurveKind, Fact, Figure, Population, ResultSheet, ResultTable, Section};
+use facegrad_results::{
+    CurveKind, Fact, Figure, Population, ResultCurve, ResultSection, ResultSheet, ResultTable,
+};
 
 use crate::{
-    Block, DrawError, FigureCell, FigureRow, FigureTable, PageSection, Picture, RocSeries, Series,
+    Block, DrawError, Drawing, FigureCell, FigureRow, FigureTable, PageSection, RocSeries, Series,
     cmc::cmc_picture,
     counts_histogram,
     det::det_picture,
@@ -59,9 +61,9 @@ pub fn result_sections(
     let maps = sheets.iter().flat_map(|sheet| &sheet.maps);
     let maps = maps.filter(|map| map.classes.iter().any(|class| !class.points.is_empty())).map(|map| {
         let description = format!("Map of embeddings: {}", map.title);
-        Ok(Picture { svg: embedding_map(map)?, description, note: map.note.clone() })
+        Ok(Drawing { svg: embedding_map(map)?, description, note: map.note.clone() })
     });
-    let blocks = vec![Block::Pictures(maps.collect::<Result<_, DrawError>>()?)];
+    let blocks = vec![Block::Drawings(maps.collect::<Result<_, DrawError>>()?)];
     sections.push(PageSection { title: "Maps".into(), blocks });
     Ok(sections)
 }
@@ -105,7 +107,7 @@ fn protocol_blocks(sheets: &[&ResultSheet], models: &[&str]) -> Result<Vec<Block
     for (i, title) in titles.into_iter().enumerate() {
         blocks.push(Block::Figures(figure_table(sheets, title)));
         if i == 0 {
-            blocks.push(Block::Pictures(pictures(sheets, models)?));
+            blocks.push(Block::Drawings(pictures(sheets, models)?));
         }
     }
     for sheet in sheets {
@@ -195,11 +197,11 @@ fn threshold_table(sheets: &[&ResultSheet]) -> ResultTable {
 /// What the figures depend on; models of which the same is to be said share a block.
 fn fact_blocks(sheets: &[&ResultSheet]) -> Vec<Block> {
     let facts = |sheet: &ResultSheet| -> Vec<Fact> {
-        let name = |section: &Section, fact: &Fact| match section.title.as_str() {
+        let name = |section: &ResultSection, fact: &Fact| match section.title.as_str() {
             "" => fact.name.clone(),
             title => format!("{title}: {}", fact.name),
         };
-        let of = |section: &Section| -> Vec<Fact> {
+        let of = |section: &ResultSection| -> Vec<Fact> {
             section.facts.iter().map(|fact| Fact::new(name(section, fact), fact.value.clone())).collect()
         };
         sheet.sections.iter().flat_map(of).collect()
@@ -220,17 +222,17 @@ fn fact_blocks(sheets: &[&ResultSheet]) -> Vec<Block> {
 }
 
 /// Curves of all models in one picture each, and the scores of each model.
-fn pictures(sheets: &[&ResultSheet], models: &[&str]) -> Result<Vec<Picture>, DrawError> {
+fn pictures(sheets: &[&ResultSheet], models: &[&str]) -> Result<Vec<Drawing>, DrawError> {
     let colour = |model: &str| models.iter().position(|name| *name == model).unwrap_or(0);
-    let of = |kind: CurveKind| -> Vec<(usize, &str, &Curve)> {
+    let of = |kind: CurveKind| -> Vec<(usize, &str, &ResultCurve)> {
         let curves = sheets.iter().filter_map(|sheet| {
             let curve = sheet.curves.iter().find(|curve| curve.kind == kind && !curve.points.is_empty())?;
             Some((colour(&sheet.model), sheet.model.as_str(), curve))
         });
         curves.collect()
     };
-    let rates = |curves: &[(usize, &str, &Curve)]| -> Vec<(usize, RocSeries)> {
-        let series = |(colour, model, curve): &(usize, &str, &Curve)| {
+    let rates = |curves: &[(usize, &str, &ResultCurve)]| -> Vec<(usize, RocSeries)> {
+        let series = |(colour, model, curve): &(usize, &str, &ResultCurve)| {
             let points = curve.points.clone();
             (*colour, RocSeries { name: (*model).to_owned(), points, impostors: curve.support })
         };
@@ -240,14 +242,14 @@ fn pictures(sheets: &[&ResultSheet], models: &[&str]) -> Result<Vec<Picture>, Dr
     let roc = rates(&of(CurveKind::Roc));
     let roc: Vec<(usize, &RocSeries)> = roc.iter().map(|(i, curve)| (*i, curve)).collect();
     if !roc.is_empty() {
-        pictures.push(Picture::new(roc_picture("True accepts over false accepts", &roc)?, "ROC curve"));
-        pictures.push(Picture::new(det_picture("Both errors (DET)", &roc)?, "DET curve"));
+        pictures.push(Drawing::new(roc_picture("True accepts over false accepts", &roc)?, "ROC curve"));
+        pictures.push(Drawing::new(det_picture("Both errors (DET)", &roc)?, "DET curve"));
     }
     for sheet in sheets {
         let Some(scores) = &sheet.scores else { continue };
         let title = if sheets.len() > 1 { format!("Scores of {}", sheet.model) } else { "Scores".into() };
         let picture = counts_histogram(&title, scores, &sheet.thresholds)?;
-        pictures.push(Picture::new(picture, "Histogram of the scores"));
+        pictures.push(Drawing::new(picture, "Histogram of the scores"));
     }
     let cmc: Vec<(usize, Series)> = of(CurveKind::Cmc)
         .into_iter()
@@ -255,12 +257,12 @@ fn pictures(sheets: &[&ResultSheet], models: &[&str]) -> Result<Vec<Picture>, Dr
         .collect();
     let cmc: Vec<(usize, &Series)> = cmc.iter().map(|(i, curve)| (*i, curve)).collect();
     if !cmc.is_empty() {
-        pictures.push(Picture::new(cmc_picture("Found up to a rank (CMC)", &cmc)?, "CMC curve"));
+        pictures.push(Drawing::new(cmc_picture("Found up to a rank (CMC)", &cmc)?, "CMC curve"));
     }
     let open = rates(&of(CurveKind::OpenSet));
     let open: Vec<(usize, &RocSeries)> = open.iter().map(|(i, curve)| (*i, curve)).collect();
     if !open.is_empty() {
-        pictures.push(Picture::new(fnir_picture("Missed mates over false alarms", &open)?, "FNIR over FPIR"));
+        pictures.push(Drawing::new(fnir_picture("Missed mates over false alarms", &open)?, "FNIR over FPIR"));
     }
     Ok(pictures)
 }

@@ -88,7 +88,7 @@ pub enum Population {
 
 /// How far a figure varies: what follows ±.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Spread {
+pub struct FigureSpread {
     /// The distance, on the scale of the figure.
     pub value: f64,
     /// What it is, such as `standard error`.
@@ -111,7 +111,7 @@ pub struct Figure {
     /// Why there is no number.
     pub reason: Option<String>,
     /// What follows ±.
-    pub spread: Option<Spread>,
+    pub spread: Option<FigureSpread>,
     /// The 95 % intervals that such a figure may have, and those it has.
     pub intervals: Vec<(Population, Option<Interval>)>,
     /// What is to be known beside the number, such as the threshold, as text after it.
@@ -174,7 +174,7 @@ impl Figure {
 
     /// With what follows ±.
     pub fn spread(mut self, value: Option<f64>, of: &'static str) -> Self {
-        self.spread = value.map(|value| Spread { value, of });
+        self.spread = value.map(|value| FigureSpread { value, of });
         self
     }
 

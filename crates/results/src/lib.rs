@@ -8,13 +8,13 @@
 //! percentage and a large number; [`TextTable`] lines up columns for a terminal.
 //!
 //! ```
-//! use facegrad_results::{Better, Fact, Figure, Interval, ResultSheet, Scale, Section, to_csv};
+//! use facegrad_results::{Better, Fact, Figure, Interval, ResultSheet, Scale, ResultSection, to_csv};
 //!
 //! let accuracy = Figure::new("accuracy", "accuracy", Scale::Percent, Better::Higher, Ok(0.993))
 //!     .by_pairs(Some(Interval { low: 0.99, high: 0.995 }));
 //! let few = Figure::new("tar_at_far_1e-4", "TAR at FAR 0.01 %", Scale::Percent, Better::Higher,
 //!     Err("not measurable: 3,000 impostor pairs, it takes 100,000".into()));
-//! let section = Section { figures: vec![accuracy, few], facts: vec![Fact::new("backend", "flex")], ..Section::default() };
+//! let section = ResultSection { figures: vec![accuracy, few], facts: vec![Fact::new("backend", "flex")], ..ResultSection::default() };
 //! let sheet = ResultSheet { protocol: "LFW View 2".into(), sections: vec![section], ..ResultSheet::default() };
 //!
 //! let text = sheet.to_text();
@@ -32,9 +32,10 @@ mod sheet;
 mod text;
 
 pub use csv::to_csv;
-pub use figure::{Better, Figure, Interval, IntervalOver, MeanFigure, Population, Scale, Spread};
+pub use figure::{Better, Figure, FigureSpread, Interval, IntervalOver, MeanFigure, Population, Scale};
 pub use pictures::{
-    Curve, CurveKind, EmbeddingMap, ImagePair, MapClass, NamedThreshold, ScoreDistribution, Thumbnail,
+    CurveKind, EmbeddedImage, EmbeddingMap, ImagePair, MapClass, NamedThreshold, ResultCurve,
+    ScoreDistribution,
 };
-pub use sheet::{Fact, HeadlineFigure, Layout, ResultSheet, ResultTable, Section};
+pub use sheet::{Fact, HeadlineFigure, Layout, ResultSection, ResultSheet, ResultTable};
 pub use text::{Align, TextTable};

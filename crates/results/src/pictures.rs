@@ -13,7 +13,7 @@ pub enum CurveKind {
 
 /// A curve of a result.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Curve {
+pub struct ResultCurve {
     /// What it shows.
     pub kind: CurveKind,
     /// The points, by rising abscissa.
@@ -75,9 +75,9 @@ pub struct NamedThreshold {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ImagePair {
     /// The first image.
-    pub left: Thumbnail,
+    pub left: EmbeddedImage,
     /// The second image.
-    pub right: Thumbnail,
+    pub right: EmbeddedImage,
     /// Their score.
     pub score: f64,
     /// Who is on them.
@@ -86,7 +86,7 @@ pub struct ImagePair {
 
 /// A small image, as a page holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Thumbnail {
+pub struct EmbeddedImage {
     /// The image as PNG or JPEG; it is embedded as it is. Anything else is shown as a missing image.
     pub bytes: Vec<u8>,
     /// What stands for the image where it cannot be seen, such as its file name.

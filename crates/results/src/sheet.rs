@@ -1,7 +1,8 @@
 //! Everything a protocol measured of one model, as lists.
 
 use crate::{
-    Align, Curve, EmbeddingMap, Figure, ImagePair, NamedThreshold, Population, ScoreDistribution, TextTable,
+    Align, EmbeddingMap, Figure, ImagePair, NamedThreshold, Population, ResultCurve, ScoreDistribution,
+    TextTable,
 };
 
 /// A name and what it stands for, such as a hash, a switch, a backend.
@@ -58,7 +59,7 @@ pub enum Layout {
 
 /// Figures that belong together, with what they were measured on.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Section {
+pub struct ResultSection {
     /// What it is about, such as `1:1`; empty for the first.
     pub title: String,
     /// How its figures stand on a terminal.
@@ -96,11 +97,11 @@ pub struct ResultSheet {
     /// Keys of the figures by which a model is chosen, with their names in a sentence; the first that was measured counts.
     pub headlines: Vec<(&'static str, &'static str)>,
     /// The figures.
-    pub sections: Vec<Section>,
+    pub sections: Vec<ResultSection>,
     /// What to know of these numbers, a sentence each.
     pub remarks: Vec<String>,
     /// Curves.
-    pub curves: Vec<Curve>,
+    pub curves: Vec<ResultCurve>,
     /// The distribution of the scores.
     pub scores: Option<ScoreDistribution>,
     /// Thresholds that are marked in it.

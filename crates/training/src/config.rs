@@ -8,7 +8,7 @@ use facegrad_faces::SourcesConfig;
 use facegrad_loader::{LoaderConfig, SamplerConfig};
 use facegrad_losses::{AuxiliaryConfig, ClassHeadConfig, CriterionConfig, HeadConfig, RegularisationConfig};
 use facegrad_pictures::AugmentationConfig;
-use facegrad_recognition::{EvaluationConfig, Wanted};
+use facegrad_recognition::{EvaluationConfig, ImageNeed};
 use facegrad_settings::{
     Override, Setting, SettingsError, UnusedKey, above, apply_overrides, at_least, settings, toml,
 };
@@ -292,7 +292,7 @@ impl Experiment {
                     format!("\"{name}\" is used twice; give each evaluation its own"),
                 ));
             }
-            evaluation.validate(&at, Wanted::Pixels)?;
+            evaluation.validate(&at, ImageNeed::Pixels)?;
         }
         if let Some(wanted) = &self.run.select_by
             && !self.evaluation.iter().any(|e| e.name() == *wanted)

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use facegrad_recognition::Measured;
+use facegrad_recognition::ProtocolOutcome;
 use serde::{Deserialize, Serialize};
 
 use crate::{log::StepLine, preflight::Preflight};
@@ -23,7 +23,7 @@ pub enum Event<'a> {
         /// Name of the evaluation in the config.
         name: &'a str,
         /// What was measured.
-        measured: &'a Measured,
+        measured: &'a ProtocolOutcome,
         /// Whether the model is the best so far.
         best: bool,
     },
@@ -78,7 +78,7 @@ pub struct EvaluationRecord {
 
 impl EvaluationRecord {
     /// What the evaluation `name` measured after `step` steps.
-    pub(crate) fn new(step: usize, name: &str, measured: &Measured) -> Self {
+    pub(crate) fn new(step: usize, name: &str, measured: &ProtocolOutcome) -> Self {
         let sheet = measured.outcome.sheet();
         let headline = sheet.headline();
         Self {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use facegrad_files::Journal;
-use facegrad_recognition::Outcome;
+use facegrad_recognition::ProtocolResult;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::preflight::Preflight;
@@ -67,7 +67,7 @@ pub enum LogEvent {
         #[serde(default)]
         best: bool,
         /// What was measured.
-        result: Box<Outcome>,
+        result: Box<ProtocolResult>,
     },
     /// A checkpoint was written.
     Checkpoint {

@@ -1,10 +1,10 @@
 //! What a run needs before its first step: data, evaluations, a model, and a look at all of them.
 
 use facegrad_devices::{Backend, Chosen};
-use facegrad_faces::Opened;
+use facegrad_faces::OpenSet;
 use facegrad_loader::{Loader, LoaderError, Plan};
 use facegrad_losses::Scoring;
-use facegrad_recognition::{ModelCard, OpenProtocol, Preprocessing, Wanted};
+use facegrad_recognition::{ImageNeed, ModelCard, OpenProtocol, Preprocessing};
 use facegrad_verification::Similarity;
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct Preparation {
     pub(crate) experiment: Experiment,
     pub(crate) chosen: Chosen,
-    pub(crate) data: Opened,
+    pub(crate) data: OpenSet,
     /// By name.
     pub(crate) evaluations: Vec<(String, Box<dyn OpenProtocol>)>,
     pub(crate) learner: Learner,
@@ -46,7 +46,7 @@ impl Preparation {
         let sampler = sampler.map_err(LoaderError::from)?.describe();
         let steps_per_epoch = plan.steps_per_epoch(source.len());
         let evaluations = experiment.evaluation.iter();
-        let evaluations = evaluations.map(|e| Ok((e.name(), e.open(Wanted::Pixels)?)));
+        let evaluations = evaluations.map(|e| Ok((e.name(), e.open(ImageNeed::Pixels)?)));
         let evaluations: Vec<_> = evaluations.collect::<Result<_, TrainError>>()?;
         let look = preflight::look(source, experiment.augmentation.source_size(plan.size), plan.size)?;
         let program = preflight::of_this_process().unwrap_or(0);

@@ -4,9 +4,9 @@ use std::{io, path::Path};
 
 use facegrad_faces::FaceError;
 use facegrad_files as files;
-use facegrad_recognition::{Measured, OpenProtocol};
+use facegrad_recognition::{OpenProtocol, ProtocolOutcome};
 use facegrad_report::{
-    Block, DrawError, LossCurve, Page, PageSection, Picture, RocSeries, Series, counts_histogram, loss_curve,
+    Block, DrawError, Drawing, LossCurve, Page, PageSection, RocSeries, Series, counts_histogram, loss_curve,
     result_sections, roc_curve,
 };
 use facegrad_results::{
@@ -36,7 +36,7 @@ pub(crate) struct Summary<'a> {
     pub(crate) data_sha256: &'a str,
     pub(crate) evaluations: &'a [EvaluationRecord],
     pub(crate) protocols: &'a [(String, Box<dyn OpenProtocol>)],
-    pub(crate) measured: &'a [Measured],
+    pub(crate) measured: &'a [ProtocolOutcome],
     pub(crate) steps: &'a [StepLine],
     pub(crate) skipped: &'a [FaceError],
 }
@@ -97,8 +97,8 @@ fn page(summary: &Summary<'_>, sheets: &[ResultSheet], loss: &LossCurve) -> Resu
     }));
     let mut course = Vec::new();
     if !loss.loss.is_empty() || !loss.accuracy.is_empty() {
-        let picture = Picture::new(loss_curve(loss)?, "Loss and accuracy over the run");
-        course.push(Block::Pictures(vec![picture]));
+        let picture = Drawing::new(loss_curve(loss)?, "Loss and accuracy over the run");
+        course.push(Block::Drawings(vec![picture]));
     }
     let config = Block::Details {
         summary: "All keys, defaults included".into(),

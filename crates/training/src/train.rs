@@ -8,9 +8,9 @@ use std::{
 };
 
 use facegrad_faces::FaceError;
-use facegrad_loader::Batch;
+use facegrad_loader::ImageBatch;
 use facegrad_losses::Progress;
-use facegrad_recognition::{Embedder, EmbeddingModel, Measured, Measurement, checkpoint::kept};
+use facegrad_recognition::{Embedder, EmbeddingModel, Measurement, ProtocolOutcome, checkpoint::kept};
 
 use crate::{
     checkpoint::{self, State},
@@ -31,7 +31,7 @@ pub struct Trainer {
     pub(crate) state: State,
     folder: RunFolder,
     /// The newest measurement of each evaluation.
-    measured: Vec<Measured>,
+    measured: Vec<ProtocolOutcome>,
 }
 
 impl Trainer {
@@ -97,7 +97,7 @@ impl Trainer {
     }
 
     /// One optimizer step, as a line of the log that knows no speed yet.
-    fn step(&mut self, batch: &Batch, is_logged: bool) -> Result<StepLine, TrainError> {
+    fn step(&mut self, batch: &ImageBatch, is_logged: bool) -> Result<StepLine, TrainError> {
         let progress = Progress { step: self.state.step, total: self.setup.preflight.total };
         let stepped = self.setup.learner.step(progress, is_logged, &batch.pixels, &batch.labels);
         let stepped = stepped.map_err(|error| self.step_error(batch, error))?;
@@ -122,7 +122,7 @@ impl Trainer {
     }
 
     /// Why a step was not taken, before it touched the weights. Where the loss diverged, the log says on which images.
-    fn step_error(&mut self, batch: &Batch, error: StepError) -> TrainError {
+    fn step_error(&mut self, batch: &ImageBatch, error: StepError) -> TrainError {
         let step = self.state.step + 1;
         let (what, value) = match error {
             StepError::NotFinite { what, value } => (what, value),
@@ -194,7 +194,7 @@ impl Trainer {
     fn measure(
         &self,
         progress: &mut dyn FnMut(&str, usize, usize) -> bool,
-    ) -> Result<Option<Vec<Measured>>, TrainError> {
+    ) -> Result<Option<Vec<ProtocolOutcome>>, TrainError> {
         let Preparation { experiment, chosen, evaluations, learner, .. } = &self.setup;
         let card = self.setup.card(&self.state);
         let model = EmbeddingModel::from_backbone(&learner.model().backbone, card, &chosen.device);

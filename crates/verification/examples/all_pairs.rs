@@ -7,7 +7,7 @@
 use std::{process::ExitCode, time::Instant};
 
 use facegrad_random::{Purpose, Stream};
-use facegrad_verification::{Labelled, ScoreCounts, UnitEmbeddings};
+use facegrad_verification::{LabelledUnitEmbeddings, ScoreCounts, UnitEmbeddings};
 
 fn main() -> ExitCode {
     match run() {
@@ -38,7 +38,7 @@ fn run() -> Result<(), String> {
         numbers.extend((0..dim).map(|_| shared.normal() + 2.0 * own.normal()));
     }
     let embeddings = UnitEmbeddings::new(numbers, dim).map_err(|error| error.to_string())?;
-    let labelled = Labelled::new(&embeddings, &people).map_err(|error| error.to_string())?;
+    let labelled = LabelledUnitEmbeddings::new(&embeddings, &people).map_err(|error| error.to_string())?;
 
     let start = Instant::now();
     let counts = ScoreCounts::all_pairs(labelled);

@@ -18,8 +18,8 @@ use facegrad_random::{Purpose, Stream};
 use facegrad_verification::{
     Flip,
     ijb::{
-        FaceList, IjbFolder, IjbResult, IjbSearch, IjbSet, IjbSource, IjbVerification, MediaList, Norm,
-        SubjectList, Templates,
+        FaceList, IjbFolder, IjbResult, IjbSearch, IjbSet, IjbSource, IjbVerification, MediaList,
+        SubjectList, TemplateNorm, Templates,
     },
 };
 
@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         Ok(())
     };
-    let templates = Templates::pool(&media, Norm::Keep, Some(&faces), DIM, row)?;
+    let templates = Templates::pool(&media, TemplateNorm::Keep, Some(&faces), DIM, row)?;
     clock.lap("templates");
     let verification = IjbVerification::measure(&templates, &files.pairs)?;
     clock.lap("1:1");

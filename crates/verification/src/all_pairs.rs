@@ -16,7 +16,7 @@ use std::{
 };
 
 use facegrad_results::{
-    Better, Fact, Figure, ResultSheet, Scale, ScoreDistribution, Section,
+    Better, Fact, Figure, ResultSection, ResultSheet, Scale, ScoreDistribution,
     numbers::{thousands, too_few},
 };
 use rayon::prelude::*;
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use unit::cosines;
 pub use {
     counts::{GridRoc, GridTarAtFar, ScoreCounts, ScoreHistogram},
-    unit::{EmbeddingsError, Labelled, UnitEmbeddings},
+    unit::{LabelledUnitEmbeddings, UnitEmbeddings, UnitEmbeddingsError},
 };
 
 use crate::{
@@ -44,7 +44,7 @@ impl ScoreCounts {
     ///
     /// Computed in f32 on every thread of the current pool, with the same result for any number of threads.
     /// Takes 32 MiB and another 17 MiB for each thread.
-    pub fn all_pairs(of: Labelled) -> Self {
+    pub fn all_pairs(of: LabelledUnitEmbeddings) -> Self {
         let stripes = stripes(of.embeddings().len());
         let blocks = |(i, rows): (usize, &Stripe)| {
             let (rows, columns) = (rows.clone(), stripes[i..].to_vec());
@@ -58,7 +58,10 @@ impl ScoreCounts {
     ///
     /// # Errors
     /// If the embeddings are of different lengths.
-    pub fn between(left: Labelled, right: Labelled) -> Result<Self, EmbeddingsError> {
+    pub fn between(
+        left: LabelledUnitEmbeddings,
+        right: LabelledUnitEmbeddings,
+    ) -> Result<Self, UnitEmbeddingsError> {
         left.matches(&right)?;
         let columns = stripes(right.embeddings().len());
         let blocks = |rows: Stripe| columns.clone().into_iter().map(move |columns| (rows.clone(), columns));
@@ -75,7 +78,12 @@ fn stripes(n: usize) -> Vec<Stripe> {
 }
 
 /// Counts the scores of blocks of rows and columns; those above the diagonal if `upper`.
-fn count(left: Labelled, right: Labelled, blocks: &[(Stripe, Stripe)], upper: bool) -> ScoreCounts {
+fn count(
+    left: LabelledUnitEmbeddings,
+    right: LabelledUnitEmbeddings,
+    blocks: &[(Stripe, Stripe)],
+    upper: bool,
+) -> ScoreCounts {
     let dim = left.embeddings().dim();
     let totals = Mutex::new(ScoreCounts::new());
     let next = AtomicUsize::new(0);
@@ -143,7 +151,7 @@ pub struct AllPairsResult {
 impl AllPairsResult {
     /// Measures everything that `counts`, of all pairs of `of`, support. The score of the provenance becomes
     /// the cosine.
-    pub fn measure(counts: &ScoreCounts, of: Labelled, provenance: Provenance) -> Self {
+    pub fn measure(counts: &ScoreCounts, of: LabelledUnitEmbeddings, provenance: Provenance) -> Self {
         let roc = counts.roc();
         let curve = roc.as_ref().ok();
         let auc = curve.map(GridRoc::auc);
@@ -196,7 +204,7 @@ impl AllPairsResult {
         ResultSheet {
             protocol: self.provenance.protocol.clone(),
             headlines: vec![("auc", "AUC")],
-            sections: vec![Section { figures, facts, ..Section::default() }],
+            sections: vec![ResultSection { figures, facts, ..ResultSection::default() }],
             remarks: vec!["Pairs of one set share people, so there are no intervals: by pairs they would be too narrow.".into()],
             scores: Some(ScoreDistribution {
                 range: (-1.0, 1.0),
@@ -252,7 +260,7 @@ mod tests {
         // Several blocks, the last of them short.
         for (n, people, dim, spread) in [(1100, 90, 24, 0.8), (513, 7, 3, 0.3), (40, 4, 130, 1.0)] {
             let (embeddings, of) = faces(n, people, dim, spread);
-            let counts = ScoreCounts::all_pairs(Labelled::new(&embeddings, &of).unwrap());
+            let counts = ScoreCounts::all_pairs(LabelledUnitEmbeddings::new(&embeddings, &of).unwrap());
             let (exact, grid) = (exact(&embeddings, &of), counts.roc().unwrap());
             assert_eq!((counts.genuine(), counts.impostor()), (exact.genuine(), exact.impostor()));
             // What the exact curve accepts at a threshold.
@@ -293,7 +301,7 @@ mod tests {
         let of = [0, 1, 0, 1, 2, 0];
         let numbers = [0, 1, 2, 3, 0, 0].iter().flat_map(|&i: &usize| rows[i]);
         let embeddings = UnitEmbeddings::new(numbers.collect(), 4).unwrap();
-        let labelled = Labelled::new(&embeddings, &of).unwrap();
+        let labelled = LabelledUnitEmbeddings::new(&embeddings, &of).unwrap();
         let counts = ScoreCounts::all_pairs(labelled);
         let (grid, exact) = (counts.roc().unwrap(), exact(&embeddings, &of));
         assert_eq!(grid.points()[1..], exact.points()[1..]);
@@ -307,7 +315,8 @@ mod tests {
     fn two_sets() {
         let (left, left_of) = faces(600, 30, 16, 0.7);
         let (right, right_of) = faces(90, 45, 16, 0.9);
-        let [l, r] = [(&left, &left_of), (&right, &right_of)].map(|(e, of)| Labelled::new(e, of).unwrap());
+        let [l, r] = [(&left, &left_of), (&right, &right_of)]
+            .map(|(e, of)| LabelledUnitEmbeddings::new(e, of).unwrap());
         let counts = ScoreCounts::between(l, r).unwrap();
         let histogram = counts.histogram(2);
         let mut brute = [[0_u64; 2]; 2];
@@ -318,14 +327,14 @@ mod tests {
         }
         assert_eq!(brute, [&histogram.impostor[..], &histogram.genuine[..]]);
         let (narrow, of) = faces(3, 3, 8, 0.5);
-        let error = ScoreCounts::between(l, Labelled::new(&narrow, &of).unwrap()).unwrap_err();
+        let error = ScoreCounts::between(l, LabelledUnitEmbeddings::new(&narrow, &of).unwrap()).unwrap_err();
         assert!(error.to_string().starts_with("embeddings of 16 and of 8 numbers"), "{error}");
     }
 
     #[test]
     fn the_number_of_threads_changes_nothing() {
         let (embeddings, of) = faces(1500, 100, 64, 0.8);
-        let labelled = Labelled::new(&embeddings, &of).unwrap();
+        let labelled = LabelledUnitEmbeddings::new(&embeddings, &of).unwrap();
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| ScoreCounts::all_pairs(labelled))
@@ -337,7 +346,7 @@ mod tests {
     #[test]
     fn results_survive_json_and_say_what_was_measured() {
         let (embeddings, of) = faces(300, 30, 16, 0.5);
-        let labelled = Labelled::new(&embeddings, &of).unwrap();
+        let labelled = LabelledUnitEmbeddings::new(&embeddings, &of).unwrap();
         let counts = ScoreCounts::all_pairs(labelled);
         let result = AllPairsResult::measure(&counts, labelled, provenance("all pairs"));
         survives_json(&result);
@@ -346,7 +355,7 @@ mod tests {
         assert!(table.contains("  all: 1,350 genuine, 43,500 impostor\n"), "{table}");
         assert!(table.contains("not measurable: 43,500 impostor pairs, it takes 100,000\n"), "{table}");
         let one = vec![0; 300];
-        let same = Labelled::new(&embeddings, &one).unwrap();
+        let same = LabelledUnitEmbeddings::new(&embeddings, &one).unwrap();
         let result = AllPairsResult::measure(&ScoreCounts::all_pairs(same), same, provenance("one"));
         assert!(result.sheet().to_text().contains("  not measurable: only genuine pairs\n"));
     }

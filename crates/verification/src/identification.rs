@@ -19,5 +19,5 @@ pub use {
     blufr::{BlufrError, BlufrLists, BlufrResult, BlufrSets, BlufrTrial, MeanMinusDeviation},
     list::{IdentityList, ListError, read_identity_list, read_image_list},
     result::{ClosedSet, FnirAtFpir, IdentificationResult, IdentityBootstrap, OpenSetPoint, RankRate, Rate},
-    search::{Found, IdentityScore, Mate, Search, SearchError},
+    search::{IdentityScore, Mate, ProbeMatch, Search, SearchError},
 };

@@ -19,7 +19,7 @@
 //! | an image and its mirror image to one embedding | [`Flip`] |
 //! | a mean that is subtracted | [`Centring`] |
 //! | one score for each pair of a list | [`Scores`], by a [`Similarity`] |
-//! | the cosines of all pairs of a set, counted | [`ScoreCounts`] of [`Labelled`] [`UnitEmbeddings`] |
+//! | the cosines of all pairs of a set, counted | [`ScoreCounts`] of [`LabelledUnitEmbeddings`] [`UnitEmbeddings`] |
 //! | every probe against a gallery | [`Search`] |
 //! | accuracy at a threshold chosen elsewhere | [`Accuracy`], by [`k_fold`] or [`transfer`] |
 //! | error rates at every threshold | [`Roc`]; of counted scores [`GridRoc`] |
@@ -79,8 +79,8 @@ mod scores;
 mod text;
 
 pub use all_pairs::{
-    AllPairsResult, EmbeddingsError, GridRoc, GridTarAtFar, Labelled, ScoreCounts, ScoreHistogram,
-    UnitEmbeddings,
+    AllPairsResult, GridRoc, GridTarAtFar, LabelledUnitEmbeddings, ScoreCounts, ScoreHistogram,
+    UnitEmbeddings, UnitEmbeddingsError,
 };
 pub use bootstrap::{Bootstrap, DcfInterval, NoBootstrap, People, Resampling, TarInterval};
 pub use centring::{Centring, k_fold_centred};
@@ -89,14 +89,13 @@ pub use folds::{
     Accuracy, FoldAccuracy, Threshold, ThresholdFrom, best_threshold, k_fold, same_pairs, transfer,
 };
 pub use identification::{
-    BlufrError, BlufrLists, BlufrResult, BlufrSets, BlufrTrial, ClosedSet, FnirAtFpir, Found,
-    IdentificationResult, IdentityBootstrap, IdentityList, IdentityScore, ListError, Mate,
-    MeanMinusDeviation, OpenSetPoint, RankRate, Rate, Search, SearchError, read_identity_list,
-    read_image_list,
+    BlufrError, BlufrLists, BlufrResult, BlufrSets, BlufrTrial, ClosedSet, FnirAtFpir, IdentificationResult,
+    IdentityBootstrap, IdentityList, IdentityScore, ListError, Mate, MeanMinusDeviation, OpenSetPoint,
+    ProbeMatch, RankRate, Rate, Search, SearchError, read_identity_list, read_image_list,
 };
 pub use interval::{normal_half_width, probit, student_half_width, wilson};
 pub use paired::{
-    AccuracyDifference, Contender, Difference, FoldTest, McNemar, PairedComparison, PairedError,
+    AccuracyDifference, Contender, FoldTest, McNemar, PairedComparison, PairedDifference, PairedError,
     TarDifference, Verdict, compare,
 };
 pub use pairs::{CfpProtocol, Pair, PairList, PairsError};

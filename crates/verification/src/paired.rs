@@ -46,7 +46,7 @@ pub struct PairedComparison {
     /// The accuracies.
     pub accuracy: AccuracyDifference,
     /// The areas under the ROC; absent if all pairs are of one class.
-    pub auc: Option<Difference>,
+    pub auc: Option<PairedDifference>,
     /// The true-accept rates at each false-accept rate that the pairs support.
     pub tar_at_far: Vec<TarDifference>,
     /// The number of bootstrap rounds behind the intervals of areas and true-accept rates.
@@ -104,7 +104,7 @@ pub struct McNemar {
 
 /// A number of two models.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Difference {
+pub struct PairedDifference {
     /// That of the first.
     pub a: f64,
     /// That of the second.
@@ -123,7 +123,7 @@ pub struct TarDifference {
     pub target: f64,
     /// The true-accept rates.
     #[serde(flatten)]
-    pub difference: Difference,
+    pub difference: PairedDifference,
 }
 
 /// Why two models cannot be compared.
@@ -188,7 +188,7 @@ pub fn compare(
             let tar = |roc: &Roc| roc.tar_at_far(target).measured.map(|point| point.tar);
             let interval = intervals.and_then(|found| found.tar.iter().find(|(far, _)| *far == target));
             let difference =
-                Difference::new(tar(roc_a)?, tar(roc_b)?, interval.map(|(_, interval)| *interval));
+                PairedDifference::new(tar(roc_a)?, tar(roc_b)?, interval.map(|(_, interval)| *interval));
             Some(TarDifference { target, difference })
         })
     });
@@ -196,7 +196,9 @@ pub fn compare(
         pairs: a.scores.pairs().len(),
         accuracy: AccuracyDifference::new((a.scores, &of_a), (b.scores, &of_b)),
         tar_at_far: tar_at_far.collect(),
-        auc: rocs.as_ref().map(|(a, b)| Difference::new(a.auc(), b.auc(), intervals.map(|found| found.auc))),
+        auc: rocs
+            .as_ref()
+            .map(|(a, b)| PairedDifference::new(a.auc(), b.auc(), intervals.map(|found| found.auc))),
         rounds: intervals.map_or(0, |found| found.rounds),
         no_bootstrap: resampled.err(),
     })
@@ -259,7 +261,7 @@ impl Verdict {
     }
 }
 
-impl Difference {
+impl PairedDifference {
     fn new(a: f64, b: f64, interval: Option<Interval>) -> Self {
         let verdict = Verdict::of(a - b, interval.is_some_and(|interval| !interval.contains(0.0)));
         Self { a, b, interval, verdict }
@@ -324,8 +326,8 @@ impl PairedComparison {
         let over_folds = accuracy.over_folds.map(|test| test.interval);
         let mut rows = vec![row("accuracy".into(), [accuracy.a, accuracy.b], over_folds, Scale::Percent)];
         rows[0].push(accuracy.verdict.in_words(a, b));
-        let mut add = |name: String, difference: &Difference, scale: Scale| {
-            let Difference { interval, verdict, .. } = difference;
+        let mut add = |name: String, difference: &PairedDifference, scale: Scale| {
+            let PairedDifference { interval, verdict, .. } = difference;
             let mut cells = row(name, [difference.a, difference.b], *interval, scale);
             cells.push(interval.map_or_else(String::new, |_| verdict.in_words(a, b)));
             rows.push(cells);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use facegrad_results::{
-    Better, Fact, Figure, Layout, NamedThreshold, ResultSheet, ResultTable, Scale, Section,
+    Better, Fact, Figure, Layout, NamedThreshold, ResultSection, ResultSheet, ResultTable, Scale,
     numbers::{fine, fine_span, in_percent, percent, points, thousands, too_few},
 };
 use serde::{Deserialize, Serialize};
@@ -195,7 +195,7 @@ impl VerificationResult {
         ResultSheet {
             protocol: self.provenance.protocol.clone(),
             headlines: vec![("accuracy", "accuracy")],
-            sections: vec![Section {
+            sections: vec![ResultSection {
                 layout: Layout::Columns,
                 figures: self.figures(),
                 facts: self.facts(),
@@ -205,7 +205,7 @@ impl VerificationResult {
                     .map(fold_table)
                     .into_iter()
                     .collect(),
-                ..Section::default()
+                ..ResultSection::default()
             }],
             remarks: remarks.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text.into()).collect(),
             thresholds,

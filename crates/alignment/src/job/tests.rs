@@ -45,17 +45,17 @@ impl Place {
         without_face: WithoutFace,
         workers: usize,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<JobEnd, AlignError> {
+    ) -> Result<AlignmentJobEnd, AlignError> {
         let places = self.places(output);
         let finder = Finder::File(LandmarkFile::read(&self.path("landmarks.csv")).unwrap());
         AlignJob { places: &places, finder, size, without_face }.run(workers, progress)
     }
 
-    fn run(&self, output: &str) -> Result<JobEnd, AlignError> {
+    fn run(&self, output: &str) -> Result<AlignmentJobEnd, AlignError> {
         self.run_as(output, [112, 112], WithoutFace::Skip, 2, &mut |_| true)
     }
 
-    fn message(&self, result: Result<JobEnd, AlignError>) -> String {
+    fn message(&self, result: Result<AlignmentJobEnd, AlignError>) -> String {
         let folder = fs::canonicalize(self.folder.path()).unwrap();
         result.unwrap_err().to_string().replace(&folder.display().to_string(), "PLACE")
     }

@@ -12,7 +12,7 @@ use facegrad_audit::{
     TRUSTED,
 };
 use facegrad_embeddings::EmbeddingFile;
-use facegrad_faces::{FaceSource, Opened};
+use facegrad_faces::{FaceSource, OpenSet};
 use facegrad_recognition::EmbeddingSource;
 use facegrad_report::{Block, PageSection};
 use facegrad_results::{Fact, numbers::thousands};
@@ -154,7 +154,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// Opens the set at `path` with `overrides` of its keys.
-fn open(path: &Path, overrides: &[String]) -> Result<Opened, Failure> {
+fn open(path: &Path, overrides: &[String]) -> Result<OpenSet, Failure> {
     Ok(source_config(path, overrides)?.open_any()?)
 }
 
@@ -259,8 +259,8 @@ fn entries(embeddings: &AuditEmbeddings) -> Vec<Fact> {
 fn page(
     args: &Args,
     findings: &Findings,
-    opened: &Opened,
-    against: Option<&Opened>,
+    opened: &OpenSet,
+    against: Option<&OpenSet>,
     embeddings: Option<&AuditEmbeddings>,
 ) -> Result<String, Failure> {
     let options = PageOptions { shown: args.shown.into(), ..Default::default() };
@@ -300,7 +300,7 @@ fn page(
 fn tell(
     args: &Args,
     findings: &Findings,
-    opened: &Opened,
+    opened: &OpenSet,
     other: Option<&dyn FaceSource>,
     exclusions: &[Exclusion],
 ) {

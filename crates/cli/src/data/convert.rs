@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
-use facegrad_faces::convert::{ConvertEnd, ConvertStep, OnUnreadable, Target, TargetKind, convert};
+use facegrad_faces::convert::{
+    ConversionFormat, ConversionTarget, ConvertEnd, ConvertStep, OnUnreadable, convert,
+};
 use serde_json::json;
 
 use super::source::source_config;
@@ -25,7 +27,7 @@ pub struct Args {
     dst: PathBuf,
     /// The format of DST, where its name does not say: folder, recordio, webdataset or parquet.
     #[arg(long)]
-    to: Option<TargetKind>,
+    to: Option<ConversionFormat>,
     /// Images of a shard, where DST is a folder of shards.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     shard_images: u32,
@@ -45,8 +47,8 @@ pub struct Args {
 const NAMED: usize = 10;
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
-    let kind = args.to.or_else(|| TargetKind::of_path(&args.dst)).ok_or_else(|| {
-        let kinds: Vec<&str> = TargetKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    let kind = args.to.or_else(|| ConversionFormat::of_path(&args.dst)).ok_or_else(|| {
+        let kinds: Vec<&str> = ConversionFormat::ALL.iter().map(|kind| kind.as_str()).collect();
         Failure::input(format!(
             "the name of {} does not say what to write; name the format with --to ({})",
             args.dst.display(),
@@ -57,7 +59,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let opened = config.open_any()?;
     eprintln!("{}: {}", args.src.display(), opened.summary);
     let source = opened.source;
-    let target = Target {
+    let target = ConversionTarget {
         kind,
         path: args.dst.clone(),
         shard_images: args.shard_images as usize,

@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use facegrad_datasets::{Arrived, Card, Fetched, Options, Step, fetch_card};
+use facegrad_datasets::{Card, CardFileResult, FetchOptions, FetchResult, FetchStep, fetch_card};
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
@@ -40,7 +40,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let stop = stop_on_signal("this piece and saving")?;
     let mut screen = Screen::default();
-    let result = fetch_card(&card, &folder, &Options::default(), stop.flag(), &mut |step| screen.show(step));
+    let result =
+        fetch_card(&card, &folder, &FetchOptions::default(), stop.flag(), &mut |step| screen.show(step));
     screen.finish();
     match result {
         Ok(arrived) => {
@@ -79,17 +80,17 @@ fn head(card: &Card, folder: &Path, is_json: bool) {
 }
 
 /// What is there in the end.
-fn done(card: &Card, folder: &Path, arrived: &[Arrived], is_json: bool) {
+fn done(card: &Card, folder: &Path, arrived: &[CardFileResult], is_json: bool) {
     if is_json {
         say!("{:#}", outcome(card, folder, "complete", arrived));
         return;
     }
     for file in arrived {
         let how = match file.how {
-            Fetched::AlreadyThere if file.unpacked.is_none() => "was there already".to_owned(),
-            Fetched::AlreadyThere => "the archive was there".to_owned(),
-            Fetched::Downloaded { resumed_at: 0 } => "fetched, SHA-256 right".to_owned(),
-            Fetched::Downloaded { resumed_at } => {
+            FetchResult::AlreadyThere if file.unpacked.is_none() => "was there already".to_owned(),
+            FetchResult::AlreadyThere => "the archive was there".to_owned(),
+            FetchResult::Downloaded { resumed_at: 0 } => "fetched, SHA-256 right".to_owned(),
+            FetchResult::Downloaded { resumed_at } => {
                 format!("fetched from {} on, SHA-256 right", HumanBytes(resumed_at))
             }
         };
@@ -105,11 +106,11 @@ fn done(card: &Card, folder: &Path, arrived: &[Arrived], is_json: bool) {
     say!("how to read it: facegrad data show {}", card.name);
 }
 
-fn outcome(card: &Card, folder: &Path, outcome: &str, arrived: &[Arrived]) -> Value {
-    let file = |file: &Arrived| {
+fn outcome(card: &Card, folder: &Path, outcome: &str, arrived: &[CardFileResult]) -> Value {
+    let file = |file: &CardFileResult| {
         let resumed_at = match file.how {
-            Fetched::AlreadyThere => None,
-            Fetched::Downloaded { resumed_at } => Some(resumed_at),
+            FetchResult::AlreadyThere => None,
+            FetchResult::Downloaded { resumed_at } => Some(resumed_at),
         };
         let unpacked = file
             .unpacked
@@ -130,17 +131,17 @@ struct Screen {
 }
 
 impl Screen {
-    fn show(&mut self, step: Step<'_>) {
-        let (Step::Downloading { file, .. } | Step::Unpacking { file, .. }) = step;
+    fn show(&mut self, step: FetchStep<'_>) {
+        let (FetchStep::Downloading { file, .. } | FetchStep::Unpacking { file, .. }) = step;
         if self.file.as_ref().is_none_or(|(name, _)| *name != file.name) {
             self.finish();
-            let there = if let Step::Downloading { done, .. } = step { done } else { file.bytes };
+            let there = if let FetchStep::Downloading { done, .. } = step { done } else { file.bytes };
             self.file = Some((file.name.clone(), Progress::bytes(&file.name, there, file.bytes)));
         }
         let Some((_, progress)) = &mut self.file else { return };
         match step {
-            Step::Downloading { done, .. } => progress.set(done as usize, ""),
-            Step::Unpacking { done, .. } => {
+            FetchStep::Downloading { done, .. } => progress.set(done as usize, ""),
+            FetchStep::Unpacking { done, .. } => {
                 progress.note(&format!("unpacking: {} files", grouped(done.files)));
             }
         }

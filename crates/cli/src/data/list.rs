@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use facegrad_datasets::{Card, Purpose, cards};
+use facegrad_datasets::{Card, CardPurpose, cards};
 use facegrad_results::{Align, TextTable};
 
 use super::card::grouped;
@@ -46,10 +46,10 @@ fn table(cards: &[Card]) -> TextTable {
     table
 }
 
-fn short(purpose: &Purpose) -> &'static str {
+fn short(purpose: &CardPurpose) -> &'static str {
     match purpose {
-        Purpose::Training => "training",
-        Purpose::Verification => "1:1",
-        Purpose::Identification => "1:N",
+        CardPurpose::Training => "training",
+        CardPurpose::Verification => "1:1",
+        CardPurpose::Identification => "1:N",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use facegrad_datasets::{Card, Count};
+use facegrad_datasets::{Card, CardCount};
 
 use super::card::{find, grouped};
 use crate::{failure::Failure, say};
@@ -76,7 +76,7 @@ fn page(card: &Card) -> String {
     page
 }
 
-fn counted(count: &Count) -> String {
+fn counted(count: &CardCount) -> String {
     let known: Vec<String> =
         count.known().into_iter().map(|(number, what)| format!("{} {what}", grouped(number))).collect();
     let known = known.join(", ");

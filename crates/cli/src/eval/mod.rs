@@ -5,7 +5,7 @@ mod whitening;
 use std::{path::PathBuf, process::ExitCode};
 
 use facegrad_recognition::{
-    Contestant, EmbeddingSource, Measurement, OpenProtocol, Outcome, Wanted,
+    Contestant, EmbeddingSource, ImageNeed, Measurement, OpenProtocol, ProtocolResult,
     evaluation::{self, GalleryOptions, PairedModels},
 };
 use facegrad_report::{Block, Page, PageSection, PairedTable, result_sections};
@@ -70,7 +70,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         subjects.iter().try_for_each(|subject| subject.refuse_fit_set(whitening))?;
     }
     let stored = subjects.iter().all(|subject| subject.is_stored());
-    let wanted = if stored { Wanted::Names } else { Wanted::Pixels };
+    let wanted = if stored { ImageNeed::Names } else { ImageNeed::Pixels };
     if stored && args.protocols.sets_flip() {
         return Err(Failure::input(
             "--flip has no effect on stored embeddings, whose images and mirror images are fused already",
@@ -116,7 +116,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         let page = page(&args, &chosen.description, &contestants, &sheets, &comparisons)?;
         write(path, page.to_html().as_bytes())?;
     }
-    let outcomes: Vec<(&str, &Outcome)> = contestants
+    let outcomes: Vec<(&str, &ProtocolResult)> = contestants
         .iter()
         .flat_map(|c| c.measured.iter().map(|measured| (c.name.as_str(), &measured.outcome)))
         .collect();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use facegrad_embeddings::{EmbeddingFile, FitSet, Keep, Whitening, WhiteningConfig, WhiteningFit};
+use facegrad_embeddings::{EmbeddingFile, FitSet, KeptComponents, Whitening, WhiteningConfig, WhiteningFit};
 
 use crate::failure::Failure;
 
@@ -28,8 +28,10 @@ impl WhiteningArgs {
     /// The transform, if one is asked for.
     pub fn fit(&self) -> Result<Option<Whitening>, Failure> {
         let (path, keep) = match (&self.whiten_on, &self.centre_on) {
-            (Some(path), _) => (path, self.components.map_or(Keep::Share(1.0), Keep::Components)),
-            (None, Some(path)) => (path, Keep::Centre),
+            (Some(path), _) => {
+                (path, self.components.map_or(KeptComponents::Share(1.0), KeptComponents::Components))
+            }
+            (None, Some(path)) => (path, KeptComponents::Centre),
             (None, None) => return Ok(None),
         };
         let file = EmbeddingFile::open(path).map_err(Failure::input)?;

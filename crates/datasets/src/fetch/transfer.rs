@@ -10,7 +10,7 @@ use std::{
 use ureq::{Agent, ResponseExt, http};
 
 use super::{
-    CHUNK, Options,
+    CHUNK, FetchOptions,
     part::{Part, mark_of},
 };
 use crate::error::FetchError;
@@ -21,7 +21,7 @@ const HEADWAY: u64 = 1 << 20;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Why an attempt ended.
-enum Broken {
+enum BrokenTransfer {
     /// Another attempt may help.
     Passing {
         /// What went wrong.
@@ -33,13 +33,13 @@ enum Broken {
     Final(FetchError),
 }
 
-impl From<FetchError> for Broken {
+impl From<FetchError> for BrokenTransfer {
     fn from(error: FetchError) -> Self {
         Self::Final(error)
     }
 }
 
-impl Broken {
+impl BrokenTransfer {
     fn passing(reason: impl ToString) -> Self {
         Self::Passing { reason: one_line(reason.to_string()), answered: None }
     }
@@ -52,7 +52,7 @@ fn one_line(text: String) -> String {
 
 /// The attempts to complete a part.
 pub(super) struct Transfer<'a, 'b> {
-    pub(super) options: &'a Options,
+    pub(super) options: &'a FetchOptions,
     pub(super) stop: &'a AtomicBool,
     pub(super) part: &'a mut Part<'b>,
 }
@@ -68,8 +68,8 @@ impl Transfer<'_, '_> {
                 return Err(self.part.stopped(self.part.length));
             }
             let (reason, answered) = match broken {
-                Broken::Passing { reason, answered } => (reason, answered),
-                Broken::Final(error) => return Err(error),
+                BrokenTransfer::Passing { reason, answered } => (reason, answered),
+                BrokenTransfer::Final(error) => return Err(error),
             };
             // All is there, and only the end of the answer is missing.
             if self.part.length == self.part.download.bytes {
@@ -116,7 +116,7 @@ impl Transfer<'_, '_> {
     }
 
     /// Asks for what is missing once. An attempt that ends well has completed the part.
-    fn attempt(&mut self, progress: &mut dyn FnMut(u64)) -> Result<(), Broken> {
+    fn attempt(&mut self, progress: &mut dyn FnMut(u64)) -> Result<(), BrokenTransfer> {
         let agent = agent(self.options);
         let (stop, over) = (self.stop, AtomicBool::new(false));
         // A read that waits for the server does not see that it should stop: someone has to cut the connection.
@@ -136,7 +136,7 @@ impl Transfer<'_, '_> {
         })
     }
 
-    fn exchange(&mut self, agent: &Agent, progress: &mut dyn FnMut(u64)) -> Result<(), Broken> {
+    fn exchange(&mut self, agent: &Agent, progress: &mut dyn FnMut(u64)) -> Result<(), BrokenTransfer> {
         let url = self.part.download.url;
         let mut request = agent.get(url);
         if self.part.length > 0 {
@@ -162,17 +162,20 @@ impl Transfer<'_, '_> {
             206 => {
                 if self.part.mark.is_some() && mark.is_some() && mark != self.part.mark {
                     self.part.start_over()?;
-                    return Err(Broken::passing("another version of the file is there now"));
+                    return Err(BrokenTransfer::passing("another version of the file is there now"));
                 }
                 self.expect_rest(response.headers())?;
             }
             // There is nothing behind what we have: it is a part of something else.
             416 if self.part.length > 0 => {
                 self.part.start_over()?;
-                return Err(Broken::passing("the server has nothing behind the part that is there"));
+                return Err(BrokenTransfer::passing("the server has nothing behind the part that is there"));
             }
             408 | 429 | 500.. => {
-                return Err(Broken::Passing { reason: format!("status {status}"), answered: Some(status) });
+                return Err(BrokenTransfer::Passing {
+                    reason: format!("status {status}"),
+                    answered: Some(status),
+                });
             }
             _ => return Err(FetchError::Status { url: url.into(), status }.into()),
         }
@@ -201,7 +204,7 @@ impl Transfer<'_, '_> {
     }
 
     /// Whether the server sends the rest of the file, from where the part ends.
-    fn expect_rest(&mut self, headers: &http::HeaderMap) -> Result<(), Broken> {
+    fn expect_rest(&mut self, headers: &http::HeaderMap) -> Result<(), BrokenTransfer> {
         // bytes 100-199/200, or * for a size that is not known.
         let range = headers.get("content-range").and_then(|value| value.to_str().ok());
         let range = range.and_then(|range| range.trim().strip_prefix("bytes "));
@@ -227,12 +230,12 @@ impl Transfer<'_, '_> {
             _ => {
                 // It sends another piece than the one asked for; the whole file is the way out.
                 self.part.start_over()?;
-                Err(Broken::passing("the server sent another piece of the file than was asked for"))
+                Err(BrokenTransfer::passing("the server sent another piece of the file than was asked for"))
             }
         }
     }
 
-    fn receive(&mut self, body: &mut dyn Read, progress: &mut dyn FnMut(u64)) -> Result<(), Broken> {
+    fn receive(&mut self, body: &mut dyn Read, progress: &mut dyn FnMut(u64)) -> Result<(), BrokenTransfer> {
         let mut buffer = vec![0; CHUNK];
         loop {
             if self.stop.load(Ordering::Relaxed) {
@@ -241,13 +244,13 @@ impl Transfer<'_, '_> {
             let count = match body.read(&mut buffer) {
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Broken::passing(error)),
+                Err(error) => return Err(BrokenTransfer::passing(error)),
             };
             let missing = self.part.download.bytes - self.part.length;
             if count == 0 {
                 return match missing {
                     0 => Ok(()),
-                    _ => Err(Broken::passing("the connection ended")),
+                    _ => Err(BrokenTransfer::passing("the connection ended")),
                 };
             }
             if count as u64 > missing {
@@ -261,7 +264,7 @@ impl Transfer<'_, '_> {
     }
 
     /// Why there was no answer.
-    fn refused(&self, error: ureq::Error) -> Broken {
+    fn refused(&self, error: ureq::Error) -> BrokenTransfer {
         let url = self.part.download.url.to_owned();
         match error {
             ureq::Error::TooManyRedirects => {
@@ -275,14 +278,14 @@ impl Transfer<'_, '_> {
             ureq::Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
                 FetchError::Untrusted { url, reason: one_line(error.to_string()) }.into()
             }
-            ureq::Error::Io(error) => Broken::passing(error),
-            ureq::Error::HostNotFound => Broken::passing("there is no such host"),
-            error => Broken::passing(error),
+            ureq::Error::Io(error) => BrokenTransfer::passing(error),
+            ureq::Error::HostNotFound => BrokenTransfer::passing("there is no such host"),
+            error => BrokenTransfer::passing(error),
         }
     }
 }
 
-fn agent(options: &Options) -> Agent {
+fn agent(options: &FetchOptions) -> Agent {
     let program = concat!("facegrad/", env!("CARGO_PKG_VERSION"));
     let config = Agent::config_builder()
         .http_status_as_error(false)

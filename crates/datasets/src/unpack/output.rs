@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Limits, UnpackError, Unpacked,
+    Limits, UnpackError, UnpackedContent,
     names::{relative, shown},
 };
 
@@ -23,8 +23,8 @@ pub(super) struct Output<'a> {
     folder: &'a Path,
     limits: Limits,
     stop: &'a AtomicBool,
-    progress: &'a mut dyn FnMut(&Unpacked),
-    done: Unpacked,
+    progress: &'a mut dyn FnMut(&UnpackedContent),
+    done: UnpackedContent,
     /// The most bytes: by the limits, or by the size of the archive.
     most: (u64, String),
 }
@@ -37,14 +37,14 @@ impl<'a> Output<'a> {
         limits: Limits,
         size: u64,
         stop: &'a AtomicBool,
-        progress: &'a mut dyn FnMut(&Unpacked),
+        progress: &'a mut dyn FnMut(&UnpackedContent),
     ) -> Self {
         let by_ratio = size.saturating_mul(limits.ratio).max(FREE);
         let most = match limits.bytes <= by_ratio {
             true => (limits.bytes, format!("{} bytes", limits.bytes)),
             false => (by_ratio, format!("{} times its own size", limits.ratio)),
         };
-        Self { archive, folder, limits, stop, progress, done: Unpacked::default(), most }
+        Self { archive, folder, limits, stop, progress, done: UnpackedContent::default(), most }
     }
 
     /// The most bytes that may come out.
@@ -176,7 +176,7 @@ impl<'a> Output<'a> {
     }
 
     /// Has the disk confirm what came out.
-    pub(super) fn finish(self) -> Result<Unpacked, UnpackError> {
+    pub(super) fn finish(self) -> Result<UnpackedContent, UnpackError> {
         let unwritable = |source| UnpackError::Unwritable { path: self.folder.into(), source };
         #[cfg(target_os = "linux")]
         {

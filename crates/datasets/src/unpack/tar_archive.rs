@@ -12,7 +12,7 @@ use std::{
 use tar::{Archive, Entry, EntryType};
 
 use super::{
-    Limits, UnpackError, Unpacked,
+    Limits, UnpackError, UnpackedContent,
     names::{LONGEST_PATH, shown},
     output::Output,
 };
@@ -33,8 +33,8 @@ pub fn unpack_tar(
     name: &Path,
     folder: &Path,
     limits: &Limits,
-) -> Result<Unpacked, UnpackError> {
-    let (stop, mut progress) = (AtomicBool::new(false), |_: &Unpacked| {});
+) -> Result<UnpackedContent, UnpackError> {
+    let (stop, mut progress) = (AtomicBool::new(false), |_: &UnpackedContent| {});
     let mut output = Output::new(name, folder, *limits, size, &stop, &mut progress);
     read(reader, &mut output)?;
     output.finish()

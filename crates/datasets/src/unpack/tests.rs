@@ -89,7 +89,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    fn unpack(&self, packing: Packing, limits: &Limits) -> Result<Unpacked, UnpackError> {
+    fn unpack(&self, packing: Packing, limits: &Limits) -> Result<UnpackedContent, UnpackError> {
         let stop = AtomicBool::new(false);
         let (archive, out) = (self.path("here/archive"), self.path("here/out"));
         unpack(&archive, packing, &out, limits, &stop, &mut || Ok(()), &mut |_| {})
@@ -176,7 +176,7 @@ fn files_and_folders_come_out_as_they_are() {
     {
         let place = Place::new(&archive);
         let unpacked = place.unpack(packing, &Limits { strip: 1, ..Default::default() }).unwrap();
-        assert_eq!(unpacked, Unpacked { files: 5, folders: 4, bytes: 100_011 }, "{packing}");
+        assert_eq!(unpacked, UnpackedContent { files: 5, folders: 4, bytes: 100_011 }, "{packing}");
         let tree = place.tree();
         let file = |name: &str| tree[&format!("here/out/{name}")].clone();
         assert_eq!(file("a/1.jpg").unwrap(), b"one");

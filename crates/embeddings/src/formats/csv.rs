@@ -14,7 +14,7 @@ use crate::{
     Origin,
     error::Problem,
     limits::{MAX_DIM, MAX_ORIGIN_BYTES, Names, check_loaded},
-    stored::{Opened, Rows, Set},
+    stored::{Rows, Set, StoredEmbeddings},
 };
 
 const ORIGIN: &str = "# facegrad origin ";
@@ -59,7 +59,7 @@ impl Format for Csv {
         Ok(csv.flush()?)
     }
 
-    fn open(&self, file: File) -> Result<Opened, Problem> {
+    fn open(&self, file: File) -> Result<StoredEmbeddings, Problem> {
         let mut file = BufReader::with_capacity(1 << 20, file);
         let origin = read_origin(&mut file)?;
         let first_line = 1 + u64::from(origin.is_some());
@@ -108,7 +108,7 @@ impl Format for Csv {
             }
         }
         let identities = with_identities.then(|| identities.into_vec());
-        Ok(Opened { dim, names: names.into_vec(), identities, origin, rows: Rows::Loaded(numbers) })
+        Ok(StoredEmbeddings { dim, names: names.into_vec(), identities, origin, rows: Rows::Loaded(numbers) })
     }
 }
 

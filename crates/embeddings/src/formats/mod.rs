@@ -7,7 +7,7 @@ use std::{fs::File, path::Path};
 use crate::{
     EmbeddingError,
     error::Problem,
-    stored::{Opened, Set},
+    stored::{Set, StoredEmbeddings},
 };
 
 mod csv;
@@ -29,7 +29,7 @@ pub(crate) trait Format: Sync {
     /// Reads all but the rows where they can be read by position, and all where they cannot.
     ///
     /// Nothing in the file may be trusted: sizes are checked before memory is taken, names and their number, too.
-    fn open(&self, file: File) -> Result<Opened, Problem>;
+    fn open(&self, file: File) -> Result<StoredEmbeddings, Problem>;
 }
 
 /// The format of files that end like `path`.

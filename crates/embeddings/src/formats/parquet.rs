@@ -33,7 +33,7 @@ use crate::{
     Origin,
     error::Problem,
     limits::{Names, check_loaded, check_shape},
-    stored::{Opened, Rows, Set},
+    stored::{Rows, Set, StoredEmbeddings},
 };
 
 const ORIGIN: &str = "facegrad.origin";
@@ -119,7 +119,7 @@ impl Format for Parquet {
         Ok(())
     }
 
-    fn open(&self, file: File) -> Result<Opened, Problem> {
+    fn open(&self, file: File) -> Result<StoredEmbeddings, Problem> {
         // The library asserts some of what a damaged file may violate; the file is dropped with whatever is half read.
         let opened = panic::catch_unwind(AssertUnwindSafe(|| open(file)));
         opened.unwrap_or_else(|_| {
@@ -128,7 +128,7 @@ impl Format for Parquet {
     }
 }
 
-fn open(file: File) -> Result<Opened, Problem> {
+fn open(file: File) -> Result<StoredEmbeddings, Problem> {
     let length = file.metadata()?.len();
     let reader = SerializedFileReader::new(file)?;
     let metadata = reader.metadata();
@@ -166,7 +166,7 @@ fn open(file: File) -> Result<Opened, Problem> {
         }
     }
     let identities = columns.identity.map(|_| identities.into_vec());
-    Ok(Opened { dim, names: names.into_vec(), identities, origin, rows: Rows::Loaded(numbers) })
+    Ok(StoredEmbeddings { dim, names: names.into_vec(), identities, origin, rows: Rows::Loaded(numbers) })
 }
 
 /// Whether all columns are within the file.

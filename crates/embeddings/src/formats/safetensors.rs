@@ -24,7 +24,7 @@ use crate::{
     error::Problem,
     limits::{Names, check_shape},
     section::{Section, read_exact_at},
-    stored::{Element, Number, Opened, Rows, Set},
+    stored::{Element, Number, Rows, Set, StoredEmbeddings},
 };
 
 /// The header of ours has five entries.
@@ -42,7 +42,7 @@ impl Format for Safetensors {
         write(set, file, &[("facegrad", "embeddings")])
     }
 
-    fn open(&self, file: File) -> Result<Opened, Problem> {
+    fn open(&self, file: File) -> Result<StoredEmbeddings, Problem> {
         Ok(open(file)?.0)
     }
 }
@@ -87,7 +87,7 @@ pub(crate) fn write(set: &mut Set<'_>, file: &mut File, metadata: &[(&str, &str)
 }
 
 /// Opens a set, with the metadata.
-pub(crate) fn open(mut file: File) -> Result<(Opened, HashMap<String, String>), Problem> {
+pub(crate) fn open(mut file: File) -> Result<(StoredEmbeddings, HashMap<String, String>), Problem> {
     let length = file.seek(std::io::SeekFrom::End(0))?;
     let mut start = [0; 8];
     read_exact_at(&file, &mut start, 0)?;
@@ -147,7 +147,7 @@ pub(crate) fn open(mut file: File) -> Result<(Opened, HashMap<String, String>), 
     let metadata = header.metadata().clone().unwrap_or_default();
     let origin = metadata.get("origin").map(|json| Origin::parse(json)).transpose()?;
     let rows = Rows::Stored { file: file.try_clone()?, at: start, element };
-    Ok((Opened { dim, names, identities, origin, rows }, metadata))
+    Ok((StoredEmbeddings { dim, names, identities, origin, rows }, metadata))
 }
 
 /// Where in the file a tensor is; `data` is where the first begins.

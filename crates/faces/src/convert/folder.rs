@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::{
     Image, Mark, Writer,
-    names::{Unique, folders, stem},
+    names::{UniqueNames, folders, stem},
     plan::Plan,
 };
 
@@ -21,7 +21,7 @@ pub(super) struct FolderWriter {
     /// The folder of each identity.
     folders: Vec<String>,
     /// The names in the folder of `label`.
-    names: Unique,
+    names: UniqueNames,
     label: Option<u32>,
     written: usize,
     /// Files that the disk has not confirmed.
@@ -32,7 +32,7 @@ impl FolderWriter {
     /// Goes on after `mark`. What was written after it is written again, under the same names.
     pub fn go_on(root: &Path, plan: &Plan, mark: &Mark) -> io::Result<Self> {
         let folders = folders(plan.identities());
-        let (mut names, mut label) = (Unique::default(), None);
+        let (mut names, mut label) = (UniqueNames::default(), None);
         if mark.images > 0 {
             let current = plan.label(mark.images - 1);
             (plan.images(current).start..mark.images)

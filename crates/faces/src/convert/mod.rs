@@ -24,7 +24,7 @@ use rayon::prelude::*;
 use self::{plan::Plan, state::State};
 use facegrad_pictures::{ImageFormat, encode};
 
-use crate::{FaceError, FaceSource, Stored};
+use crate::{FaceError, FaceSource, StoredImage};
 
 /// Images that are read at a time, while as many are written: so many are in memory at most, twice.
 const BATCH: usize = 16;
@@ -33,7 +33,7 @@ const CHECKPOINT: usize = 1024;
 
 choice! {
     /// A format that sets are written in.
-    pub enum TargetKind {
+    pub enum ConversionFormat {
         /// A folder with one folder of images an identity.
         Folder = "folder",
         /// A `.rec` file with its `.idx` file, as insightface has them.
@@ -45,7 +45,7 @@ choice! {
     }
 }
 
-impl TargetKind {
+impl ConversionFormat {
     /// What the ending of a path says; `None` if that may be several.
     pub fn of_path(path: &Path) -> Option<Self> {
         let extension = path.extension()?.to_string_lossy().to_lowercase();
@@ -70,9 +70,9 @@ choice! {
 
 /// Where a set is written, and how.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Target {
-    /// The format.
-    pub kind: TargetKind,
+pub struct ConversionTarget {
+    /// Format that was asked for.
+    pub kind: ConversionFormat,
     /// The file or folder; it must not be there yet.
     pub path: PathBuf,
     /// Images of a shard, of formats that have shards; a target that is a single file has one.
@@ -98,11 +98,11 @@ pub enum ConvertError {
     Busy(PathBuf),
     /// The name of the target says that it is a file of another format.
     #[error("{} cannot be a {kind} target; {expected} is expected", path.display())]
-    Target {
-        /// The target.
+    ConversionTarget {
+        /// Path that was to be written.
         path: PathBuf,
-        /// The format.
-        kind: TargetKind,
+        /// Format that was asked for.
+        kind: ConversionFormat,
         /// What it may be.
         expected: &'static str,
     },
@@ -127,7 +127,7 @@ pub enum ConvertError {
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Converted {
+pub struct Conversion {
     /// Images written.
     pub images: usize,
     /// Their identities.
@@ -142,7 +142,7 @@ pub struct Converted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConvertEnd {
     /// All is written.
-    Done(Converted),
+    Done(Conversion),
     /// It was told to stop; `images` of them are kept in `work`.
     Stopped {
         /// Images from which it will go on.
@@ -200,7 +200,7 @@ struct Mark {
 /// If the target is there, is that of another conversion or cannot be written, or an image cannot be read.
 pub fn convert(
     source: &dyn FaceSource,
-    target: &Target,
+    target: &ConversionTarget,
     go_on: &mut dyn FnMut(ConvertStep) -> bool,
 ) -> Result<ConvertEnd, ConvertError> {
     let layout = Layout::of(target)?;
@@ -219,7 +219,7 @@ pub fn convert(
         }
     };
     let plan = Plan::new(source, state.skipped());
-    if target.kind == TargetKind::RecordIo && plan.identities().len() > recordio::MAX_EXACT {
+    if target.kind == ConversionFormat::RecordIo && plan.identities().len() > recordio::MAX_EXACT {
         return Err(ConvertError::TooMany(plan.identities().len(), recordio::MAX_EXACT));
     }
     let skipped = state.skipped().to_vec();
@@ -241,7 +241,7 @@ pub fn convert(
     // Some systems rename no folder in which a file is open.
     drop(state);
     layout.publish().map_err(|source| ConvertError::Unwritable { path: target.path.clone(), source })?;
-    Ok(ConvertEnd::Done(Converted {
+    Ok(ConvertEnd::Done(Conversion {
         images: plan.len(),
         identities: plan.identities().len(),
         skipped: skipped.into_iter().map(|(_, error)| error).collect(),
@@ -341,8 +341,8 @@ struct Content {
 fn content(source: &dyn FaceSource, index: usize) -> Result<Content, FaceError> {
     let error = |reason: String| FaceError { name: source.name(index), reason };
     let bytes = match source.stored(index)? {
-        Stored::Encoded(bytes) => bytes,
-        Stored::Pixels(picture) => encode(&picture, ImageFormat::Png).map_err(error)?,
+        StoredImage::Encoded(bytes) => bytes,
+        StoredImage::Pixels(picture) => encode(&picture, ImageFormat::Png).map_err(error)?,
     };
     let extension = names::extension(&bytes)
         .ok_or_else(|| error("its content is not a JPEG, PNG, WebP, BMP or PNM image".into()))?;
@@ -385,25 +385,25 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(target: &Target) -> Result<Self, ConvertError> {
+    fn of(target: &ConversionTarget) -> Result<Self, ConvertError> {
         let path = &target.path;
         let refuse = |expected| {
             let (path, kind) = (path.clone(), target.kind);
-            Err(ConvertError::Target { path, kind, expected })
+            Err(ConvertError::ConversionTarget { path, kind, expected })
         };
-        let named = TargetKind::of_path(path);
+        let named = ConversionFormat::of_path(path);
         let (files, is_folder) = match target.kind {
             _ if named.is_none() => (vec![path.clone()], true),
-            TargetKind::Folder => return refuse("the name of a folder"),
-            TargetKind::RecordIo if named == Some(TargetKind::RecordIo) => {
+            ConversionFormat::Folder => return refuse("the name of a folder"),
+            ConversionFormat::RecordIo if named == Some(ConversionFormat::RecordIo) => {
                 (recordio::files(path).into(), false)
             }
-            TargetKind::RecordIo => return refuse("a .rec file, or a folder for train.rec,"),
-            TargetKind::WebDataset | TargetKind::Parquet if named == Some(target.kind) => {
+            ConversionFormat::RecordIo => return refuse("a .rec file, or a folder for train.rec,"),
+            ConversionFormat::WebDataset | ConversionFormat::Parquet if named == Some(target.kind) => {
                 (vec![path.clone()], false)
             }
-            TargetKind::WebDataset => return refuse("a .tar file, or a folder for shards,"),
-            TargetKind::Parquet => return refuse("a .parquet file, or a folder for shards,"),
+            ConversionFormat::WebDataset => return refuse("a .tar file, or a folder for shards,"),
+            ConversionFormat::Parquet => return refuse("a .parquet file, or a folder for shards,"),
         };
         if path.file_name().is_none() {
             return refuse("a path that ends with a name");
@@ -417,22 +417,22 @@ impl Layout {
     fn writer<'a>(
         &self,
         plan: &'a Plan<'a>,
-        target: &Target,
+        target: &ConversionTarget,
         mark: &Mark,
     ) -> io::Result<Box<dyn Writer + 'a>> {
         let name = || self.target.file_name().map(PathBuf::from).unwrap_or_default();
         Ok(match target.kind {
-            TargetKind::Folder => Box::new(folder::FolderWriter::go_on(&self.work, plan, mark)?),
-            TargetKind::RecordIo => {
+            ConversionFormat::Folder => Box::new(folder::FolderWriter::go_on(&self.work, plan, mark)?),
+            ConversionFormat::RecordIo => {
                 let name = if self.is_folder { "train.rec".into() } else { name() };
                 Box::new(recordio::RecordWriter::go_on(&self.work.join(name), plan, mark)?)
             }
-            TargetKind::WebDataset => Box::new(shards::Shards::<webdataset::TarShard>::go_on(
+            ConversionFormat::WebDataset => Box::new(shards::Shards::<webdataset::TarShard>::go_on(
                 self.shards(target, plan, name(), |shard, _| format!("shard-{shard:06}.tar")),
                 plan,
                 mark,
             )),
-            TargetKind::Parquet => Box::new(shards::Shards::<parquet::ParquetShard>::go_on(
+            ConversionFormat::Parquet => Box::new(shards::Shards::<parquet::ParquetShard>::go_on(
                 self.shards(target, plan, name(), |shard, count| {
                     format!("train-{shard:05}-of-{count:05}.parquet")
                 }),
@@ -446,7 +446,7 @@ impl Layout {
     /// shard and the number of shards.
     fn shards(
         &self,
-        target: &Target,
+        target: &ConversionTarget,
         plan: &Plan,
         single: PathBuf,
         name: fn(usize, usize) -> String,

@@ -74,18 +74,18 @@ pub(super) fn folders(identities: &[String]) -> Vec<String> {
         true => identities.iter().map(String::len).max().unwrap_or(0).min(MAX_NAME),
         false => 0,
     };
-    let mut unique = Unique::default();
+    let mut unique = UniqueNames::default();
     identities.iter().map(|name| unique.name(&sanitized(&format!("{name:0>width$}")))).collect()
 }
 
 /// Gives names that are all different, also where capitals are not told apart.
 #[derive(Default)]
-pub(super) struct Unique {
+pub(super) struct UniqueNames {
     /// The names given, in lower case, and the last number that was added to each.
     used: HashMap<String, usize>,
 }
 
-impl Unique {
+impl UniqueNames {
     /// `wanted`, or that with a number if it was given before.
     pub fn name(&mut self, wanted: &str) -> String {
         let lower = wanted.to_lowercase();
@@ -159,12 +159,12 @@ mod tests {
 
     #[test]
     fn equal_names_get_numbers() {
-        let mut unique = Unique::default();
+        let mut unique = UniqueNames::default();
         let names = ["a", "A", "a", "a_2", "a", "b"].map(|name| unique.name(name));
         assert_eq!(names, ["a", "A_2", "a_3", "a_2_2", "a_4", "b"]);
         let lower: std::collections::HashSet<String> = names.iter().map(|name| name.to_lowercase()).collect();
         assert_eq!(lower.len(), names.len());
-        let mut unique = Unique::default();
+        let mut unique = UniqueNames::default();
         let many: std::collections::HashSet<String> = (0..20_000).map(|_| unique.name("x")).collect();
         assert_eq!(many.len(), 20_000);
     }

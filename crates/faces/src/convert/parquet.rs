@@ -149,7 +149,7 @@ mod tests {
     use std::{fs, process::Command};
 
     use super::*;
-    use crate::{LabelGaps, SourceConfig, SourceKind, Stored};
+    use crate::{LabelGaps, SourceConfig, SourceKind, StoredImage};
 
     const IDENTITIES: usize = 7;
 
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!((source.len(), source.identities().len()), (257, IDENTITIES));
         assert_eq!(source.identities()[6], "Zoë \"6\"\n");
         for i in (0..257).rev() {
-            assert_eq!(source.stored(i).unwrap(), Stored::Encoded(content(i)), "{i}");
+            assert_eq!(source.stored(i).unwrap(), StoredImage::Encoded(content(i)), "{i}");
             assert_eq!(source.label(i), i % IDENTITIES);
         }
     }

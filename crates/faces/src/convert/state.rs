@@ -2,10 +2,10 @@
 
 use std::{ffi::OsStr, fs, io, path::Path};
 
-use facegrad_files::{Header, Journal, JournalError};
+use facegrad_files::{Journal, JournalError, WorkHeader};
 use serde::{Deserialize, Serialize};
 
-use super::{ConvertError, Layout, Mark, Target};
+use super::{ConversionTarget, ConvertError, Layout, Mark};
 use crate::{FaceError, FaceSource};
 
 /// The name of the file.
@@ -45,7 +45,7 @@ struct Progress {
 }
 
 impl Beginning {
-    fn of(source: &dyn FaceSource, target: &Target, skipped: Vec<(usize, FaceError)>) -> Self {
+    fn of(source: &dyn FaceSource, target: &ConversionTarget, skipped: Vec<(usize, FaceError)>) -> Self {
         let conversion = Identity {
             source: source.fingerprint(),
             kind: target.kind.to_string(),
@@ -57,7 +57,7 @@ impl Beginning {
     }
 }
 
-impl Header for Beginning {
+impl WorkHeader for Beginning {
     fn parts(&self) -> Vec<(&'static str, String)> {
         let Identity { source, kind, shard_images, on_unreadable } = &self.conversion;
         vec![
@@ -83,7 +83,7 @@ impl State {
     /// If it is of another conversion, or the target is there without one.
     pub fn open(
         source: &dyn FaceSource,
-        target: &Target,
+        target: &ConversionTarget,
         layout: &Layout,
     ) -> Result<Option<Self>, ConvertError> {
         let unwritable = |path: &Path, source| ConvertError::Unwritable { path: path.into(), source };
@@ -113,7 +113,7 @@ impl State {
     /// Makes the folder of work.
     pub fn begin(
         source: &dyn FaceSource,
-        target: &Target,
+        target: &ConversionTarget,
         layout: &Layout,
         skipped: Vec<(usize, FaceError)>,
     ) -> Result<Self, ConvertError> {

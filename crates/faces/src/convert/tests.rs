@@ -50,8 +50,8 @@ impl FaceSource for Memory {
         self.images[index].1.clone()
     }
 
-    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
-        let bytes = self.images[index].2.clone().map(Stored::Encoded);
+    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
+        let bytes = self.images[index].2.clone().map(StoredImage::Encoded);
         bytes.ok_or_else(|| FaceError { name: self.name(index), reason: "it is lost".into() })
     }
 
@@ -62,11 +62,11 @@ impl FaceSource for Memory {
     }
 }
 
-fn target(kind: TargetKind, path: &Path) -> Target {
-    Target { kind, path: path.into(), shard_images: 7, on_unreadable: OnUnreadable::Stop }
+fn target(kind: ConversionFormat, path: &Path) -> ConversionTarget {
+    ConversionTarget { kind, path: path.into(), shard_images: 7, on_unreadable: OnUnreadable::Stop }
 }
 
-fn done(source: &dyn FaceSource, target: &Target) -> Converted {
+fn done(source: &dyn FaceSource, target: &ConversionTarget) -> Conversion {
     match convert(source, target, &mut |_| true).unwrap() {
         ConvertEnd::Done(converted) => converted,
         stopped => panic!("{stopped:?}"),
@@ -81,7 +81,7 @@ fn open(path: &Path) -> Arc<dyn FaceSource> {
 fn people(source: &dyn FaceSource) -> BTreeMap<String, Vec<Vec<u8>>> {
     let mut people = BTreeMap::<String, Vec<Vec<u8>>>::new();
     for index in 0..source.len() {
-        let Stored::Encoded(bytes) = source.stored(index).unwrap() else { panic!("pixels") };
+        let StoredImage::Encoded(bytes) = source.stored(index).unwrap() else { panic!("pixels") };
         people.entry(source.identities()[source.label(index)].clone()).or_default().push(bytes);
     }
     people
@@ -99,14 +99,14 @@ fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 const NAMES: [&str; 3] = ["Ann Lee", "Bo", "Zoë Müller"];
 
 /// Each kind of target, as one file and as a folder.
-const TARGETS: [(TargetKind, &str); 7] = [
-    (TargetKind::Folder, "faces"),
-    (TargetKind::RecordIo, "faces.rec"),
-    (TargetKind::RecordIo, "records"),
-    (TargetKind::WebDataset, "faces.tar"),
-    (TargetKind::WebDataset, "shards"),
-    (TargetKind::Parquet, "faces.parquet"),
-    (TargetKind::Parquet, "rows"),
+const TARGETS: [(ConversionFormat, &str); 7] = [
+    (ConversionFormat::Folder, "faces"),
+    (ConversionFormat::RecordIo, "faces.rec"),
+    (ConversionFormat::RecordIo, "records"),
+    (ConversionFormat::WebDataset, "faces.tar"),
+    (ConversionFormat::WebDataset, "shards"),
+    (ConversionFormat::Parquet, "faces.parquet"),
+    (ConversionFormat::Parquet, "rows"),
 ];
 
 /// Nothing can be added to a file of these.
@@ -139,12 +139,12 @@ fn one_format_after_another_keeps_every_byte() {
     let source = Memory::new(&NAMES, 30);
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
-    done(&source, &target(TargetKind::Folder, &path("a")));
-    done(open(&path("a")).as_ref(), &target(TargetKind::RecordIo, &path("b.rec")));
-    done(open(&path("b.rec")).as_ref(), &target(TargetKind::WebDataset, &path("c")));
-    done(open(&path("c")).as_ref(), &target(TargetKind::Parquet, &path("p")));
-    done(open(&path("p")).as_ref(), &target(TargetKind::RecordIo, &path("d.rec")));
-    done(open(&path("d.rec")).as_ref(), &target(TargetKind::Folder, &path("e")));
+    done(&source, &target(ConversionFormat::Folder, &path("a")));
+    done(open(&path("a")).as_ref(), &target(ConversionFormat::RecordIo, &path("b.rec")));
+    done(open(&path("b.rec")).as_ref(), &target(ConversionFormat::WebDataset, &path("c")));
+    done(open(&path("c")).as_ref(), &target(ConversionFormat::Parquet, &path("p")));
+    done(open(&path("p")).as_ref(), &target(ConversionFormat::RecordIo, &path("d.rec")));
+    done(open(&path("d.rec")).as_ref(), &target(ConversionFormat::Folder, &path("e")));
     assert_eq!(people(open(&path("e")).as_ref()), people(&source));
     assert_eq!(fs::read(path("b.rec")).unwrap(), fs::read(path("d.rec")).unwrap());
     assert_eq!(fs::read(path("b.idx")).unwrap(), fs::read(path("d.idx")).unwrap());
@@ -154,7 +154,7 @@ fn one_format_after_another_keeps_every_byte() {
 fn records_follow_the_convention_of_insightface() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("train.rec");
-    done(&Memory::new(&["a", "b"], 5), &target(TargetKind::RecordIo, &path));
+    done(&Memory::new(&["a", "b"], 5), &target(ConversionFormat::RecordIo, &path));
     let index = fs::read_to_string(path.with_extension("idx")).unwrap();
     let keys: Vec<&str> = index.lines().map(|line| line.split('\t').next().unwrap()).collect();
     assert_eq!(keys, ["0", "1", "2", "3", "4", "5", "6", "7"]);
@@ -220,8 +220,8 @@ fn what_was_written_after_the_last_mark_is_written_again() {
     let source = Memory::new(&NAMES, 2000);
     let folder = TempDir::new().unwrap();
     let whole = folder.path().join("whole.rec");
-    done(&source, &target(TargetKind::RecordIo, &whole));
-    let goal = target(TargetKind::RecordIo, &folder.path().join("killed.rec"));
+    done(&source, &target(ConversionFormat::RecordIo, &whole));
+    let goal = target(ConversionFormat::RecordIo, &folder.path().join("killed.rec"));
     let mut steps = 0;
     let end = convert(&source, &goal, &mut |_| {
         steps += 1;
@@ -241,7 +241,7 @@ fn what_was_written_after_the_last_mark_is_written_again() {
     assert_eq!(index(&whole), index(&goal.path));
     assert!(!work.exists());
     // Files that lost what the state says they have cannot be gone on with.
-    let goal = target(TargetKind::RecordIo, &folder.path().join("cut.rec"));
+    let goal = target(ConversionFormat::RecordIo, &folder.path().join("cut.rec"));
     let mut steps = 0;
     convert(&source, &goal, &mut |_| {
         steps += 1;
@@ -258,7 +258,7 @@ fn what_was_written_after_the_last_mark_is_written_again() {
 fn a_conversion_that_an_earlier_version_began_goes_on() {
     let source = Memory::new(&NAMES, 3000);
     let folder = TempDir::new().unwrap();
-    let mut goal = target(TargetKind::Folder, &folder.path().join("whole"));
+    let mut goal = target(ConversionFormat::Folder, &folder.path().join("whole"));
     done(&source, &goal);
     goal.path = folder.path().join("old");
     let mut steps = 0;
@@ -287,7 +287,7 @@ fn a_conversion_that_an_earlier_version_began_goes_on() {
 fn what_a_kill_leaves_half_written_is_removed() {
     let source = Memory::new(&NAMES, 40);
     let folder = TempDir::new().unwrap();
-    let goal = target(TargetKind::WebDataset, &folder.path().join("shards"));
+    let goal = target(ConversionFormat::WebDataset, &folder.path().join("shards"));
     let work = folder.path().join("shards.part");
     let leave = || fs::write(work.join(".writing-Xy7"), "half a shard").unwrap();
     // Before there is a state, and after.
@@ -303,7 +303,7 @@ fn what_a_kill_leaves_half_written_is_removed() {
 fn two_processes_cannot_write_the_same_target() {
     let source = Memory::new(&NAMES, 40);
     let folder = TempDir::new().unwrap();
-    let goal = target(TargetKind::RecordIo, &folder.path().join("x.rec"));
+    let goal = target(ConversionFormat::RecordIo, &folder.path().join("x.rec"));
     let mut second = None;
     convert(&source, &goal, &mut |_| {
         second.get_or_insert_with(|| convert(&source, &goal, &mut |_| true).unwrap_err().to_string());
@@ -317,7 +317,7 @@ fn two_processes_cannot_write_the_same_target() {
 fn a_conversion_killed_while_names_are_given_is_finished() {
     let source = Memory::new(&NAMES, 20);
     let folder = TempDir::new().unwrap();
-    let rec = target(TargetKind::RecordIo, &folder.path().join("x.rec"));
+    let rec = target(ConversionFormat::RecordIo, &folder.path().join("x.rec"));
     let layout = Layout::of(&rec).unwrap();
     // Everything is written, and the index has its name already.
     let mut state = State::begin(&source, &rec, &layout, Vec::new()).unwrap();
@@ -332,7 +332,7 @@ fn a_conversion_killed_while_names_are_given_is_finished() {
     assert_eq!(people(open(&rec.path).as_ref()), people(&source));
     assert!(!layout.work.exists());
 
-    let goal = target(TargetKind::Folder, &folder.path().join("faces"));
+    let goal = target(ConversionFormat::Folder, &folder.path().join("faces"));
     done(&source, &goal);
     let layout = Layout::of(&goal).unwrap();
     State::begin(&source, &goal, &layout, Vec::new()).unwrap().written().unwrap();
@@ -348,7 +348,7 @@ fn images_that_cannot_be_read_stop_it_or_are_left_out() {
     source.images[4].2 = None;
     source.images[6].2 = Some(b"GIF89a".to_vec());
     let folder = TempDir::new().unwrap();
-    let mut goal = target(TargetKind::RecordIo, &folder.path().join("x.rec"));
+    let mut goal = target(ConversionFormat::RecordIo, &folder.path().join("x.rec"));
     assert_eq!(
         convert(&source, &goal, &mut |_| true).unwrap_err().to_string(),
         "memory/some/where/00006.jpg: its content is not a JPEG, PNG, WebP, BMP or PNM image"
@@ -383,19 +383,19 @@ fn images_that_cannot_be_read_stop_it_or_are_left_out() {
 fn what_is_there_is_not_written_over() {
     let source = Memory::new(&NAMES, 40);
     let folder = TempDir::new().unwrap();
-    let error = |source: &Memory, goal: &Target| {
+    let error = |source: &Memory, goal: &ConversionTarget| {
         let error = convert(source, goal, &mut |_| true).unwrap_err().to_string();
         error.replace(&folder.path().display().to_string(), "DIR")
     };
-    let goal = target(TargetKind::RecordIo, &folder.path().join("x.rec"));
+    let goal = target(ConversionFormat::RecordIo, &folder.path().join("x.rec"));
     fs::write(folder.path().join("x.idx"), "mine").unwrap();
     assert_eq!(error(&source, &goal), "DIR/x.idx is there already; name a new path, or remove it");
     fs::remove_file(folder.path().join("x.idx")).unwrap();
     // An empty folder is as good as none.
     fs::create_dir(folder.path().join("empty")).unwrap();
-    done(&source, &target(TargetKind::Folder, &folder.path().join("empty")));
+    done(&source, &target(ConversionFormat::Folder, &folder.path().join("empty")));
     assert_eq!(
-        error(&source, &target(TargetKind::Folder, &folder.path().join("empty"))),
+        error(&source, &target(ConversionFormat::Folder, &folder.path().join("empty"))),
         "DIR/empty is there already; name a new path, or remove it"
     );
     // Work of another conversion.
@@ -403,16 +403,19 @@ fn what_is_there_is_not_written_over() {
     let other = "DIR/x.rec.part holds the work of another conversion, from another set or with other settings; run \
                  that one to its end, or remove the folder";
     assert_eq!(error(&Memory::new(&NAMES, 41), &goal), other);
-    assert_eq!(error(&source, &Target { on_unreadable: OnUnreadable::Skip, ..goal.clone() }), other);
+    assert_eq!(
+        error(&source, &ConversionTarget { on_unreadable: OnUnreadable::Skip, ..goal.clone() }),
+        other
+    );
     fs::write(folder.path().join("x.rec.part").join(state::FILE), "{").unwrap();
     assert_eq!(error(&source, &goal), other);
     fs::remove_file(folder.path().join("x.rec.part").join(state::FILE)).unwrap();
     fs::write(folder.path().join("x.rec.part/thesis.doc"), "mine").unwrap();
     assert_eq!(error(&source, &goal), other);
     for (kind, name, expected) in [
-        (TargetKind::Folder, "x.rec", "the name of a folder"),
-        (TargetKind::RecordIo, "x.tar", "a .rec file, or a folder for train.rec,"),
-        (TargetKind::WebDataset, "x.rec", "a .tar file, or a folder for shards,"),
+        (ConversionFormat::Folder, "x.rec", "the name of a folder"),
+        (ConversionFormat::RecordIo, "x.tar", "a .rec file, or a folder for train.rec,"),
+        (ConversionFormat::WebDataset, "x.rec", "a .tar file, or a folder for shards,"),
     ] {
         assert_eq!(
             error(&source, &target(kind, &folder.path().join(name))),
@@ -431,7 +434,7 @@ fn nothing_is_written_outside_the_target() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("in/faces");
     fs::create_dir(folder.path().join("in")).unwrap();
-    done(&source, &target(TargetKind::Folder, &path));
+    done(&source, &target(ConversionFormat::Folder, &path));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     assert_eq!(fs::read_dir(folder.path().join("in")).unwrap().count(), 1);
     let folders: Vec<String> =
@@ -441,7 +444,7 @@ fn nothing_is_written_outside_the_target() {
     assert_eq!(images.len(), 14);
     // Tar files have names of our own, and JSON holds any.
     let tar = folder.path().join("in/faces.tar");
-    done(&source, &target(TargetKind::WebDataset, &tar));
+    done(&source, &target(ConversionFormat::WebDataset, &tar));
     assert_eq!(open(&tar).identities(), names);
 }
 
@@ -455,7 +458,7 @@ fn pixels_become_files() {
     });
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("faces");
-    done(&faces, &target(TargetKind::Folder, &path));
+    done(&faces, &target(ConversionFormat::Folder, &path));
     let read = open(&path);
     for index in 0..4 {
         assert_eq!(read.load(index, [16, 16]).unwrap(), faces.load(index, [16, 16]).unwrap());
@@ -486,11 +489,11 @@ fn other_programs_read_what_is_written() {
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/read_records.py");
     let python = std::env::var("FACEGRAD_PYTHON").unwrap_or_else(|_| "python3".into());
-    for (kind, name) in [(TargetKind::RecordIo, "x.rec"), (TargetKind::WebDataset, "shards")] {
+    for (kind, name) in [(ConversionFormat::RecordIo, "x.rec"), (ConversionFormat::WebDataset, "shards")] {
         let path = folder.path().join(name);
         done(&source, &target(kind, &path));
         let mut written: Vec<PathBuf> = files(&path).into_keys().map(|file| path.join(file)).collect();
-        if kind == TargetKind::RecordIo {
+        if kind == ConversionFormat::RecordIo {
             written = vec![path];
         }
         let output = match std::process::Command::new(&python).arg(&script).args(&written).output() {

@@ -16,7 +16,7 @@ pub enum SourceError {
     /// There is nothing at a path.
     #[error("there is no {}; {expected} is expected", path.display())]
     Missing {
-        /// The path.
+        /// Path as it was given.
         path: PathBuf,
         /// What should be there.
         expected: String,
@@ -24,7 +24,7 @@ pub enum SourceError {
     /// What lies at a path is of no kind that is known.
     #[error("{}: {reason}", path.display())]
     Unknown {
-        /// The path.
+        /// Path as it was given.
         path: PathBuf,
         /// What is there, and what would be right.
         reason: String,
@@ -40,7 +40,7 @@ pub enum SourceError {
     /// A file that is not what it should be.
     #[error("{}{place}: {reason}", path.display())]
     Malformed {
-        /// The file.
+        /// Path of the file that this is about.
         path: PathBuf,
         /// Where in it.
         place: Place,
@@ -54,7 +54,7 @@ pub enum SourceError {
         no_images = if *missing == 1 { "has no image" } else { "have no images" }
     )]
     Gaps {
-        /// The file.
+        /// Path of the file that this is about.
         path: PathBuf,
         /// The least label that is expected: 0, or 1 where sets count from there.
         first: u64,
@@ -72,7 +72,7 @@ pub enum SourceError {
         counted(*most, "image", "images")
     )]
     TooFewIdentities {
-        /// The set.
+        /// What a person calls the set.
         set: String,
         /// Identities with enough images.
         identities: usize,
@@ -87,9 +87,9 @@ pub enum SourceError {
         list.display()
     )]
     ExcludesNothing {
-        /// The list.
+        /// Path of the list.
         list: PathBuf,
-        /// The set.
+        /// What a person calls the set.
         set: String,
         /// The key of its first image.
         example: String,
@@ -97,7 +97,7 @@ pub enum SourceError {
     /// A set without images.
     #[error("{set} has no images")]
     Empty {
-        /// The set.
+        /// What a person calls the set.
         set: String,
     },
 }

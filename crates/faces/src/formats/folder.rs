@@ -11,8 +11,8 @@ use facegrad_settings::settings;
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-use super::{Format, Opened, SourceError, SourceKind, Summary};
-use crate::{FaceError, FaceSource, Stored};
+use super::{Format, OpenSet, SourceError, SourceKind, Summary};
+use crate::{FaceError, FaceSource, StoredImage};
 
 /// Extensions of the files that are taken for images, in any case.
 pub const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "bmp", "pgm", "ppm"];
@@ -51,7 +51,7 @@ pub enum FolderError {
         path.display(), EXTENSIONS.join(", ")
     )]
     NoIdentities {
-        /// The root.
+        /// Folder below which images were looked for.
         path: PathBuf,
         /// What was found.
         summary: Summary,
@@ -67,10 +67,10 @@ impl Format for FolderConfig {
         Some((&self.path, "the folder that holds one folder of images an identity"))
     }
 
-    fn open(&self) -> Result<Opened, SourceError> {
+    fn open(&self) -> Result<OpenSet, SourceError> {
         let folder = FaceFolder::open(self)?;
         let summary = folder.summary().clone();
-        Ok(Opened { source: Arc::new(folder), summary })
+        Ok(OpenSet { source: Arc::new(folder), summary })
     }
 }
 
@@ -95,7 +95,7 @@ struct Image {
 }
 
 /// A file below the root.
-struct Found {
+struct FolderFile {
     path: PathBuf,
     size: u64,
 }
@@ -164,7 +164,7 @@ impl ImagePaths {
     pub fn below(root: &Path) -> Result<Self, FolderError> {
         check_root(root)?;
         let Files { in_folders, beside, junk } = find_images(root)?;
-        let sorted = |images: Vec<Found>| {
+        let sorted = |images: Vec<FolderFile>| {
             let mut paths: Vec<PathBuf> = images.into_iter().map(|found| found.path).collect();
             paths.sort_unstable();
             paths
@@ -214,8 +214,8 @@ impl FaceSource for FaceFolder {
         with_slashes(path).unwrap_or_else(|| path.display().to_string())
     }
 
-    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
-        let read = read_file(&self.path(index)).map(Stored::Encoded);
+    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
+        let read = read_file(&self.path(index)).map(StoredImage::Encoded);
         read.map_err(|error| FaceError { name: self.name(index), reason: error.to_string() })
     }
 
@@ -241,9 +241,9 @@ fn has_image_extension(path: &Path) -> bool {
 #[derive(Default)]
 struct Files {
     /// Images in folders of the folder.
-    in_folders: Vec<Found>,
+    in_folders: Vec<FolderFile>,
     /// Images in the folder itself.
-    beside: Vec<Found>,
+    beside: Vec<FolderFile>,
     /// How much else.
     junk: usize,
 }
@@ -288,7 +288,7 @@ fn find_images(root: &Path) -> Result<Files, FolderError> {
         match entry.path().strip_prefix(root) {
             Ok(path) if size > 0 => {
                 let images = if entry.depth() > 1 { &mut files.in_folders } else { &mut files.beside };
-                images.push(Found { path: path.to_owned(), size });
+                images.push(FolderFile { path: path.to_owned(), size });
             }
             _ => files.junk += 1,
         }
@@ -297,10 +297,10 @@ fn find_images(root: &Path) -> Result<Files, FolderError> {
 }
 
 /// The images of each identity; identities by name, images by relative path, both by their bytes.
-fn group(mut images: Vec<Found>) -> Vec<Vec<Found>> {
+fn group(mut images: Vec<FolderFile>) -> Vec<Vec<FolderFile>> {
     // Paths compare part by part, each by its bytes.
     images.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    let mut people: Vec<Vec<Found>> = Vec::new();
+    let mut people: Vec<Vec<FolderFile>> = Vec::new();
     for image in images {
         match people.last_mut() {
             Some(person) if identity(&person[0].path) == identity(&image.path) => person.push(image),
@@ -311,7 +311,7 @@ fn group(mut images: Vec<Found>) -> Vec<Vec<Found>> {
 }
 
 /// SHA-256 over the relative path (parts ended by `/`) and the size in bytes of each image, in order.
-fn fingerprint(people: &[Vec<Found>]) -> String {
+fn fingerprint(people: &[Vec<FolderFile>]) -> String {
     let mut hash = Sha256::new();
     for image in people.iter().flatten() {
         for part in image.path.components() {

@@ -7,19 +7,19 @@ use std::{
 
 use facegrad_settings::settings;
 
-use super::{Format, Opened, Place, SourceError, SourceKind, Summary};
-use crate::{FaceError, FaceSource, InsightfaceBin, Stored};
+use super::{Format, OpenSet, Place, SourceError, SourceKind, Summary};
+use crate::{FaceError, FaceSource, InsightfaceBin, StoredImage};
 
 settings! {
     /// The images of a verification set of insightface, such as lfw.bin.
-    pub struct InsightfaceBinConfig {
+    pub struct InsightfaceBinSetConfig {
         /// The file. Its pairs of the same person say who is who: images that they connect are one identity. Two
         /// identities may still be the same person, where no pair says so.
         path: PathBuf = PathBuf::new();
     }
 }
 
-impl Format for InsightfaceBinConfig {
+impl Format for InsightfaceBinSetConfig {
     fn of_path(&self, path: &Path) -> Option<SourceKind> {
         let is_bin = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("bin"));
         (is_bin && path.is_file()).then(|| Self { path: path.into() }.into())
@@ -29,7 +29,7 @@ impl Format for InsightfaceBinConfig {
         Some((&self.path, "a verification set of insightface, such as lfw.bin"))
     }
 
-    fn open(&self) -> Result<Opened, SourceError> {
+    fn open(&self) -> Result<OpenSet, SourceError> {
         let set = InsightfaceBin::open(&self.path)?;
         let faces = BinImages::of(set).map_err(|reason| SourceError::Malformed {
             path: self.path.clone(),
@@ -38,7 +38,7 @@ impl Format for InsightfaceBinConfig {
         })?;
         let summary =
             Summary { images: faces.len(), identities: faces.identities.len(), ..Summary::default() };
-        Ok(Opened { source: Arc::new(faces), summary })
+        Ok(OpenSet { source: Arc::new(faces), summary })
     }
 }
 
@@ -124,8 +124,8 @@ impl FaceSource for BinImages {
         self.set.position(index).to_string()
     }
 
-    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
-        self.set.encoded(index).map(Stored::Encoded)
+    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
+        self.set.encoded(index).map(StoredImage::Encoded)
     }
 
     fn fingerprint(&self) -> String {
@@ -139,11 +139,11 @@ mod tests {
     use crate::SourceConfig;
 
     /// A set of one-byte images, each pair with whether it is the same person.
-    fn write(pairs: &[(u8, u8, bool)]) -> (tempfile::TempDir, InsightfaceBinConfig) {
+    fn write(pairs: &[(u8, u8, bool)]) -> (tempfile::TempDir, InsightfaceBinSetConfig) {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("x.BIN");
         InsightfaceBin::write(&path, pairs.iter().map(|&(a, b, same)| ([a], [b], same))).unwrap();
-        (root, InsightfaceBinConfig { path })
+        (root, InsightfaceBinSetConfig { path })
     }
 
     #[test]
@@ -163,8 +163,8 @@ mod tests {
         let source = opened.source;
         let labels: Vec<(u8, usize)> = (0..source.len())
             .map(|index| match source.stored(index).unwrap() {
-                Stored::Encoded(bytes) => (bytes[0], source.label(index)),
-                Stored::Pixels(_) => unreachable!(),
+                StoredImage::Encoded(bytes) => (bytes[0], source.label(index)),
+                StoredImage::Pixels(_) => unreachable!(),
             })
             .collect();
         assert_eq!(labels, [(10, 0), (11, 0), (12, 1), (13, 2), (14, 1), (15, 0), (16, 1), (17, 3)]);
@@ -201,10 +201,10 @@ mod tests {
     fn what_is_no_set_is_one_sentence() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("x.bin");
-        assert_eq!(InsightfaceBinConfig::default().of_path(&path), None);
+        assert_eq!(InsightfaceBinSetConfig::default().of_path(&path), None);
         std::fs::write(&path, b"\x89PNG\r\n").unwrap();
         let message =
-            InsightfaceBinConfig::default().of_path(&path).unwrap().open().err().unwrap().to_string();
+            InsightfaceBinSetConfig::default().of_path(&path).unwrap().open().err().unwrap().to_string();
         assert!(
             message.ends_with("x.bin, byte 0: 0x89 is not an opcode of a pickle")
                 || message.contains("x.bin, byte "),

@@ -21,10 +21,10 @@ use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Format, LabelGaps, Opened, Place, SourceError, SourceKind, Summary, labels::Labels, positioned::read_at,
+    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, labels::Labels, positioned::read_at,
     title_of,
 };
-use crate::{FaceError, FaceSource, Stored};
+use crate::{FaceError, FaceSource, StoredImage};
 
 const IMAGES: u32 = 0x0000_0803;
 const LABELS: u32 = 0x0000_0801;
@@ -71,14 +71,14 @@ impl Format for MnistConfig {
         Some((&self.path, "the folder with the idx files"))
     }
 
-    fn open(&self) -> Result<Opened, SourceError> {
+    fn open(&self) -> Result<OpenSet, SourceError> {
         let faces = IdxImages::open(self)?;
         let summary = Summary {
             images: faces.labels.labels.len(),
             identities: faces.labels.identities.len(),
             ..Summary::default()
         };
-        Ok(Opened { source: Arc::new(faces), summary })
+        Ok(OpenSet { source: Arc::new(faces), summary })
     }
 }
 
@@ -260,7 +260,7 @@ impl FaceSource for IdxImages {
         index.to_string()
     }
 
-    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
+    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
         let size = self.rows * self.columns;
         let read;
         let grey = match &self.content {
@@ -273,7 +273,7 @@ impl FaceSource for IdxImages {
             }
         };
         let pixels = grey.iter().flat_map(|&grey| [grey; 3]).collect();
-        Ok(Stored::Pixels(Picture::new(self.columns, self.rows, pixels)))
+        Ok(StoredImage::Pixels(Picture::new(self.columns, self.rows, pixels)))
     }
 
     fn fingerprint(&self) -> String {
@@ -343,7 +343,7 @@ mod tests {
             let pixels = [12, 13, 14, 15, 16, 17].iter().flat_map(|&grey| [grey; 3]).collect();
             let expected = Picture::new(3, 2, pixels);
             assert_eq!(source.load(2, [2, 3]).unwrap(), expected);
-            assert_eq!(source.stored(2).unwrap(), Stored::Pixels(expected));
+            assert_eq!(source.stored(2).unwrap(), StoredImage::Pixels(expected));
             assert_eq!(source.fingerprint().len(), 64);
         }
     }

@@ -24,7 +24,7 @@ mod webdataset;
 
 pub use error::{Place, SourceError};
 pub use folder::FolderConfig;
-pub use insightface_bin::InsightfaceBinConfig;
+pub use insightface_bin::InsightfaceBinSetConfig;
 pub use labels::LabelGaps;
 pub use list::{ListConfig, ListOrder};
 pub use mnist::{MnistConfig, MnistPart};
@@ -38,7 +38,7 @@ pub use webdataset::WebDatasetConfig;
 
 /// A source that is ready to be read.
 #[derive(Clone)]
-pub struct Opened {
+pub struct OpenSet {
     /// The images.
     pub source: Arc<dyn FaceSource>,
     /// What was found and what was left out.
@@ -62,7 +62,7 @@ pub trait Format {
     ///
     /// # Errors
     /// If it cannot be read.
-    fn open(&self) -> Result<Opened, SourceError>;
+    fn open(&self) -> Result<OpenSet, SourceError>;
 }
 
 kinds! {
@@ -81,7 +81,7 @@ kinds! {
         /// Grey pictures in idx files, as MNIST has them.
         Mnist(MnistConfig) = "mnist",
         /// The images of a verification set of insightface.
-        InsightfaceBin(InsightfaceBinConfig) = "insightface_bin",
+        InsightfaceBin(InsightfaceBinSetConfig) = "insightface_bin",
         /// A folder with one folder of images an identity.
         Folder(FolderConfig) = "folder",
     }
@@ -147,7 +147,7 @@ impl SourceConfig {
     ///
     /// # Errors
     /// If it cannot be read, or fewer than two identities are left.
-    pub fn open(&self) -> Result<Opened, SourceError> {
+    pub fn open(&self) -> Result<OpenSet, SourceError> {
         let opened = self.open_any()?;
         subset::check_identities(&self.title(), &opened, self.subset.min_images)?;
         Ok(opened)
@@ -157,7 +157,7 @@ impl SourceConfig {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn open_any(&self) -> Result<Opened, SourceError> {
+    pub fn open_any(&self) -> Result<OpenSet, SourceError> {
         self.subset.take(self.kind.open()?, &self.title())
     }
 }

@@ -6,8 +6,8 @@ use facegrad_files::sha256;
 use facegrad_pictures::Picture;
 use facegrad_settings::{KeyPath, Schema, Setting, SettingsError, toml};
 
-use super::{Opened, SourceConfig, SourceError, Summary};
-use crate::{FaceError, FaceSource, Stored};
+use super::{OpenSet, SourceConfig, SourceError, Summary};
+use crate::{FaceError, FaceSource, StoredImage};
 
 /// One set, or several whose identities are kept apart: `[data.train]`, or `[[data.train]]` for each.
 ///
@@ -42,7 +42,7 @@ impl SourcesConfig {
     ///
     /// # Errors
     /// If one cannot be read, or fewer than two identities are left in all.
-    pub fn open(&self) -> Result<Opened, SourceError> {
+    pub fn open(&self) -> Result<OpenSet, SourceError> {
         if let [only] = &self.0[..] {
             return only.open();
         }
@@ -80,7 +80,7 @@ impl Setting for SourcesConfig {
 facegrad_settings::serde_through_toml!(SourcesConfig);
 
 /// Sets one after the other, each with its title.
-fn join(parts: Vec<(String, Opened)>) -> Opened {
+fn join(parts: Vec<(String, OpenSet)>) -> OpenSet {
     let mut joined = Several { parts: Vec::new(), identities: Vec::new() };
     let mut summary = Summary::default();
     for (number, (title, opened)) in parts.iter().enumerate() {
@@ -98,7 +98,7 @@ fn join(parts: Vec<(String, Opened)>) -> Opened {
             }
         }
     }
-    Opened { source: Arc::new(joined), summary }
+    OpenSet { source: Arc::new(joined), summary }
 }
 
 struct Several {
@@ -145,7 +145,7 @@ impl FaceSource for Several {
         format!("{}/{}", part.title, part.source.key(there))
     }
 
-    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
+    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
         let (part, there) = self.part(index);
         part.source.stored(there)
     }

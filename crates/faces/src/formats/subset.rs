@@ -12,8 +12,8 @@ use facegrad_pictures::Picture;
 use facegrad_settings::{at_least, settings};
 use sha2::{Digest, Sha256};
 
-use super::{Opened, Place, SourceError};
-use crate::{FaceError, FaceSource, Stored};
+use super::{OpenSet, Place, SourceError};
+use crate::{FaceError, FaceSource, StoredImage};
 
 /// Longest list of what to leave out, in bytes: millions of paths.
 const MAX_LIST: u64 = 1 << 30;
@@ -33,8 +33,8 @@ settings! {
 
 impl SubsetConfig {
     /// The part of a set, which `title` names in errors.
-    pub(super) fn take(&self, opened: Opened, title: &str) -> Result<Opened, SourceError> {
-        let Opened { source, mut summary } = opened;
+    pub(super) fn take(&self, opened: OpenSet, title: &str) -> Result<OpenSet, SourceError> {
+        let OpenSet { source, mut summary } = opened;
         if source.is_empty() {
             return Err(SourceError::Empty { set: title.into() });
         }
@@ -69,7 +69,7 @@ impl SubsetConfig {
         );
         summary.leave_out(able - kept, "identity beyond max_identities", "identities beyond max_identities");
         if kept == counts.len() && excluded.is_none() {
-            return Ok(Opened { source, summary });
+            return Ok(OpenSet { source, summary });
         }
         let indices: Vec<u32> = (0..source.len())
             .filter(|&index| is_in(index) && labels[source.label(index)].is_some())
@@ -80,12 +80,12 @@ impl SubsetConfig {
             identities.filter(|(_, label)| label.is_some()).map(|(name, _)| name.clone()).collect();
         summary.images = indices.len();
         summary.identities = kept;
-        Ok(Opened { source: Arc::new(Subset { source, indices, labels, identities }), summary })
+        Ok(OpenSet { source: Arc::new(Subset { source, indices, labels, identities }), summary })
     }
 }
 
 /// An error if a set cannot show what tells people apart.
-pub(super) fn check_identities(title: &str, opened: &Opened, min_images: usize) -> Result<(), SourceError> {
+pub(super) fn check_identities(title: &str, opened: &OpenSet, min_images: usize) -> Result<(), SourceError> {
     let source = &opened.source;
     if source.identities().len() >= 2 {
         return Ok(());
@@ -102,7 +102,7 @@ pub(super) fn check_identities(title: &str, opened: &Opened, min_images: usize) 
 }
 
 /// What a list leaves out of a set.
-struct Excluded {
+struct Exclusions {
     /// For each image of the set.
     is_excluded: Vec<bool>,
     /// How many.
@@ -111,7 +111,7 @@ struct Excluded {
     strange: usize,
 }
 
-fn find_excluded(list: &Path, source: &dyn FaceSource, title: &str) -> Result<Excluded, SourceError> {
+fn find_excluded(list: &Path, source: &dyn FaceSource, title: &str) -> Result<Exclusions, SourceError> {
     let unreadable = |source| SourceError::Unreadable { path: list.into(), source };
     let bytes = read_bounded(list, MAX_LIST).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
@@ -136,7 +136,7 @@ fn find_excluded(list: &Path, source: &dyn FaceSource, title: &str) -> Result<Ex
         return Err(SourceError::ExcludesNothing { list, set, example });
     }
     let strange = names.values().filter(|is_there| !**is_there).count();
-    Ok(Excluded { is_excluded, images, strange })
+    Ok(Exclusions { is_excluded, images, strange })
 }
 
 /// The images of a list: of its column `image` if its first line has one, or else its lines.
@@ -201,7 +201,7 @@ impl FaceSource for Subset {
         self.source.key(self.there(index))
     }
 
-    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
+    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
         self.source.stored(self.there(index))
     }
 
@@ -226,7 +226,7 @@ mod tests {
 
     use crate::{SourceConfig, formats::folder::tests::three};
 
-    fn open(config: SubsetConfig) -> Result<Opened, String> {
+    fn open(config: SubsetConfig) -> Result<OpenSet, String> {
         let root = three();
         let folder = crate::FolderConfig { path: root.path().into() };
         let config = SourceConfig { subset: config, ..SourceConfig::from(folder) };
@@ -234,7 +234,7 @@ mod tests {
         config.open().map_err(|error| error.to_string().replace(&title, "ROOT"))
     }
 
-    fn keys(opened: &Opened) -> Vec<String> {
+    fn keys(opened: &OpenSet) -> Vec<String> {
         (0..opened.source.len()).map(|index| opened.source.key(index)).collect()
     }
 

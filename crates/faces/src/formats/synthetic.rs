@@ -6,8 +6,8 @@ use facegrad_pictures::Picture;
 pub use facegrad_synthetic::SyntheticConfig;
 use facegrad_synthetic::SyntheticFaces;
 
-use super::{Format, Opened, SourceError, SourceKind, Summary};
-use crate::{FaceError, FaceSource, Stored};
+use super::{Format, OpenSet, SourceError, SourceKind, Summary};
+use crate::{FaceError, FaceSource, StoredImage};
 
 impl Format for SyntheticConfig {
     fn of_path(&self, _path: &Path) -> Option<SourceKind> {
@@ -22,10 +22,10 @@ impl Format for SyntheticConfig {
         None
     }
 
-    fn open(&self) -> Result<Opened, SourceError> {
+    fn open(&self) -> Result<OpenSet, SourceError> {
         let (images, identities) = (self.identities * self.images, self.identities);
         let summary = Summary { images, identities, ..Summary::default() };
-        Ok(Opened { source: Arc::new(SyntheticFaces::new(self)), summary })
+        Ok(OpenSet { source: Arc::new(SyntheticFaces::new(self)), summary })
     }
 }
 
@@ -51,8 +51,8 @@ impl FaceSource for SyntheticFaces {
     }
 
     /// The picture at the size of the config.
-    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
-        self.load(index, [self.config().size; 2]).map(Stored::Pixels)
+    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
+        self.load(index, [self.config().size; 2]).map(StoredImage::Pixels)
     }
 
     /// Draws image `index` at the size asked for, but no larger than the config's.

@@ -154,7 +154,7 @@ mod tests {
     use facegrad_settings::toml;
 
     use super::*;
-    use facegrad_faces::{FaceError, Stored};
+    use facegrad_faces::{FaceError, StoredImage};
 
     /// A set of labels without pictures.
     pub(super) struct Labels {
@@ -194,7 +194,7 @@ mod tests {
             self.name(index)
         }
 
-        fn stored(&self, index: usize) -> Result<Stored, FaceError> {
+        fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
             Err(FaceError { name: self.name(index), reason: "there are no pictures".into() })
         }
 

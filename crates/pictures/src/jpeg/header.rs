@@ -14,7 +14,7 @@ pub struct Component {
 }
 
 /// The header of a JPEG that [`super::decode`] can read.
-pub struct Header<'a> {
+pub struct JpegHeader<'a> {
     pub width: usize,
     pub height: usize,
     /// One for grey, three for YCbCr.
@@ -32,7 +32,7 @@ pub struct Header<'a> {
     pub scan: &'a [u8],
 }
 
-impl<'a> Header<'a> {
+impl<'a> JpegHeader<'a> {
     /// Reads the header of a baseline JPEG, grey or YCbCr with the usual samplings, in one scan; nothing for any
     /// other, and for one that is damaged.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {

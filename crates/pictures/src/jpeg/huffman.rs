@@ -18,7 +18,7 @@ pub const ZIGZAG: [u8; 64] = [
     46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
-/// What a symbol of a [`Table`] means for DC or AC coefficients.
+/// What a symbol of a [`HuffmanTable`] means for DC or AC coefficients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     Dc,
@@ -26,7 +26,7 @@ pub enum Class {
 }
 
 /// A Huffman table, made for look-ups.
-pub struct Table {
+pub struct HuffmanTable {
     /// By the next [`LOOK`] bits, what [`entry`] says; 0 where the code is longer or there is none.
     short: [u32; 1 << LOOK],
     /// For each length, its codes and the place of their first symbol.
@@ -50,7 +50,7 @@ fn entry(class: Class, length: u32, symbol: u8) -> u32 {
     (length + size) | length << 8 | size << 16 | skip << 24
 }
 
-impl Table {
+impl HuffmanTable {
     /// A table from its sixteen counts and symbols; nothing if there are more codes than bits allow.
     fn new(stored: &[u8], class: Class) -> Option<Self> {
         let (counts, symbols) = stored.split_at_checked(16)?;
@@ -77,7 +77,7 @@ impl Table {
 
     /// The table that is stored so, from those of this thread if it has met it.
     pub fn of(stored: &[u8], class: Class) -> Option<Rc<Self>> {
-        type Known = (Vec<u8>, Rc<Table>);
+        type Known = (Vec<u8>, Rc<HuffmanTable>);
         thread_local! {
             static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
         }
@@ -168,7 +168,7 @@ fn extend(bits: u64, size: u32) -> i32 {
 #[inline(always)]
 pub fn block(
     bits: &mut Bits,
-    [dc, ac]: [&Table; 2],
+    [dc, ac]: [&HuffmanTable; 2],
     quantization: &[i32; 64],
     previous: &mut i32,
     coefficients: &mut [i32; 64],

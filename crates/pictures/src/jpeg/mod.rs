@@ -13,8 +13,8 @@ use std::rc::Rc;
 
 use self::{
     colour::{Chroma, Plane},
-    header::Header,
-    huffman::{Bits, Class, Table},
+    header::JpegHeader,
+    huffman::{Bits, Class, HuffmanTable},
 };
 use crate::lanes::{Lanes, Work, run};
 
@@ -22,10 +22,10 @@ use crate::lanes::{Lanes, Work, run};
 const MIN_SIDE: usize = 16;
 
 /// A baseline JPEG whose header has been read.
-pub struct Baseline<'a>(Header<'a>);
+pub struct Baseline<'a>(JpegHeader<'a>);
 
 /// A decoded image, upright or not.
-pub struct Decoded {
+pub struct JpegPixels {
     pub width: usize,
     pub height: usize,
     /// RGB bytes, `[height, width, 3]`.
@@ -35,7 +35,7 @@ pub struct Decoded {
 impl<'a> Baseline<'a> {
     /// Reads the header, if this is a JPEG of the variant that can be decoded here.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
-        let header = Header::read(bytes)?;
+        let header = JpegHeader::read(bytes)?;
         (header.width >= MIN_SIDE && header.height >= MIN_SIDE).then_some(Self(header))
     }
 
@@ -51,41 +51,41 @@ impl<'a> Baseline<'a> {
 
     /// The image with blocks of 8 pixels decoded to `side`, which is 8, 4, 2 or 1; nothing if the data is damaged.
     /// Memory is taken for as many pixels as the header says.
-    pub fn decode(&self, side: usize) -> Option<Decoded> {
+    pub fn decode(&self, side: usize) -> Option<JpegPixels> {
         run(Decode { header: &self.0, side })
     }
 }
 
 struct Decode<'a> {
-    header: &'a Header<'a>,
+    header: &'a JpegHeader<'a>,
     side: usize,
 }
 
 impl Work for Decode<'_> {
-    type Output = Option<Decoded>;
+    type Output = Option<JpegPixels>;
 
     #[inline(always)]
-    fn compute<L: Lanes>(self, lanes: L) -> Option<Decoded> {
+    fn compute<L: Lanes>(self, lanes: L) -> Option<JpegPixels> {
         decode(lanes, self.header, self.side)
     }
 }
 
 /// A component while its blocks are decoded.
-struct Coded {
+struct CodedComponent {
     plane: Plane,
     /// Blocks across and down in a minimum coded unit.
     across: usize,
     down: usize,
     /// Samples across and down that a block becomes.
     side: usize,
-    tables: [Rc<Table>; 2],
+    tables: [Rc<HuffmanTable>; 2],
     quantization: [i32; 64],
     /// The DC coefficient of the block before.
     previous: i32,
 }
 
 #[inline(always)]
-fn decode<L: Lanes>(lanes: L, header: &Header, side: usize) -> Option<Decoded> {
+fn decode<L: Lanes>(lanes: L, header: &JpegHeader, side: usize) -> Option<JpegPixels> {
     let (width, height) = ((header.width * side).div_ceil(8), (header.height * side).div_ceil(8));
     let luma = header.components.first()?;
     let units = [header.width.div_ceil(8 * luma.across), header.height.div_ceil(8 * luma.down)];
@@ -107,14 +107,14 @@ fn decode<L: Lanes>(lanes: L, header: &Header, side: usize) -> Option<Decoded> {
             width: if is_coarse(luma.across) { width.div_ceil(2) } else { width },
             height: if is_coarse(luma.down) { height.div_ceil(2) } else { height },
         };
-        coded.push(Coded {
+        coded.push(CodedComponent {
             plane,
             across: component.across,
             down: component.down,
             side,
             tables: [
-                Table::of((*header.dc.get(component.dc)?)?, Class::Dc)?,
-                Table::of((*header.ac.get(component.ac)?)?, Class::Ac)?,
+                HuffmanTable::of((*header.dc.get(component.dc)?)?, Class::Dc)?,
+                HuffmanTable::of((*header.ac.get(component.ac)?)?, Class::Ac)?,
             ],
             quantization: (*header.quantization.get(component.quantization)?)?,
             previous: 0,
@@ -127,12 +127,17 @@ fn decode<L: Lanes>(lanes: L, header: &Header, side: usize) -> Option<Decoded> {
         (luma, Some(blue), Some(red)) => colour::rgb(&[luma, blue, red], chroma, &mut pixels),
         (luma, ..) => colour::grey(&luma, &mut pixels),
     }
-    Some(Decoded { width, height, pixels })
+    Some(JpegPixels { width, height, pixels })
 }
 
 /// Decodes every block into its plane.
 #[inline(always)]
-fn fill<L: Lanes>(lanes: L, coded: &mut [Coded], units: [usize; 2], header: &Header) -> Option<()> {
+fn fill<L: Lanes>(
+    lanes: L,
+    coded: &mut [CodedComponent],
+    units: [usize; 2],
+    header: &JpegHeader,
+) -> Option<()> {
     let segments = segments(header.scan)?;
     let interval = if header.restart == 0 { units[0] * units[1] } else { header.restart };
     if segments.ends.len() != (units[0] * units[1]).div_ceil(interval) {
@@ -145,7 +150,8 @@ fn fill<L: Lanes>(lanes: L, coded: &mut [Coded], units: [usize; 2], header: &Hea
         for unit in segment * interval..((segment + 1) * interval).min(units[0] * units[1]) {
             let [x, y] = [unit % units[0], unit / units[0]];
             for component in &mut *coded {
-                let Coded { plane, across, down, side, tables: [dc, ac], quantization, previous } = component;
+                let CodedComponent { plane, across, down, side, tables: [dc, ac], quantization, previous } =
+                    component;
                 for v in 0..*down {
                     for h in 0..*across {
                         let mut coefficients = [0; 64];

@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use facegrad_faces::SourceConfig;
-use facegrad_results::{Curve, CurveKind};
+use facegrad_results::{CurveKind, ResultCurve};
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
-    AllPairsResult, GridRoc, IdentityList, Labelled, ScoreCounts, Similarity, UnitEmbeddings,
+    AllPairsResult, GridRoc, IdentityList, LabelledUnitEmbeddings, ScoreCounts, Similarity, UnitEmbeddings,
 };
 
-use super::{EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Protocol, Wanted};
+use super::{EvaluationError, Fusion, ImageNeed, Measurement, OpenProtocol, Protocol, ProtocolOutcome};
 use crate::{Embedder, ImageEmbeddings, ImageNames, Images, SourceImages};
 
 settings! {
@@ -28,18 +28,18 @@ impl Protocol for AllPairsConfig {
         self.name.clone()
     }
 
-    fn validate(&self, at: &dyn Fn(&str) -> String, wanted: Wanted) -> Result<(), SettingsError> {
+    fn validate(&self, at: &dyn Fn(&str) -> String, wanted: ImageNeed) -> Result<(), SettingsError> {
         match (&self.source, wanted) {
             (Some(source), _) => source.validate(&at("source").into()),
-            (None, Wanted::Names) => Ok(()),
-            (None, Wanted::Pixels) => Err(SettingsError::Missing {
+            (None, ImageNeed::Names) => Ok(()),
+            (None, ImageNeed::Pixels) => Err(SettingsError::Missing {
                 key: at("source").into(),
                 expected: "it is where the labelled images come from".into(),
             }),
         }
     }
 
-    fn open(&self, _wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
+    fn open(&self, _wanted: ImageNeed) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
         let of = match &self.source {
             None => None,
             Some(source) => {
@@ -82,7 +82,7 @@ impl OpenProtocol for Open {
         embedder: &Embedder<'_>,
         _measurement: &Measurement,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Measured, EvaluationError> {
+    ) -> Result<ProtocolOutcome, EvaluationError> {
         let name = || self.config.name.clone();
         let wrong = |reason: &dyn std::fmt::Display| EvaluationError::Search {
             name: name(),
@@ -112,7 +112,7 @@ impl OpenProtocol for Open {
             *numbers.entry(identity).or_insert(next)
         };
         let labels: Vec<usize> = list.identities.iter().map(number).collect();
-        let labelled = Labelled::new(&rows, &labels).map_err(|error| wrong(&error))?;
+        let labelled = LabelledUnitEmbeddings::new(&rows, &labels).map_err(|error| wrong(&error))?;
         let provenance = embedder.provenance(
             format!("{}: every pair of {} images", name(), list.images.len()),
             IdentityList::sha256(&[list]),
@@ -122,11 +122,11 @@ impl OpenProtocol for Open {
         );
         let counts = ScoreCounts::all_pairs(labelled);
         let result = AllPairsResult::measure(&counts, labelled, provenance);
-        let curve = counts.roc().ok().map(|roc: GridRoc| Curve {
+        let curve = counts.roc().ok().map(|roc: GridRoc| ResultCurve {
             kind: CurveKind::Roc,
             points: roc.thinned().iter().map(|p| (roc.far(p), roc.tar(p))).collect(),
             support: counts.impostor(),
         });
-        Ok(Measured { curve, ..Measured::without_pairs(result) })
+        Ok(ProtocolOutcome { curve, ..ProtocolOutcome::without_pairs(result) })
     }
 }

@@ -6,8 +6,8 @@ use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{BlufrLists, BlufrResult, Similarity, UnitEmbeddings};
 
 use super::{
-    EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Protocol, Wanted, images, needs_images,
-    needs_path,
+    EvaluationError, Fusion, ImageNeed, Measurement, OpenProtocol, Protocol, ProtocolOutcome, images,
+    needs_images, needs_path,
 };
 use crate::{Embedder, Images};
 
@@ -29,12 +29,12 @@ impl Protocol for BlufrConfig {
         self.name.clone()
     }
 
-    fn validate(&self, at: &dyn Fn(&str) -> String, wanted: Wanted) -> Result<(), SettingsError> {
+    fn validate(&self, at: &dyn Fn(&str) -> String, wanted: ImageNeed) -> Result<(), SettingsError> {
         needs_path(&self.lists, at("lists"), "the folder list/lfw of BLUFR's toolkit")?;
         needs_images(&self.images, at("images"), wanted)
     }
 
-    fn open(&self, wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
+    fn open(&self, wanted: ImageNeed) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
         let lists = BlufrLists::read(&self.lists)?;
         let images = images(&self.lists, &self.images, lists.images(), wanted)?;
         Ok(Box::new(Open { config: self.clone(), lists, images }))
@@ -61,7 +61,7 @@ impl OpenProtocol for Open {
         embedder: &Embedder<'_>,
         _measurement: &Measurement,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Measured, EvaluationError> {
+    ) -> Result<ProtocolOutcome, EvaluationError> {
         let name = || self.config.name.clone();
         let wrong = |reason: &dyn std::fmt::Display| EvaluationError::Search {
             name: name(),
@@ -79,6 +79,6 @@ impl OpenProtocol for Open {
         );
         let rows = UnitEmbeddings::new(embedded.rows, embedded.dim).map_err(|error| wrong(&error))?;
         let result = BlufrResult::measure(&self.lists, &rows, provenance).map_err(|error| wrong(&error))?;
-        Ok(Measured::without_pairs(result))
+        Ok(ProtocolOutcome::without_pairs(result))
     }
 }

@@ -6,7 +6,7 @@ use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{CfpProtocol, PairList};
 
 use super::{
-    EvaluationError, OpenProtocol, Protocol, Wanted, images, needs_path,
+    EvaluationError, ImageNeed, OpenProtocol, Protocol, images, needs_path,
     pairs::{PairComparison, PairProtocol, Pairs},
 };
 
@@ -28,11 +28,11 @@ impl Protocol for CfpConfig {
         self.name.clone().unwrap_or_else(|| format!("cfp-{}", self.protocol))
     }
 
-    fn validate(&self, at: &dyn Fn(&str) -> String, _wanted: Wanted) -> Result<(), SettingsError> {
+    fn validate(&self, at: &dyn Fn(&str) -> String, _wanted: ImageNeed) -> Result<(), SettingsError> {
         needs_path(&self.folder, at("folder"), "the folder that holds Protocol and Data of CFP")
     }
 
-    fn open(&self, wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
+    fn open(&self, wanted: ImageNeed) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
         let list = PairList::cfp(&self.folder, self.protocol)?;
         let images = images(&self.folder.join("Protocol"), &self.folder, list.images(), wanted)?;
         let kind = match self.protocol {

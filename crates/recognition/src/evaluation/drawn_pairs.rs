@@ -5,7 +5,7 @@ use facegrad_settings::{SettingsError, at_least, settings};
 use facegrad_verification::PairList;
 
 use super::{
-    EvaluationError, OpenProtocol, Protocol, Wanted,
+    EvaluationError, ImageNeed, OpenProtocol, Protocol,
     pairs::{PairComparison, PairProtocol, Pairs},
 };
 use crate::SourceImages;
@@ -32,11 +32,11 @@ impl Protocol for DrawnPairsConfig {
         self.name.clone()
     }
 
-    fn validate(&self, at: &dyn Fn(&str) -> String, _wanted: Wanted) -> Result<(), SettingsError> {
+    fn validate(&self, at: &dyn Fn(&str) -> String, _wanted: ImageNeed) -> Result<(), SettingsError> {
         self.source.validate(&at("source").into())
     }
 
-    fn open(&self, _wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
+    fn open(&self, _wanted: ImageNeed) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
         let source = self.source.open()?.source;
         let labels: Vec<usize> = (0..source.len()).map(|i| source.label(i)).collect();
         let drawn = PairList::<usize>::generate(&labels, self.folds, self.pairs_per_fold, self.seed)?;

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use facegrad_embeddings::{Pca, Tsne};
 use facegrad_pictures::{ImageFormat, encode};
-use facegrad_results::{EmbeddingMap, Fact, ImagePair, MapClass, ResultSheet, Thumbnail};
+use facegrad_results::{EmbeddedImage, EmbeddingMap, Fact, ImagePair, MapClass, ResultSheet};
 use facegrad_verification::{
     Contender, PairedComparison, PairedError, People, Resampling, ScoredPair, VerificationResult, compare,
 };
 
-use super::{Measured, MeasuredPairs, Measurement, OpenProtocol};
+use super::{Measurement, OpenProtocol, PairOutcome, ProtocolOutcome};
 
 /// A model, and what was measured of it on each protocol.
 pub struct Contestant {
@@ -18,7 +18,7 @@ pub struct Contestant {
     /// What is known of it.
     pub card: Vec<Fact>,
     /// One for each protocol.
-    pub measured: Vec<Measured>,
+    pub measured: Vec<ProtocolOutcome>,
 }
 
 /// What there is to look at beside numbers.
@@ -70,7 +70,7 @@ pub fn sheets(
 /// The worst false accepts (`same` false) or false rejects of the thresholds of the accuracy.
 fn worst(
     protocol: &dyn OpenProtocol,
-    pairs: &MeasuredPairs,
+    pairs: &PairOutcome,
     result: &VerificationResult,
     same: bool,
     options: &GalleryOptions,
@@ -94,7 +94,7 @@ fn worst(
         |a: &(usize, f64), b: &(usize, f64)| if same { a.1.total_cmp(&b.1) } else { b.1.total_cmp(&a.1) };
     wrong.sort_by(order);
     let side = [options.thumbnail; 2];
-    let thumbnail = |image: usize| Thumbnail {
+    let thumbnail = |image: usize| EmbeddedImage {
         bytes: protocol
             .picture(image, side)
             .and_then(|picture| encode(&picture, ImageFormat::Jpeg).ok())
@@ -118,7 +118,7 @@ fn worst(
 }
 
 /// The people with most images, laid out by principal components and by t-SNE.
-fn maps(protocol: &str, model: &str, pairs: &MeasuredPairs, options: &GalleryOptions) -> Vec<EmbeddingMap> {
+fn maps(protocol: &str, model: &str, pairs: &PairOutcome, options: &GalleryOptions) -> Vec<EmbeddingMap> {
     let (list, dim) = (&pairs.list, pairs.embedded.dim);
     let mut by_person: HashMap<usize, Vec<usize>> = HashMap::new();
     for (image, person) in list.people().iter().enumerate() {
@@ -225,6 +225,6 @@ pub fn comparisons(
     all
 }
 
-fn contender(pairs: &MeasuredPairs) -> Contender<'_> {
+fn contender(pairs: &PairOutcome) -> Contender<'_> {
     Contender { scores: &pairs.scores, development: pairs.development.as_ref() }
 }

@@ -5,16 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use facegrad_results::{Curve, CurveKind};
+use facegrad_results::{CurveKind, ResultCurve};
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
-    Found, IdentificationResult, IdentityBootstrap, IdentityList, IdentityScore, Labelled, Search,
-    Similarity, UnitEmbeddings, read_identity_list,
+    IdentificationResult, IdentityBootstrap, IdentityList, IdentityScore, LabelledUnitEmbeddings, ProbeMatch,
+    Search, Similarity, UnitEmbeddings, read_identity_list,
 };
 
 use super::{
-    EvaluationError, Fusion, Measured, Measurement, OpenProtocol, Protocol, Wanted, file_name, images,
-    needs_images, needs_path, stem,
+    EvaluationError, Fusion, ImageNeed, Measurement, OpenProtocol, Protocol, ProtocolOutcome, file_name,
+    images, needs_images, needs_path, stem,
 };
 use crate::{Embedder, ImageEmbeddings, Images};
 
@@ -40,13 +40,13 @@ impl Protocol for IdentificationConfig {
         self.name.clone().unwrap_or_else(|| stem(&self.probes))
     }
 
-    fn validate(&self, at: &dyn Fn(&str) -> String, wanted: Wanted) -> Result<(), SettingsError> {
+    fn validate(&self, at: &dyn Fn(&str) -> String, wanted: ImageNeed) -> Result<(), SettingsError> {
         needs_path(&self.gallery, at("gallery"), "the list of the gallery")?;
         needs_path(&self.probes, at("probes"), "the list of probes")?;
         needs_images(&self.images, at("images"), wanted)
     }
 
-    fn open(&self, wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
+    fn open(&self, wanted: ImageNeed) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
         let read = |file: &Path| {
             let list = read_identity_list(file)?;
             let images = images(file, &self.images, &list.images, wanted)?;
@@ -88,7 +88,7 @@ impl OpenProtocol for Open {
         embedder: &Embedder<'_>,
         measurement: &Measurement,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Measured, EvaluationError> {
+    ) -> Result<ProtocolOutcome, EvaluationError> {
         let wrong = |reason: &dyn std::fmt::Display| EvaluationError::Search {
             name: self.name.clone(),
             reason: reason.to_string(),
@@ -102,7 +102,7 @@ impl OpenProtocol for Open {
         let ImageEmbeddings { rows, dim, images_sha256 } = embed(self.probes.1.as_ref())?;
         let probes = UnitEmbeddings::new(rows, dim).map_err(|error| wrong(&error))?;
         let numbers = IdentityList::numbers(&[&self.gallery.0, &self.probes.0]);
-        let labelled = |of, numbers| Labelled::new(of, numbers).map_err(|error| wrong(&error));
+        let labelled = |of, numbers| LabelledUnitEmbeddings::new(of, numbers).map_err(|error| wrong(&error));
         let (gallery, probes) = (labelled(&gallery, &numbers[0])?, labelled(&probes, &numbers[1])?);
         let search =
             Search::new(gallery, probes, self.config.identity_score).map_err(|error| wrong(&error))?;
@@ -116,23 +116,24 @@ impl OpenProtocol for Open {
             Similarity::Cosine,
         );
         let result = IdentificationResult::measure(&search, bootstrap, provenance);
-        let curve = Some(Curve {
+        let curve = Some(ResultCurve {
             kind: CurveKind::OpenSet,
             points: open_set(search.probes()),
             support: result.nonmated_probes,
         });
-        Ok(Measured { curve, ..Measured::without_pairs(result) })
+        Ok(ProtocolOutcome { curve, ..ProtocolOutcome::without_pairs(result) })
     }
 }
 
 /// The rates of the open set as (FPIR, true-positive identification rate at rank 1), over falling thresholds;
 /// nothing without probes of both kinds.
-fn open_set(probes: &[Found]) -> Vec<(f64, f64)> {
+fn open_set(probes: &[ProbeMatch]) -> Vec<(f64, f64)> {
     let descending = |mut scores: Vec<f32>| {
         scores.sort_by(|a, b| b.total_cmp(a));
         scores
     };
-    let (mated, others): (Vec<&Found>, Vec<&Found>) = probes.iter().partition(|found| found.mate.is_some());
+    let (mated, others): (Vec<&ProbeMatch>, Vec<&ProbeMatch>) =
+        probes.iter().partition(|found| found.mate.is_some());
     let first = mated.iter().filter_map(|found| found.mate).filter(|mate| mate.rank == 1);
     let found = descending(first.map(|mate| mate.score).collect());
     let alarms = descending(others.iter().map(|found| found.top_score).collect());
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_open_set_curve_by_hand() {
-        let found = |top_score, mate: Option<(f32, usize)>| Found {
+        let found = |top_score, mate: Option<(f32, usize)>| ProbeMatch {
             identity: 0,
             top_identity: 0,
             top_score,

@@ -8,12 +8,12 @@ use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
     Flip,
     ijb::{
-        FaceList, IjbFolder, IjbResult, IjbSearch, IjbSet, IjbSource, IjbVerification, MediaList, Norm,
-        PoolError, SubjectList, Templates,
+        FaceList, IjbFolder, IjbResult, IjbSearch, IjbSet, IjbSource, IjbVerification, MediaList, PoolError,
+        SubjectList, TemplateNorm, Templates,
     },
 };
 
-use super::{EvaluationError, Measured, Measurement, OpenProtocol, Protocol, Wanted, needs_path};
+use super::{EvaluationError, ImageNeed, Measurement, OpenProtocol, Protocol, ProtocolOutcome, needs_path};
 use crate::{Embedder, EmbedderError, Images};
 
 settings! {
@@ -27,7 +27,7 @@ settings! {
         set: IjbSet = IjbSet::C;
         /// Whether embeddings keep their length when images are pooled to templates (insightface: N1) or are made
         /// unit vectors (N0).
-        norm: Norm = Norm::Keep;
+        norm: TemplateNorm = TemplateNorm::Keep;
         /// Whether embeddings are weighted by the score of the detector (insightface: D1).
         detector_score: bool = true;
         /// Whether to compare the pairs of templates, 1:1.
@@ -44,7 +44,7 @@ impl Protocol for IjbConfig {
         self.name.clone().unwrap_or_else(|| self.set.to_string())
     }
 
-    fn validate(&self, at: &dyn Fn(&str) -> String, _wanted: Wanted) -> Result<(), SettingsError> {
+    fn validate(&self, at: &dyn Fn(&str) -> String, _wanted: ImageNeed) -> Result<(), SettingsError> {
         needs_path(&self.folder, at("folder"), "the folder IJBB or IJBC")?;
         if !self.verification && !self.search {
             return Err(SettingsError::conflict(
@@ -55,11 +55,11 @@ impl Protocol for IjbConfig {
         Ok(())
     }
 
-    fn open(&self, wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
+    fn open(&self, wanted: ImageNeed) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
         let folder = IjbFolder::new(&self.folder, self.set);
         let media = MediaList::read(&folder.media)?;
         // Landmarks are needed for pixels, detector scores for weights.
-        let needs_faces = wanted == Wanted::Pixels || self.detector_score;
+        let needs_faces = wanted == ImageNeed::Pixels || self.detector_score;
         let faces = if needs_faces { Some(FaceList::read(&folder.faces, &media)?) } else { None };
         let subjects = match self.search {
             false => None,
@@ -124,7 +124,7 @@ impl OpenProtocol for Open {
         embedder: &Embedder<'_>,
         _measurement: &Measurement,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Measured, EvaluationError> {
+    ) -> Result<ProtocolOutcome, EvaluationError> {
         let wrong = |reason: &dyn std::fmt::Display| EvaluationError::Search {
             name: self.name.clone(),
             reason: reason.to_string(),
@@ -182,6 +182,6 @@ impl OpenProtocol for Open {
             switches: provenance.switches,
         };
         let result = IjbResult::new(source, &templates, verification, search);
-        Ok(Measured::without_pairs(result))
+        Ok(ProtocolOutcome::without_pairs(result))
     }
 }

@@ -8,7 +8,7 @@ use facegrad_settings::{SettingsError, at_least, settings};
 use facegrad_verification::{Pair, PairList};
 
 use super::{
-    EvaluationError, OpenProtocol, Protocol, Wanted, file_name, needs_path,
+    EvaluationError, ImageNeed, OpenProtocol, Protocol, file_name, needs_path,
     pairs::{PairComparison, PairProtocol, Pairs},
     stem,
 };
@@ -16,7 +16,7 @@ use crate::Images;
 
 settings! {
     /// Pairs with their images in one file of insightface, such as lfw.bin or cfp_fp.bin.
-    pub struct InsightfaceBinConfig {
+    pub struct InsightfacePairsConfig {
         /// What the evaluation is called in logs and results; without it as the file.
         name: Option<String> = None;
         /// The file.
@@ -27,16 +27,16 @@ settings! {
     }
 }
 
-impl Protocol for InsightfaceBinConfig {
+impl Protocol for InsightfacePairsConfig {
     fn name(&self) -> String {
         self.name.clone().unwrap_or_else(|| stem(&self.file))
     }
 
-    fn validate(&self, at: &dyn Fn(&str) -> String, _wanted: Wanted) -> Result<(), SettingsError> {
+    fn validate(&self, at: &dyn Fn(&str) -> String, _wanted: ImageNeed) -> Result<(), SettingsError> {
         needs_path(&self.file, at("file"), "a verification set of insightface, such as lfw.bin")
     }
 
-    fn open(&self, _wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
+    fn open(&self, _wanted: ImageNeed) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
         let bin = InsightfaceBin::open(&self.file)?;
         let names = (0..bin.images()).map(|image| bin.name(image)).collect();
         let pairs = bin.pairs().iter().map(|&(a, b, same)| Pair { a, b, same, fold: 0 });

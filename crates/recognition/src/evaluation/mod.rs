@@ -28,8 +28,8 @@ pub use drawn_pairs::DrawnPairsConfig;
 pub use gallery::{Contestant, GalleryOptions, PairedModels, comparisons, sheets};
 pub use identification::IdentificationConfig;
 pub use ijb::IjbConfig;
-pub use insightface_bin::InsightfaceBinConfig;
-pub use outcome::{Measured, MeasuredPairs, Outcome};
+pub use insightface_bin::InsightfacePairsConfig;
+pub use outcome::{PairOutcome, ProtocolOutcome, ProtocolResult};
 pub use pair_file::PairFileConfig;
 pub use pairs::PairComparison;
 
@@ -41,7 +41,7 @@ kinds! {
         /// Pairs drawn from a labelled set.
         DrawnPairs(DrawnPairsConfig) = "drawn_pairs",
         /// Pairs with their images in one file of insightface: LFW, CFP-FP, AgeDB-30, CALFW, CPLFW.
-        InsightfaceBin(InsightfaceBinConfig) = "insightface_bin" | "bin",
+        InsightfaceBin(InsightfacePairsConfig) = "insightface_bin" | "bin",
         /// Celebrities in Frontal-Profile: 500 people, frontal against frontal or profile images.
         Cfp(CfpConfig) = "cfp",
         /// Probes searched in a gallery: rank-k, mAP, FNIR at FPIR.
@@ -72,13 +72,13 @@ pub trait Protocol {
     ///
     /// # Errors
     /// The first key that is missing or wrong.
-    fn validate(&self, at: &dyn Fn(&str) -> String, wanted: Wanted) -> Result<(), SettingsError>;
+    fn validate(&self, at: &dyn Fn(&str) -> String, wanted: ImageNeed) -> Result<(), SettingsError>;
 
     /// Reads the lists and finds the images, if these are wanted.
     ///
     /// # Errors
     /// What is missing, or is not what it should be.
-    fn open(&self, wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError>;
+    fn open(&self, wanted: ImageNeed) -> Result<Box<dyn OpenProtocol>, EvaluationError>;
 }
 
 /// A protocol with its lists and images at hand, ready to measure models on.
@@ -94,7 +94,7 @@ pub trait OpenProtocol: Send + Sync {
         Vec::new()
     }
 
-    /// Image `index` of [`MeasuredPairs::list`] as a model of input `size` sees it, for protocols of pairs whose
+    /// Image `index` of [`PairOutcome::list`] as a model of input `size` sees it, for protocols of pairs whose
     /// pixels are at hand.
     fn picture(&self, _index: usize, _size: [usize; 2]) -> Option<Picture> {
         None
@@ -110,12 +110,12 @@ pub trait OpenProtocol: Send + Sync {
         embedder: &Embedder<'_>,
         measurement: &Measurement,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Measured, EvaluationError>;
+    ) -> Result<ProtocolOutcome, EvaluationError>;
 }
 
 /// What a protocol needs of the images it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum ImageNeed {
     /// Their pixels, to embed them.
     Pixels,
     /// Their names, to look their embeddings up.
@@ -135,7 +135,7 @@ pub struct Measurement {
 
 choice! {
     /// How embeddings are compared.
-    pub enum Rule {
+    pub enum ScoreRule {
         /// As the loss that the model was trained with compares them.
         Head = "head",
         /// By the cosine of the angle between them.
@@ -145,7 +145,7 @@ choice! {
     }
 }
 
-impl Rule {
+impl ScoreRule {
     /// The similarity that this means for embeddings whose loss compares them by `of_loss`.
     pub fn similarity(self, of_loss: Similarity) -> Similarity {
         match self {
@@ -233,12 +233,12 @@ fn images(
     list: &Path,
     folder: &Path,
     names: &[String],
-    wanted: Wanted,
+    wanted: ImageNeed,
 ) -> Result<Box<dyn Images>, EvaluationError> {
     match ImageFiles::find(folder, names) {
         Ok(files) => Ok(Box::new(files)),
         // Where they are there, the page can show them.
-        Err(_) if wanted == Wanted::Names => Ok(Box::new(ImageNames(names.to_vec()))),
+        Err(_) if wanted == ImageNeed::Names => Ok(Box::new(ImageNames(names.to_vec()))),
         Err(missing) => {
             Err(EvaluationError::MissingImage { list: list.into(), folder: folder.into(), missing })
         }
@@ -246,10 +246,10 @@ fn images(
 }
 
 /// An error if pixels are wanted and there is no folder to find them in.
-fn needs_images(folder: &Path, key: String, wanted: Wanted) -> Result<(), SettingsError> {
+fn needs_images(folder: &Path, key: String, wanted: ImageNeed) -> Result<(), SettingsError> {
     match wanted {
-        Wanted::Pixels => needs_path(folder, key, "the folder with the images"),
-        Wanted::Names => Ok(()),
+        ImageNeed::Pixels => needs_path(folder, key, "the folder with the images"),
+        ImageNeed::Names => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a protocol measured.
 
-use facegrad_results::{Curve, CurveKind, ResultSheet, ScoreDistribution};
+use facegrad_results::{CurveKind, ResultCurve, ResultSheet, ScoreDistribution};
 use facegrad_verification::{
     AllPairsResult, BlufrResult, IdentificationResult, PairList, Roc, Scores, VerificationResult,
     ijb::IjbResult,
@@ -16,16 +16,16 @@ macro_rules! outcomes {
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "measures", rename_all = "snake_case")]
         #[allow(clippy::large_enum_variant)]
-        pub enum Outcome { $($(#[$doc])* $kind($result),)* }
+        pub enum ProtocolResult { $($(#[$doc])* $kind($result),)* }
 
-        impl Outcome {
+        impl ProtocolResult {
             /// The numbers as lists of figures, curves, facts and tables.
             pub fn sheet(&self) -> ResultSheet {
                 match self { $(Self::$kind(result) => result.sheet(),)* }
             }
         }
 
-        $(impl From<$result> for Outcome {
+        $(impl From<$result> for ProtocolResult {
             fn from(result: $result) -> Self {
                 Self::$kind(result)
             }
@@ -46,7 +46,7 @@ outcomes! {
     Ijb(IjbResult),
 }
 
-impl Outcome {
+impl ProtocolResult {
     /// The result of pairs, if it is one.
     pub fn verification(&self) -> Option<&VerificationResult> {
         match self {
@@ -58,17 +58,17 @@ impl Outcome {
 
 /// What was measured, with what is behind it for pictures.
 #[derive(Debug, Clone)]
-pub struct Measured {
+pub struct ProtocolOutcome {
     /// The numbers.
-    pub outcome: Outcome,
+    pub outcome: ProtocolResult,
     /// The scores of pairs, for protocols that list pairs.
-    pub pairs: Option<MeasuredPairs>,
+    pub pairs: Option<PairOutcome>,
     /// A curve of more points than the result keeps.
-    pub curve: Option<Curve>,
+    pub curve: Option<ResultCurve>,
 }
 
-impl Measured {
-    pub(super) fn without_pairs(result: impl Into<Outcome>) -> Self {
+impl ProtocolOutcome {
+    pub(super) fn without_pairs(result: impl Into<ProtocolResult>) -> Self {
         Self { outcome: result.into(), pairs: None, curve: None }
     }
 
@@ -78,7 +78,7 @@ impl Measured {
         sheet.curves.extend(self.curve.clone());
         if let Some(pairs) = &self.pairs {
             let (genuine, impostor) = (pairs.scores.genuine(), pairs.scores.impostor());
-            sheet.curves.extend(Roc::new(&pairs.scores).ok().map(|roc| Curve {
+            sheet.curves.extend(Roc::new(&pairs.scores).ok().map(|roc| ResultCurve {
                 kind: CurveKind::Roc,
                 points: roc.curve(),
                 support: impostor.len(),
@@ -92,7 +92,7 @@ impl Measured {
 
 /// Pairs and their scores, in the same order.
 #[derive(Debug, Clone)]
-pub struct MeasuredPairs {
+pub struct PairOutcome {
     /// The pairs and what their images are called.
     pub list: PairList,
     /// Their scores.

@@ -6,7 +6,7 @@ use facegrad_settings::{SettingsError, at_least, settings};
 use facegrad_verification::PairList;
 
 use super::{
-    EvaluationError, OpenProtocol, Protocol, Wanted, file_name, images, needs_images, needs_path,
+    EvaluationError, ImageNeed, OpenProtocol, Protocol, file_name, images, needs_images, needs_path,
     pairs::{PairComparison, PairProtocol, Pairs},
     stem,
 };
@@ -33,12 +33,12 @@ impl Protocol for PairFileConfig {
         self.name.clone().unwrap_or_else(|| stem(&self.pairs))
     }
 
-    fn validate(&self, at: &dyn Fn(&str) -> String, wanted: Wanted) -> Result<(), SettingsError> {
+    fn validate(&self, at: &dyn Fn(&str) -> String, wanted: ImageNeed) -> Result<(), SettingsError> {
         needs_path(&self.pairs, at("pairs"), "the pair file")?;
         needs_images(&self.images, at("images"), wanted)
     }
 
-    fn open(&self, wanted: Wanted) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
+    fn open(&self, wanted: ImageNeed) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
         let read = |file: &Path| {
             let mut list = PairList::read(file)?;
             if let Some(folds) = self.folds {

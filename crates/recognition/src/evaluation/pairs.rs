@@ -9,7 +9,7 @@ use facegrad_verification::{
     k_fold_centred,
 };
 
-use super::{EvaluationError, Fusion, Measured, MeasuredPairs, Measurement, OpenProtocol, Rule};
+use super::{EvaluationError, Fusion, Measurement, OpenProtocol, PairOutcome, ProtocolOutcome, ScoreRule};
 use crate::{Embedder, ImageEmbeddings, Images, image_size::SizeRecorder};
 
 settings! {
@@ -17,7 +17,7 @@ settings! {
     pub struct PairComparison {
         ..fusion: Fusion;
         /// How embeddings are compared.
-        score: Rule = Rule::Head;
+        score: ScoreRule = ScoreRule::Head;
         /// What is subtracted from embeddings before they are compared.
         centring: Centring = Centring::None;
     }
@@ -100,7 +100,7 @@ impl OpenProtocol for PairProtocol {
         embedder: &Embedder<'_>,
         measurement: &Measurement,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Measured, EvaluationError> {
+    ) -> Result<ProtocolOutcome, EvaluationError> {
         let list = &self.test.list;
         let noted = SizeRecorder::new(self.test.images.as_ref());
         let embedded = self.embed(embedder, &noted, progress)?;
@@ -143,7 +143,7 @@ impl OpenProtocol for PairProtocol {
             };
         }
         let (list, image_size) = (list.clone(), noted.common());
-        let pairs = MeasuredPairs { list, scores, development, image_size, embedded };
-        Ok(Measured { pairs: Some(pairs), ..Measured::without_pairs(result) })
+        let pairs = PairOutcome { list, scores, development, image_size, embedded };
+        Ok(ProtocolOutcome { pairs: Some(pairs), ..ProtocolOutcome::without_pairs(result) })
     }
 }

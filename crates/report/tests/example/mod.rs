@@ -1,12 +1,12 @@
 //! Pages with every section, made up of formulas: no number here was measured.
 
 use facegrad_report::{
-    BarChart, Block, CaptionedImage, ImageGroup, Page, PageSection, PairedTable, Picture, bar_chart,
+    BarChart, Block, CaptionedImage, Drawing, ImageGroup, Page, PageSection, PairedTable, bar_chart,
     result_sections,
 };
 use facegrad_results::{
-    Better, Curve, CurveKind, EmbeddingMap, Fact, Figure, ImagePair, Interval, Layout, MapClass,
-    NamedThreshold, ResultSheet, ResultTable, Scale, ScoreDistribution, Section, Thumbnail,
+    Better, CurveKind, EmbeddedImage, EmbeddingMap, Fact, Figure, ImagePair, Interval, Layout, MapClass,
+    NamedThreshold, ResultCurve, ResultSection, ResultSheet, ResultTable, Scale, ScoreDistribution,
     numbers::{percent, too_few},
 };
 
@@ -80,7 +80,7 @@ pub fn audit(hostile: bool) -> Page {
             section(
                 "Images of an identity",
                 vec![
-                    Block::Picture(Picture::new(bar_chart(&chart).unwrap(), chart.title)),
+                    Block::Drawing(Drawing::new(bar_chart(&chart).unwrap(), chart.title)),
                     table("Unreadable images"),
                     table("Wrong size"),
                 ],
@@ -230,15 +230,15 @@ fn verification(words: &Words, model: usize, pairs: u64) -> ResultSheet {
         name: text("LFW View 2"),
         model: words.models[model].clone(),
         headlines: vec![("accuracy", "accuracy")],
-        sections: vec![Section {
+        sections: vec![ResultSection {
             layout: Layout::Columns,
             figures,
             facts: facts.map(|(name, value)| Fact::new(text(name), text(value))).into(),
             tables: vec![folds],
-            ..Section::default()
+            ..ResultSection::default()
         }],
         remarks: [text("Three people are also in the training data.")][..model].to_vec(),
-        curves: vec![Curve { kind: CurveKind::Roc, points: roc, support: pairs as usize }],
+        curves: vec![ResultCurve { kind: CurveKind::Roc, points: roc, support: pairs as usize }],
         scores: Some(ScoreDistribution {
             range: (-1.0, 1.0),
             genuine: counts(genuine),
@@ -277,14 +277,14 @@ fn identification(words: &Words, model: usize) -> ResultSheet {
         name: text("LFW BLUFR"),
         model: words.models[model].clone(),
         headlines: vec![("rank_1", "rank-1 rate")],
-        sections: vec![Section { figures, facts: facts.into(), ..Section::default() }],
+        sections: vec![ResultSection { figures, facts: facts.into(), ..ResultSection::default() }],
         curves: vec![
-            Curve {
+            ResultCurve {
                 kind: CurveKind::Cmc,
                 points: (1..=100).map(|rank| (f64::from(rank), found(f64::from(rank)))).collect(),
                 support: 0,
             },
-            Curve {
+            ResultCurve {
                 kind: CurveKind::OpenSet,
                 points: (1..=3000).map(|i| f64::from(i) / 3000.0).map(|far| (far, open(far))).collect(),
                 support: 3000,
@@ -352,7 +352,7 @@ fn normal(x: f64) -> f64 {
 }
 
 /// A drawn face, as PNG.
-fn face(number: usize) -> Thumbnail {
+fn face(number: usize) -> EmbeddedImage {
     const SIDE: usize = 40;
     let shade = |i: usize| [(70 + number * 37 % 150) as u8, (60 + number * 53 % 140) as u8, 90][i];
     let pixel = |x: usize, y: usize| {
@@ -371,7 +371,7 @@ fn face(number: usize) -> Thumbnail {
         raw.push(0);
         (0..SIDE).for_each(|x| raw.extend(pixel(x, y)));
     }
-    Thumbnail { bytes: png(SIDE as u32, &raw), alt: format!("face {number}") }
+    EmbeddedImage { bytes: png(SIDE as u32, &raw), alt: format!("face {number}") }
 }
 
 /// A square RGB image as PNG, not compressed; each line of `raw` begins with its filter, 0.

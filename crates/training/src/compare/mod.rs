@@ -19,8 +19,8 @@ use facegrad_devices::Chosen;
 use facegrad_settings::{Override, UnusedKey};
 
 pub use self::{
-    record::{Finished, RunRecord, RunState},
-    table::{ComparisonTable, MeanFigures, Row},
+    record::{RunRecord, RunResult, RunState},
+    table::{ComparisonTable, ConfigRow, MeanFigures},
 };
 use crate::{
     config::{ConfigError, Experiment},

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use facegrad_recognition::{Outcome, checkpoint};
+use facegrad_recognition::{ProtocolResult, checkpoint};
 use serde::Serialize;
 
 use crate::{
@@ -39,7 +39,7 @@ pub enum RunState {
         step: usize,
     },
     /// Trained to the end and evaluated.
-    Finished(Box<Finished>),
+    Finished(Box<RunResult>),
     /// The loss or a gradient became NaN or infinite. The same config and seed would do so again, so it is
     /// not tried again.
     Diverged {
@@ -59,9 +59,9 @@ pub enum RunState {
 
 /// What a finished run measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Finished {
+pub struct RunResult {
     /// The evaluation after the last step.
-    pub result: Outcome,
+    pub result: ProtocolResult,
     /// What the untrained network reached in the figure that is compared.
     pub untrained: Option<f64>,
     /// The loss of the first step.
@@ -87,7 +87,7 @@ struct LogSummary {
     expected_first_loss: Option<f64>,
     losses: Vec<(usize, f64)>,
     untrained: Option<f64>,
-    result: Option<Outcome>,
+    result: Option<ProtocolResult>,
     seconds: Option<f64>,
     /// The step that was not taken, and why.
     not_finite: Option<(usize, String)>,
@@ -113,7 +113,7 @@ pub(super) fn read(folder: &Path, evaluation: &str, experiment: &Experiment, ste
         _ => return RunState::Waiting { step: state.step },
     };
     let images = (steps * experiment.run.batch) as f64;
-    RunState::Finished(Box::new(Finished {
+    RunState::Finished(Box::new(RunResult {
         result,
         untrained: log.untrained,
         first_loss: log.losses.iter().find(|(step, _)| *step == 1).map(|(_, loss)| *loss),

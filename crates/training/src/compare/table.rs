@@ -12,7 +12,7 @@ use facegrad_results::{
 use facegrad_verification::{normal_half_width, student_half_width};
 use serde::{Serialize, Serializer};
 
-use super::{Comparison, ComparisonError, Entry, Finished, RunRecord, RunState};
+use super::{Comparison, ComparisonError, Entry, RunRecord, RunResult, RunState};
 use crate::Experiment;
 
 /// What a comparison found so far: `compare.json`.
@@ -35,7 +35,7 @@ pub struct ComparisonTable {
     /// What differs between the configs beside the loss, a clause each; empty for a fair comparison.
     pub differences: Vec<String>,
     /// One row a config, the best accuracy first and those without one last.
-    pub rows: Vec<Row>,
+    pub rows: Vec<ConfigRow>,
     /// The version of the program.
     pub facegrad: &'static str,
     /// The command line.
@@ -44,7 +44,7 @@ pub struct ComparisonTable {
 
 /// A config: means over those of its runs that finished.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
+pub struct ConfigRow {
     /// The name of the config file, without extension.
     pub config: String,
     /// The loss in a few words.
@@ -90,8 +90,10 @@ impl Comparison {
     /// The table of `records`, which stand in the order of [`Comparison::order`].
     pub(super) fn tabulate(&self, records: &[RunRecord]) -> ComparisonTable {
         let of = |entry: &Entry| records.iter().filter(|run| run.config == entry.name).cloned().collect();
-        let mut rows: Vec<Row> = self.entries.iter().map(|entry| Row::new(entry, of(entry))).collect();
-        let rank = |row: &Row| row.accuracy.as_ref().map_or(f64::NEG_INFINITY, |accuracy| accuracy.mean);
+        let mut rows: Vec<ConfigRow> =
+            self.entries.iter().map(|entry| ConfigRow::new(entry, of(entry))).collect();
+        let rank =
+            |row: &ConfigRow| row.accuracy.as_ref().map_or(f64::NEG_INFINITY, |accuracy| accuracy.mean);
         // Stable, so that equals stay in the order of the command line.
         rows.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
         let finished = || records.iter().filter_map(finished);
@@ -141,13 +143,13 @@ impl Comparison {
     }
 }
 
-impl Row {
+impl ConfigRow {
     fn new(entry: &Entry, runs: Vec<RunRecord>) -> Self {
-        let finished: Vec<&Finished> = runs.iter().filter_map(finished).collect();
-        let over = |value: &dyn Fn(&Finished) -> Option<f64>| {
+        let finished: Vec<&RunResult> = runs.iter().filter_map(finished).collect();
+        let over = |value: &dyn Fn(&RunResult) -> Option<f64>| {
             mean(&finished.iter().filter_map(|run| value(run)).collect::<Vec<_>>())
         };
-        let loss = |key: &str, label: &str, value: &dyn Fn(&Finished) -> Option<f64>| {
+        let loss = |key: &str, label: &str, value: &dyn Fn(&RunResult) -> Option<f64>| {
             Figure::optional(key, label, Scale::Loss, Better::Lower, over(value))
         };
         let speed = over(&|run| Some(run.images_per_second));
@@ -190,7 +192,7 @@ impl Row {
     }
 }
 
-fn finished(run: &RunRecord) -> Option<&Finished> {
+fn finished(run: &RunRecord) -> Option<&RunResult> {
     match &run.state {
         RunState::Finished(finished) => Some(finished),
         _ => None,
@@ -202,7 +204,7 @@ fn mean(values: &[f64]) -> Option<f64> {
 }
 
 /// The figure that the runs are compared by.
-fn accuracy(finished: &[&Finished]) -> Option<MeanFigure> {
+fn accuracy(finished: &[&RunResult]) -> Option<MeanFigure> {
     let sheets = finished.iter().map(|run| run.result.sheet());
     let measured: Vec<HeadlineFigure> = sheets.filter_map(|sheet| sheet.headline()).collect();
     let of_runs: Vec<f64> = measured.iter().map(|headline| headline.value).collect();
@@ -215,7 +217,7 @@ fn accuracy(finished: &[&Finished]) -> Option<MeanFigure> {
 }
 
 /// The mean of every figure but the one that is compared, in the order of the protocol.
-fn means(finished: &[&Finished]) -> Vec<Figure> {
+fn means(finished: &[&RunResult]) -> Vec<Figure> {
     let sheets: Vec<ResultSheet> = finished.iter().map(|run| run.result.sheet()).collect();
     let Some(first) = sheets.first() else { return Vec::new() };
     let compared = first.chosen_by().map(|figure| figure.key.as_str());
@@ -258,7 +260,7 @@ impl ComparisonTable {
         }
         let untrained: Vec<f64> = self.rows.iter().filter_map(|row| row.untrained).collect();
         facts.extend(mean(&untrained).map(|share| format!("untrained networks {}", percent(share))));
-        let row = |row: &Row| ComparisonRow {
+        let row = |row: &ConfigRow| ComparisonRow {
             name: row.config.clone(),
             loss: row.loss.clone(),
             mark: row.accuracy.clone(),
@@ -266,8 +268,9 @@ impl ComparisonTable {
             remarks: row.remarks(),
         };
         // What guessing reaches where half of the answers are yes.
-        let is_of_pairs =
-            |row: &Row| row.accuracy.as_ref().is_none_or(|a| ["accuracy", "AUC"].contains(&a.name.as_str()));
+        let is_of_pairs = |row: &ConfigRow| {
+            row.accuracy.as_ref().is_none_or(|a| ["accuracy", "AUC"].contains(&a.name.as_str()))
+        };
         ComparisonReport {
             title: format!("{} configs compared", self.rows.len()),
             facts,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use facegrad_faces::{FaceError, FaceSource, Stored};
+use facegrad_faces::{FaceError, FaceSource, StoredImage};
 use facegrad_pictures::{Picture, decode::decode_at_least, plain};
 
 use crate::error::TrainError;
@@ -73,8 +73,8 @@ fn sample(
 ) -> Result<SampleImage, FaceError> {
     let begin = Instant::now();
     let (picture, is_file) = match source.stored(index)? {
-        Stored::Pixels(picture) => (picture, false),
-        Stored::Encoded(bytes) => {
+        StoredImage::Pixels(picture) => (picture, false),
+        StoredImage::Encoded(bytes) => {
             let decoded = decode_at_least(&bytes, decoded);
             let picture =
                 decoded.map_err(|error| FaceError { name: source.name(index), reason: error.to_string() })?;
@@ -137,13 +137,13 @@ mod tests {
     }
 
     /// A file with that picture.
-    fn file(size: [usize; 2], grey: bool) -> Stored {
+    fn file(size: [usize; 2], grey: bool) -> StoredImage {
         let mut bytes = format!("P6 {} {} 255\n", size[0], size[1]).into_bytes();
         bytes.extend(picture(size, grey).pixels());
-        Stored::Encoded(bytes)
+        StoredImage::Encoded(bytes)
     }
 
-    fn notes(image: impl Fn(usize) -> Result<Stored, &'static str> + Send + Sync) -> Vec<String> {
+    fn notes(image: impl Fn(usize) -> Result<StoredImage, &'static str> + Send + Sync) -> Vec<String> {
         look(&made(&[50, 50], image), [112, 112], [112, 112]).unwrap().notes
     }
 
@@ -152,7 +152,7 @@ mod tests {
         assert!(notes(|_| Ok(file([112, 112], false))).is_empty());
         assert!(notes(|_| Ok(file([112, 112], true))).is_empty(), "a grey set is a grey set");
         assert!(
-            notes(|_| Ok(Stored::Pixels(picture([96, 96], false)))).is_empty(),
+            notes(|_| Ok(StoredImage::Pixels(picture([96, 96], false)))).is_empty(),
             "drawn as they should be"
         );
     }
@@ -167,7 +167,7 @@ mod tests {
         // A photograph is decoded as the loader does, at a half here, and called as large as it is.
         let photograph = encode(&picture([250, 250], false), ImageFormat::Jpeg).unwrap();
         assert_eq!(
-            notes(|_| Ok(Stored::Encoded(photograph.clone()))),
+            notes(|_| Ok(StoredImage::Encoded(photograph.clone()))),
             [format!("images are 250x250 (width x height) and are resized to 112x112; {align}")]
         );
         assert_eq!(
@@ -185,7 +185,7 @@ mod tests {
         );
         assert_eq!(
             notes(|index| if index == 0 {
-                Ok(Stored::Encoded(Vec::new()))
+                Ok(StoredImage::Encoded(Vec::new()))
             } else {
                 Ok(file([112, 112], false))
             }),

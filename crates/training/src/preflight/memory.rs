@@ -160,6 +160,8 @@ fn of_file(path: &str, name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use facegrad_backbones::IResNetConfig;
+
     use super::*;
 
     fn workload(backbone: &BackboneConfig) -> Workload<'_> {
@@ -188,6 +190,12 @@ mod tests {
         assert_eq!(adam.weights - base.weights, base.gradients);
         let small = Workload { size: [56, 56], ..workload(&backbone) }.memory().unwrap();
         assert!((0.2..0.3).contains(&(small.activations as f64 / base.activations as f64)));
+        // The normalisation before it cannot wait, so two more maps a block are kept.
+        let keys = IResNetConfig { squeeze_excitation: true, ..IResNetConfig::default() };
+        let squeezing = workload(&BackboneConfig::IResNet18(keys)).memory().unwrap();
+        let maps = 2 * 2 * (64 * 56 * 56 + 128 * 28 * 28 + 256 * 14 * 14 + 512 * 7 * 7);
+        let more = (squeezing.activations - base.activations) as f64 / f64::from(maps * 16 * 4);
+        assert!((0.9..=1.0).contains(&more), "{more}");
         // Weights that dwarf the feature maps: what counts is the checkpoint.
         let classes = Workload { batch: 2, head_parameters: 512_000_000, ..workload(&backbone) };
         let classes = classes.memory().unwrap();

@@ -85,7 +85,7 @@ impl fmt::Display for ImagesPerIdentity {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use facegrad_faces::{FaceError, Stored};
+    use facegrad_faces::{FaceError, StoredImage};
     use facegrad_pictures::Picture;
 
     use super::*;
@@ -97,7 +97,7 @@ pub(crate) mod tests {
         pub(crate) image: F,
     }
 
-    impl<F: Fn(usize) -> Result<Stored, &'static str> + Send + Sync> FaceSource for TestSource<F> {
+    impl<F: Fn(usize) -> Result<StoredImage, &'static str> + Send + Sync> FaceSource for TestSource<F> {
         fn len(&self) -> usize {
             self.labels.len()
         }
@@ -118,7 +118,7 @@ pub(crate) mod tests {
             self.name(index)
         }
 
-        fn stored(&self, index: usize) -> Result<Stored, FaceError> {
+        fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
             let error = |reason: &str| FaceError { name: self.name(index), reason: reason.into() };
             (self.image)(index).map_err(error)
         }
@@ -137,7 +137,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_images_of_identities_are_counted() {
-        let pixel = |_| Ok(Stored::Pixels(Picture::new(1, 1, vec![0; 3])));
+        let pixel = |_| Ok(StoredImage::Pixels(Picture::new(1, 1, vec![0; 3])));
         let counted = |images: &[usize]| ImagesPerIdentity::of(&made(images, pixel)).to_string();
         assert_eq!(counted(&[5, 1, 30, 2, 9]), "1 to 30 images each, median 5");
         assert_eq!(counted(&[4, 4]), "4 images each");

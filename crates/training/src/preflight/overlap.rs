@@ -36,7 +36,7 @@ fn bare(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use facegrad_recognition::{Embedder, EvaluationError, Measured, Measurement};
+    use facegrad_recognition::{Embedder, EvaluationError, Measurement, ProtocolOutcome};
 
     use super::*;
 
@@ -60,7 +60,7 @@ mod tests {
             _embedder: &Embedder<'_>,
             _measurement: &Measurement,
             _progress: &mut dyn FnMut(usize) -> bool,
-        ) -> Result<Measured, EvaluationError> {
+        ) -> Result<ProtocolOutcome, EvaluationError> {
             unreachable!("only its people are asked for")
         }
     }

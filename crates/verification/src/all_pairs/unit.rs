@@ -11,7 +11,7 @@ pub struct UnitEmbeddings {
 
 /// Why embeddings cannot be compared all with all.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum EmbeddingsError {
+pub enum UnitEmbeddingsError {
     /// The numbers are not whole rows.
     #[error("{numbers} numbers are not embeddings with {dim} numbers each")]
     Shape {
@@ -56,16 +56,16 @@ impl UnitEmbeddings {
     ///
     /// # Errors
     /// If the numbers are not whole rows, or an embedding is zero or not finite.
-    pub fn new(mut numbers: Vec<f32>, dim: usize) -> Result<Self, EmbeddingsError> {
+    pub fn new(mut numbers: Vec<f32>, dim: usize) -> Result<Self, UnitEmbeddingsError> {
         if dim == 0 || !numbers.len().is_multiple_of(dim) {
-            return Err(EmbeddingsError::Shape { numbers: numbers.len(), dim });
+            return Err(UnitEmbeddingsError::Shape { numbers: numbers.len(), dim });
         }
         for (index, row) in numbers.chunks_mut(dim).enumerate() {
             // The square of any finite f32 is neither infinite nor zero in f64.
             let length = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
             if length == 0.0 || !length.is_finite() {
                 let problem = if length == 0.0 { "zero" } else { "not finite" };
-                return Err(EmbeddingsError::Direction { index, problem });
+                return Err(UnitEmbeddingsError::Direction { index, problem });
             }
             row.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
         }
@@ -104,19 +104,19 @@ impl UnitEmbeddings {
 
 /// Embeddings, and as a number who each is of.
 #[derive(Debug, Clone, Copy)]
-pub struct Labelled<'a> {
+pub struct LabelledUnitEmbeddings<'a> {
     embeddings: &'a UnitEmbeddings,
     identities: &'a [usize],
 }
 
-impl<'a> Labelled<'a> {
+impl<'a> LabelledUnitEmbeddings<'a> {
     /// `identities[i]` is the person of embedding `i`; any numbers that tell people apart.
     ///
     /// # Errors
     /// If there is not one identity for each embedding.
-    pub fn new(embeddings: &'a UnitEmbeddings, identities: &'a [usize]) -> Result<Self, EmbeddingsError> {
+    pub fn new(embeddings: &'a UnitEmbeddings, identities: &'a [usize]) -> Result<Self, UnitEmbeddingsError> {
         if identities.len() != embeddings.len() {
-            return Err(EmbeddingsError::Identities {
+            return Err(UnitEmbeddingsError::Identities {
                 embeddings: embeddings.len(),
                 identities: identities.len(),
             });
@@ -136,9 +136,9 @@ impl<'a> Labelled<'a> {
 
     /// # Errors
     /// If the embeddings of `other` are not of the same length.
-    pub(crate) fn matches(&self, other: &Self) -> Result<(), EmbeddingsError> {
+    pub(crate) fn matches(&self, other: &Self) -> Result<(), UnitEmbeddingsError> {
         let (left, right) = (self.embeddings.dim, other.embeddings.dim);
-        if left == right { Ok(()) } else { Err(EmbeddingsError::Widths { left, right }) }
+        if left == right { Ok(()) } else { Err(UnitEmbeddingsError::Widths { left, right }) }
     }
 }
 
@@ -172,7 +172,7 @@ mod tests {
         assert!(error(&[f32::NAN, 0.0], 2).starts_with("embedding 0 (from 0) is not finite"));
         let unit = UnitEmbeddings::new(vec![1.0; 4], 2).unwrap();
         assert_eq!(
-            Labelled::new(&unit, &[1]).unwrap_err().to_string(),
+            LabelledUnitEmbeddings::new(&unit, &[1]).unwrap_err().to_string(),
             "1 identities for 2 embeddings; it takes one for each"
         );
     }

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use facegrad_files::hexadecimal;
 use facegrad_results::{
-    Better, Figure, ResultSheet, ResultTable, Scale, Section,
+    Better, Figure, ResultSection, ResultSheet, ResultTable, Scale,
     numbers::{percent, points, thousands, too_few},
 };
 use serde::{Deserialize, Serialize};
@@ -28,8 +28,9 @@ use super::{
     result::fnir_at_fpir,
 };
 use crate::{
-    EmbeddingsError, GridTarAtFar, Labelled, Provenance, ScoreCounts, Similarity, UnitEmbeddings,
-    Unmeasurable, interval::mean_and_deviation, list_file::excerpt, text::provenance_facts,
+    GridTarAtFar, LabelledUnitEmbeddings, Provenance, ScoreCounts, Similarity, UnitEmbeddings,
+    UnitEmbeddingsError, Unmeasurable, interval::mean_and_deviation, list_file::excerpt,
+    text::provenance_facts,
 };
 
 /// The false-accept rate of the verification rate.
@@ -245,8 +246,8 @@ pub enum BlufrError {
     Search(#[from] SearchError),
 }
 
-impl From<EmbeddingsError> for BlufrError {
-    fn from(error: EmbeddingsError) -> Self {
+impl From<UnitEmbeddingsError> for BlufrError {
+    fn from(error: UnitEmbeddingsError) -> Self {
         Self::Search(error.into())
     }
 }
@@ -345,10 +346,12 @@ impl BlufrResult {
         };
         let trial = |sets: &BlufrSets| -> Result<BlufrTrial, BlufrError> {
             let [test, gallery, probes] = [&sets.test, &sets.gallery, &sets.probes].map(|set| of(set));
-            let counts = ScoreCounts::all_pairs(Labelled::new(&test.0, &test.1)?);
+            let counts = ScoreCounts::all_pairs(LabelledUnitEmbeddings::new(&test.0, &test.1)?);
             let roc = counts.roc();
-            let (gallery, probes) =
-                (Labelled::new(&gallery.0, &gallery.1)?, Labelled::new(&probes.0, &probes.1)?);
+            let (gallery, probes) = (
+                LabelledUnitEmbeddings::new(&gallery.0, &gallery.1)?,
+                LabelledUnitEmbeddings::new(&probes.0, &probes.1)?,
+            );
             let search = Search::new(gallery, probes, IdentityScore::Max)?;
             let mated_probes = search.probes().iter().filter(|found| found.mate.is_some()).count();
             Ok(BlufrTrial {
@@ -410,7 +413,7 @@ impl BlufrResult {
         ResultSheet {
             protocol: self.provenance.protocol.clone(),
             headlines: vec![("verification_rate", "verification rate µ − σ")],
-            sections: vec![Section {
+            sections: vec![ResultSection {
                 figures: vec![
                     figure("verification_rate", "VR at FAR 0.1 %", self.verification),
                     figure("identification_rate", "DIR at rank 1, FAR 1 %", self.identification),
@@ -423,7 +426,7 @@ impl BlufrResult {
                     note: notes.collect::<Vec<_>>().join("\n"),
                     ..ResultTable::default()
                 }],
-                ..Section::default()
+                ..ResultSection::default()
             }],
             ..ResultSheet::default()
         }

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use facegrad_random::{Purpose, Stream};
 use facegrad_results::{
-    Better, Curve, CurveKind, Fact, Figure, Interval, ResultSheet, Scale, Section,
+    Better, CurveKind, Fact, Figure, Interval, ResultCurve, ResultSection, ResultSheet, Scale,
     numbers::{percent, thousands, too_few},
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Found, IdentityScore, Mate, Search};
+use super::{IdentityScore, Mate, ProbeMatch, Search};
 use crate::{Provenance, Similarity, roc::needed, text::provenance_facts, wilson};
 
 /// The ranks of the headline.
@@ -240,7 +240,7 @@ impl IdentificationResult {
             Fact::new("resampling", format!("{} draws of people, seed {seed}", thousands(rounds)))
         }));
         facts.extend(provenance_facts(&self.provenance));
-        let cmc = closed.filter(|closed| !closed.cmc.is_empty()).map(|closed| Curve {
+        let cmc = closed.filter(|closed| !closed.cmc.is_empty()).map(|closed| ResultCurve {
             kind: CurveKind::Cmc,
             points: closed.cmc.iter().enumerate().map(|(i, share)| (i as f64 + 1.0, *share)).collect(),
             support: 0,
@@ -248,7 +248,7 @@ impl IdentificationResult {
         ResultSheet {
             protocol: self.provenance.protocol.clone(),
             headlines: vec![("rank_1", "rank-1 rate")],
-            sections: vec![Section { figures, facts, ..Section::default() }],
+            sections: vec![ResultSection { figures, facts, ..ResultSection::default() }],
             curves: cmc.into_iter().collect(),
             ..ResultSheet::default()
         }
@@ -311,7 +311,7 @@ struct Open {
 }
 
 impl Probes {
-    fn new(found: &[Found]) -> Self {
+    fn new(found: &[ProbeMatch]) -> Self {
         let mut numbers = HashMap::new();
         let (mut mated, mut nonmated) = (Vec::new(), Vec::new());
         for found in found {
@@ -402,7 +402,7 @@ fn percentiles(values: impl Iterator<Item = f64>) -> Option<Interval> {
 mod tests {
     use super::*;
     use crate::{
-        Labelled, UnitEmbeddings,
+        LabelledUnitEmbeddings, UnitEmbeddings,
         text::{provenance, survives_json},
     };
 
@@ -416,7 +416,8 @@ mod tests {
             let identities: Vec<usize> = set.iter().map(|(_, identity)| *identity).collect();
             (UnitEmbeddings::new(numbers.collect(), 2).unwrap(), identities)
         });
-        let [gallery, probes] = [&gallery, &probes].map(|(rows, of)| Labelled::new(rows, of).unwrap());
+        let [gallery, probes] =
+            [&gallery, &probes].map(|(rows, of)| LabelledUnitEmbeddings::new(rows, of).unwrap());
         Search::new(gallery, probes, IdentityScore::Max).unwrap()
     }
 
@@ -479,7 +480,8 @@ mod tests {
         };
         assert_eq!(reference["dim"], 8);
         let [gallery, probes] = [set("gallery", "gallery_of"), set("probes", "probes_of")];
-        let [gallery, probes] = [&gallery, &probes].map(|(rows, of)| Labelled::new(rows, of).unwrap());
+        let [gallery, probes] =
+            [&gallery, &probes].map(|(rows, of)| LabelledUnitEmbeddings::new(rows, of).unwrap());
         let search = Search::new(gallery, probes, IdentityScore::Max).unwrap();
         let result = IdentificationResult::measure(&search, None, provenance("reference"));
         let closed = result.closed_set.unwrap();
@@ -531,13 +533,14 @@ mod tests {
         let probes: Vec<(f32, usize)> =
             (0..600).map(|_| (stream.range(0.0, 360.0).round(), stream.below(60))).collect();
         let search = search(&gallery, &probes);
-        let (mated, non): (Vec<&Found>, Vec<&Found>) = search.probes().iter().partition(|f| f.mate.is_some());
+        let (mated, non): (Vec<&ProbeMatch>, Vec<&ProbeMatch>) =
+            search.probes().iter().partition(|f| f.mate.is_some());
         for target in [0.05, 0.1, 0.3] {
             let got = fnir_at_fpir(&search, target).measured.unwrap();
             let rates = |t: f64| {
                 let fpir =
                     non.iter().filter(|f| f64::from(f.top_score) >= t).count() as f64 / non.len() as f64;
-                let hit = |f: &&&Found| f.mate.is_some_and(|m| m.rank == 1 && f64::from(m.score) >= t);
+                let hit = |f: &&&ProbeMatch| f.mate.is_some_and(|m| m.rank == 1 && f64::from(m.score) >= t);
                 (fpir, 1.0 - mated.iter().filter(hit).count() as f64 / mated.len() as f64)
             };
             let scores = search.probes().iter().flat_map(|f| [Some(f.top_score), f.mate.map(|m| m.score)]);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use facegrad_settings::choice;
 use rayon::prelude::*;
 
-use crate::{EmbeddingsError, Labelled, UnitEmbeddings, all_pairs::cosines};
+use crate::{LabelledUnitEmbeddings, UnitEmbeddings, UnitEmbeddingsError, all_pairs::cosines};
 
 choice! {
     /// The score of an identity with several images in the gallery; with one image each, all are the same.
@@ -28,7 +28,7 @@ const SCORES: usize = 1 << 24;
 pub enum SearchError {
     /// Gallery and probes do not go together.
     #[error(transparent)]
-    Embeddings(#[from] EmbeddingsError),
+    Embeddings(#[from] UnitEmbeddingsError),
     /// Nothing to search in.
     #[error("the gallery is empty; it takes at least one image of one person")]
     NoGallery,
@@ -49,7 +49,7 @@ pub enum SearchError {
 /// Scores are cosines, computed in f32.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Search {
-    probes: Vec<Found>,
+    probes: Vec<ProbeMatch>,
     gallery_images: usize,
     gallery_identities: usize,
     rule: IdentityScore,
@@ -57,7 +57,7 @@ pub struct Search {
 
 /// What the search of one probe found.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Found {
+pub struct ProbeMatch {
     /// Who is on the probe.
     pub identity: usize,
     /// The identity with the highest score; among equals, the one first mentioned in the gallery.
@@ -91,7 +91,11 @@ impl Search {
     /// # Errors
     /// If the gallery is empty, the embeddings are of different lengths, or those of an identity cancel out
     /// under [`IdentityScore::Mean`].
-    pub fn new(gallery: Labelled, probes: Labelled, rule: IdentityScore) -> Result<Self, SearchError> {
+    pub fn new(
+        gallery: LabelledUnitEmbeddings,
+        probes: LabelledUnitEmbeddings,
+        rule: IdentityScore,
+    ) -> Result<Self, SearchError> {
         probes.matches(&gallery)?;
         let gallery = Gallery::new(gallery, rule)?;
         let images = gallery.of.len();
@@ -112,7 +116,7 @@ impl Search {
     }
 
     /// What was found, in the order of the probes.
-    pub fn probes(&self) -> &[Found] {
+    pub fn probes(&self) -> &[ProbeMatch] {
         &self.probes
     }
 
@@ -146,7 +150,7 @@ struct Gallery<'a> {
 }
 
 impl<'a> Gallery<'a> {
-    fn new(gallery: Labelled<'a>, rule: IdentityScore) -> Result<Self, SearchError> {
+    fn new(gallery: LabelledUnitEmbeddings<'a>, rule: IdentityScore) -> Result<Self, SearchError> {
         if gallery.embeddings().is_empty() {
             return Err(SearchError::NoGallery);
         }
@@ -166,7 +170,7 @@ impl<'a> Gallery<'a> {
     }
 
     /// Searches probes, given row by row.
-    fn search(&self, probes: &[f32], identities: &[usize]) -> Vec<Found> {
+    fn search(&self, probes: &[f32], identities: &[usize]) -> Vec<ProbeMatch> {
         let dim = self.embeddings.dim();
         let scores = |of: &UnitEmbeddings| {
             let mut scores = vec![0.0; identities.len() * of.len()];
@@ -200,7 +204,7 @@ impl<'a> Gallery<'a> {
                 rank: best.iter().filter(|&&score| score >= best[number]).count(),
                 average_precision: self.average_precision(number, by_image),
             });
-            Found { identity, top_identity: self.identities[top], top_score, mate }
+            ProbeMatch { identity, top_identity: self.identities[top], top_score, mate }
         });
         found.collect()
     }
@@ -240,7 +244,7 @@ fn templates(
     }
     // Length one is what counts, so the sum serves as the mean.
     UnitEmbeddings::new(sums.iter().map(|&x| x as f32).collect(), dim).map_err(|error| match error {
-        EmbeddingsError::Direction { index, .. } => SearchError::Template {
+        UnitEmbeddingsError::Direction { index, .. } => SearchError::Template {
             identity: identities[index],
             images: of.iter().filter(|&&number| number == index).count(),
         },
@@ -268,7 +272,12 @@ mod tests {
     }
 
     /// One probe, from the definitions.
-    fn naive(gallery: Labelled, probe: &[f32], identity: usize, rule: IdentityScore) -> Found {
+    fn naive(
+        gallery: LabelledUnitEmbeddings,
+        probe: &[f32],
+        identity: usize,
+        rule: IdentityScore,
+    ) -> ProbeMatch {
         let (rows, of) = (gallery.embeddings(), gallery.identities());
         let images: Vec<f32> = (0..rows.len()).map(|i| dot(probe, rows.rows(i, i + 1))).collect();
         let mut identities = Vec::new();
@@ -304,7 +313,7 @@ mod tests {
             let average_precision = precision.sum::<f64>() / relevant.len() as f64;
             Mate { score: scores[own], rank: before + 1, average_precision }
         });
-        Found { identity, top_identity, top_score, mate }
+        ProbeMatch { identity, top_identity, top_score, mate }
     }
 
     #[test]
@@ -314,8 +323,9 @@ mod tests {
         {
             let (gallery, of) = random(images, people, seed);
             let (rows, who) = random(probes, 2 * people, seed + 100);
-            let gallery = Labelled::new(&gallery, &of).unwrap();
-            let search = |rule| Search::new(gallery, Labelled::new(&rows, &who).unwrap(), rule).unwrap();
+            let gallery = LabelledUnitEmbeddings::new(&gallery, &of).unwrap();
+            let search =
+                |rule| Search::new(gallery, LabelledUnitEmbeddings::new(&rows, &who).unwrap(), rule).unwrap();
             let max = search(IdentityScore::Max);
             for (i, found) in max.probes().iter().enumerate() {
                 let mut expected = naive(gallery, rows.rows(i, i + 1), who[i], IdentityScore::Max);
@@ -345,9 +355,9 @@ mod tests {
         // Identities 5 (two images), 6 and 7; the probe of 5 lies on its second image.
         let rows = [[0.0, 1.0], [0.6, 0.8], [1.0, 0.0], [0.6, 0.8]].concat();
         let gallery = UnitEmbeddings::new(rows, 2).unwrap();
-        let gallery = Labelled::new(&gallery, &[5, 5, 6, 7]).unwrap();
+        let gallery = LabelledUnitEmbeddings::new(&gallery, &[5, 5, 6, 7]).unwrap();
         let probes = UnitEmbeddings::new(vec![0.6, 0.8, 1.0, 0.0, 1.0, 0.0], 2).unwrap();
-        let probes = Labelled::new(&probes, &[5, 6, 8]).unwrap();
+        let probes = LabelledUnitEmbeddings::new(&probes, &[5, 6, 8]).unwrap();
         let search = Search::new(gallery, probes, IdentityScore::Max).unwrap();
         assert_eq!((search.gallery_images(), search.gallery_identities()), (4, 3));
         let [of_5, of_6, of_8] = search.probes() else { panic!() };
@@ -365,14 +375,14 @@ mod tests {
     #[test]
     fn what_cannot_be_searched_is_said() {
         let two = UnitEmbeddings::new(vec![1.0, 0.0, -1.0, 0.0], 2).unwrap();
-        let two = Labelled::new(&two, &[4, 4]).unwrap();
+        let two = LabelledUnitEmbeddings::new(&two, &[4, 4]).unwrap();
         let error = Search::new(two, two, IdentityScore::Mean).unwrap_err();
         assert_eq!(
             error.to_string(),
             "the mean of the 2 gallery embeddings of identity 4 is zero, so it is no template"
         );
         let none = UnitEmbeddings::new(vec![], 2).unwrap();
-        let none = Labelled::new(&none, &[]).unwrap();
+        let none = LabelledUnitEmbeddings::new(&none, &[]).unwrap();
         assert_eq!(Search::new(none, two, IdentityScore::Max), Err(SearchError::NoGallery));
         assert!(Search::new(two, none, IdentityScore::Max).unwrap().probes().is_empty());
     }
@@ -384,8 +394,8 @@ mod tests {
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let search = || {
-                let [gallery, probes] =
-                    [(&gallery, &of), (&rows, &who)].map(|(e, of)| Labelled::new(e, of).unwrap());
+                let [gallery, probes] = [(&gallery, &of), (&rows, &who)]
+                    .map(|(e, of)| LabelledUnitEmbeddings::new(e, of).unwrap());
                 Search::new(gallery, probes, IdentityScore::Mean).unwrap()
             };
             pool.install(search)

@@ -345,7 +345,7 @@ impl MediaList {
 
 /// What a detector found in an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Face {
+pub struct IjbFace {
     /// Left eye, right eye, nose, left and right corner of the mouth, as one sees them; (x, y) in pixels.
     pub landmarks: [[f32; 2]; 5],
     /// How sure the detector was, 0 at least and 1 at most in the published lists.
@@ -358,7 +358,7 @@ pub struct Face {
 /// in the [`MediaList`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaceList {
-    faces: Vec<Face>,
+    faces: Vec<IjbFace>,
     sha256: String,
 }
 
@@ -393,7 +393,7 @@ impl FaceList {
     }
 
     /// The faces, in the order of the images.
-    pub fn faces(&self) -> &[Face] {
+    pub fn faces(&self) -> &[IjbFace] {
         &self.faces
     }
 
@@ -403,13 +403,13 @@ impl FaceList {
     }
 }
 
-fn parse_face(fields: &[&str]) -> Option<Face> {
+fn parse_face(fields: &[&str]) -> Option<IjbFace> {
     let mut numbers = [0.0; 11];
     for (number, field) in numbers.iter_mut().zip(fields) {
         *number = finite(field)?;
     }
     let landmarks = std::array::from_fn(|i| [numbers[2 * i], numbers[2 * i + 1]]);
-    (numbers[10] >= 0.0).then_some(Face { landmarks, score: numbers[10] })
+    (numbers[10] >= 0.0).then_some(IjbFace { landmarks, score: numbers[10] })
 }
 
 /// The templates of a gallery or the probes, with the people on them: `ijbc_1N_gallery_G1.csv`,
@@ -531,7 +531,7 @@ mod tests {
         let faces = |lines: &[String]| read(lines.concat(), |file| FaceList::read(file, &media()));
         let list = faces(&[line(1), line(2), line(3), line(4)]).unwrap();
         let landmarks = [[1.0, 2.0], [3.5, 4.0], [-5.0, 6.0], [7.0, 80.0], [9.0, 10.0]];
-        assert_eq!(list.faces()[2], Face { landmarks, score: 0.3 });
+        assert_eq!(list.faces()[2], IjbFace { landmarks, score: 0.3 });
         assert_eq!(list.faces().len(), 4);
         assert_eq!(
             faces(&[line(1), line(2), line(4)]).unwrap_err(),

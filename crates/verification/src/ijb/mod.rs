@@ -16,8 +16,8 @@
 //! | there | here |
 //! |---|---|
 //! | F0, F1, F2 | [`Flip`](crate::Flip) `none`, `concat`, `add`, a matter of what is embedded |
-//! | N1 and `use_norm_score = True` in insightface's `eval_ijbc.py` | [`Norm`] `keep` |
-//! | N0, and `use_norm_score = True` in insightface's `ijb_evals.py` | [`Norm`] `unit` |
+//! | N1 and `use_norm_score = True` in insightface's `eval_ijbc.py` | [`TemplateNorm`] `keep` |
+//! | N0, and `use_norm_score = True` in insightface's `ijb_evals.py` | [`TemplateNorm`] `unit` |
 //! | D1, D0 | with or without the detector scores of a [`FaceList`] |
 
 mod lists;
@@ -27,12 +27,12 @@ mod search;
 mod templates;
 mod verification;
 
-pub use lists::{Face, FaceList, IjbFolder, IjbSet, ListError, MediaList, SubjectList, TemplateIds};
+pub use lists::{FaceList, IjbFace, IjbFolder, IjbSet, ListError, MediaList, SubjectList, TemplateIds};
 pub use pairs::{PairFile, TemplatePair};
 pub use result::{IjbResult, IjbSource};
 pub use search::{
     GallerySearch, IjbSearch, InsightfaceRecall, InsightfaceSearch, MeanRank, MeanTpir, RankRate,
     SearchError, SearchPoint, TpirAtFpir,
 };
-pub use templates::{Norm, PoolError, Pooled, Templates};
-pub use verification::{IjbVerification, Nearest, PairScores};
+pub use templates::{PoolError, Pooling, TemplateNorm, Templates};
+pub use verification::{IjbVerification, NearestPoint, PairScores};

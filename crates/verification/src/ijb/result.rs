@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use facegrad_results::{
-    Better, Fact, Figure, ResultSheet, Scale, Section,
+    Better, Fact, Figure, ResultSection, ResultSheet, Scale,
     numbers::{in_percent, percent, thousands, too_few},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    GallerySearch, IjbSearch, IjbVerification, InsightfaceSearch, Nearest, Pooled, RankRate, Templates,
+    GallerySearch, IjbSearch, IjbVerification, InsightfaceSearch, NearestPoint, Pooling, RankRate, Templates,
 };
 use crate::{
     Flip,
@@ -44,7 +44,7 @@ pub struct IjbResult {
     pub source: IjbSource,
     /// How templates were pooled, and from which lists.
     #[serde(flatten)]
-    pub pooled: Pooled,
+    pub pooled: Pooling,
     /// 1:1, if it was run.
     pub verification: Option<IjbVerification>,
     /// 1:N, if it was run.
@@ -65,7 +65,7 @@ impl IjbResult {
     /// The result as lists of figures and facts: a section for 1:1, one for each gallery of 1:N, and their mean.
     pub fn sheet(&self) -> ResultSheet {
         let IjbSource { protocol, images_sha256, model_sha256, backend, flip, switches } = &self.source;
-        let Pooled { images, media, templates, norm, detector_score, media_sha256, faces_sha256 } =
+        let Pooling { images, media, templates, norm, detector_score, media_sha256, faces_sha256 } =
             &self.pooled;
         let [images, media, templates] = [images, media, templates].map(|&n| thousands(n));
         let detector = if *detector_score { "weighted" } else { "not weighted" };
@@ -79,7 +79,7 @@ impl IjbResult {
         facts.extend(faces_sha256.iter().map(|faces| Fact::new("face list", format!("SHA-256 {faces}"))));
         facts.push(Fact::new("images", format!("SHA-256 {images_sha256}")));
         facts.extend(model_facts(model_sha256.as_deref(), backend));
-        let mut sections = vec![Section { facts, ..Section::default() }];
+        let mut sections = vec![ResultSection { facts, ..ResultSection::default() }];
         sections.extend(self.verification.as_ref().map(verification_section));
         sections.extend(self.search.iter().flat_map(search_sections));
         ResultSheet {
@@ -96,7 +96,7 @@ fn share(key: String, label: String, measured: Result<f64, String>) -> Figure {
     Figure::new(key, label, Scale::Percent, Better::Higher, measured)
 }
 
-fn verification_section(result: &IjbVerification) -> Section {
+fn verification_section(result: &IjbVerification) -> ResultSection {
     let of_roc = |value: Option<f64>| value.ok_or_else(|| reason(result.unmeasurable));
     let mut figures = vec![
         Figure::new("auc", "AUC", Scale::Digits(6), Better::Higher, of_roc(result.auc)),
@@ -118,18 +118,24 @@ fn verification_section(result: &IjbVerification) -> Section {
             }),
         ));
     }
-    for Nearest { target, far, tar, threshold } in &result.insightface {
+    for NearestPoint { target, far, tar, threshold } in &result.insightface {
         let (key, label) = (format!("insightface_at_{target:e}"), format!("insightface at {target:e}"));
         figures.push(share(key, label, Ok(*tar)).note(format!(", FAR {far:.3e}, threshold {threshold:.4}")));
     }
     let (genuine, impostor) = (thousands(result.genuine), thousands(result.impostor));
     let pairs = format!("{genuine} genuine, {impostor} impostor, SHA-256 {}", result.pairs_sha256);
-    Section { title: "1:1".into(), figures, facts: vec![Fact::new("pairs", pairs)], ..Section::default() }
+    ResultSection {
+        title: "1:1".into(),
+        figures,
+        facts: vec![Fact::new("pairs", pairs)],
+        ..ResultSection::default()
+    }
 }
 
-fn search_sections(result: &IjbSearch) -> Vec<Section> {
+fn search_sections(result: &IjbSearch) -> Vec<ResultSection> {
     let galleries = result.galleries.iter().enumerate();
-    let mut sections: Vec<Section> = galleries.map(|(i, gallery)| gallery_section(i + 1, gallery)).collect();
+    let mut sections: Vec<ResultSection> =
+        galleries.map(|(i, gallery)| gallery_section(i + 1, gallery)).collect();
     let or_not = |rate: Option<f64>| rate.ok_or_else(|| "not measurable in every gallery".to_owned());
     let ranks = result.mean_ranks.iter().map(|mean| {
         share(format!("mean_rank_{}", mean.rank), format!("rank {}", mean.rank), or_not(mean.rate))
@@ -139,11 +145,11 @@ fn search_sections(result: &IjbSearch) -> Vec<Section> {
         share(format!("mean_tpir_at_fpir_{:e}", mean.target), label, or_not(mean.tpir))
     });
     let probes = format!("{}, SHA-256 {}", thousands(result.probes), result.probes_sha256);
-    sections.push(Section {
+    sections.push(ResultSection {
         title: format!("1:N, mean of {} galleries", result.galleries.len()),
         figures: ranks.chain(tpir).collect(),
         facts: vec![Fact::new("probes", probes)],
-        ..Section::default()
+        ..ResultSection::default()
     });
     sections.extend(result.insightface.as_ref().map(|InsightfaceSearch { ranks, recalls }| {
         let ranks = ranks.iter().map(|rank| rank_figure("insightface", rank));
@@ -152,16 +158,16 @@ fn search_sections(result: &IjbSearch) -> Vec<Section> {
             share(format!("insightface_recall_at_{:e}", at.far), label, Ok(at.recall))
                 .note(format!(", threshold {:.4}", at.threshold))
         });
-        Section {
+        ResultSection {
             title: "1:N as insightface, galleries merged".into(),
             figures: ranks.chain(recalls).collect(),
-            ..Section::default()
+            ..ResultSection::default()
         }
     }));
     sections
 }
 
-fn gallery_section(number: usize, gallery: &GallerySearch) -> Section {
+fn gallery_section(number: usize, gallery: &GallerySearch) -> ResultSection {
     let of = format!("gallery_{number}");
     let mut figures = Vec::new();
     if gallery.ranks.is_empty() {
@@ -187,14 +193,14 @@ fn gallery_section(number: usize, gallery: &GallerySearch) -> Section {
             format!(", FPIR {}, threshold {:.4}", percent(point.fpir), point.threshold)
         }))
     }));
-    Section {
+    ResultSection {
         title: format!("1:N, gallery {number}"),
         figures,
         facts: vec![
             Fact::new("probes", format!("{mated} of people in the gallery, {unmated} of others")),
             Fact::new("gallery", format!("{subjects} people, SHA-256 {}", gallery.gallery_sha256)),
         ],
-        ..Section::default()
+        ..ResultSection::default()
     }
 }
 
@@ -209,7 +215,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::ijb::{FaceList, MediaList, Norm, PairScores, SubjectList};
+    use crate::ijb::{FaceList, MediaList, PairScores, SubjectList, TemplateNorm};
 
     /// The numbers of reference/ijb.py.
     fn reference() -> Value {
@@ -241,7 +247,7 @@ mod tests {
     }
 
     /// The benchmark of the reference, run from its files: `norm`, with detector scores or without.
-    fn run(reference: &Value, norm: Norm, weighted: bool) -> (Templates, IjbResult) {
+    fn run(reference: &Value, norm: TemplateNorm, weighted: bool) -> (Templates, IjbResult) {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| {
             let file = folder.path().join(name);
@@ -269,9 +275,14 @@ mod tests {
     #[test]
     fn as_insightface_does_it() {
         let reference = reference();
-        let cases = [(Norm::Keep, true), (Norm::Keep, false), (Norm::Unit, true), (Norm::Unit, false)];
+        let cases = [
+            (TemplateNorm::Keep, true),
+            (TemplateNorm::Keep, false),
+            (TemplateNorm::Unit, true),
+            (TemplateNorm::Unit, false),
+        ];
         for (case, (norm, weighted)) in reference["cases"].as_array().unwrap().iter().zip(cases) {
-            assert_eq!(case["use_norm_score"], norm == Norm::Keep);
+            assert_eq!(case["use_norm_score"], norm == TemplateNorm::Keep);
             assert_eq!(case["use_detector_score"], weighted);
             let (templates, result) = run(&reference, norm, weighted);
             let first = numbers(&case["first_template"]);
@@ -313,7 +324,7 @@ mod tests {
 
     #[test]
     fn results_survive_json() {
-        let (_, result) = run(&reference(), Norm::Unit, true);
+        let (_, result) = run(&reference(), TemplateNorm::Unit, true);
         let json = serde_json::to_string(&result).unwrap();
         let read: IjbResult = serde_json::from_str(&json).unwrap();
         assert_eq!(
@@ -328,7 +339,7 @@ mod tests {
 
     #[test]
     fn the_table_says_what_was_measured() {
-        let (_, mut result) = run(&reference(), Norm::Keep, true);
+        let (_, mut result) = run(&reference(), TemplateNorm::Keep, true);
         let table = result.sheet().to_text();
         assert!(table.starts_with("IJB-C\ntemplates   "), "{table}");
         assert!(

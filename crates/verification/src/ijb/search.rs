@@ -370,7 +370,7 @@ mod tests {
 
     use super::*;
     use crate::ijb::{
-        MediaList, Norm,
+        MediaList, TemplateNorm,
         templates::tests::{lists, rows},
     };
 
@@ -378,7 +378,7 @@ mod tests {
     fn templates(folder: &Path, embeddings: &[Vec<f32>]) -> Templates {
         let images: Vec<(u32, u32, f32)> = (0..embeddings.len() as u32).map(|i| (i, i, 1.0)).collect();
         let (media, _): (MediaList, _) = lists(folder, &images);
-        Templates::pool(&media, Norm::Keep, None, embeddings[0].len(), rows(embeddings)).unwrap()
+        Templates::pool(&media, TemplateNorm::Keep, None, embeddings[0].len(), rows(embeddings)).unwrap()
     }
 
     /// A list of `(template, subject)`.

@@ -10,7 +10,7 @@ const MAX_NUMBERS: usize = 1 << 29;
 
 choice! {
     /// What becomes of the lengths of image embeddings before they are pooled.
-    pub enum Norm {
+    pub enum TemplateNorm {
         /// They stay: an image that the network gives a longer embedding weighs more (insightface N1).
         Keep = "keep",
         /// Every image embedding is made a unit vector first (insightface N0).
@@ -20,7 +20,7 @@ choice! {
 
 /// What templates were made of, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pooled {
+pub struct Pooling {
     /// The number of images.
     pub images: usize,
     /// The number of media of templates.
@@ -28,7 +28,7 @@ pub struct Pooled {
     /// The number of templates.
     pub templates: usize,
     /// What became of the lengths of image embeddings.
-    pub norm: Norm,
+    pub norm: TemplateNorm,
     /// Whether image embeddings were multiplied by the scores of the detector (insightface D1).
     pub detector_score: bool,
     /// SHA-256 of the list of media.
@@ -43,7 +43,7 @@ pub struct Templates {
     ids: TemplateIds,
     vectors: Vec<f32>,
     dim: usize,
-    pooled: Pooled,
+    pooled: Pooling,
 }
 
 /// Why there are no templates.
@@ -103,7 +103,7 @@ impl Templates {
     /// Source: `image2template_feature` in insightface's `eval_ijbc.py`.
     pub fn pool<E>(
         media: &MediaList,
-        norm: Norm,
+        norm: TemplateNorm,
         faces: Option<&FaceList>,
         dim: usize,
         mut row: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
@@ -128,13 +128,13 @@ impl Templates {
             if !length.is_finite() {
                 return Err(PoolError::Embedding { image: name(), problem: "not finite" });
             }
-            if length == 0.0 && norm == Norm::Unit {
+            if length == 0.0 && norm == TemplateNorm::Unit {
                 return Err(PoolError::Embedding { image: name(), problem: "zero" });
             }
             let (template, images) = media.place(image);
             // The mean over a medium is a sum with weights, so no sums of media have to be kept.
             let mut weight = faces.map_or(1.0, |faces| faces.faces()[image].score.into()) / images as f64;
-            if norm == Norm::Unit {
+            if norm == TemplateNorm::Unit {
                 weight /= length;
             }
             for (sum, &x) in sums[template * dim..][..dim].iter_mut().zip(&embedding) {
@@ -149,7 +149,7 @@ impl Templates {
             }
             vectors.extend(sum.iter().map(|x| (x / length) as f32));
         }
-        let pooled = Pooled {
+        let pooled = Pooling {
             images: media.images(),
             media: media.media(),
             templates,
@@ -180,7 +180,7 @@ impl Templates {
     }
 
     /// What the templates were made of.
-    pub fn pooled(&self) -> &Pooled {
+    pub fn pooled(&self) -> &Pooling {
         &self.pooled
     }
 }
@@ -248,14 +248,15 @@ pub(super) mod tests {
             let embeddings: Vec<Vec<f32>> =
                 (0..60).map(|_| (0..dim).map(|_| stream.normal() + 0.3).collect()).collect();
             let (media, faces) = lists(folder.path(), &images);
-            for (norm, weighted) in [Norm::Keep, Norm::Unit].into_iter().flat_map(|n| [(n, false), (n, true)])
+            for (norm, weighted) in
+                [TemplateNorm::Keep, TemplateNorm::Unit].into_iter().flat_map(|n| [(n, false), (n, true)])
             {
                 let used: Vec<Vec<f64>> = embeddings
                     .iter()
                     .zip(faces.faces())
                     .map(|(embedding, face)| {
                         let length = length(embedding.iter().map(|&x| f64::from(x)));
-                        let unit = if norm == Norm::Unit { 1.0 / length } else { 1.0 };
+                        let unit = if norm == TemplateNorm::Unit { 1.0 / length } else { 1.0 };
                         let score = if weighted { f64::from(face.score) } else { 1.0 };
                         embedding.iter().map(|&x| f64::from(x) * unit * score).collect()
                     })
@@ -283,37 +284,37 @@ pub(super) mod tests {
             };
             Templates::pool(&media, norm, faces, dim, row).map(|_| ()).map_err(|error| error.to_string())
         };
-        assert_eq!(pool(Norm::Keep, None, 1, &[1.0, 2.0, 3.0]), Ok(()));
-        assert_eq!(pool(Norm::Keep, None, 1, &[1.0, 0.0, 3.0]), Ok(()));
+        assert_eq!(pool(TemplateNorm::Keep, None, 1, &[1.0, 2.0, 3.0]), Ok(()));
+        assert_eq!(pool(TemplateNorm::Keep, None, 1, &[1.0, 0.0, 3.0]), Ok(()));
         let errors = [
             (
-                pool(Norm::Unit, None, 1, &[1.0, 0.0, 3.0]),
+                pool(TemplateNorm::Unit, None, 1, &[1.0, 0.0, 3.0]),
                 "the embedding of 1.jpg is zero; the model is broken or diverged",
             ),
             (
-                pool(Norm::Keep, None, 1, &[1.0, 1.0, f32::NAN]),
+                pool(TemplateNorm::Keep, None, 1, &[1.0, 1.0, f32::NAN]),
                 "the embedding of 2.jpg is not finite; the model is broken or diverged",
             ),
             (
-                pool(Norm::Keep, None, 1, &[1.0, 3.0, -3.0]),
+                pool(TemplateNorm::Keep, None, 1, &[1.0, 3.0, -3.0]),
                 "the weighted images of template 9 sum to zero, which has no direction to compare",
             ),
             (
-                pool(Norm::Keep, Some(&faces), 1, &[1.0, 2.0, 3.0]),
+                pool(TemplateNorm::Keep, Some(&faces), 1, &[1.0, 2.0, 3.0]),
                 "the weighted images of template 4 sum to zero, which has no direction to compare",
             ),
             (
-                pool(Norm::Keep, None, 1, &[1.0, 2.0]),
+                pool(TemplateNorm::Keep, None, 1, &[1.0, 2.0]),
                 "there is no embedding of 2.jpg, image 3 of the list: the file ends",
             ),
             (
-                pool(Norm::Keep, None, 0, &[]),
+                pool(TemplateNorm::Keep, None, 0, &[]),
                 "embeddings of 0 numbers for 2 templates: there must be 1 to 536870912 numbers in all",
             ),
         ];
         for (found, expected) in errors {
             assert_eq!(found.unwrap_err(), expected);
         }
-        assert!(pool(Norm::Keep, None, usize::MAX, &[]).is_err());
+        assert!(pool(TemplateNorm::Keep, None, usize::MAX, &[]).is_err());
     }
 }

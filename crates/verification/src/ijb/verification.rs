@@ -164,13 +164,13 @@ impl PairScores {
     /// Its curve is that of scikit-learn's `roc_curve`: the point that accepts no pair, and of the others those
     /// that are not in the middle of a straight line. Of these it takes the one whose false-accept rate is
     /// nearest to the target, and of equally near ones the one with the lowest threshold.
-    pub fn nearest(&self, targets: &[f64]) -> Vec<Nearest> {
-        let mut nearest: Vec<Option<Nearest>> = vec![None; targets.len()];
+    pub fn nearest(&self, targets: &[f64]) -> Vec<NearestPoint> {
+        let mut nearest: Vec<Option<NearestPoint>> = vec![None; targets.len()];
         let mut offer = |point: &RocPoint| {
             let (far, tar) = (self.far(point), self.tar(point));
             for (nearest, &target) in nearest.iter_mut().zip(targets) {
                 if nearest.is_none_or(|known| (far - target).abs() <= (known.far - target).abs()) {
-                    *nearest = Some(Nearest { target, far, tar, threshold: point.threshold });
+                    *nearest = Some(NearestPoint { target, far, tar, threshold: point.threshold });
                 }
             }
         };
@@ -220,7 +220,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// A point of the ROC by the rule of insightface; for comparison with published tables only: its false-accept
 /// rate may be above the target, and it is given however few impostors decide it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Nearest {
+pub struct NearestPoint {
     /// The false-accept rate asked for.
     pub target: f64,
     /// The false-accept rate of the point.
@@ -249,7 +249,7 @@ pub struct IjbVerification {
     /// The true-accept rates at false-accept rates of 1e-1 to 1e-6, never above these.
     pub tar_at_far: Vec<TarAtFar>,
     /// The numbers that insightface prints for these rates.
-    pub insightface: Vec<Nearest>,
+    pub insightface: Vec<NearestPoint>,
     /// Why there are no rates.
     pub unmeasurable: Option<Unmeasurable>,
 }
@@ -292,7 +292,7 @@ mod tests {
     use crate::{
         Roc,
         ijb::{
-            Norm,
+            TemplateNorm,
             templates::tests::{lists, rows},
         },
         scores::scores,
@@ -377,7 +377,7 @@ mod tests {
         let embeddings: Vec<Vec<f32>> =
             (0..40).map(|_| (0..dim).map(|_| stream.normal()).collect()).collect();
         let (media, _) = lists(folder.path(), &images);
-        let templates = Templates::pool(&media, Norm::Keep, None, dim, rows(&embeddings)).unwrap();
+        let templates = Templates::pool(&media, TemplateNorm::Keep, None, dim, rows(&embeddings)).unwrap();
         let of = |id: u32| &embeddings[images.iter().position(|image| image.0 == id).unwrap()];
         let (mut text, mut expected) = (String::new(), [Vec::new(), Vec::new()]);
         for (a, b) in (0..40).flat_map(|a| (0..a).map(move |b| (a, b))) {

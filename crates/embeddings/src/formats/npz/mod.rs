@@ -19,7 +19,7 @@ use crate::{
     Origin,
     error::Problem,
     limits::{MAX_NAME_BYTES, MAX_ORIGIN_BYTES, Names, check_loaded, check_shape},
-    stored::{Opened, Rows, Set},
+    stored::{Rows, Set, StoredEmbeddings},
 };
 
 mod directory;
@@ -49,7 +49,7 @@ impl Format for Npz {
         Ok(())
     }
 
-    fn open(&self, file: File) -> Result<Opened, Problem> {
+    fn open(&self, file: File) -> Result<StoredEmbeddings, Problem> {
         let directory = Directory::read(&file)?;
         let entry = directory.entry("embeddings.npy")?;
         let entry = entry.ok_or_else(|| Problem::content("it has no array called embeddings"))?;
@@ -65,7 +65,7 @@ impl Format for Npz {
             Some(entry) => Some(read_origin(entry, &file).map_err(|problem| of("origin", problem))?),
             None => None,
         };
-        Ok(Opened { dim, names, identities, origin, rows: numbers })
+        Ok(StoredEmbeddings { dim, names, identities, origin, rows: numbers })
     }
 }
 

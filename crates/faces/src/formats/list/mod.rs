@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 use self::parse::Texts;
 use facegrad_pictures::decode::read_file;
 
-use super::{Format, LabelGaps, Opened, Place, SourceError, SourceKind, Summary, labels::Labels};
-use crate::{FaceError, FaceSource, Stored};
+use super::{Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, labels::Labels};
+use crate::{FaceError, FaceSource, StoredImage};
 
 mod parse;
 
@@ -61,9 +61,9 @@ impl Format for ListConfig {
         Some((&self.path, "the list of images with their labels"))
     }
 
-    fn open(&self) -> Result<Opened, SourceError> {
+    fn open(&self) -> Result<OpenSet, SourceError> {
         let (list, summary) = ImageList::open(self)?;
-        Ok(Opened { source: Arc::new(list), summary })
+        Ok(OpenSet { source: Arc::new(list), summary })
     }
 }
 
@@ -164,8 +164,8 @@ impl FaceSource for ImageList {
         self.paths.get(index).into()
     }
 
-    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
-        let read = read_file(&self.path(index)).map(Stored::Encoded);
+    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
+        let read = read_file(&self.path(index)).map(StoredImage::Encoded);
         read.map_err(|error| FaceError { name: self.name(index), reason: error.to_string() })
     }
 
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!((0..3).map(|index| source.label(index)).collect::<Vec<_>>(), [2, 1, 0]);
         assert_eq!((source.key(1), config.title()), ("Bo/x.JPeG".into(), "train".into()));
         assert_eq!(source.name(2), root.path().join("ann lee/10.jpg").display().to_string());
-        assert_eq!(source.stored(1).unwrap(), Stored::Encoded(b"image".into()));
+        assert_eq!(source.stored(1).unwrap(), StoredImage::Encoded(b"image".into()));
         assert_eq!(
             source.load(1, [8, 8]).unwrap_err().reason,
             "its content is not a JPEG, PNG, WebP, BMP or PNM image"
@@ -224,8 +224,8 @@ mod tests {
         fs::write(&path, format!("label,path\nann,ann lee/10.jpg\nbo,{}\n", absolute.display())).unwrap();
         let config = ListConfig { path, root: Some(root.path().into()), ..ListConfig::default() };
         let opened = config.open().unwrap();
-        assert_eq!(opened.source.stored(0).unwrap(), Stored::Encoded(b"image".into()));
-        assert_eq!(opened.source.stored(1).unwrap(), Stored::Encoded(b"image".into()));
+        assert_eq!(opened.source.stored(0).unwrap(), StoredImage::Encoded(b"image".into()));
+        assert_eq!(opened.source.stored(1).unwrap(), StoredImage::Encoded(b"image".into()));
         assert_eq!(opened.source.key(1), absolute.display().to_string());
         let message = ListConfig { root: None, ..config.clone() }.open().err().unwrap().to_string();
         assert!(

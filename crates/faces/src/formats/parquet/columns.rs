@@ -89,7 +89,7 @@ impl Columns {
 
 /// Labels of a set, as they are read.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum LabelColumn {
     /// Nothing yet.
     Nothing,
     /// Whole numbers.
@@ -98,7 +98,7 @@ pub(super) enum Found {
     Names { of: HashMap<String, u32>, labels: Vec<u32> },
 }
 
-impl Found {
+impl LabelColumn {
     pub fn len(&self) -> usize {
         match self {
             Self::Nothing => 0,

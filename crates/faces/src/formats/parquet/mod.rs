@@ -25,16 +25,16 @@ use parquet::{
 use sha2::{Digest, Sha256};
 
 use self::{
-    columns::{Columns, Found},
-    pages::{Chunk, Decoded, PageAt, Problem, caught},
+    columns::{Columns, LabelColumn},
+    pages::{Chunk, PageAt, PageValues, Problem, caught},
 };
 use facegrad_pictures::decode::MAX_FILE_SIZE;
 
 use super::{
-    Format, LabelGaps, Opened, Place, SourceError, SourceKind, Summary, labels::Labels, positioned::read_at,
+    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, labels::Labels, positioned::read_at,
     title_of,
 };
-use crate::{FaceError, FaceSource, Stored};
+use crate::{FaceError, FaceSource, StoredImage};
 
 mod columns;
 mod pages;
@@ -86,10 +86,10 @@ impl Format for ParquetConfig {
         Some((&self.path, "a .parquet file or a folder of them"))
     }
 
-    fn open(&self) -> Result<Opened, SourceError> {
+    fn open(&self) -> Result<OpenSet, SourceError> {
         let set = ParquetImages::open(self)?;
         let summary = Summary { images: set.len(), identities: set.identities().len(), ..Summary::default() };
-        Ok(Opened { source: Arc::new(set), summary })
+        Ok(OpenSet { source: Arc::new(set), summary })
     }
 }
 
@@ -167,7 +167,7 @@ pub(crate) struct ParquetImages {
     fingerprint: String,
     /// Whether the set is one file, so that the row says it all.
     is_one: bool,
-    kept: Mutex<Kept>,
+    kept: Mutex<PageCache>,
 }
 
 struct ParquetFile {
@@ -200,7 +200,7 @@ impl ParquetImages {
             fingerprint: String::new(),
             kept: Mutex::default(),
         };
-        let (mut found, mut names) = (Found::Nothing, None);
+        let (mut found, mut names) = (LabelColumn::Nothing, None);
         let mut hash = Sha256::new();
         for path in paths {
             let first = found.len();
@@ -230,7 +230,7 @@ impl ParquetImages {
         &mut self,
         path: &Path,
         config: &ParquetConfig,
-        found: &mut Found,
+        found: &mut LabelColumn,
         names: &mut Option<Option<Vec<String>>>,
         hash: &mut Sha256,
     ) -> Result<(), Problem> {
@@ -291,7 +291,7 @@ impl ParquetImages {
     }
 
     /// The content of a page, kept from before or read.
-    fn decoded(&self, number: usize) -> Result<Arc<Decoded>, Problem> {
+    fn decoded(&self, number: usize) -> Result<Arc<PageValues>, Problem> {
         let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = lock().get(number) {
             return Ok(kept);
@@ -347,13 +347,13 @@ fn check_rows(metadata: &ParquetMetaData, length: u64) -> Result<(), Problem> {
 
 /// Labels without gaps from what was found, and the names that the metadata has for them.
 fn labels(
-    found: Found,
+    found: LabelColumn,
     names: Option<Option<Vec<String>>>,
     config: &ParquetConfig,
 ) -> Result<Labels, SourceError> {
     match found {
-        Found::Nothing => Ok(Labels { labels: Vec::new(), identities: Vec::new() }),
-        Found::Numbers(numbers) => {
+        LabelColumn::Nothing => Ok(Labels { labels: Vec::new(), identities: Vec::new() }),
+        LabelColumn::Numbers(numbers) => {
             let mut labels = Labels::of_numbers(numbers, config.label_gaps, &config.path)?;
             let Some(names) = names.flatten() else { return Ok(labels) };
             for identity in &mut labels.identities {
@@ -370,7 +370,7 @@ fn labels(
             }
             Ok(labels)
         }
-        Found::Names { of, labels } => {
+        LabelColumn::Names { of, labels } => {
             let mut distinct: Vec<(&str, u32)> =
                 of.iter().map(|(name, number)| (name.as_str(), *number)).collect();
             distinct.sort_unstable_by_key(|(_, number)| *number);
@@ -408,7 +408,7 @@ impl FaceSource for ParquetImages {
         }
     }
 
-    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
+    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
         let fail = |reason: String| FaceError { name: self.name(index), reason };
         let number = self.page(index);
         let page = self.decoded(number).map_err(|problem| fail(problem.to_string()))?;
@@ -418,7 +418,7 @@ impl FaceSource for ParquetImages {
         if bytes.len() as u64 > MAX_FILE_SIZE {
             return Err(fail(format!("the image is larger than {} MiB", MAX_FILE_SIZE >> 20)));
         }
-        Ok(Stored::Encoded(bytes.to_vec()))
+        Ok(StoredImage::Encoded(bytes.to_vec()))
     }
 
     fn fingerprint(&self) -> String {
@@ -428,15 +428,15 @@ impl FaceSource for ParquetImages {
 
 /// The pages that were used last.
 #[derive(Default)]
-struct Kept {
-    by_number: HashMap<usize, Arc<Decoded>>,
+struct PageCache {
+    by_number: HashMap<usize, Arc<PageValues>>,
     /// The most recent last.
     order: VecDeque<usize>,
     size: usize,
 }
 
-impl Kept {
-    fn get(&mut self, number: usize) -> Option<Arc<Decoded>> {
+impl PageCache {
+    fn get(&mut self, number: usize) -> Option<Arc<PageValues>> {
         let found = self.by_number.get(&number)?.clone();
         if self.order.back() != Some(&number) {
             self.order.retain(|other| *other != number);
@@ -445,7 +445,7 @@ impl Kept {
         Some(found)
     }
 
-    fn put(&mut self, number: usize, page: Arc<Decoded>) {
+    fn put(&mut self, number: usize, page: Arc<PageValues>) {
         if self.get(number).is_some() {
             return;
         }
@@ -762,8 +762,8 @@ mod tests {
 
     #[test]
     fn pages_that_were_used_last_are_kept() {
-        let page = |size| Arc::new(Decoded { values: Vec::new(), size });
-        let mut kept = Kept::default();
+        let page = |size| Arc::new(PageValues { values: Vec::new(), size });
+        let mut kept = PageCache::default();
         kept.put(1, page(KEPT / 2));
         kept.put(2, page(KEPT / 4));
         kept.put(2, page(KEPT / 4));

@@ -265,7 +265,7 @@ impl Chunk {
     }
 
     /// The content of a page of byte strings.
-    pub fn decode(&self, file: &File, page: PageAt, column: &ColumnDescPtr) -> Result<Decoded, Problem> {
+    pub fn decode(&self, file: &File, page: PageAt, column: &ColumnDescPtr) -> Result<PageValues, Problem> {
         if page.rows > MAX_VALUES {
             return Err(Problem::Content(format!(
                 "a page has {} images; at most {MAX_VALUES} are read",
@@ -284,13 +284,13 @@ impl Chunk {
         let values: Vec<Option<ByteArray>> =
             (0..rows).map(|row| if is_there(row) { values.next() } else { None }).collect();
         let size = size + rows * size_of::<Option<ByteArray>>();
-        Ok(Decoded { values, size })
+        Ok(PageValues { values, size })
     }
 }
 
 /// The values of a page.
 #[derive(Debug)]
-pub(super) struct Decoded {
+pub(super) struct PageValues {
     /// Of each row; none where it is absent.
     pub values: Vec<Option<ByteArray>>,
     /// Bytes that it takes.

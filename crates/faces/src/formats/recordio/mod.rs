@@ -24,9 +24,9 @@ use self::{
     record::{RecordError, RecordFile},
 };
 use super::{
-    Format, LabelGaps, Opened, Place, SourceError, SourceKind, Summary, labels::Labels, offset::Offset,
+    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, labels::Labels, offset::Offset,
 };
-use crate::{FaceError, FaceSource, Stored};
+use crate::{FaceError, FaceSource, StoredImage};
 
 /// What is expected at a path.
 const EXPECTED: &str = "a RecordIO file (.rec), or a folder with one,";
@@ -59,9 +59,9 @@ impl Format for RecordIoConfig {
         Some((&self.path, "the .rec file, or a folder with one"))
     }
 
-    fn open(&self) -> Result<Opened, SourceError> {
+    fn open(&self) -> Result<OpenSet, SourceError> {
         let (source, summary) = RecordIo::open(self)?;
-        Ok(Opened { source: Arc::new(source), summary })
+        Ok(OpenSet { source: Arc::new(source), summary })
     }
 }
 
@@ -118,7 +118,7 @@ fn is_run(keys: &[u32]) -> bool {
 }
 
 /// What was found before anything is known of names.
-struct Found {
+struct RecordIndex {
     images: Vec<Offset>,
     keys: Keys,
     /// The number of each identity as the file has it, or [`NO_IMAGE`].
@@ -158,7 +158,7 @@ impl RecordIo {
         }
         (summary.images, summary.identities) = (labels.len(), identities.len());
         let fingerprint = fingerprint(file.length(), &found.images, &labels, &identities);
-        let Found { images, keys, .. } = found;
+        let RecordIndex { images, keys, .. } = found;
         Ok((Self { path, file, images, keys: keys.compact(), labels, identities, fingerprint }, summary))
     }
 }
@@ -184,8 +184,8 @@ impl FaceSource for RecordIo {
         self.keys.get(index).to_string()
     }
 
-    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
-        let read = self.file.image(self.images[index].get()).map(Stored::Encoded);
+    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
+        let read = self.file.image(self.images[index].get()).map(StoredImage::Encoded);
         read.map_err(|RecordError { at, reason }| FaceError {
             name: self.name(index),
             reason: format!("byte {at}: {reason}"),
@@ -250,7 +250,7 @@ fn find_record_file(path: &Path) -> Result<PathBuf, SourceError> {
 }
 
 /// Reads the index: where the images are, and their labels.
-fn from_index(file: &RecordFile, path: &Path, index: &Path) -> Result<Found, SourceError> {
+fn from_index(file: &RecordFile, path: &Path, index: &Path) -> Result<RecordIndex, SourceError> {
     let (mut lines, mut zero) = (0usize, None);
     each_line(index, file.length(), |line, key, offset| {
         if key == 0 && zero.replace(offset).is_some() {
@@ -279,7 +279,7 @@ fn with_header(
     index: &Path,
     lines: usize,
     [end, last]: [u32; 2],
-) -> Result<Found, SourceError> {
+) -> Result<RecordIndex, SourceError> {
     let count = |from: u32, to: u32| (to - from) as usize;
     // Each key is a line of the index, so that the header cannot ask for more memory than the index is long.
     if end < 1 || last < end || count(0, last) > lines {
@@ -320,7 +320,7 @@ fn with_header(
         Some(numbers) => numbers,
         None => from_images(file, path, &images, &keys)?,
     };
-    Ok(Found { images, keys, numbers, strange })
+    Ok(RecordIndex { images, keys, numbers, strange })
 }
 
 /// The labels of the images by the ranges of identities: each range is read, and the labels of its first and its
@@ -387,7 +387,12 @@ fn number_of(header: &record::ImageHeader, offset: u64) -> Result<u32, RecordErr
 }
 
 /// A set of im2rec's: every key is an image, in the order of the index.
-fn without_header(file: &RecordFile, path: &Path, index: &Path, lines: usize) -> Result<Found, SourceError> {
+fn without_header(
+    file: &RecordFile,
+    path: &Path,
+    index: &Path,
+    lines: usize,
+) -> Result<RecordIndex, SourceError> {
     let (mut images, mut keys) = (Vec::with_capacity(lines), Vec::with_capacity(lines));
     each_line(index, file.length(), |_, key, offset| {
         images.push(Offset::new(offset));
@@ -402,7 +407,7 @@ fn without_header(file: &RecordFile, path: &Path, index: &Path, lines: usize) ->
     }
     let keys = Keys::Each(keys).compact();
     let numbers = from_images(file, path, &images, &keys)?;
-    Ok(Found { images, keys, numbers, strange: 0 })
+    Ok(RecordIndex { images, keys, numbers, strange: 0 })
 }
 
 /// The least key that is there more than once.
@@ -428,7 +433,7 @@ fn second_line(index: &Path, length: u64, key: u32) -> Result<u64, SourceError> 
 }
 
 /// Goes from record to record. Their keys are the ids in their headers, or their places where these are no keys.
-fn from_scan(file: &RecordFile, path: &Path) -> Result<Found, SourceError> {
+fn from_scan(file: &RecordFile, path: &Path) -> Result<RecordIndex, SourceError> {
     let (mut images, mut keys, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
     let (mut offset, mut has_header, mut are_keys) = (0, false, true);
     while offset < file.length() {
@@ -443,7 +448,7 @@ fn from_scan(file: &RecordFile, path: &Path) -> Result<Found, SourceError> {
         offset = next;
     }
     // Only the records of insightface's identities have no images, and they need not be counted.
-    let mut found = Found { images, keys: Keys::Each(keys), numbers, strange: 0 };
+    let mut found = RecordIndex { images, keys: Keys::Each(keys), numbers, strange: 0 };
     if has_header {
         remove_empty(&mut found);
     }
@@ -457,7 +462,7 @@ fn from_scan(file: &RecordFile, path: &Path) -> Result<Found, SourceError> {
 }
 
 /// Images of insightface's sets are in the order of their keys.
-fn sort_by_keys(found: &mut Found) {
+fn sort_by_keys(found: &mut RecordIndex) {
     let Keys::Each(keys) = &found.keys else { return };
     let mut order: Vec<u32> = (0..keys.len() as u32).collect();
     order.sort_unstable_by_key(|&image| keys[image as usize]);
@@ -468,7 +473,7 @@ fn sort_by_keys(found: &mut Found) {
 }
 
 /// Removes records without images, and returns how many.
-fn remove_empty(found: &mut Found) -> usize {
+fn remove_empty(found: &mut RecordIndex) -> usize {
     let empty = found.numbers.iter().filter(|number| **number == NO_IMAGE).count();
     if empty == 0 {
         return 0;

@@ -28,14 +28,14 @@ fn write(folder: &Path, records: &[(u32, &[f32], &[u8])], with_index: bool) -> P
     path
 }
 
-fn open(path: &Path) -> Result<Opened, SourceError> {
+fn open(path: &Path) -> Result<OpenSet, SourceError> {
     RecordIoConfig { path: path.into(), ..Default::default() }.open()
 }
 
 fn images(source: &dyn FaceSource) -> Vec<(String, usize, Vec<u8>)> {
     let image = |index| match source.stored(index).unwrap() {
-        Stored::Encoded(bytes) => (source.key(index), source.label(index), bytes),
-        Stored::Pixels(_) => panic!("records are encoded"),
+        StoredImage::Encoded(bytes) => (source.key(index), source.label(index), bytes),
+        StoredImage::Pixels(_) => panic!("records are encoded"),
     };
     (0..source.len()).map(image).collect()
 }

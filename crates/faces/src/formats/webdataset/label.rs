@@ -87,7 +87,7 @@ fn bounded(text: &str) -> Result<String, String> {
 
 /// Distinct labels, numbered in the order in which they came.
 #[derive(Debug, Default)]
-pub(super) struct Interned {
+pub(super) struct DistinctLabels {
     of: HashMap<String, u32>,
     values: Vec<String>,
     /// What each is called beside, unless samples disagree.
@@ -112,7 +112,7 @@ impl Name {
     }
 }
 
-impl Interned {
+impl DistinctLabels {
     /// The number of a label.
     pub fn add(&mut self, label: Label) -> u32 {
         self.add_named(label.value, label.name.map_or(Name::None, Name::One))

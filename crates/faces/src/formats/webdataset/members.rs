@@ -69,7 +69,7 @@ pub(super) struct Members<'a> {
 
 /// What extended headers say of the member that follows.
 #[derive(Default)]
-struct Extended {
+struct ExtendedHeader {
     name: Option<Vec<u8>>,
     size: Option<u64>,
 }
@@ -89,7 +89,7 @@ impl<'a> Members<'a> {
     /// The next member; `None` at the end of the archive.
     pub fn next(&mut self) -> Result<Option<Member>, TarError> {
         let start = self.at;
-        let mut extended = Extended::default();
+        let mut extended = ExtendedHeader::default();
         loop {
             let at = self.at;
             if at == self.length && at == start {
@@ -202,7 +202,7 @@ fn is_checked(header: &Header) -> bool {
     unsigned == expected || i64::from(signed) == i64::from(expected)
 }
 
-fn read_extended(bytes: &[u8], extended: &mut Extended) -> Result<(), String> {
+fn read_extended(bytes: &[u8], extended: &mut ExtendedHeader) -> Result<(), String> {
     for extension in PaxExtensions::new(bytes) {
         let extension = extension.map_err(|_| "the extended header is damaged")?;
         match extension.key_bytes() {

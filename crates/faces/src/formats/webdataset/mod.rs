@@ -19,16 +19,16 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use self::{
-    label::{Interned, SampleLabel},
+    label::{DistinctLabels, SampleLabel},
     members::{Kind, Member, Members, TarError},
 };
 use facegrad_pictures::decode::MAX_FILE_SIZE;
 
 use super::{
-    Format, LabelGaps, Opened, Place, SourceError, SourceKind, Summary, folder::EXTENSIONS, offset::Offset,
+    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, folder::EXTENSIONS, offset::Offset,
     positioned::read_at,
 };
-use crate::{FaceError, FaceSource, Stored};
+use crate::{FaceError, FaceSource, StoredImage};
 
 /// What is expected at a path.
 const EXPECTED: &str = "a tar file, or a folder of them,";
@@ -74,9 +74,9 @@ impl Format for WebDatasetConfig {
         Some((&self.path, "the tar file, or a folder of them"))
     }
 
-    fn open(&self) -> Result<Opened, SourceError> {
+    fn open(&self) -> Result<OpenSet, SourceError> {
         let (source, summary) = WebDataset::open(self)?;
-        Ok(Opened { source: Arc::new(source), summary })
+        Ok(OpenSet { source: Arc::new(source), summary })
     }
 }
 
@@ -103,12 +103,12 @@ struct Shard {
 }
 
 /// What was found in one shard.
-struct Found {
+struct ShardContent {
     shard: Shard,
     images: Vec<Offset>,
     /// For each image, a label of `values`.
     labels: Vec<u32>,
-    values: Interned,
+    values: DistinctLabels,
     /// Samples without an image or with an empty one, and members that are links or devices.
     left_out: [usize; 3],
     /// SHA-256 over the names, sizes and labels of the images.
@@ -118,10 +118,10 @@ struct Found {
 impl WebDataset {
     fn open(config: &WebDatasetConfig) -> Result<(Self, Summary), SourceError> {
         let paths = find_shards(&config.path)?;
-        let found: Vec<Result<Found, SourceError>> =
+        let found: Vec<Result<ShardContent, SourceError>> =
             paths.par_iter().map(|path| scan(path, config.label_key.as_deref())).collect();
         let (mut shards, mut images, mut labels) = (Vec::new(), Vec::new(), Vec::new());
-        let mut values = Interned::default();
+        let mut values = DistinctLabels::default();
         let mut left_out = [0; 3];
         let mut hash = Sha256::new();
         for found in found {
@@ -198,7 +198,7 @@ impl FaceSource for WebDataset {
         }
     }
 
-    fn stored(&self, index: usize) -> Result<Stored, FaceError> {
+    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
         let error = |reason: String| FaceError { name: self.name(index), reason };
         let (shard, member) = self
             .member(index)
@@ -207,7 +207,7 @@ impl FaceSource for WebDataset {
             return Err(error(format!("the file is larger than {} MiB", MAX_FILE_SIZE >> 20)));
         }
         let read = read_at(&shard.file, member.content, member.size);
-        Ok(Stored::Encoded(read.map_err(|source| error(format!("it cannot be read: {source}")))?))
+        Ok(StoredImage::Encoded(read.map_err(|source| error(format!("it cannot be read: {source}")))?))
     }
 
     fn fingerprint(&self) -> String {
@@ -274,7 +274,7 @@ struct Sample {
 }
 
 /// Goes through a shard.
-fn scan(path: &Path, label_key: Option<&str>) -> Result<Found, SourceError> {
+fn scan(path: &Path, label_key: Option<&str>) -> Result<ShardContent, SourceError> {
     let whole = |reason: &str| SourceError::Malformed {
         path: path.into(),
         place: Place::Whole,
@@ -300,11 +300,11 @@ fn scan(path: &Path, label_key: Option<&str>) -> Result<Found, SourceError> {
         length,
         first: 0,
     };
-    let mut found = Found {
+    let mut found = ShardContent {
         shard,
         images: Vec::new(),
         labels: Vec::new(),
-        values: Interned::default(),
+        values: DistinctLabels::default(),
         left_out: [0; 3],
         hash: Sha256::new(),
     };
@@ -351,7 +351,7 @@ fn scan(path: &Path, label_key: Option<&str>) -> Result<Found, SourceError> {
     Ok(found)
 }
 
-impl Found {
+impl ShardContent {
     /// Adds a sample that is complete.
     fn add(&mut self, sample: Sample) -> Result<(), SourceError> {
         let Some(image) = sample.image else {

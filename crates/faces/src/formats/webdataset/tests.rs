@@ -43,7 +43,7 @@ impl Set {
         Self::new(&[("x.tar", members)])
     }
 
-    fn open(&self) -> Opened {
+    fn open(&self) -> OpenSet {
         config(self.folder.path()).open().unwrap()
     }
 
@@ -55,8 +55,8 @@ impl Set {
 
 fn images(source: &dyn FaceSource) -> Vec<(String, usize, Vec<u8>)> {
     let image = |index| match source.stored(index).unwrap() {
-        Stored::Encoded(bytes) => (source.key(index), source.label(index), bytes),
-        Stored::Pixels(_) => panic!("members are encoded"),
+        StoredImage::Encoded(bytes) => (source.key(index), source.label(index), bytes),
+        StoredImage::Pixels(_) => panic!("members are encoded"),
     };
     (0..source.len()).map(image).collect()
 }
