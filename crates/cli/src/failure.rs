@@ -252,3 +252,17 @@ impl From<WriteError> for Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_fails_in_a_step_is_failed_work_and_no_file() {
+        let device = "wgpu on a card".to_owned();
+        let failure = Failure::from(TrainError::Backend { device, step: 3, reason: "it is lost".into() });
+        assert_eq!(failure.code, FAILED);
+        let sentence = "wgpu on a card: the backend could not compute step 3: it is lost";
+        assert_eq!(failure.to_string(), sentence);
+    }
+}
