@@ -257,7 +257,7 @@ fn what_cannot_be_embedded_leaves_nothing() {
     assert!(sentence.starts_with("cannot write no/e.npz: "), "{sentence}");
     embed(&place, &["faces/002000", "faces/002001", "--out", "e.npz"]).refused(2);
     let sentence = place.facegrad(&["embed", "faces", "--out", "e.npz"]).refused(2);
-    assert!(sentence.starts_with("no model is named; name one with --model"), "{sentence}");
+    assert!(sentence.starts_with("no model is given; say which with --model"), "{sentence}");
     let names = files(&place, "");
     assert!(!names.iter().any(|name| name.starts_with("e.") || name.starts_with(".writing")), "{names:?}");
 }

@@ -96,8 +96,7 @@ fn unusable_images_are_named_once_and_training_goes_on() {
         assert_eq!(skipped.iter().filter(|said| said.starts_with(&line)).count(), 1, "{line}\n{ended}");
         let event = events.iter().find(|event| event["image"] == file.to_str().unwrap()).unwrap();
         assert!(event["reason"].as_str().unwrap().starts_with(reason), "{event}");
-        let escaped = file.display().to_string().replace('\'', "&#39;");
-        assert!(report.contains(&escaped), "{escaped} is not in the report");
+        assert!(report.contains(file.to_str().unwrap()), "{} is not in the report", file.display());
     }
     let metrics = faces.place.metrics("runs/tiny");
     assert!(metrics.last().unwrap().starts_with("9,3,"), "{metrics:?}");
