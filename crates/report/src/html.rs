@@ -56,8 +56,8 @@ pub(crate) struct GridRow {
     pub remark: String,
 }
 
-/// A table in a box that scrolls when it is too wide; `label` is for those who cannot see it, and a column holds text
-/// or numbers.
+/// A table in a box that scrolls when it is too wide; `label` is for those who cannot see it, who else are told the
+/// headings of the columns, and a column holds text or numbers.
 pub(crate) fn grid(label: &str, columns: &[(String, bool)], rows: &[GridRow]) -> Markup {
     let class = |column: usize| match columns.get(column) {
         Some((_, true)) | None => Some("text"),
@@ -68,6 +68,8 @@ pub(crate) fn grid(label: &str, columns: &[(String, bool)], rows: &[GridRow]) ->
         let width = columns.len().max(row.cells.len());
         (0..width).map(|i| row.cells.get(i).cloned().unwrap_or_default()).collect::<Vec<_>>()
     };
+    let headings = || columns.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+    let label = if label.is_empty() { headings() } else { label.to_owned() };
     html! {
         div class="card wide" role="region" aria-label=(label) tabindex="0" {
             table {
