@@ -23,6 +23,8 @@ const HEAD: &str = "head.safetensors";
 const AUXILIARY: &str = "auxiliary.safetensors";
 const OPTIMIZER: &str = "optimizer.bpk";
 pub(crate) const STATE: &str = "state.json";
+/// A thousand evaluations make some hundred kilobytes.
+pub(crate) const LONGEST_STATE: u64 = 1 << 26;
 
 /// How far a run is, and what it was begun with.
 ///

@@ -2,15 +2,15 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
     path::{Path, PathBuf},
 };
 
+use facegrad_files::read_bounded;
 use facegrad_recognition::{ProtocolResult, checkpoint};
 use serde::Serialize;
 
 use crate::{
-    checkpoint::{STATE, State},
+    checkpoint::{LONGEST_STATE, STATE, State},
     config::Experiment,
     log::{self, LOG, LogEvent},
 };
@@ -136,7 +136,7 @@ fn last_tenth(losses: &[(usize, f64)]) -> Option<f64> {
 /// The state in the last checkpoint; nothing if there is none.
 fn last_state(folder: &Path) -> Option<State> {
     let last = checkpoint::locate(folder, "last").ok()?;
-    serde_json::from_slice(&fs::read(last.join(STATE)).ok()?).ok()
+    serde_json::from_slice(&read_bounded(&last.join(STATE), LONGEST_STATE).ok()?).ok()
 }
 
 impl LogSummary {
@@ -194,7 +194,7 @@ mod tests {
         let mut state = |line: &str| {
             log.push_str(line);
             log.push('\n');
-            fs::write(folder.path().join(LOG), &log).unwrap();
+            std::fs::write(folder.path().join(LOG), &log).unwrap();
             read(folder.path(), "a", &experiment, 2)
         };
         let waiting = RunState::Waiting { step: 0 };
