@@ -523,16 +523,7 @@ fn the_published_layouts_of_cfp_blufr_and_ijb_are_measured() {
             writeln!(pairs, "{} {} {}", 10 * a, 10 * b + 1, u8::from(a == b)).unwrap();
         }
     }
-    for (name, text) in [
-        ("face_tid_mid.txt", &media),
-        ("name_5pts_score.txt", &points),
-        ("template_pair_label.txt", &pairs),
-        ("1N_gallery_G1.csv", &gallery[0]),
-        ("1N_gallery_G2.csv", &gallery[1]),
-        ("1N_probe_mixed.csv", &probes),
-    ] {
-        place.write(&format!("IJBC/meta/ijbc_{name}"), text);
-    }
+    place.write_ijbc([&media, &points, &pairs, &gallery[0], &gallery[1], &probes]);
     let ijb = json(eval(&place, "runs/lfw", &["--protocol", "ijb:folder=IJBC", "--json"]));
     assert_eq!((&ijb["verification"]["genuine"], &ijb["verification"]["impostor"]), (&8.into(), &56.into()));
     assert_eq!(ijb["templates"], 16);

@@ -119,16 +119,7 @@ fn ijb(place: &Place) {
         writeln!(pairs, "{} {} {}", 10 * a, 10 * b + 1, u8::from(a == b)).unwrap();
     }
     place.write("ijb.csv", embeddings);
-    for (name, text) in [
-        ("face_tid_mid.txt", &media),
-        ("name_5pts_score.txt", &points),
-        ("template_pair_label.txt", &pairs),
-        ("1N_gallery_G1.csv", &gallery[0]),
-        ("1N_gallery_G2.csv", &gallery[1]),
-        ("1N_probe_mixed.csv", &probes),
-    ] {
-        place.write(&format!("IJBC/meta/ijbc_{name}"), text);
-    }
+    place.write_ijbc([&media, &points, &pairs, &gallery[0], &gallery[1], &probes]);
 }
 
 #[test]

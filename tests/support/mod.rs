@@ -49,6 +49,21 @@ impl Place {
         fs::write(path, content).unwrap();
     }
 
+    /// Writes the lists of IJB-C below `IJBC/meta`: media, landmarks, pairs of templates, the two galleries, probes.
+    pub fn write_ijbc(&self, lists: [&String; 6]) {
+        let names = [
+            "face_tid_mid.txt",
+            "name_5pts_score.txt",
+            "template_pair_label.txt",
+            "1N_gallery_G1.csv",
+            "1N_gallery_G2.csv",
+            "1N_probe_mixed.csv",
+        ];
+        for (name, list) in names.iter().zip(lists) {
+            self.write(&format!("IJBC/meta/ijbc_{name}"), list);
+        }
+    }
+
     pub fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }

@@ -10,7 +10,7 @@ use facegrad_operators::{self as operators, Map, Moments, Norm, Stencil};
 use crate::{
     ActivationLayer,
     layers::{self, Layer},
-    plan::{MapReading, NetworkPlan, OperatorKind},
+    plan::{MapReading, NetworkPlan, OF_ONE_LAYOUT, OperatorKind},
 };
 
 /// Runs the operators of `plan` with the weights of `layers`; [`operators::supports`] must take `images`.
@@ -47,8 +47,6 @@ pub(crate) fn run(plan: &NetworkPlan, layers: &[Layer], images: Tensor<4>) -> Te
     }
     pass.read(plan.features).x.permute([0, 3, 1, 2])
 }
-
-const OF_ONE_LAYOUT: &str = "the plan and the layers are made from one layout";
 
 /// A network on its way through the operators.
 struct Pass<'a> {

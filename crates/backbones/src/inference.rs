@@ -15,7 +15,7 @@ use facegrad_kernels::{
 use crate::{
     Backbone, EmbeddingLayer,
     layers::{self, Layer},
-    plan::{Finish, MapReading, Operator, OperatorKind},
+    plan::{Finish, MapReading, OF_ONE_LAYOUT, Operator, OperatorKind},
 };
 
 impl Backbone {
@@ -102,8 +102,6 @@ struct Folding {
     /// By the number of the map in the plan.
     values: BTreeMap<usize, Value>,
 }
-
-const OF_ONE_LAYOUT: &str = "the plan and the layers are made from one layout";
 
 impl Folding {
     fn operator(&mut self, operator: &Operator, output: Dims) -> Value {

@@ -16,6 +16,9 @@ use crate::{
     sizes::Map,
 };
 
+/// Why the number of a layer in a plan always leads to a layer of the kind that it says.
+pub(crate) const OF_ONE_LAYOUT: &str = "the plan and the layers are made from one layout";
+
 /// The operators of a network from the images to its last map, in the order they run.
 #[derive(Debug, Clone)]
 pub struct NetworkPlan {

@@ -34,7 +34,7 @@ pub fn in_percent(target: f64) -> f64 {
 }
 
 /// A whole number with its thousands set apart.
-pub fn thousands(n: usize) -> String {
+pub fn thousands(n: impl std::fmt::Display) -> String {
     grouped(&n.to_string())
 }
 
@@ -103,6 +103,8 @@ mod tests {
     fn thousands_are_set_apart() {
         let numbers = [0, 999, 1000, 1_234_567, 1_000_005].map(thousands);
         assert_eq!(numbers, ["0", "999", "1,000", "1,234,567", "1,000,005"]);
+        let numbers = [0, 999, 1000, 5_822_653, 10_000u64].map(thousands);
+        assert_eq!(numbers, ["0", "999", "1,000", "5,822,653", "10,000"]);
     }
 
     #[test]

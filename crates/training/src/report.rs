@@ -10,10 +10,9 @@ use facegrad_report::{
     result_sections, roc_curve,
 };
 use facegrad_results::{
-    Fact, ResultSheet,
+    CurveKind, Fact, ResultSheet,
     numbers::{duration, number, thousands},
 };
-use facegrad_verification::Roc;
 
 use crate::{
     config::Experiment,
@@ -51,7 +50,8 @@ pub(crate) fn write(summary: &Summary<'_>) -> io::Result<()> {
         let (Some(pairs), Some(scores)) = (&measured.pairs, &sheet.scores) else { continue };
         let title = &sheet.name;
         let name: String = title.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
-        let points = Roc::new(&pairs.scores).map(|roc| roc.curve()).unwrap_or_default();
+        let curve = sheet.curves.iter().find(|curve| curve.kind == CurveKind::Roc);
+        let points = curve.map(|curve| curve.points.clone()).unwrap_or_default();
         let series = RocSeries { name: title.clone(), points, impostors: pairs.scores.impostor().len() };
         file(&format!("roc-{name}.svg"), roc_curve(title, &[series]).map_err(io::Error::other)?)?;
         let picture = counts_histogram(title, scores, &sheet.thresholds).map_err(io::Error::other)?;
@@ -84,7 +84,7 @@ fn page(summary: &Summary<'_>, sheets: &[ResultSheet], loss: &LossCurve) -> Resu
     let preflight = &started.preflight;
     let mut run = vec![
         Fact::new("model", &preflight.model),
-        Fact::new("trained parameters", thousands(summary.parameters as usize)),
+        Fact::new("trained parameters", thousands(summary.parameters)),
         Fact::new("backend", &preflight.backend),
         Fact::new("time", duration(summary.seconds)),
         Fact::new("speed", format!("{} images/s", speed(summary))),

@@ -13,29 +13,3 @@ pub fn find(word: &str) -> Result<Cow<'static, Card>, Failure> {
     }
     Ok(Cow::Borrowed(facegrad_datasets::card(word)?))
 }
-
-/// A number with its digits in groups of three.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.char_indices() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_are_grouped_from_the_right() {
-        let cases = [(0, "0"), (999, "999"), (1000, "1,000"), (5_822_653, "5,822,653"), (10_000, "10,000")];
-        for (number, expected) in cases {
-            assert_eq!(grouped(number), expected);
-        }
-    }
-}

@@ -6,10 +6,11 @@ use std::{
 };
 
 use facegrad_datasets::{Card, CardFileResult, FetchOptions, FetchResult, FetchStep, fetch_card};
+use facegrad_results::numbers::thousands;
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
-use super::card::{find, grouped};
+use super::card::find;
 use crate::{
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal},
@@ -96,7 +97,7 @@ fn done(card: &Card, folder: &Path, arrived: &[CardFileResult], is_json: bool) {
         };
         let unpacked = match file.unpacked {
             Some(out) if out.folders > 0 => {
-                format!("; unpacked: {} files in {} folders", grouped(out.files), grouped(out.folders))
+                format!("; unpacked: {} files in {} folders", thousands(out.files), thousands(out.folders))
             }
             Some(out) => format!("; unpacked: {}", HumanBytes(out.bytes)),
             None => String::new(),
@@ -142,7 +143,7 @@ impl Screen {
         match step {
             FetchStep::Downloading { done, .. } => progress.set(done as usize, ""),
             FetchStep::Unpacking { done, .. } => {
-                progress.note(&format!("unpacking: {} files", grouped(done.files)));
+                progress.note(&format!("unpacking: {} files", thousands(done.files)));
             }
         }
     }

@@ -3,9 +3,8 @@
 use std::process::ExitCode;
 
 use facegrad_datasets::{Card, CardPurpose, cards};
-use facegrad_results::{Align, TextTable};
+use facegrad_results::{Align, TextTable, numbers::thousands};
 
-use super::card::grouped;
 use crate::{failure::Failure, say};
 
 #[derive(clap::Args)]
@@ -31,7 +30,7 @@ fn table(cards: &[Card]) -> TextTable {
     table.row(["name", "identities", "images", "for", "get it by", "licence"]);
     for card in cards {
         let count = card.counts.first().cloned().unwrap_or_default();
-        let number = |number: Option<u64>| number.map(grouped).unwrap_or_else(|| "-".into());
+        let number = |number: Option<u64>| number.map(thousands).unwrap_or_else(|| "-".into());
         let uses: Vec<&str> = card.uses.iter().map(short).collect();
         let way = if card.is_fetchable() { "fetch" } else { "asking" };
         table.row([

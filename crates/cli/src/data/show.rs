@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use facegrad_datasets::{Card, CardCount};
+use facegrad_results::numbers::thousands;
 
-use super::card::{find, grouped};
+use super::card::find;
 use crate::{failure::Failure, say};
 
 /// Columns that a page has; terminals have 80 or more.
@@ -60,7 +61,7 @@ fn page(card: &Card) -> String {
         let text = format!(
             "{}, {} bytes, SHA-256 {}, from {}",
             file.name,
-            grouped(file.bytes),
+            thousands(file.bytes),
             file.sha256,
             file.url
         );
@@ -78,7 +79,7 @@ fn page(card: &Card) -> String {
 
 fn counted(count: &CardCount) -> String {
     let known: Vec<String> =
-        count.known().into_iter().map(|(number, what)| format!("{} {what}", grouped(number))).collect();
+        count.known().into_iter().map(|(number, what)| format!("{} {what}", thousands(number))).collect();
     let known = known.join(", ");
     match &count.part {
         Some(part) => format!("{known} ({part})"),

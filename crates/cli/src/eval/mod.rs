@@ -202,6 +202,5 @@ fn tell_apart(contestants: &mut [Contestant]) {
 }
 
 fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
-    facegrad_files::replace(path, bytes)
-        .map_err(|error| Failure::work(format!("cannot write {}: {error}", path.display())))
+    facegrad_files::replace(path, bytes).map_err(|error| Failure::unwritable(path, error))
 }

@@ -154,7 +154,8 @@ impl ConfigRow {
         };
         let speed = over(&|run| Some(run.images_per_second));
         let seconds = over(&|run| Some(run.seconds));
-        let mut figures = means(&finished);
+        let sheets: Vec<ResultSheet> = finished.iter().map(|run| run.result.sheet()).collect();
+        let mut figures = means(&sheets);
         figures.extend([
             loss("first_loss", "first loss", &|run| run.first_loss),
             loss("expected_first_loss", "expected", &|run| run.expected_first_loss),
@@ -165,7 +166,7 @@ impl ConfigRow {
         Self {
             config: entry.name.clone(),
             loss: entry.experiment.loss_in_words(),
-            accuracy: accuracy(&finished),
+            accuracy: accuracy(&sheets),
             untrained: over(&|run| run.untrained),
             figures: MeanFigures(figures),
             runs,
@@ -204,9 +205,8 @@ fn mean(values: &[f64]) -> Option<f64> {
 }
 
 /// The figure that the runs are compared by.
-fn accuracy(finished: &[&RunResult]) -> Option<MeanFigure> {
-    let sheets = finished.iter().map(|run| run.result.sheet());
-    let measured: Vec<HeadlineFigure> = sheets.filter_map(|sheet| sheet.headline()).collect();
+fn accuracy(sheets: &[ResultSheet]) -> Option<MeanFigure> {
+    let measured: Vec<HeadlineFigure> = sheets.iter().filter_map(ResultSheet::headline).collect();
     let of_runs: Vec<f64> = measured.iter().map(|headline| headline.value).collect();
     let (half_width, over) = match (student_half_width(&of_runs), measured.first()?.standard_error) {
         (Some(half_width), _) => (half_width, IntervalOver::Seeds),
@@ -217,8 +217,7 @@ fn accuracy(finished: &[&RunResult]) -> Option<MeanFigure> {
 }
 
 /// The mean of every figure but the one that is compared, in the order of the protocol.
-fn means(finished: &[&RunResult]) -> Vec<Figure> {
-    let sheets: Vec<ResultSheet> = finished.iter().map(|run| run.result.sheet()).collect();
+fn means(sheets: &[ResultSheet]) -> Vec<Figure> {
     let Some(first) = sheets.first() else { return Vec::new() };
     let compared = first.chosen_by().map(|figure| figure.key.as_str());
     let others = first.figures().filter(|figure| Some(figure.key.as_str()) != compared);
