@@ -138,60 +138,37 @@ impl Finder {
 
 /// Why a job cannot be done.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum AlignError {
     /// The folder of the faces holds something else.
     #[error(
         "{} holds files that alignment did not write; name a new or an empty folder for the faces",
         folder.display()
     )]
-    Occupied {
-        /// The folder.
-        folder: PathBuf,
-    },
+    Occupied { folder: PathBuf },
     /// The folder holds faces made in another way.
     #[error(
         "{} holds faces that were aligned in another way ({difference}); use the settings of then, or another folder",
         folder.display()
     )]
-    OtherSettings {
-        /// The folder.
-        folder: PathBuf,
-        /// What is different.
-        difference: String,
-    },
+    OtherSettings { folder: PathBuf, difference: String },
     /// Another process is at it.
     #[error("another process is aligning into {}", folder.display())]
-    InUse {
-        /// The folder.
-        folder: PathBuf,
-    },
+    InUse { folder: PathBuf },
     /// The journal does not say what the folder holds.
     #[error(
         "the first line of {} is damaged, so how the faces there were aligned is not known; name another folder",
         path.display()
     )]
-    DamagedJournal {
-        /// The journal.
-        path: PathBuf,
-    },
+    DamagedJournal { path: PathBuf },
     /// Something cannot be written.
     #[error("cannot write {}: {source}", path.display())]
-    Unwritable {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    Unwritable { path: PathBuf, source: io::Error },
     /// A photograph has no face, and that was to be an error.
     #[error(
         "the image {image}: {reason}; other answers to that are to skip such images or to take their centre"
     )]
-    NoFace {
-        /// The photograph.
-        image: String,
-        /// Why there is no face.
-        reason: String,
-    },
+    NoFace { image: String, reason: String },
 }
 
 /// How a job ended.

@@ -32,29 +32,20 @@ const COORDINATE_NAMES: [[&str; 2]; 10] = [
 
 /// Why a file gives no landmarks.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum LandmarkFileError {
     /// It cannot be read.
     #[error("the landmarks {} cannot be read: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    Unreadable { path: PathBuf, source: io::Error },
     /// It is too large.
     #[error("the landmarks {} have more than {} MiB", path.display(), MAX_FILE_SIZE >> 20)]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
+    TooLarge { path: PathBuf },
     /// A line is wrong.
     #[error("the landmarks {}, line {line}: {problem}", path.display())]
     Line {
-        /// The file.
         path: PathBuf,
         /// The line, from 1; where a quoted name has several or blank ones come before, the first of these.
         line: u64,
-        /// What is wrong, and what would be right.
         problem: String,
     },
     /// There are no landmarks in it.
@@ -62,10 +53,7 @@ pub enum LandmarkFileError {
         "the landmarks {} have no line with a path and ten coordinates x1 y1 ... x5 y5",
         path.display()
     )]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
+    Empty { path: PathBuf },
 }
 
 /// The five landmarks of the face on each of many photographs, by their paths.

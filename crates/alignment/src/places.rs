@@ -11,6 +11,7 @@ use facegrad_pictures::ImageFormat;
 
 /// Why folders cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum PlaceError {
     /// The photographs.
     #[error(transparent)]
@@ -23,28 +24,13 @@ pub enum PlaceError {
         "{} and {} lie within each other; the aligned faces need a folder beside that of the photographs",
         input.display(), output.display()
     )]
-    Nested {
-        /// The folder of the photographs.
-        input: PathBuf,
-        /// The folder of the faces.
-        output: PathBuf,
-    },
+    Nested { input: PathBuf, output: PathBuf },
     /// The path of a folder leads nowhere.
     #[error("{} cannot be used as a folder: {source}", path.display())]
-    Unusable {
-        /// The folder.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    Unusable { path: PathBuf, source: io::Error },
     /// Two photographs would become one face.
     #[error("{} and another image beside it would both become {}; rename one of them", image.display(), output.display())]
-    Ambiguous {
-        /// One of the photographs.
-        image: PathBuf,
-        /// The file that both would become.
-        output: PathBuf,
-    },
+    Ambiguous { image: PathBuf, output: PathBuf },
 }
 
 /// The photographs below a folder, and the files that their faces become in another one.

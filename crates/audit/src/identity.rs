@@ -22,31 +22,17 @@ pub struct LabelledEmbeddings {
 
 /// Embeddings that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum IdentityError {
     /// Rows, labels and sizes do not fit.
     #[error("{numbers} numbers are not {images} embeddings of {dim}")]
-    Shape {
-        /// How many numbers there are.
-        numbers: usize,
-        /// How many labels.
-        images: usize,
-        /// How many numbers an embedding should have.
-        dim: usize,
-    },
+    Shape { numbers: usize, images: usize, dim: usize },
     /// A label beyond the last identity.
     #[error("the label {label} is none of {identities} identities")]
-    Label {
-        /// The label.
-        label: usize,
-        /// How many identities there are.
-        identities: usize,
-    },
+    Label { label: usize, identities: usize },
     /// An embedding without a direction.
     #[error("the embedding of image {image} is zero or not finite")]
-    NoDirection {
-        /// The row.
-        image: usize,
-    },
+    NoDirection { image: usize },
 }
 
 /// How near an image is to its identity and to others.

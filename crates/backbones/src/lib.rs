@@ -132,6 +132,7 @@ registry! {
 
 /// Why a backbone cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum BackboneError {
     /// The images have too few pixels for the strides of the network.
     #[error(
@@ -139,7 +140,6 @@ pub enum BackboneError {
          the smallest it takes is {smallest}x{smallest}"
     )]
     TooSmall {
-        /// The kind of backbone.
         kind: &'static str,
         /// Height of the images, in pixels.
         height: usize,

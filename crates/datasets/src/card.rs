@@ -234,23 +234,18 @@ impl File {
 
 /// Why a card cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum CardError {
     /// Path of the file that this is about.
     #[error("cannot read the card {}: {source}", path.display())]
     Unreadable {
-        /// Name of the card.
         path: PathBuf,
         /// What the system or the reader of the file says.
         source: std::io::Error,
     },
     /// What it says.
     #[error("the card {}: {what}", path.display())]
-    Wrong {
-        /// Name of the card.
-        path: PathBuf,
-        /// What is wrong, and what would be right.
-        what: String,
-    },
+    Wrong { path: PathBuf, what: String },
 }
 
 impl Card {

@@ -46,15 +46,11 @@ pub struct CardFileResult {
 
 /// Why a set is not complete.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum SetError {
     /// There is nothing to fetch.
     #[error("{name} cannot be fetched: {ask}")]
-    NotFetchable {
-        /// Name of the card.
-        name: String,
-        /// Where to ask for the set.
-        ask: String,
-    },
+    NotFetchable { name: String, ask: String },
     /// A file could not be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -64,7 +60,6 @@ pub enum SetError {
     /// The folder, or what is written down in it.
     #[error("cannot use {}: {source}", path.display())]
     Folder {
-        /// The folder or the record.
         path: PathBuf,
         /// What the system or the reader of the file says.
         source: io::Error,

@@ -40,11 +40,11 @@ pub struct UnpackedContent {
 
 /// Why an archive was not unpacked.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum UnpackError {
     /// It cannot be read.
     #[error("cannot read {}: {source}", archive.display())]
     Unreadable {
-        /// Path of the archive.
         archive: PathBuf,
         /// What the system or the reader of the file says.
         source: io::Error,
@@ -52,47 +52,30 @@ pub enum UnpackError {
     /// It has something that does not belong into a data set.
     #[error("{} is not unpacked: its entry {entry:?} {what}", archive.display())]
     Entry {
-        /// Path of the archive.
         archive: PathBuf,
         /// The name of the entry, cut if it is long.
         entry: String,
-        /// What is wrong with it.
         what: String,
     },
     /// More came out of it than it may hold.
     #[error("{} is not unpacked: it holds more than {limit}", archive.display())]
-    TooMuch {
-        /// Path of the archive.
-        archive: PathBuf,
-        /// What it may hold.
-        limit: String,
-    },
+    TooMuch { archive: PathBuf, limit: String },
     /// Something has the name already.
     #[error("{} is there already; move it away or choose another folder", path.display())]
-    Occupied {
-        /// What is there.
-        path: PathBuf,
-    },
+    Occupied { path: PathBuf },
     /// Another process is unpacking it.
     #[error("{} is being unpacked by another process; wait for it", archive.display())]
-    Busy {
-        /// Path of the archive.
-        archive: PathBuf,
-    },
+    Busy { archive: PathBuf },
     /// The disk is full or refuses.
     #[error("cannot write {}: {source}", path.display())]
     Unwritable {
-        /// The file or folder.
         path: PathBuf,
         /// What the system or the reader of the file says.
         source: io::Error,
     },
     /// The caller wanted to stop; nothing is left of what was unpacked.
     #[error("stopped while unpacking {}", archive.display())]
-    Stopped {
-        /// Path of the archive.
-        archive: PathBuf,
-    },
+    Stopped { archive: PathBuf },
 }
 
 /// Unpacks the archive `archive` as the new folder `folder`, whose parent is there.

@@ -107,17 +107,13 @@ pub struct Chosen {
 
 /// Why a backend cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum DeviceError {
     /// Not compiled in.
     #[error(
         "this binary was built without the {backend} backend; it holds {held}. Build with --features {backend}"
     )]
-    NotBuiltIn {
-        /// The backend asked for.
-        backend: Backend,
-        /// Those there are.
-        held: String,
-    },
+    NotBuiltIn { backend: Backend, held: String },
     /// No adapter at all.
     #[error(
         "wgpu found no graphics adapter: install a Vulkan driver (on Debian mesa-vulkan-drivers or the vendor's), or use --backend flex"
@@ -127,34 +123,16 @@ pub enum DeviceError {
     #[error(
         "the only graphics adapter is {name}, a software rasteriser far slower than --backend flex; name it with --adapter to use it all the same"
     )]
-    OnlySoftware {
-        /// Its name.
-        name: String,
-    },
+    OnlySoftware { name: String },
     /// No adapter of that name.
     #[error("no graphics adapter is called \"{wanted}\"; there are: {found}")]
-    UnknownAdapter {
-        /// The name asked for.
-        wanted: String,
-        /// Those there are.
-        found: String,
-    },
+    UnknownAdapter { wanted: String, found: String },
     /// An adapter was named for a backend that has none.
     #[error("--adapter \"{wanted}\" has no effect with --backend {backend}; it belongs to --backend wgpu")]
-    AdapterWithoutWgpu {
-        /// The name asked for.
-        wanted: String,
-        /// The backend.
-        backend: Backend,
-    },
+    AdapterWithoutWgpu { wanted: String, backend: Backend },
     /// The driver refused.
     #[error("wgpu could not open {adapter}: {reason}")]
-    CannotOpen {
-        /// The adapter.
-        adapter: String,
-        /// What the driver said.
-        reason: String,
-    },
+    CannotOpen { adapter: String, reason: String },
 }
 
 /// The graphics adapters of this machine, best first; empty without wgpu or without a driver.

@@ -7,11 +7,11 @@ use std::{
 
 /// Why embeddings cannot be read or written.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum EmbeddingError {
     /// The extension of the file is of no format.
     #[error("{} has the extension of no format; embeddings are kept in files that end in {extensions}", path.display())]
     UnknownFormat {
-        /// Path of the file that this is about.
         path: PathBuf,
         /// The extensions of all formats, as one would say them.
         extensions: String,
@@ -21,7 +21,6 @@ pub enum EmbeddingError {
     Io {
         /// `read`, `write`, ...
         doing: &'static str,
-        /// Path of the file that this is about.
         path: PathBuf,
         /// What the system or the reader of the file says.
         source: io::Error,
@@ -29,65 +28,28 @@ pub enum EmbeddingError {
     /// The file is damaged, or is not what its name says.
     #[error("cannot read embeddings from {}: {problem}", path.display())]
     Malformed {
-        /// Path of the file that this is about.
         path: PathBuf,
         /// What is wrong with it, and what would be right.
         problem: String,
     },
     /// An embedding is infinite or not a number.
     #[error("the embedding of {name:?} in {} has a number that is not finite; the model is broken or diverged, or the file is damaged", path.display())]
-    NotFinite {
-        /// Path of the file that this is about.
-        path: PathBuf,
-        /// What the embedding is of.
-        name: String,
-    },
+    NotFinite { path: PathBuf, name: String },
     /// Rows were asked for that the file does not have, or space of another size was offered for them.
     #[error("rows {start} to {end} of {} do not fit: it has {rows} rows of {dim} numbers, and there is space for {space} numbers", path.display())]
-    Range {
-        /// Path of the file that this is about.
-        path: PathBuf,
-        /// The first row asked for.
-        start: usize,
-        /// The row behind the last.
-        end: usize,
-        /// How many rows there are.
-        rows: usize,
-        /// The length of a row.
-        dim: usize,
-        /// The length of the slice to fill.
-        space: usize,
-    },
+    Range { path: PathBuf, start: usize, end: usize, rows: usize, dim: usize, space: usize },
     /// What is to be written does not go together, or goes into no file.
     #[error("cannot write embeddings to {}: {problem}", path.display())]
-    Unwritable {
-        /// Path of the file that this is about.
-        path: PathBuf,
-        /// What is wrong, and what would be right.
-        problem: String,
-    },
+    Unwritable { path: PathBuf, problem: String },
     /// The unfinished job at this place is another one.
     #[error("{} is an unfinished job with {difference}; finish that job first, write to another file, or delete the folder to start over", folder.display())]
-    OtherJob {
-        /// The folder of the journal.
-        folder: PathBuf,
-        /// What it has, and what this job has instead.
-        difference: String,
-    },
+    OtherJob { folder: PathBuf, difference: String },
     /// Another process writes the journal.
     #[error("{} is being written by another process; wait for it, or write to another file", folder.display())]
-    Busy {
-        /// The folder of the journal.
-        folder: PathBuf,
-    },
+    Busy { folder: PathBuf },
     /// The journal was damaged from outside.
     #[error("{} {problem}; delete the folder to start over", folder.display())]
-    DamagedJournal {
-        /// The folder of the journal.
-        folder: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
+    DamagedJournal { folder: PathBuf, problem: String },
 }
 
 /// What a format has to say, before the file is named.

@@ -53,50 +53,28 @@ pub struct Match {
 
 /// Why a gallery cannot be made, read or searched.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum GalleryError {
     /// Its file cannot be read or written.
     #[error(transparent)]
     File(#[from] EmbeddingError),
     /// The file is another one.
     #[error("{} is not a gallery: {problem}", path.display())]
-    NoGallery {
-        /// Path of the file that this is about.
-        path: PathBuf,
-        /// What it is instead.
-        problem: String,
-    },
+    NoGallery { path: PathBuf, problem: String },
     /// What it is to be made of does not go together.
     #[error("there can be no gallery of these embeddings: {problem}")]
-    Content {
-        /// What is wrong.
-        problem: String,
-    },
+    Content { problem: String },
     /// The embeddings to compare are of another model.
     #[error(
         "the gallery was made with the model whose SHA-256 is {gallery} and the probe with {probe}; their embeddings cannot be compared: make the gallery again with the model of the probe"
     )]
-    OtherModel {
-        /// SHA-256 of the model of the gallery.
-        gallery: String,
-        /// SHA-256 of the model of the probe.
-        probe: String,
-    },
+    OtherModel { gallery: String, probe: String },
     /// The embeddings to compare were made in another way.
     #[error("the gallery was made with {what} {gallery} and the probe with {probe}; use the same for both")]
-    OtherSwitch {
-        /// Which way.
-        what: &'static str,
-        /// That of the gallery.
-        gallery: String,
-        /// That of the probe.
-        probe: String,
-    },
+    OtherSwitch { what: &'static str, gallery: String, probe: String },
     /// The probe cannot be compared.
     #[error("the embedding of the probe {problem}")]
-    Probe {
-        /// What is wrong with it.
-        problem: String,
-    },
+    Probe { problem: String },
 }
 
 impl Gallery {

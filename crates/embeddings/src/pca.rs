@@ -12,16 +12,14 @@ const BLOCK: usize = 256;
 
 /// Why there are no principal components.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum PcaError {
     /// The rows are no embeddings.
     #[error(transparent)]
     Rows(#[from] RowsError),
     /// Too few rows to vary.
     #[error("principal components need at least 2 embeddings, there are {rows}")]
-    TooFew {
-        /// How many there are.
-        rows: usize,
-    },
+    TooFew { rows: usize },
     /// Moments of the mean only.
     #[error(
         "only the mean of the embeddings was summed, so there is no covariance; use EmbeddingMoments::new"
@@ -29,18 +27,10 @@ pub enum PcaError {
     MeanOnly,
     /// More components than there are.
     #[error("{asked} components were asked for, the embeddings vary in {rank} directions only")]
-    TooMany {
-        /// How many were asked for.
-        asked: usize,
-        /// How many there are.
-        rank: usize,
-    },
+    TooMany { asked: usize, rank: usize },
     /// The iteration for the eigenvalues came to no end.
     #[error("the eigenvalues of the covariance were not found in {iterations} iterations")]
-    NotConverged {
-        /// How many were allowed.
-        iterations: usize,
-    },
+    NotConverged { iterations: usize },
     /// A projected number that f32 cannot hold.
     #[error("embedding {row}, counted from 0, is projected to a number too large for 32 bits")]
     Overflow {

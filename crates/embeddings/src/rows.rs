@@ -7,21 +7,14 @@ pub const MAX_DIM: usize = 4096;
 
 /// Rows that are not embeddings to compute with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum RowsError {
     /// An embedding without numbers, or one too long.
     #[error("embeddings of {dim} numbers cannot be used here; from 1 to {MAX_DIM} numbers are allowed")]
-    Dim {
-        /// The length of an embedding.
-        dim: usize,
-    },
+    Dim { dim: usize },
     /// Not a whole number of rows.
     #[error("{numbers} numbers are not a whole number of embeddings of {dim} numbers each")]
-    Shape {
-        /// How many numbers there are.
-        numbers: usize,
-        /// The length of an embedding.
-        dim: usize,
-    },
+    Shape { numbers: usize, dim: usize },
     /// A number that is infinite or not a number.
     #[error(
         "embedding {row}, counted from 0, has a number that is not finite; the model is broken or diverged"

@@ -85,22 +85,17 @@ impl fmt::Display for TsneMap {
 
 /// Why there is no map.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum TsneError {
     /// Rows that are no embeddings, or have no principal components.
     #[error(transparent)]
     Pca(#[from] PcaError),
     /// Too many or too few points.
     #[error("a t-SNE map takes {MIN_POINTS} to {MAX_POINTS} embeddings, there are {n}; choose some of them")]
-    Points {
-        /// How many there are.
-        n: usize,
-    },
+    Points { n: usize },
     /// A perplexity that is none.
     #[error("the perplexity of a t-SNE map is {perplexity}; it must be a number of at least 1")]
-    Perplexity {
-        /// The perplexity.
-        perplexity: f64,
-    },
+    Perplexity { perplexity: f64 },
 }
 
 impl From<RowsError> for TsneError {

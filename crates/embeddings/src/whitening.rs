@@ -61,60 +61,30 @@ impl FitSet {
 
 /// Why embeddings are not whitened.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum WhiteningError {
     /// No principal components.
     #[error(transparent)]
     Pca(#[from] PcaError),
     /// A setting out of range.
     #[error("whitening: {key} is {value}; it must be {range}")]
-    Setting {
-        /// Name of the setting.
-        key: &'static str,
-        /// Value that was given.
-        value: f64,
-        /// What is allowed.
-        range: &'static str,
-    },
+    Setting { key: &'static str, value: f64, range: &'static str },
     /// More components than an embedding has numbers.
     #[error(
         "whitening to {asked} components needs embeddings of as many numbers; those of {name} have {dim}"
     )]
-    TooManyComponents {
-        /// How many were asked for.
-        asked: usize,
-        /// The length of an embedding.
-        dim: usize,
-        /// The embeddings of the fit.
-        name: String,
-    },
+    TooManyComponents { asked: usize, dim: usize, name: String },
     /// Not enough embeddings to fit on.
     #[error("{name} has {rows} embeddings; a fit of {needs} needs more than {limit}")]
-    TooFew {
-        /// The embeddings of the fit.
-        name: String,
-        /// How many there are.
-        rows: usize,
-        /// What was to be fitted.
-        needs: String,
-        /// The number that is not enough.
-        limit: usize,
-    },
+    TooFew { name: String, rows: usize, needs: String, limit: usize },
     /// Embeddings that are all equal.
     #[error("the {rows} embeddings of {name} are all equal, so there is nothing to whiten by")]
-    NoVariance {
-        /// The embeddings of the fit.
-        name: String,
-        /// How many there are.
-        rows: usize,
-    },
+    NoVariance { name: String, rows: usize },
     /// The fit set is what is evaluated.
     #[error(
         "{name} is what the whitening was fitted on; to evaluate there is to look at the answers, so fit on other data"
     )]
-    SameData {
-        /// The embeddings of the fit.
-        name: String,
-    },
+    SameData { name: String },
 }
 
 impl From<RowsError> for WhiteningError {

@@ -30,47 +30,28 @@ const MAX_BYTES: u64 = 8 << 30;
 
 /// Why a verification set cannot be read or written.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum BinError {
     /// The file cannot be read.
     #[error("cannot read {}: {cause}", file.display())]
-    Unreadable {
-        /// Path of the file that this is about.
-        file: PathBuf,
-        /// What the system says.
-        cause: io::Error,
-    },
+    Unreadable { file: PathBuf, cause: io::Error },
     /// The file is larger than any verification set.
     #[error("{} has {bytes} bytes; a verification set has at most {limit}", file.display())]
-    TooLarge {
-        /// Path of the file that this is about.
-        file: PathBuf,
-        /// Its size in bytes.
-        bytes: u64,
-        /// The size up to which a set is read.
-        limit: u64,
-    },
+    TooLarge { file: PathBuf, bytes: u64, limit: u64 },
     /// The file is no pickle, is damaged, or asks for something that is not data.
     #[error("{}, byte {offset}: {reason}", file.display())]
     Pickle {
-        /// Path of the file that this is about.
         file: PathBuf,
         /// The byte at which the opcode in question is, from 0.
         offset: u64,
-        /// One clause.
         reason: String,
     },
     /// The pickle holds something other than pairs of images.
     #[error("{}: {reason}", file.display())]
-    Contents {
-        /// Path of the file that this is about.
-        file: PathBuf,
-        /// One clause.
-        reason: String,
-    },
+    Contents { file: PathBuf, reason: String },
     /// The file cannot be written.
     #[error("cannot write {}: {cause}", file.display())]
     Unwritable {
-        /// Path of the file that this is about.
         file: PathBuf,
         /// What the system says, or what is wrong with the images.
         cause: io::Error,

@@ -81,6 +81,7 @@ pub struct ImageBatch {
 
 /// Why there are no batches, or no further ones.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum LoaderError {
     /// Batches or images of size zero.
     #[error("the batch size and the sides of the input must be at least 1")]
@@ -94,13 +95,10 @@ pub enum LoaderError {
         *bad as f64 / *images as f64 * 100.0
     )]
     TooManyBad {
-        /// Distinct unreadable images so far.
         bad: usize,
-        /// Images in the source.
         images: usize,
         /// The key `max_bad_share`.
         limit: f64,
-        /// The first of them.
         first: FaceError,
     },
     /// None of the images tried in place of an unreadable one could be read either.
@@ -108,12 +106,7 @@ pub enum LoaderError {
     NoReplacement(FaceError),
     /// The program failed while it prepared an image.
     #[error("a loader thread failed on {image}: {message}")]
-    Panicked {
-        /// What the set calls the image.
-        image: String,
-        /// The message of the panic.
-        message: String,
-    },
+    Panicked { image: String, message: String },
     /// The system gave no threads.
     #[error("the loader threads cannot be started: {0}")]
     Threads(#[source] io::Error),

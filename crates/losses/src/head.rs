@@ -115,21 +115,17 @@ impl Curve {
 
 /// A head that cannot be built, or cannot take a batch.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum HeadError {
     /// A single class cannot be told from anything.
     #[error("a classification head needs at least 2 identities, and the training data has {classes}")]
-    TooFewClasses {
-        /// The number of classes.
-        classes: usize,
-    },
+    TooFewClasses { classes: usize },
     /// A label that is no class.
     #[error("sample {sample} of the batch has label {label}; with {classes} classes labels are from 0 to {}", classes - 1)]
     Label {
         /// Which sample, from 0.
         sample: usize,
-        /// Its label.
         label: usize,
-        /// The number of classes.
         classes: usize,
     },
 }

@@ -33,6 +33,7 @@ const MAX_DECODER_MEMORY: u64 = MAX_PIXELS as u64 * 8;
 
 /// Why an image file cannot be used. Each message is a clause that follows the name of the file.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum DecodeError {
     /// The file cannot be read.
     #[error("it cannot be read: {0}")]
@@ -54,7 +55,6 @@ pub enum DecodeError {
     Dimensions {
         /// Claimed pixels in a row.
         width: usize,
-        /// Claimed number of rows.
         height: usize,
     },
     /// Decoding would take more memory than is allowed.
@@ -65,12 +65,7 @@ pub enum DecodeError {
     Truncated(&'static str),
     /// The data is damaged, or uses a part of the format that is not supported.
     #[error("the {format} data cannot be decoded: {detail}")]
-    Malformed {
-        /// The format, recognised from the content.
-        format: &'static str,
-        /// What the decoder says.
-        detail: String,
-    },
+    Malformed { format: &'static str, detail: String },
     /// The decoder itself failed on this data.
     #[error("the {0} decoder failed on this data")]
     DecoderFailed(&'static str),

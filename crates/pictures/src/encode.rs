@@ -35,31 +35,17 @@ impl ImageFormat {
 
 /// A file or folder that could not be written, and why.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum WriteError {
     /// The system refused.
     #[error("cannot write {path}: {source}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// The picture cannot be encoded.
     #[error("cannot write {path}: the {format} encoder refused the picture: {reason}")]
-    Encode {
-        /// Path of the file that this is about.
-        path: PathBuf,
-        /// Format that was asked for.
-        format: ImageFormat,
-        /// What the encoder said.
-        reason: String,
-    },
+    Encode { path: PathBuf, format: ImageFormat, reason: String },
     /// The folder holds something else.
     #[error("{path} already holds files of something else; name a new or an empty folder")]
-    Occupied {
-        /// Path of the folder.
-        path: PathBuf,
-    },
+    Occupied { path: PathBuf },
 }
 
 /// The pictures side by side, `columns` to a row, on white with `gap` pixels between them.

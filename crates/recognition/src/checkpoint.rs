@@ -71,45 +71,20 @@ impl Checkpoint {
 
 /// Why a checkpoint cannot be written or used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum CheckpointError {
     /// The disk is full, or the like.
     #[error("cannot write {}: {source}; {kept}", path.display())]
-    Unwritable {
-        /// The checkpoint.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-        /// What is still there.
-        kept: String,
-    },
+    Unwritable { path: PathBuf, source: io::Error, kept: String },
     /// There is none.
     #[error("{} holds no checkpoint; a run folder has folders called checkpoint-<step>", path.display())]
-    None {
-        /// Where it was looked for.
-        path: PathBuf,
-    },
+    None { path: PathBuf },
     /// A file is missing, short, or not what it was.
     #[error("{} {reason}{hint}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-        /// An intact checkpoint to use instead.
-        hint: String,
-    },
+    Damaged { path: PathBuf, reason: String, hint: String },
     /// Written by another version.
     #[error("{} has checkpoint format {found} and this facegrad reads format {FORMAT}; use the version that wrote it ({writer}){hint}", path.display())]
-    OtherVersion {
-        /// The checkpoint.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-        /// The version that wrote it.
-        writer: String,
-        /// An intact checkpoint to use instead.
-        hint: String,
-    },
+    OtherVersion { path: PathBuf, found: u32, writer: String, hint: String },
 }
 
 /// The folder name of the checkpoint at `step`.

@@ -39,6 +39,7 @@ pub struct ImageEmbeddings {
 
 /// Why there are no embeddings.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum EmbedderError {
     /// An image that cannot be decoded.
     #[error("the image {0}; every image is needed")]
@@ -57,16 +58,7 @@ pub enum EmbedderError {
     File(#[from] EmbeddingError),
     /// An image that the file has no embedding of.
     #[error("{file} has no embedding called {first}; {missing} of the {total} images asked for are missing")]
-    Missing {
-        /// What results call the file of embeddings.
-        file: String,
-        /// The first image that is missing.
-        first: String,
-        /// How many are.
-        missing: usize,
-        /// How many were asked for.
-        total: usize,
-    },
+    Missing { file: String, first: String, missing: usize, total: usize },
     /// Embeddings that the whitening was not fitted for.
     #[error(transparent)]
     Whitening(#[from] WhiteningError),

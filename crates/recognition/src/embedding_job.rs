@@ -40,6 +40,7 @@ pub enum EmbeddingJobEnd {
 
 /// Why a job cannot be done.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum JobError {
     /// The images or the model.
     #[error(transparent)]
@@ -49,10 +50,7 @@ pub enum JobError {
     File(#[from] EmbeddingError),
     /// An image is not what it was when all were looked at.
     #[error("the image {name} was changed while the images were being embedded; run the command again")]
-    Changed {
-        /// The image.
-        name: String,
-    },
+    Changed { name: String },
 }
 
 impl EmbeddingModel {

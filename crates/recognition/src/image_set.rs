@@ -28,6 +28,7 @@ pub struct ImageSet {
 
 /// Why there are no images.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum ImageSetError {
     /// There is nothing at the path.
     #[error("there is no {}; a folder of images, a text list of images or an image is expected", .0.display())]
@@ -49,12 +50,7 @@ pub enum ImageSetError {
         "{} says who is on each image and {} does not; embed them into files of their own",
         with.display(), without.display()
     )]
-    Mixed {
-        /// One that does.
-        with: PathBuf,
-        /// One that does not.
-        without: PathBuf,
-    },
+    Mixed { with: PathBuf, without: PathBuf },
 }
 
 /// What a look at every image found.

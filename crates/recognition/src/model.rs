@@ -74,28 +74,17 @@ pub struct ModelCard {
 
 /// Why a model file cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum ModelError {
     /// The checkpoint it is in.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The file itself.
     #[error("{}: {reason}", path.display())]
-    Unusable {
-        /// The model file, alone or in a checkpoint.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    Unusable { path: PathBuf, reason: String },
     /// It wants other images than this program makes.
     #[error("{} was trained on images prepared as {theirs}, and this facegrad prepares {ours}; the scores would mean nothing", path.display())]
-    OtherPreprocessing {
-        /// The model file, alone or in a checkpoint.
-        path: PathBuf,
-        /// The recipe of the model.
-        theirs: String,
-        /// The recipe of this program.
-        ours: String,
-    },
+    OtherPreprocessing { path: PathBuf, theirs: String, ours: String },
     /// Another process trains or calibrates it.
     #[error("{} is in use by another facegrad process; wait for it or stop it", .0.display())]
     InUse(PathBuf),
@@ -104,12 +93,7 @@ pub enum ModelError {
     Changed(PathBuf),
     /// The disk is full, or the like.
     #[error("cannot write {}: {source}; the model is as it was", path.display())]
-    Unwritable {
-        /// The model file, alone or in a checkpoint.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    Unwritable { path: PathBuf, source: io::Error },
 }
 
 /// The bytes of the model that `path` means, a model file, a checkpoint folder or the best checkpoint of a run

@@ -190,6 +190,7 @@ impl fmt::Display for TooFewPairs {
 
 /// Why a measurement gives no operating points.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum CalibrationError {
     /// The protocol compares no pairs.
     #[error(
@@ -203,12 +204,7 @@ pub enum CalibrationError {
     NotForTwoImages(String),
     /// Not both kinds of pairs.
     #[error("{protocol} has {what}, and a threshold has to be weighed between genuine and impostor pairs")]
-    OneClass {
-        /// The protocol.
-        protocol: String,
-        /// What there is.
-        what: &'static str,
-    },
+    OneClass { protocol: String, what: &'static str },
 }
 
 /// Fewer pairs of either kind do not say where errors are equal or accuracy is best; as many as FAR 0.1 needs.

@@ -4,73 +4,42 @@ use crate::setting::KeyPath;
 
 /// A key or value that a config must not hold, and what would be right.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum SettingsError {
     /// A key that the section does not have.
     #[error("{key} is not a key of this section; {hint}")]
-    UnknownKey {
-        /// The key as written.
-        key: KeyPath,
-        /// The nearest valid key, or all of them.
-        hint: String,
-    },
+    UnknownKey { key: KeyPath, hint: String },
     /// A key that exists for another `kind` of this section only.
     #[error("{key} has no effect with {kind_key} = \"{kind}\"; it belongs to {belongs_to}")]
     NoEffect {
-        /// The key as written.
         key: KeyPath,
         /// The `kind` key that decides.
         kind_key: KeyPath,
-        /// The kind that the section is of.
         kind: String,
-        /// The kinds that have the key.
         belongs_to: String,
     },
     /// A value of another type than the key takes.
     #[error("{key} is {found}; it must be {expected}")]
-    WrongType {
-        /// Whose value it is.
-        key: KeyPath,
-        /// What the file says.
-        found: String,
-        /// What the key takes.
-        expected: String,
-    },
+    WrongType { key: KeyPath, found: String, expected: String },
     /// A number outside the range of its key.
     #[error("{key} is {found}; it must be {range}")]
     OutOfRange {
-        /// Whose value it is.
         key: KeyPath,
-        /// The number as written.
         found: String,
         /// The range in words, such as "from 0 to 1".
         range: String,
     },
     /// A word that is none of those the key takes.
     #[error("{key} is \"{found}\"; it must be one of {choices}{hint}")]
-    UnknownChoice {
-        /// Whose value it is.
-        key: KeyPath,
-        /// The word as written.
-        found: String,
-        /// All valid words.
-        choices: String,
-        /// The nearest of them, if one is near.
-        hint: String,
-    },
+    UnknownChoice { key: KeyPath, found: String, choices: String, hint: String },
     /// A key that has no default and is missing.
     #[error("{key} is missing; {expected}")]
-    Missing {
-        /// Where it belongs.
-        key: KeyPath,
-        /// What to write.
-        expected: String,
-    },
+    Missing { key: KeyPath, expected: String },
     /// A path that refers to an environment variable which is not set.
     #[error(
         "{key} refers to the environment variable {variable}, which is not set; set it, or give the path with --set {key}=PATH"
     )]
     UnsetVariable {
-        /// Whose value the path is.
         key: KeyPath,
         /// Its name, without `$`.
         variable: String,
@@ -78,7 +47,6 @@ pub enum SettingsError {
     /// Keys or values that do not go together.
     #[error("{key} {problem}")]
     Conflict {
-        /// The key to change.
         key: KeyPath,
         /// What is wrong with it and what would be right.
         problem: String,

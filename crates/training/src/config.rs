@@ -85,33 +85,22 @@ settings! {
 
 /// Why an experiment cannot be read.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read the config {}: {source}", path.display())]
-    Unreadable {
-        /// The path that was asked for.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    Unreadable { path: PathBuf, source: std::io::Error },
     /// The file is not TOML.
     #[error("{}, line {line}: {message}", path.display())]
     NotToml {
-        /// The path that was asked for.
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
-        /// What the parser expected.
         message: String,
     },
     /// A key or a value is wrong.
     #[error("{}: {source}", path.display())]
-    Settings {
-        /// The path that was asked for.
-        path: PathBuf,
-        /// Which key, and what would be right.
-        source: Box<SettingsError>,
-    },
+    Settings { path: PathBuf, source: Box<SettingsError> },
 }
 
 /// Longest config file that is read; a config is a page of text.

@@ -13,18 +13,14 @@ use crate::config::ConfigError;
 
 /// Why a run cannot go on.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum TrainError {
     /// The training data.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A look at a few images found none to train on.
     #[error("none of the {looked_at} training images that were tried can be read; the first is {first}")]
-    NothingReadable {
-        /// Images that were tried.
-        looked_at: usize,
-        /// The first of them, and why.
-        first: FaceError,
-    },
+    NothingReadable { looked_at: usize, first: FaceError },
     /// The batches.
     #[error(transparent)]
     Loader(#[from] LoaderError),
@@ -36,12 +32,7 @@ pub enum TrainError {
     Head(#[from] HeadError),
     /// A pattern that picks nothing.
     #[error("{key} matches no parameter of the model; their names go from {names}")]
-    NoSuchParameter {
-        /// The key of the config.
-        key: String,
-        /// The first and the last name.
-        names: String,
-    },
+    NoSuchParameter { key: String, names: String },
     /// An evaluation.
     #[error(transparent)]
     Evaluation(#[from] EvaluationError),
@@ -53,43 +44,22 @@ pub enum TrainError {
     Config(#[from] ConfigError),
     /// A file of the run folder.
     #[error("cannot write to {}: {source}; {kept}", path.display())]
-    Unwritable {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-        /// What can be resumed.
-        kept: String,
-    },
+    Unwritable { path: PathBuf, source: io::Error, kept: String },
     /// Another process trains in the folder.
     #[error("{} is in use by another facegrad process; wait for it or stop it", .0.display())]
     InUse(PathBuf),
     /// The data is not what the run was started with.
     #[error("{} was trained on data with SHA-256 {theirs}, and the data has now {ours}; resuming would not continue the same run", run.display())]
-    OtherData {
-        /// The run folder.
-        run: PathBuf,
-        /// Hash of the data when the run began.
-        theirs: String,
-        /// Hash of the data as it is.
-        ours: String,
-    },
+    OtherData { run: PathBuf, theirs: String, ours: String },
     /// A file of a checkpoint that verifies but does not fit.
     #[error("{}: {reason}", path.display())]
-    Unusable {
-        /// The file in the folder of the checkpoint.
-        path: PathBuf,
-        /// In what way it does not fit.
-        reason: String,
-    },
+    Unusable { path: PathBuf, reason: String },
     /// The device failed in the middle of a step.
     #[error("{device}: the backend could not compute step {step}: {reason}")]
     Backend {
-        /// The backend and the device, as logs name them.
         device: String,
         /// The step, counted from 1.
         step: usize,
-        /// What the backend says.
         reason: String,
     },
     /// The loss or a gradient is NaN or infinite.
@@ -99,13 +69,9 @@ pub enum TrainError {
     NotFinite {
         /// The step, counted from 1.
         step: usize,
-        /// Loss or gradient norm.
         what: &'static str,
-        /// NaN or an infinity.
         value: f64,
-        /// What can be resumed.
         kept: String,
-        /// The images of the batch.
         images: String,
     },
 }

@@ -54,15 +54,11 @@ pub struct StepResult {
 
 /// Why a step was not taken; the weights are what they were.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum StepError {
     /// The loss or a gradient is NaN or infinite.
     #[error("the {what} is {value}")]
-    NotFinite {
-        /// Loss or gradient norm.
-        what: &'static str,
-        /// NaN or an infinity.
-        value: f64,
-    },
+    NotFinite { what: &'static str, value: f64 },
     /// A label that is no class.
     #[error(transparent)]
     Head(#[from] HeadError),

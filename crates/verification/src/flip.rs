@@ -26,19 +26,13 @@ choice! {
 
 /// Embeddings of images and of mirror images that cannot be fused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum FlipError {
     /// They do not go together.
     #[error(
         "{plain} numbers for the images and {mirrored} for their mirror images are not the same number of embeddings of {dim} numbers"
     )]
-    Shape {
-        /// How many numbers there are for the images.
-        plain: usize,
-        /// How many numbers there are for their mirror images.
-        mirrored: usize,
-        /// The length of an embedding.
-        dim: usize,
-    },
+    Shape { plain: usize, mirrored: usize, dim: usize },
     /// An embedding without direction where directions are added.
     #[error(
         "the embedding of {what} {index} (from 0) is {problem}, so it cannot be brought to length 1 for flip fusion unit; the model is broken or diverged"

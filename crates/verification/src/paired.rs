@@ -128,15 +128,11 @@ pub struct TarDifference {
 
 /// Why two models cannot be compared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum PairedError {
     /// The lists differ in length.
     #[error("one model has scores for {a} pairs and the other for {b}; compare models on the same pairs")]
-    Number {
-        /// The number of pairs of the first.
-        a: usize,
-        /// The number of pairs of the second.
-        b: usize,
-    },
+    Number { a: usize, b: usize },
     /// A pair is genuine for one and impostor for the other, or of another fold.
     #[error(
         "pair {} is {a} for one model and {b} for the other; compare models on the same pairs in the same order",
@@ -145,9 +141,7 @@ pub enum PairedError {
     Pair {
         /// The pair, from 0.
         index: usize,
-        /// What it is for the first.
         a: String,
-        /// What it is for the second.
         b: String,
     },
     /// Only one threshold comes from other pairs.

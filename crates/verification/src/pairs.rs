@@ -183,41 +183,26 @@ fn people<'a>(
 
 /// Why there is no list of pairs.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum PairsError {
     /// The file cannot be read.
     #[error("cannot read the pair list {}: {cause}", file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        cause: std::io::Error,
-    },
+    Unreadable { file: PathBuf, cause: std::io::Error },
     /// The file is larger than any list of pairs.
     #[error("{} has {bytes} bytes; a pair list has at most {limit}", file.display())]
-    TooLarge {
-        /// The file.
-        file: PathBuf,
-        /// Its size.
-        bytes: u64,
-        /// The size up to which a list is read.
-        limit: u64,
-    },
+    TooLarge { file: PathBuf, bytes: u64, limit: u64 },
     /// A line does not say what it should.
     #[error("{}:{line}: expected {expected}, found {found}", file.display())]
     Line {
-        /// The file.
         file: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What would be right.
         expected: String,
-        /// What is there.
         found: String,
     },
     /// The list cannot be written.
     #[error("cannot write the pair list {}: {cause}", file.display())]
     Unwritable {
-        /// The file.
         file: PathBuf,
         /// What the system says, or what is wrong with the list.
         cause: std::io::Error,
@@ -227,17 +212,14 @@ pub enum PairsError {
         "{pairs} {class} pairs cannot be cut into {folds} folds; from 1 to as many folds as pairs are right"
     )]
     Folds {
-        /// The number of folds asked for.
         folds: usize,
         /// `genuine` or `impostor`.
         class: &'static str,
-        /// How many pairs there are.
         pairs: usize,
     },
     /// Zero folds or zero pairs were asked for.
     #[error("a list of {folds} folds with {per_class} pairs of each class is empty; both must be at least 1")]
     Empty {
-        /// The number of folds asked for.
         folds: usize,
         /// The number of pairs of each class in a fold asked for.
         per_class: usize,
@@ -250,15 +232,11 @@ pub enum PairsError {
     TooFewImages {
         /// The first fold that cannot be filled, from 0.
         fold: usize,
-        /// How many identities fall to it.
         identities: usize,
-        /// How many images they have.
         images: usize,
-        /// How many pairs can be formed.
         available: usize,
         /// `genuine` or `impostor`.
         class: &'static str,
-        /// How many pairs were asked for.
         wanted: usize,
     },
 }

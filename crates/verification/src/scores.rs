@@ -42,23 +42,16 @@ pub struct Scores(Vec<ScoredPair>);
 
 /// Why pairs cannot be scored.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum ScoreError {
     /// The embeddings are not one row for each image.
     #[error("{numbers} numbers are not the embeddings of {images} images with {dim} numbers each")]
-    Shape {
-        /// How many numbers there are.
-        numbers: usize,
-        /// How many images the list of pairs has.
-        images: usize,
-        /// The length of an embedding.
-        dim: usize,
-    },
+    Shape { numbers: usize, images: usize, dim: usize },
     /// An embedding without direction.
     #[error(
         "the embedding of {image} is {problem}, so it has no direction to compare; the model is broken or diverged"
     )]
     Embedding {
-        /// The image.
         image: String,
         /// `zero`, `not finite` or `equal to the mean of the other folds`.
         problem: &'static str,
@@ -74,7 +67,6 @@ pub enum ScoreError {
     NotFinite {
         /// The pair, from 0.
         index: usize,
-        /// Its score.
         score: f64,
     },
 }

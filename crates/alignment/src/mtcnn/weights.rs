@@ -43,39 +43,23 @@ pub const WEIGHT_FILES: [WeightFile; 3] = [
 
 /// Why files are no weights of MTCNN.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum WeightError {
     /// A file is not there or cannot be read.
     #[error(
         "the weights {} cannot be read: {source}; the folder must hold {}",
         path.display(), WEIGHT_FILES.map(|file| file.name).join(", ")
     )]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    Unreadable { path: PathBuf, source: io::Error },
     /// A file is another one.
     #[error(
         "{} is not the file of weights it should be: its SHA-256 is {found}, that of MTCNN's {} is {wanted}",
         path.display(), path.file_name().unwrap_or_default().display()
     )]
-    OtherFile {
-        /// The file.
-        path: PathBuf,
-        /// Its SHA-256.
-        found: String,
-        /// That of the known file.
-        wanted: &'static str,
-    },
+    OtherFile { path: PathBuf, found: String, wanted: &'static str },
     /// A file does not hold what its network needs.
     #[error("the weights of the {network} cannot be used: {problem}")]
-    Unfit {
-        /// The network.
-        network: &'static str,
-        /// What is wrong.
-        problem: String,
-    },
+    Unfit { network: &'static str, problem: String },
 }
 
 /// The bytes of [`WEIGHT_FILES`] in `folder`, each of which has the SHA-256 that is known.

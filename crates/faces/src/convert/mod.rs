@@ -83,6 +83,7 @@ pub struct ConversionTarget {
 
 /// Why a set was not converted.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum ConvertError {
     /// The target is there.
     #[error("{} is there already; name a new path, or remove it", .0.display())]
@@ -98,14 +99,7 @@ pub enum ConvertError {
     Busy(PathBuf),
     /// The name of the target says that it is a file of another format.
     #[error("{} cannot be a {kind} target; {expected} is expected", path.display())]
-    ConversionTarget {
-        /// Path that was to be written.
-        path: PathBuf,
-        /// Format that was asked for.
-        kind: ConversionFormat,
-        /// What it may be.
-        expected: &'static str,
-    },
+    ConversionTarget { path: PathBuf, kind: ConversionFormat, expected: &'static str },
     /// An image that cannot be read.
     #[error("{0}")]
     Image(FaceError),
@@ -117,12 +111,7 @@ pub enum ConvertError {
     TooMany(usize, usize),
     /// The system does not let a file be written.
     #[error("{} cannot be written: {source}", path.display())]
-    Unwritable {
-        /// The target, or the folder of work.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    Unwritable { path: PathBuf, source: io::Error },
 }
 
 /// What was written.

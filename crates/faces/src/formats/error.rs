@@ -6,6 +6,7 @@ use crate::{BinError, folder::FolderError, formats::summary::counted};
 
 /// Why a source cannot be opened.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum SourceError {
     /// A folder of images.
     #[error(transparent)]
@@ -15,34 +16,17 @@ pub enum SourceError {
     InsightfaceBin(#[from] BinError),
     /// There is nothing at a path.
     #[error("there is no {}; {expected} is expected", path.display())]
-    Missing {
-        /// Path as it was given.
-        path: PathBuf,
-        /// What should be there.
-        expected: String,
-    },
+    Missing { path: PathBuf, expected: String },
     /// What lies at a path is of no kind that is known.
     #[error("{}: {reason}", path.display())]
-    Unknown {
-        /// Path as it was given.
-        path: PathBuf,
-        /// What is there, and what would be right.
-        reason: String,
-    },
+    Unknown { path: PathBuf, reason: String },
     /// The system does not let a file be read.
     #[error("{} cannot be read: {source}", path.display())]
-    Unreadable {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    Unreadable { path: PathBuf, source: io::Error },
     /// A file that is not what it should be.
     #[error("{}{place}: {reason}", path.display())]
     Malformed {
-        /// Path of the file that this is about.
         path: PathBuf,
-        /// Where in it.
         place: Place,
         /// What is wrong and what would be right, as a clause.
         reason: String,
@@ -54,13 +38,10 @@ pub enum SourceError {
         no_images = if *missing == 1 { "has no image" } else { "have no images" }
     )]
     Gaps {
-        /// Path of the file that this is about.
         path: PathBuf,
         /// The least label that is expected: 0, or 1 where sets count from there.
         first: u64,
-        /// The greatest label.
         last: u64,
-        /// Labels in between without an image.
         missing: usize,
         /// The first of them, and `…` if there are more.
         examples: Vec<String>,
@@ -72,13 +53,10 @@ pub enum SourceError {
         counted(*most, "image", "images")
     )]
     TooFewIdentities {
-        /// What a person calls the set.
         set: String,
-        /// Identities with enough images.
         identities: usize,
         /// The key `min_images`.
         min_images: usize,
-        /// Images of the identity that has most.
         most: usize,
     },
     /// A list of what to leave out that names nothing of the set.
@@ -86,20 +64,10 @@ pub enum SourceError {
         "{} names none of the images of {set}; a line is expected to be what the set calls an image, such as {example}",
         list.display()
     )]
-    ExcludesNothing {
-        /// Path of the list.
-        list: PathBuf,
-        /// What a person calls the set.
-        set: String,
-        /// The key of its first image.
-        example: String,
-    },
+    ExcludesNothing { list: PathBuf, set: String, example: String },
     /// A set without images.
     #[error("{set} has no images")]
-    Empty {
-        /// What a person calls the set.
-        set: String,
-    },
+    Empty { set: String },
 }
 
 /// Where in a file something is wrong.

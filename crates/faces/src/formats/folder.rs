@@ -27,6 +27,7 @@ settings! {
 
 /// Why a folder is no data set.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum FolderError {
     /// No folder was named.
     #[error("no image folder is given; set path to a folder that holds one folder of images per identity")]
@@ -39,23 +40,13 @@ pub enum FolderError {
     NotAFolder(PathBuf),
     /// A folder, or what a file is, cannot be read.
     #[error("{} cannot be read: {source}", path.display())]
-    Unreadable {
-        /// The folder or file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    Unreadable { path: PathBuf, source: io::Error },
     /// No folder inside the root holds an image.
     #[error(
         "{} holds no images in folders of its own ({summary}); one folder of images ({}) per identity is expected",
         path.display(), EXTENSIONS.join(", ")
     )]
-    NoIdentities {
-        /// Folder below which images were looked for.
-        path: PathBuf,
-        /// What was found.
-        summary: Summary,
-    },
+    NoIdentities { path: PathBuf, summary: Summary },
 }
 
 impl Format for FolderConfig {

@@ -63,6 +63,7 @@ pub trait SamplerKind {
 
 /// A set from which a sampler cannot make batches.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum SamplerError {
     /// The keys, whatever the set.
     #[error(transparent)]
@@ -71,32 +72,20 @@ pub enum SamplerError {
     #[error(
         "the data set has {images} images, too few for one batch of {batch}; choose a smaller batch size"
     )]
-    TooFewImages {
-        /// Images in the source.
-        images: usize,
-        /// Images in a batch.
-        batch: usize,
-    },
+    TooFewImages { images: usize, batch: usize },
     /// More images than an order can name.
     #[error("the data set has {images} images, more than the {} that a sampler can put in order", u32::MAX)]
-    TooManyImages {
-        /// Images in the source.
-        images: usize,
-    },
+    TooManyImages { images: usize },
     /// There are not as many identities to form pairs with as a batch takes.
     #[error(
         "the data set has {able} of the {wanted} identities with at least 2 images that a batch takes with run.batch = {batch} and sampler.images = {images}; {advice}"
     )]
     TooFewIdentities {
-        /// Identities with at least two images.
         able: usize,
-        /// Identities in a batch.
         wanted: usize,
-        /// Images in a batch.
         batch: usize,
         /// The key `sampler.images`.
         images: usize,
-        /// What would work.
         advice: String,
     },
 }

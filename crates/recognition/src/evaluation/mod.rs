@@ -158,6 +158,7 @@ impl ScoreRule {
 
 /// Why a model cannot be evaluated.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum EvaluationError {
     /// The list of pairs.
     #[error(transparent)]
@@ -170,30 +171,13 @@ pub enum EvaluationError {
         "{} names {}, and {} has no such image (tried .jpg, .png and the like); {} of its {} images are missing",
         list.display(), missing.first, folder.display(), missing.missing, missing.total
     )]
-    MissingImage {
-        /// The list.
-        list: PathBuf,
-        /// Where its images were looked for.
-        folder: PathBuf,
-        /// What was not found.
-        missing: MissingImages,
-    },
+    MissingImage { list: PathBuf, folder: PathBuf, missing: MissingImages },
     /// An image that cannot be embedded: a score cannot be left out without changing the protocol.
     #[error("evaluation {name}: {source}")]
-    Embeddings {
-        /// The evaluation.
-        name: String,
-        /// Why.
-        source: EmbedderError,
-    },
+    Embeddings { name: String, source: EmbedderError },
     /// The embeddings.
     #[error("evaluation {name}: {source}")]
-    Score {
-        /// The evaluation.
-        name: String,
-        /// What is wrong with them.
-        source: ScoreError,
-    },
+    Score { name: String, source: ScoreError },
     /// A file of insightface.
     #[error(transparent)]
     Bin(#[from] BinError),
@@ -205,20 +189,12 @@ pub enum EvaluationError {
     IjbList(#[from] facegrad_verification::ijb::ListError),
     /// Embeddings that cannot be searched or compared.
     #[error("evaluation {name}: {reason}")]
-    Search {
-        /// The evaluation.
-        name: String,
-        /// Why.
-        reason: String,
-    },
+    Search { name: String, reason: String },
     /// All pairs of nothing.
     #[error(
         "evaluation {name}: it takes labelled images: give source, or evaluate a file of embeddings with identities"
     )]
-    NoSource {
-        /// The evaluation.
-        name: String,
-    },
+    NoSource { name: String },
 }
 
 impl EvaluationError {

@@ -98,6 +98,7 @@ pub enum ComparisonEvent<'a> {
 
 /// Why configs cannot be compared.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum ComparisonError {
     /// A config that cannot be read.
     #[error(transparent)]
@@ -106,12 +107,7 @@ pub enum ComparisonError {
     #[error(
         "{} and {} would have the same name in the table; give one of the files another name", first.display(), second.display()
     )]
-    SameName {
-        /// A config.
-        first: PathBuf,
-        /// Another.
-        second: PathBuf,
-    },
+    SameName { first: PathBuf, second: PathBuf },
     /// A file name that cannot name a folder.
     #[error(
         "{} names the folders of its runs, so its name must be letters, digits, '-', '_', '.' and spaces", .0.display()
@@ -122,33 +118,16 @@ pub enum ComparisonError {
     SameSeed(u64),
     /// A `--set` of what a comparison decides.
     #[error("--set {key} has no effect here: {instead}")]
-    NotYours {
-        /// The key.
-        key: String,
-        /// What decides it.
-        instead: &'static str,
-    },
+    NotYours { key: String, instead: &'static str },
     /// A config without the evaluation.
     #[error("{} has no [[evaluation]] called \"{wanted}\"{there}", config.display())]
-    NoSuchEvaluation {
-        /// The config.
-        config: PathBuf,
-        /// The evaluation that is compared.
-        wanted: String,
-        /// Those it has, as a clause.
-        there: String,
-    },
+    NoSuchEvaluation { config: PathBuf, wanted: String, there: String },
     /// A config without any evaluation.
     #[error("{} has no [[evaluation]]; without one there is no accuracy to compare", .0.display())]
     NoEvaluation(PathBuf),
     /// The folder of the comparison.
     #[error("cannot write to {}: {source}", path.display())]
-    Unwritable {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Unwritable { path: PathBuf, source: io::Error },
 }
 
 /// The keys that a comparison decides, and how.

@@ -11,15 +11,11 @@ pub struct UnitEmbeddings {
 
 /// Why embeddings cannot be compared all with all.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum UnitEmbeddingsError {
     /// The numbers are not whole rows.
     #[error("{numbers} numbers are not embeddings with {dim} numbers each")]
-    Shape {
-        /// How many numbers there are.
-        numbers: usize,
-        /// The length of an embedding.
-        dim: usize,
-    },
+    Shape { numbers: usize, dim: usize },
     /// An embedding without direction.
     #[error(
         "embedding {index} (from 0) is {problem}, so it has no direction to compare; the model is broken or diverged"
@@ -32,20 +28,10 @@ pub enum UnitEmbeddingsError {
     },
     /// Not one identity for each embedding.
     #[error("{identities} identities for {embeddings} embeddings; it takes one for each")]
-    Identities {
-        /// How many embeddings there are.
-        embeddings: usize,
-        /// How many identities.
-        identities: usize,
-    },
+    Identities { embeddings: usize, identities: usize },
     /// Two sets from networks of different width.
     #[error("embeddings of {left} and of {right} numbers cannot be compared; both must be of one model")]
-    Widths {
-        /// The length of an embedding of the one set.
-        left: usize,
-        /// The length of an embedding of the other set.
-        right: usize,
-    },
+    Widths { left: usize, right: usize },
 }
 
 impl UnitEmbeddings {

@@ -230,17 +230,13 @@ fn sets(lines: &[String], names: &[String]) -> Result<Vec<Vec<usize>>, (usize, S
 
 /// Why BLUFR cannot be measured.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum BlufrError {
     /// Not one embedding for each image of the lists.
     #[error(
         "{embeddings} embeddings for the {images} images of BLUFR; it takes one for each, in the order of the list"
     )]
-    Embeddings {
-        /// How many embeddings there are.
-        embeddings: usize,
-        /// How many images.
-        images: usize,
-    },
+    Embeddings { embeddings: usize, images: usize },
     /// The embeddings cannot be compared.
     #[error(transparent)]
     Search(#[from] SearchError),

@@ -30,49 +30,29 @@ pub struct IdentityList {
 
 /// Why there is no list.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum ListError {
     /// The file cannot be read.
     #[error("cannot read the list {}: {cause}", file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        cause: std::io::Error,
-    },
+    Unreadable { file: PathBuf, cause: std::io::Error },
     /// The file is larger than any such list.
     #[error("{} has {bytes} bytes; such a list has at most {limit}", file.display())]
-    TooLarge {
-        /// The file.
-        file: PathBuf,
-        /// Its size.
-        bytes: u64,
-        /// The size up to which a list is read.
-        limit: u64,
-    },
+    TooLarge { file: PathBuf, bytes: u64, limit: u64 },
     /// A line does not say what it should.
     #[error("{}:{line}: expected {expected}, found {found}", file.display())]
     Line {
-        /// The file.
         file: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What would be right.
         expected: String,
-        /// What is there.
         found: String,
     },
     /// Nothing is listed.
     #[error("{} lists no image; each line is a path, or a path and an identity", file.display())]
-    Empty {
-        /// The file.
-        file: PathBuf,
-    },
+    Empty { file: PathBuf },
     /// An image is in the gallery and among the probes.
     #[error("{image} is in the gallery and among the probes; it would find itself")]
-    Shared {
-        /// The image.
-        image: String,
-    },
+    Shared { image: String },
 }
 
 /// Reads a list of `path identity` lines, separated by tabs, commas (CSV with quotes) or white space; a header

@@ -25,6 +25,7 @@ const SCORES: usize = 1 << 24;
 
 /// Why a search cannot be made.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum SearchError {
     /// Gallery and probes do not go together.
     #[error(transparent)]
@@ -36,12 +37,7 @@ pub enum SearchError {
     #[error(
         "the mean of the {images} gallery embeddings of identity {identity} is zero, so it is no template"
     )]
-    Template {
-        /// The identity.
-        identity: usize,
-        /// How many images it has.
-        images: usize,
-    },
+    Template { identity: usize, images: usize },
 }
 
 /// What a search of each probe in a gallery found.

@@ -67,25 +67,18 @@ impl IjbFolder {
 
 /// Why there is no list.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum ListError {
     /// The file cannot be read.
     #[error("cannot read {}: {cause}", file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        cause: io::Error,
-    },
+    Unreadable { file: PathBuf, cause: io::Error },
     /// A line does not say what it should.
     #[error("{}:{line}: expected {expected}, found {found}", file.display())]
     Line {
-        /// The file.
         file: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What would be right.
         expected: String,
-        /// What is there.
         found: String,
     },
 }

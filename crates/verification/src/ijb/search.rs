@@ -33,21 +33,14 @@ const PROBES_AT_ONCE: usize = 128;
 
 /// Why galleries cannot be searched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum SearchError {
     /// A list without templates.
     #[error("{} names no templates, so there is nothing to search", file.display())]
-    Empty {
-        /// The list.
-        file: PathBuf,
-    },
+    Empty { file: PathBuf },
     /// A person with two templates in one gallery.
     #[error("subject {subject} has two templates in {}; a gallery has one for each person", file.display())]
-    TwoTemplates {
-        /// The gallery.
-        file: PathBuf,
-        /// The person.
-        subject: u32,
-    },
+    TwoTemplates { file: PathBuf, subject: u32 },
 }
 
 /// The closed-set rate at one rank.

@@ -48,41 +48,31 @@ pub struct Templates {
 
 /// Why there are no templates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // The sentences say what the fields are.
 pub enum PoolError<E> {
     /// The embedding of an image cannot be had.
     #[error("there is no embedding of {image}, image {row} of the list: {cause}")]
     Row {
-        /// The image.
         image: String,
         /// Its place in the list, from 1.
         row: usize,
-        /// What its source says.
         cause: E,
     },
     /// An embedding that cannot be pooled.
     #[error("the embedding of {image} is {problem}; the model is broken or diverged")]
     Embedding {
-        /// The image.
         image: String,
         /// `not finite`, or `zero` where it is to become a unit vector.
         problem: &'static str,
     },
     /// The embeddings of a template cancel out, or their detector scores are all zero.
     #[error("the weighted images of template {id} sum to zero, which has no direction to compare")]
-    Template {
-        /// The number of the template in the lists.
-        id: u32,
-    },
+    Template { id: u32 },
     /// Embeddings of a length that cannot be pooled.
     #[error(
         "embeddings of {dim} numbers for {templates} templates: there must be 1 to {MAX_NUMBERS} numbers in all"
     )]
-    Dim {
-        /// The length of an embedding.
-        dim: usize,
-        /// The number of templates.
-        templates: usize,
-    },
+    Dim { dim: usize, templates: usize },
 }
 
 impl Templates {
