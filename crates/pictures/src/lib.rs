@@ -24,7 +24,9 @@ mod encode;
 mod jpeg;
 mod lanes;
 mod light;
+mod orientation;
 mod picture;
+mod quiet;
 mod resize;
 mod warp;
 
