@@ -171,7 +171,7 @@ fn decode_jpeg(bytes: &[u8], least: Option<[usize; 2]>) -> Result<Picture, Decod
     let decoded = jpeg.decode(side)?;
     let original = if is_turned(orientation) { [width, height] } else { [height, width] };
     let picture = jpeg_upright(decoded.width, decoded.height, decoded.pixels, orientation)?;
-    Ok(picture.decoded_from(original))
+    Ok(picture.decoded_from(original, 8 / side))
 }
 
 /// Whether decoding blocks of `jpeg` to `side` keeps within the limits of pixels and memory.
@@ -510,6 +510,52 @@ mod tests {
             let bytes = encode(&image(40, 30), format);
             assert_eq!(decode_at_least(&bytes, [30, 20]).unwrap(), decode(&bytes).unwrap());
         }
+    }
+
+    /// A grey JPEG of so many pixels across and down, all 128.
+    fn flat_jpeg(width: u16, height: u16) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let grey = image::GrayImage::from_pixel(8, 8, image::Luma([128]));
+        JpegEncoder::new_with_quality(&mut bytes, 75).encode_image(&grey).unwrap();
+        let frame = bytes.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+        bytes[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
+        bytes[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
+        let scan = bytes.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap();
+        let length = usize::from(u16::from_be_bytes([bytes[scan + 2], bytes[scan + 3]]));
+        bytes.truncate(scan + 2 + length);
+        // The codes of no difference and of the end of a block: four blocks in three bytes.
+        let blocks = usize::from(width).div_ceil(8) * usize::from(height).div_ceil(8);
+        bytes.extend([0x28, 0xA2, 0x8A].into_iter().cycle().take((blocks * 6).div_ceil(8)));
+        bytes.extend([0xFF, 0xD9]);
+        bytes
+    }
+
+    #[test]
+    fn photographs_beyond_the_limit_are_decoded_smaller() {
+        for (width, height, reduction) in [
+            (8000, 8000, 1),
+            (8001, 8000, 2),
+            (12_000, 9000, 2),
+            (16_320, 12_240, 2),
+            (40_000, 300, 4),
+            (65_000, 3900, 8),
+        ] {
+            let bytes = flat_jpeg(width, height);
+            let [width, height] = [width, height].map(usize::from);
+            let picture = decode(&bytes).unwrap();
+            assert_eq!(picture.reduction(), reduction, "{width} x {height}");
+            assert_eq!(picture.original_size(), [height, width]);
+            assert_eq!(picture.width(), width.div_ceil(reduction));
+            assert_eq!(picture.height(), height.div_ceil(reduction));
+            assert!(picture.pixels().iter().all(|&value| value == 128));
+            assert!(picture.width() <= MAX_SIDE && picture.width() * picture.height() <= MAX_PIXELS);
+            assert_eq!(decode_at_least(&bytes, [4, 4]).unwrap().original_size(), [height, width]);
+        }
+        assert_eq!(
+            message(&flat_jpeg(16_001, 16_000)),
+            "its header claims 16001 x 16000 pixels; from 1 to 10000 a side and 64 megapixels in all are accepted, and \
+             as a JPEG 256 megapixels of any sides, so store it smaller"
+        );
     }
 
     #[test]
