@@ -11,6 +11,12 @@ const MAX_EXIF: u64 = 1 << 20;
 /// What EXIF is called in some containers.
 const NAME: &[u8] = b"Exif\0\0";
 
+/// Whether EXIF says that the image in `bytes` is to be turned or mirrored, which [`decode`](crate::decode::decode) does.
+pub fn is_turned(bytes: &[u8]) -> bool {
+    let format = image::guess_format(bytes).ok();
+    format.is_some_and(|format| orientation_of(bytes, format) != Orientation::NoTransforms)
+}
+
 /// The orientation of an image file; none where there is no EXIF, or it cannot be read: the pixels matter, not the
 /// metadata.
 ///
@@ -140,4 +146,199 @@ fn profile(kind: &[u8; 4], chunk: &[u8]) -> Option<Vec<u8>> {
     let digits: Vec<u8> =
         words.flatten().map_while(|&digit| char::from(digit).to_digit(16)).map(|digit| digit as u8).collect();
     Some(digits.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use flate2::{Compression, write::ZlibEncoder};
+
+    use super::*;
+    use crate::decode::decode;
+
+    /// EXIF of nothing but an orientation, as SHORT or LONG.
+    fn exif(orientation: u8, is_long: bool, is_little: bool) -> Vec<u8> {
+        let order: &[u8] = if is_little { b"II*\0\x08\0\0\0" } else { b"MM\0*\0\0\0\x08" };
+        let numbers: [(u32, usize); 5] = [
+            (1, 2),
+            (0x0112, 2),
+            (if is_long { 4 } else { 3 }, 2),
+            (1, 4),
+            (u32::from(orientation), if is_long { 4 } else { 2 }),
+        ];
+        let mut bytes = order.to_vec();
+        for (number, length) in numbers {
+            let little = number.to_le_bytes();
+            let number = little[..length].iter().copied();
+            if is_little { bytes.extend(number) } else { bytes.extend(number.rev()) }
+        }
+        bytes.resize(bytes.len() + 6, 0);
+        bytes
+    }
+
+    fn segment(exif: &[u8]) -> Vec<u8> {
+        let length = (2 + NAME.len() + exif.len()) as u16;
+        [&[0xFF, 0xE1], &length.to_be_bytes()[..], NAME, exif].concat()
+    }
+
+    fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+        let mut crc = flate2::Crc::new();
+        crc.update(&[kind, data].concat());
+        let length = (data.len() as u32).to_be_bytes();
+        [&length[..], kind, data, &crc.sum().to_be_bytes()].concat()
+    }
+
+    /// What ImageMagick writes of a profile.
+    fn profile_text(name: &str, profile: &[u8]) -> Vec<u8> {
+        let digits: String = profile.iter().map(|byte| format!("{byte:02x}")).collect();
+        let lines: Vec<&str> = (0..digits.len().div_ceil(72))
+            .map(|line| &digits[line * 72..digits.len().min((line + 1) * 72)])
+            .collect();
+        format!("\n{name}\n{:8}\n{}\n", profile.len(), lines.join("\n")).into_bytes()
+    }
+
+    fn deflated(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn encoded(format: ImageFormat) -> Vec<u8> {
+        let image = image::RgbImage::from_fn(24, 16, |x, y| image::Rgb([(x * 10) as u8, (y * 15) as u8, 90]));
+        let mut bytes = Cursor::new(Vec::new());
+        image.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    /// `inserted` behind the first segment of a JPEG or behind the header of a PNG, or at the end of its chunks.
+    fn with(format: ImageFormat, inserted: &[u8], at_the_end: bool) -> Vec<u8> {
+        let bytes = encoded(format);
+        let place = match format {
+            ImageFormat::Jpeg => 2,
+            _ if at_the_end => bytes.len() - 12,
+            _ => 33,
+        };
+        [&bytes[..place], inserted, &bytes[place..]].concat()
+    }
+
+    /// A WebP with a chunk at its end. The file that is extended has no chunk that says which there are.
+    fn webp(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+        let plain = encoded(ImageFormat::WebP);
+        let extended = [&[8, 0, 0, 0], &23u32.to_le_bytes()[..3], &15u32.to_le_bytes()[..3]].concat();
+        let mut bytes = plain[..12].to_vec();
+        for (name, data) in [(b"VP8X", &extended[..]), (name, data)] {
+            if name != b"VP8X" {
+                bytes.extend_from_slice(&plain[12..]);
+            }
+            bytes.extend_from_slice(name);
+            bytes.extend((data.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(data);
+            bytes.resize(bytes.len().next_multiple_of(2), 0);
+        }
+        let length = (bytes.len() - 8) as u32;
+        bytes[4..8].copy_from_slice(&length.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn the_orientation_counts_in_every_container_and_form() {
+        use ImageFormat::{Jpeg, Png};
+        for tag in 1..=8 {
+            for (is_long, is_little) in [(false, false), (false, true), (true, false), (true, true)] {
+                let exif = exif(tag, is_long, is_little);
+                let named = [NAME, &exif].concat();
+                let text = [b"Raw profile type exif\0", &profile_text("exif", &named)[..]].concat();
+                let app1 =
+                    [b"Raw profile type APP1\0\0", &deflated(&profile_text("APP1", &named))[..]].concat();
+                let packed =
+                    [b"Raw profile type exif\0\0", &deflated(&profile_text("exif", &named))[..]].concat();
+                let international =
+                    [b"Raw profile type exif\0\0\0\0\0", &profile_text("exif", &exif)[..]].concat();
+                let files = [
+                    ("JPEG", with(Jpeg, &segment(&exif), false)),
+                    ("PNG, eXIf", with(Png, &chunk(b"eXIf", &exif), false)),
+                    ("PNG, eXIf behind the data", with(Png, &chunk(b"eXIf", &exif), true)),
+                    ("PNG, eXIf with a name", with(Png, &chunk(b"eXIf", &named), true)),
+                    ("PNG, text", with(Png, &chunk(b"tEXt", &text), false)),
+                    ("PNG, text behind the data", with(Png, &chunk(b"tEXt", &text), true)),
+                    ("PNG, packed text", with(Png, &chunk(b"zTXt", &packed), false)),
+                    ("PNG, APP1", with(Png, &chunk(b"zTXt", &app1), false)),
+                    ("PNG, international text", with(Png, &chunk(b"iTXt", &international), false)),
+                    ("WebP", webp(b"EXIF", &exif)),
+                    ("WebP with a name", webp(b"EXIF", &named)),
+                ];
+                for (what, file) in files {
+                    let format = image::guess_format(&file).unwrap();
+                    let plain = decode(&encoded(format)).unwrap();
+                    let (width, height) = (plain.width(), plain.height());
+                    let found = decode(&file).unwrap_or_else(|error| panic!("{what}: {error}"));
+                    assert_eq!(is_turned(&file), tag != 1, "{what}, {tag}");
+                    // Where the first pixel of the stored rows lands (EXIF 2.3).
+                    let (x, y) = match tag {
+                        1 | 5 => (0, 0),
+                        2 => (width - 1, 0),
+                        3 => (width - 1, height - 1),
+                        4 => (0, height - 1),
+                        6 => (height - 1, 0),
+                        7 => (height - 1, width - 1),
+                        _ => (0, width - 1),
+                    };
+                    let turned = if tag >= 5 { (height, width) } else { (width, height) };
+                    assert_eq!((found.width(), found.height()), turned, "{what}, {tag}");
+                    let at = (y * found.width() + x) * 3;
+                    assert_eq!(found.pixels()[at..at + 3], plain.pixels()[..3], "{what}, {tag}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_exif_counts() {
+        let [turned, upright] = [6, 1].map(|tag| segment(&exif(tag, false, true)));
+        let of =
+            |inserted: &[u8]| orientation_of(&with(ImageFormat::Jpeg, inserted, false), ImageFormat::Jpeg);
+        assert_eq!(of(&[&turned[..], &upright].concat()), Orientation::Rotate90);
+        assert_eq!(of(&[&upright[..], &turned].concat()), Orientation::NoTransforms);
+        // Bytes between segments, and segments of XMP.
+        let xmp = b"\xFF\xE1\0\x20http://ns.adobe.com/xap/1.0/\0".to_vec();
+        assert_eq!(of(&[b"stray", &xmp[..], &[0xFF, 0], &turned].concat()), Orientation::Rotate90);
+        // In a PNG the chunk counts before the text.
+        let text = [b"Raw profile type exif\0", &profile_text("exif", &exif(3, false, false))[..]].concat();
+        let [chunk_of_3, chunk_of_6] = [chunk(b"tEXt", &text), chunk(b"eXIf", &exif(6, false, false))];
+        let both = with(ImageFormat::Png, &[chunk_of_3, chunk_of_6].concat(), false);
+        assert_eq!(orientation_of(&both, ImageFormat::Png), Orientation::Rotate90);
+    }
+
+    #[test]
+    fn broken_exif_is_none() {
+        let whole = exif(6, false, true);
+        for length in 0..whole.len() - 6 {
+            assert_eq!(orientation(&whole[..length]), None, "{length}");
+        }
+        for tag in [0, 9, 255] {
+            assert_eq!(orientation(&exif(tag, true, true)), None);
+        }
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0xFF;
+            let _ = orientation(&damaged);
+        }
+        let files = [
+            (ImageFormat::Jpeg, with(ImageFormat::Jpeg, &segment(&whole), false)),
+            (ImageFormat::Png, with(ImageFormat::Png, &chunk(b"eXIf", &whole), true)),
+            (ImageFormat::WebP, webp(b"EXIF", &whole)),
+        ];
+        for (format, file) in files {
+            for at in 0..file.len() {
+                let _ = orientation_of(&file[..at], format);
+                let mut damaged = file.clone();
+                damaged[at] ^= 0xFF;
+                let _ = orientation_of(&damaged, format);
+            }
+        }
+        // Text that inflates without end.
+        let bomb = [b"Raw profile type exif\0\0", &deflated(&vec![b'0'; 64 << 20])[..]].concat();
+        assert_eq!(png_orientation(&with(ImageFormat::Png, &chunk(b"zTXt", &bomb), false)), None);
+    }
 }
