@@ -34,7 +34,6 @@ mod moments;
 mod origin;
 mod pca;
 mod rows;
-mod section;
 mod stored;
 #[cfg(test)]
 mod testing;

@@ -6,7 +6,9 @@ use std::{
     ops::Range,
 };
 
-use crate::{Origin, error::Problem, section::read_exact_at};
+use facegrad_files::fill_at;
+
+use crate::{Origin, error::Problem};
 
 /// How much is read, converted and written at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -101,7 +103,7 @@ impl Rows {
         let mut at = at + (first * size) as u64;
         for out in out.chunks_mut(CHUNK_BYTES / size) {
             let bytes = &mut bytes[..out.len() * size];
-            read_exact_at(file, bytes, at)?;
+            fill_at(file, at, bytes)?;
             element.convert(bytes, out);
             at += bytes.len() as u64;
         }

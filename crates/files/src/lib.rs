@@ -1,7 +1,7 @@
 //! What long work needs of a file system, whatever the work is.
 //!
 //! - A file is there completely or not at all: [`replace`], or [`temporary_beside`] and [`commit`].
-//! - No more of a file is read than it could need: [`read_bounded`].
+//! - No more of a file is read than it could need: [`read_bounded`]. Threads read parts of one at once: [`fill_at`].
 //! - Work is killed at any instant and continued: [`Journal`]. One process at a time does it: [`lock`].
 //! - It ends early when a person asks for it: [`Stop`].
 //! - Files are known by their SHA-256: [`sha256_of`].
@@ -25,6 +25,7 @@ mod bounded;
 mod hash;
 mod journal;
 mod lock;
+mod positioned;
 mod stop;
 
 pub use atomic::{commit, folder_of, remove_folder, replace, sync_folder, temporary_beside, write_synced};
@@ -32,5 +33,6 @@ pub use bounded::{TooLong, read_bounded, read_text_bounded};
 pub use hash::{hexadecimal, sha256, sha256_of};
 pub use journal::{Journal, JournalError, WorkDifference, WorkHeader};
 pub use lock::{Lock, LockError, LockHeld, lock};
+pub use positioned::{Section, fill_at};
 pub use stop::Stop;
 pub use tempfile::NamedTempFile;

@@ -11,6 +11,7 @@ use std::{
     io::{BufReader, BufWriter, Seek, Write},
 };
 
+use facegrad_files::{Section, fill_at};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::{
     Deserializer,
@@ -23,7 +24,6 @@ use crate::{
     Origin,
     error::Problem,
     limits::{Names, check_shape},
-    section::{Section, read_exact_at},
     stored::{Element, Number, Rows, Set, StoredEmbeddings},
 };
 
@@ -90,7 +90,7 @@ pub(crate) fn write(set: &mut Set<'_>, file: &mut File, metadata: &[(&str, &str)
 pub(crate) fn open(mut file: File) -> Result<(StoredEmbeddings, HashMap<String, String>), Problem> {
     let length = file.seek(std::io::SeekFrom::End(0))?;
     let mut start = [0; 8];
-    read_exact_at(&file, &mut start, 0)?;
+    fill_at(&file, 0, &mut start)?;
     let header_bytes = u64::from_le_bytes(start);
     if header_bytes > MAX_HEADER_BYTES || header_bytes > length - 8 {
         return Err(Problem::Content(format!(
@@ -98,7 +98,7 @@ pub(crate) fn open(mut file: File) -> Result<(StoredEmbeddings, HashMap<String, 
         )));
     }
     let mut header = vec![0; header_bytes as usize];
-    read_exact_at(&file, &mut header, 8)?;
+    fill_at(&file, 8, &mut header)?;
     let header: Metadata = serde_json::from_slice(&header).map_err(|error| {
         Problem::Content(format!("its header is not that of a safetensors file: {error}"))
     })?;

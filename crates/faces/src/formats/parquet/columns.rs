@@ -1,15 +1,13 @@
 //! Which columns hold the images and the labels, and what the labels are.
 
-use std::{collections::HashMap, fs::File};
+use std::collections::HashMap;
 
+use facegrad_parquet::{ParquetFault, ParquetFile};
 use parquet::{
     basic::Type as Physical,
-    data_type::{ByteArrayType, DataType, Int32Type, Int64Type},
-    file::metadata::{KeyValue, ParquetMetaData},
+    data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type},
     schema::types::ColumnDescriptor,
 };
-
-use super::pages::{Chunk, Problem};
 
 /// Names of the column of images, in the order in which they are looked for.
 const IMAGE_COLUMNS: [&str; 10] =
@@ -22,8 +20,26 @@ const LABEL_COLUMNS: [&str; 9] =
 /// Longest name of an identity, in bytes.
 const MAX_NAME: usize = 4096;
 
-/// Labels that are read at a time.
-const BATCH: usize = 8192;
+/// Why a file is not part of a set.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// What is wrong with it.
+    File(ParquetFault),
+    /// A clause about an image, counted from the first of the set.
+    Row(usize, String),
+}
+
+impl Problem {
+    pub fn content(reason: impl Into<String>) -> Self {
+        Self::File(ParquetFault::Content(reason.into()))
+    }
+}
+
+impl From<ParquetFault> for Problem {
+    fn from(fault: ParquetFault) -> Self {
+        Self::File(fault)
+    }
+}
 
 /// Where in the file the columns are.
 #[derive(Debug, Clone, Copy)]
@@ -34,12 +50,8 @@ pub(super) struct Columns {
 
 impl Columns {
     /// Looks for the columns, by what the config calls them if it does.
-    pub fn find(
-        metadata: &ParquetMetaData,
-        image: Option<&str>,
-        label: Option<&str>,
-    ) -> Result<Self, Problem> {
-        let all = metadata.file_metadata().schema_descr().columns();
+    pub fn find(file: &ParquetFile, image: Option<&str>, label: Option<&str>) -> Result<Self, Problem> {
+        let all = file.metadata().file_metadata().schema_descr().columns();
         let find = |names: &[&str], is_right: &dyn Fn(&ColumnDescriptor, &str) -> bool| {
             names.iter().find_map(|name| all.iter().position(|column| is_right(column, name)))
         };
@@ -61,7 +73,7 @@ impl Columns {
                 Some(name) => format!("it has no column {name:?} of {what} ({kind})"),
                 None => format!("no column looks like one of {what} ({kind}); set {key}"),
             };
-            Problem::Content(format!("{wanted}; its columns are {:?}", there.join(", ")))
+            Problem::content(format!("{wanted}; its columns are {:?}", there.join(", ")))
         };
         let image_names = image.map_or(IMAGE_COLUMNS.to_vec(), |name| vec![name]);
         let label_names = label.map_or(LABEL_COLUMNS.to_vec(), |name| vec![name]);
@@ -77,11 +89,10 @@ impl Columns {
     }
 
     /// The names of the numbers in the column of labels, if the metadata of Hugging Face has them: a `ClassLabel`.
-    pub fn class_names(self, metadata: &ParquetMetaData) -> Option<Vec<String>> {
-        let all: &Vec<KeyValue> = metadata.file_metadata().key_value_metadata()?;
-        let text = all.iter().find(|pair| pair.key == "huggingface")?.value.as_deref()?;
+    pub fn class_names(self, file: &ParquetFile) -> Option<Vec<String>> {
+        let text = file.value("huggingface")?;
         let json: serde_json::Value = serde_json::from_str(text).ok()?;
-        let column = metadata.file_metadata().schema_descr().column(self.label);
+        let column = file.column(self.label);
         let names = json.get("info")?.get("features")?.get(column.path().parts().first()?)?.get("names")?;
         names.as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect()
     }
@@ -107,63 +118,26 @@ impl LabelColumn {
     }
 
     /// Adds the labels of a row group.
-    pub fn read_group(
-        &mut self,
-        file: &File,
-        file_length: u64,
-        metadata: &ParquetMetaData,
-        group: usize,
-        column: usize,
-    ) -> Result<(), Problem> {
-        let about = metadata.row_group(group);
-        let rows = u64::try_from(about.num_rows())
-            .map_err(|_| Problem::content("a row group has a negative size"))?;
-        let descriptor = metadata.file_metadata().schema_descr().column(column);
-        let (chunk, pages) = Chunk::find(file, file_length, about.column(column), rows)?;
-        for page in pages {
-            let greatest = descriptor.max_def_level();
-            match descriptor.physical_type() {
-                Physical::INT32 => {
-                    let (reader, _) = chunk.reader::<Int32Type>(file, page, &descriptor)?;
-                    self.take(reader, page.rows, greatest, |found, label| found.number((*label).into()))?;
-                }
-                Physical::INT64 => {
-                    let (reader, _) = chunk.reader::<Int64Type>(file, page, &descriptor)?;
-                    self.take(reader, page.rows, greatest, |found, label| found.number(*label))?;
-                }
-                _ => {
-                    let (reader, _) = chunk.reader::<ByteArrayType>(file, page, &descriptor)?;
-                    self.take(reader, page.rows, greatest, |found, label| found.name(label.data()))?;
-                }
-            }
+    pub fn read_group(&mut self, file: &ParquetFile, group: usize, column: usize) -> Result<(), Problem> {
+        match file.column(column).physical_type() {
+            Physical::INT32 => file.values::<Int32Type, _>(group, column, |label| {
+                let label = self.present(label)?;
+                self.number((*label).into())
+            }),
+            Physical::INT64 => file.values::<Int64Type, _>(group, column, |label| {
+                let label = self.present(label)?;
+                self.number(*label)
+            }),
+            _ => file.values::<ByteArrayType, _>(group, column, |label| {
+                let label = self.present(label.map(ByteArray::data))?;
+                self.name(label)
+            }),
         }
-        Ok(())
     }
 
-    /// Adds the labels of a page.
-    fn take<T: DataType>(
-        &mut self,
-        mut reader: parquet::column::reader::ColumnReaderImpl<T>,
-        rows: usize,
-        greatest: i16,
-        mut add: impl FnMut(&mut Self, &T::T) -> Result<(), Problem>,
-    ) -> Result<(), Problem> {
-        let (mut levels, mut values) = (Vec::new(), Vec::new());
-        let mut left = rows;
-        while left > 0 {
-            levels.clear();
-            values.clear();
-            let (read, _, _) = reader.read_records(left.min(BATCH), Some(&mut levels), None, &mut values)?;
-            if read == 0 {
-                return Err(Problem::content("a page holds fewer rows than it claims"));
-            }
-            if let Some(without) = levels.iter().position(|level| *level != greatest) {
-                return Err(Problem::Row(self.len() + without, "the label is missing".into()));
-            }
-            values.iter().try_for_each(|value| add(self, value))?;
-            left = left.saturating_sub(read);
-        }
-        Ok(())
+    /// The label of the next image.
+    fn present<T>(&self, label: Option<T>) -> Result<T, Problem> {
+        label.ok_or_else(|| Problem::Row(self.len(), "the label is missing".into()))
     }
 
     fn number(&mut self, label: i64) -> Result<(), Problem> {

@@ -1,8 +1,7 @@
 //! Parquet with the content of image files and a label, the layout of Hugging Face's image sets.
 //!
-//! When a set is opened, the labels are read and each page of the column of images is noted: where it lies and which
-//! rows it has, from the offset index or from the headers of the pages. An image is read as the page that it is in.
-//! Pages that were read last are kept, so that reading in order decodes each page once.
+//! When a set is opened, the labels are read and it is noted where the images of a row group are. An image is read as
+//! the page that it is in. Pages that were read last are kept, so that reading in order decodes each page once.
 //!
 //! The layout: a group `image` with `bytes` (the file) and `path` (its name), a column `label` of whole numbers, and
 //! their names as a `ClassLabel` in the metadata under `huggingface` (datasets, `features/image.py`,
@@ -17,37 +16,19 @@ use std::{
 };
 
 use facegrad_files::hexadecimal;
+use facegrad_parquet::{ColumnPages, DecodedPage, ParquetFault, ParquetFile};
+use facegrad_pictures::decode::MAX_FILE_SIZE;
 use facegrad_settings::settings;
-use parquet::{
-    file::metadata::{ParquetMetaData, ParquetMetaDataReader},
-    schema::types::ColumnDescPtr,
-};
 use sha2::{Digest, Sha256};
 
-use self::{
-    columns::{Columns, LabelColumn},
-    pages::{Chunk, PageAt, PageValues, Problem, caught},
-};
-use facegrad_pictures::decode::MAX_FILE_SIZE;
-
-use super::{
-    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, labels::Labels, positioned::read_at,
-    title_of,
-};
+use self::columns::{Columns, LabelColumn, Problem};
+use super::{Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, labels::Labels, title_of};
 use crate::{FaceError, FaceSource, StoredImage};
 
 mod columns;
-mod pages;
-mod thrift;
 
 /// Bytes of pages that are kept; the last page is, however large.
 const KEPT: usize = 64 << 20;
-
-/// Bytes at the end of a file: the length of its metadata and a magic number.
-const TAIL: u64 = 8;
-
-/// Longest metadata: those of some ten million images in row groups of a hundred.
-const MAX_METADATA: u64 = 64 << 20;
 
 settings! {
     /// Images in the rows of Parquet files, as Hugging Face has them.
@@ -160,9 +141,8 @@ fn files_of(config: &ParquetConfig) -> Result<Vec<PathBuf>, SourceError> {
 
 /// Images in Parquet files.
 pub(crate) struct ParquetImages {
-    files: Vec<ParquetFile>,
-    chunks: Vec<Chunk>,
-    pages: Vec<Page>,
+    files: Vec<ImageFile>,
+    groups: Vec<RowGroup>,
     labels: Labels,
     fingerprint: String,
     /// Whether the set is one file, so that the row says it all.
@@ -170,22 +150,18 @@ pub(crate) struct ParquetImages {
     kept: Mutex<PageCache>,
 }
 
-struct ParquetFile {
+struct ImageFile {
     path: PathBuf,
-    file: File,
-    column: ColumnDescPtr,
     /// The first image.
     first: usize,
 }
 
-/// A page, in the order of the images.
-struct Page {
-    offset: u64,
-    length: u32,
-    chunk: u32,
+/// The images of a row group.
+struct RowGroup {
     file: u32,
     /// The first image.
     first: u32,
+    pages: ColumnPages,
 }
 
 impl ParquetImages {
@@ -194,8 +170,7 @@ impl ParquetImages {
         let mut set = Self {
             is_one: !config.path.is_dir(),
             files: Vec::new(),
-            chunks: Vec::new(),
-            pages: Vec::new(),
+            groups: Vec::new(),
             labels: Labels { labels: Vec::new(), identities: Vec::new() },
             fingerprint: String::new(),
             kept: Mutex::default(),
@@ -204,11 +179,13 @@ impl ParquetImages {
         let mut hash = Sha256::new();
         for path in paths {
             let first = found.len();
-            let added = caught(|| set.add(&path, config, &mut found, &mut names, &mut hash));
+            let added = set.add(&path, config, &mut found, &mut names, &mut hash);
             added.map_err(|problem| {
                 let (place, reason) = match problem {
-                    Problem::Io(source) => return SourceError::Unreadable { path: path.clone(), source },
-                    Problem::Content(reason) => (Place::Whole, reason),
+                    Problem::File(ParquetFault::Io(source)) => {
+                        return SourceError::Unreadable { path: path.clone(), source };
+                    }
+                    Problem::File(ParquetFault::Content(reason)) => (Place::Whole, reason),
                     Problem::Row(row, reason) => (Place::Row(row.saturating_sub(first) as u64), reason),
                 };
                 SourceError::Malformed { path: path.clone(), place, reason }
@@ -221,7 +198,6 @@ impl ParquetImages {
         }
         set.labels.labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
         set.fingerprint = hexadecimal(&hash.finalize());
-        set.pages.shrink_to_fit();
         Ok(set)
     }
 
@@ -234,12 +210,9 @@ impl ParquetImages {
         names: &mut Option<Option<Vec<String>>>,
         hash: &mut Sha256,
     ) -> Result<(), Problem> {
-        let file = File::open(path)?;
-        let length = file.metadata()?.len();
-        check_footer(&file, length)?;
-        let metadata = ParquetMetaDataReader::new().parse_and_finish(&file)?;
-        let columns = Columns::find(&metadata, config.image_key.as_deref(), config.label_key.as_deref())?;
-        let here = columns.class_names(&metadata);
+        let file = ParquetFile::open(File::open(path).map_err(ParquetFault::from)?)?;
+        let columns = Columns::find(&file, config.image_key.as_deref(), config.label_key.as_deref())?;
+        let here = columns.class_names(&file);
         match names {
             None => *names = Some(here),
             Some(before) if *before == here => {}
@@ -249,100 +222,46 @@ impl ParquetImages {
                 ));
             }
         }
-        check_rows(&metadata, length)?;
         let first = found.len();
-        hash.update(length.to_le_bytes());
-        for (group, about) in metadata.row_groups().iter().enumerate() {
-            let rows = u64::try_from(about.num_rows()).unwrap_or_default();
-            let (chunk, pages) = Chunk::find(&file, length, about.column(columns.image), rows)?;
-            let mut image = found.len();
-            for page in pages.into_iter().filter(|page| page.rows > 0) {
-                hash.update(page.offset.to_le_bytes());
-                hash.update((page.rows as u64).to_le_bytes());
-                let too_many = |_| Problem::content("the set has more than 4294967295 images");
-                self.pages.push(Page {
-                    offset: page.offset,
-                    length: page.length as u32,
-                    chunk: self.chunks.len() as u32,
-                    file: self.files.len() as u32,
-                    first: image.try_into().map_err(too_many)?,
-                });
-                image += page.rows;
-            }
-            self.chunks.push(chunk);
-            found.read_group(&file, length, &metadata, group, columns.label)?;
-            if found.len() != image || u32::try_from(image).is_err() {
-                return Err(Problem::content("it has another number of labels than of images, or too many"));
-            }
+        hash.update(file.length().to_le_bytes());
+        for group in (0..file.metadata().num_row_groups()).filter(|group| file.rows(*group) > 0) {
+            let too_many = |_| Problem::content("the set has more than 4294967295 images");
+            let image = u32::try_from(found.len()).map_err(too_many)?;
+            u32::try_from(found.len() + file.rows(group)).map_err(too_many)?;
+            let place = file.place(group, columns.image)?;
+            hash.update(place.start.to_le_bytes());
+            hash.update((file.rows(group) as u64).to_le_bytes());
+            let pages = file.pages(group, columns.image)?;
+            self.groups.push(RowGroup { file: self.files.len() as u32, first: image, pages });
+            found.read_group(&file, group, columns.label)?;
         }
-        let column = metadata.file_metadata().schema_descr().column(columns.image);
-        self.files.push(ParquetFile { path: path.into(), file, column, first });
+        self.files.push(ImageFile { path: path.into(), first });
         Ok(())
     }
 
-    /// The page that image `index` is in.
-    fn page(&self, index: usize) -> usize {
-        // The first page begins with image 0.
-        self.pages.partition_point(|page| page.first as usize <= index) - 1
+    /// The row group that image `index` is in.
+    fn group(&self, index: usize) -> usize {
+        // The first row group begins with image 0.
+        self.groups.partition_point(|group| group.first as usize <= index) - 1
     }
 
-    fn file(&self, index: usize) -> &ParquetFile {
-        &self.files[self.pages[self.page(index)].file as usize]
+    fn file(&self, index: usize) -> &ImageFile {
+        &self.files[self.groups[self.group(index)].file as usize]
     }
 
-    /// The content of a page, kept from before or read.
-    fn decoded(&self, number: usize) -> Result<Arc<PageValues>, Problem> {
+    /// The content of the page that image `index` is in, kept from before or read, and the row there.
+    fn decoded(&self, index: usize) -> Result<(Arc<DecodedPage>, usize), ParquetFault> {
+        let group = self.group(index);
+        let RowGroup { first, pages, .. } = &self.groups[group];
+        let (number, row) = pages.page_of(index - *first as usize)?;
         let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = lock().get(number) {
-            return Ok(kept);
+        if let Some(kept) = lock().get((group, number)) {
+            return Ok((kept, row));
         }
-        let page = &self.pages[number];
-        let next = self.pages.get(number + 1).map_or(self.len(), |next| next.first as usize);
-        let at =
-            PageAt { offset: page.offset, length: page.length as usize, rows: next - page.first as usize };
-        let file = &self.files[page.file as usize];
-        let chunk = &self.chunks[page.chunk as usize];
-        let decoded = Arc::new(caught(|| chunk.decode(&file.file, at, &file.column))?);
-        lock().put(number, decoded.clone());
-        Ok(decoded)
+        let decoded = Arc::new(pages.decode(number)?);
+        lock().put((group, number), decoded.clone());
+        Ok((decoded, row))
     }
-}
-
-/// An error unless a file ends as a Parquet file does: with its metadata, their length and a magic number.
-fn check_footer(file: &File, length: u64) -> Result<(), Problem> {
-    let tail = match length.checked_sub(TAIL) {
-        Some(start) if length > 2 * TAIL => read_at(file, start, TAIL)?,
-        _ => return Err(Problem::Content(format!("it has {length} bytes, too few for a Parquet file"))),
-    };
-    let (size, magic) = tail.split_at(4);
-    if magic != b"PAR1" {
-        let what = if magic == b"PARE" { "encrypted" } else { "truncated, or no Parquet file" };
-        return Err(Problem::Content(format!("it is {what}: it does not end with PAR1")));
-    }
-    let size = size.iter().rev().fold(0, |size, byte| size << 8 | u64::from(*byte));
-    if size > MAX_METADATA || size + TAIL > length {
-        return Err(Problem::Content(format!(
-            "its metadata claim {size} bytes; at most {} MiB are read, in a file of {length} bytes",
-            MAX_METADATA >> 20
-        )));
-    }
-    Ok(())
-}
-
-/// An error if a file claims more rows than it has bytes, before memory is taken for their labels.
-fn check_rows(metadata: &ParquetMetaData, length: u64) -> Result<(), Problem> {
-    let mut all = 0_u64;
-    for group in metadata.row_groups() {
-        let rows = u64::try_from(group.num_rows());
-        all = all.saturating_add(rows.map_err(|_| Problem::content("a row group has a negative size"))?);
-        if group.num_columns() != metadata.file_metadata().schema_descr().num_columns() {
-            return Err(Problem::content("a row group has other columns than the file"));
-        }
-    }
-    if all > length {
-        return Err(Problem::Content(format!("it claims {all} rows of images in {length} bytes")));
-    }
-    Ok(())
 }
 
 /// Labels without gaps from what was found, and the names that the metadata has for them.
@@ -410,11 +329,9 @@ impl FaceSource for ParquetImages {
 
     fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
         let fail = |reason: String| FaceError { name: self.name(index), reason };
-        let number = self.page(index);
-        let page = self.decoded(number).map_err(|problem| fail(problem.to_string()))?;
+        let (page, row) = self.decoded(index).map_err(|fault| fail(fault.to_string()))?;
         // A page has as many values as rows.
-        let value = page.values[index - self.pages[number].first as usize].as_ref();
-        let bytes = value.ok_or_else(|| fail("the row has no image".into()))?.data();
+        let bytes = page.values[row].as_ref().ok_or_else(|| fail("the row has no image".into()))?.data();
         if bytes.len() as u64 > MAX_FILE_SIZE {
             return Err(fail(format!("the image is larger than {} MiB", MAX_FILE_SIZE >> 20)));
         }
@@ -426,17 +343,17 @@ impl FaceSource for ParquetImages {
     }
 }
 
-/// The pages that were used last.
+/// The pages that were used last, by row group and their number in it.
 #[derive(Default)]
 struct PageCache {
-    by_number: HashMap<usize, Arc<PageValues>>,
+    by_number: HashMap<(usize, usize), Arc<DecodedPage>>,
     /// The most recent last.
-    order: VecDeque<usize>,
+    order: VecDeque<(usize, usize)>,
     size: usize,
 }
 
 impl PageCache {
-    fn get(&mut self, number: usize) -> Option<Arc<PageValues>> {
+    fn get(&mut self, number: (usize, usize)) -> Option<Arc<DecodedPage>> {
         let found = self.by_number.get(&number)?.clone();
         if self.order.back() != Some(&number) {
             self.order.retain(|other| *other != number);
@@ -445,7 +362,7 @@ impl PageCache {
         Some(found)
     }
 
-    fn put(&mut self, number: usize, page: Arc<PageValues>) {
+    fn put(&mut self, number: (usize, usize), page: Arc<DecodedPage>) {
         if self.get(number).is_some() {
             return;
         }
@@ -539,39 +456,7 @@ mod tests {
         check(&*source, |i| i);
         let source = open("set_dictionary");
         check(&*source, |i| if i < 30 { i % 10 } else { 9 - i % 10 });
-    }
-
-    /// Pages by the index and by their headers are the same; both kinds of file have several in a row group.
-    #[test]
-    fn pages_are_found_with_and_without_an_index() {
-        for (name, least) in [("set_flat", 6), ("set_plain", 6), ("set_dictionary", 6), ("set_nulls", 3)] {
-            let path = reference(name);
-            let file = File::open(&path).unwrap();
-            let length = file.metadata().unwrap().len();
-            let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).unwrap();
-            let columns = Columns::find(&metadata, None, None).unwrap();
-            let mut count = 0;
-            for group in metadata.row_groups() {
-                let about = group.column(columns.image);
-                let rows = group.num_rows() as u64;
-                let (_, pages) = Chunk::find(&file, length, about, rows).unwrap();
-                assert_eq!(
-                    about.offset_index_range().is_some(),
-                    name == "set_flat" || name == "set_dictionary"
-                );
-                let without = about.clone().into_builder().set_offset_index_offset(None).build().unwrap();
-                assert_eq!(Chunk::find(&file, length, &without, rows).unwrap().1, pages);
-                // A wrong index is not used: it is that of another column, or beyond the file.
-                for offset in
-                    [group.column(1 - columns.image.min(1)).offset_index_offset(), Some(length as i64)]
-                {
-                    let wrong = about.clone().into_builder().set_offset_index_offset(offset).build().unwrap();
-                    assert_eq!(Chunk::find(&file, length, &wrong, rows).unwrap().1, pages);
-                }
-                count += pages.len();
-            }
-            assert!(count >= least, "{name}: {count}");
-        }
+        check(&*open("set_gzip"), |i| i);
     }
 
     #[test]
@@ -673,10 +558,6 @@ mod tests {
             "ROOT/set_unlabelled.parquet, row 2: the label is missing"
         );
         assert_eq!(
-            refusal(config(reference("set_gzip"))),
-            "ROOT/set_gzip.parquet: it is compressed with GZIP(GzipLevel(6)); snappy, zstd or none is read"
-        );
-        assert_eq!(
             refusal(config(reference("none"))),
             "there is no ROOT/none.parquet; a .parquet file or a folder of them is expected"
         );
@@ -762,17 +643,17 @@ mod tests {
 
     #[test]
     fn pages_that_were_used_last_are_kept() {
-        let page = |size| Arc::new(PageValues { values: Vec::new(), size });
+        let page = |size| Arc::new(DecodedPage { values: Vec::new(), size });
         let mut kept = PageCache::default();
-        kept.put(1, page(KEPT / 2));
-        kept.put(2, page(KEPT / 4));
-        kept.put(2, page(KEPT / 4));
-        assert!(kept.get(1).is_some());
-        kept.put(3, page(KEPT / 2));
-        assert!(kept.get(2).is_none() && kept.get(1).is_some() && kept.get(3).is_some());
-        kept.put(4, page(2 * KEPT));
+        kept.put((0, 1), page(KEPT / 2));
+        kept.put((0, 2), page(KEPT / 4));
+        kept.put((0, 2), page(KEPT / 4));
+        assert!(kept.get((0, 1)).is_some());
+        kept.put((0, 3), page(KEPT / 2));
+        assert!(kept.get((0, 2)).is_none() && kept.get((0, 1)).is_some() && kept.get((0, 3)).is_some());
+        kept.put((0, 4), page(2 * KEPT));
         assert_eq!((kept.order.len(), kept.size), (1, 2 * KEPT));
-        kept.put(5, page(1));
-        assert!(kept.get(4).is_none() && kept.get(5).is_some() && kept.size == 1);
+        kept.put((0, 5), page(1));
+        assert!(kept.get((0, 4)).is_none() && kept.get((0, 5)).is_some() && kept.size == 1);
     }
 }
