@@ -144,7 +144,7 @@ impl ParquetFile {
     ///
     /// # Errors
     /// If that is not within the file, or it is compressed in a way that is not read.
-    pub fn place(&self, group: usize, column: usize) -> Result<Range<u64>, ParquetFault> {
+    fn place(&self, group: usize, column: usize) -> Result<Range<u64>, ParquetFault> {
         let about = self.metadata.row_group(group).column(column);
         check_compression(about.compression())?;
         if about.file_path().is_some() {

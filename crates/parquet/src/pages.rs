@@ -69,6 +69,11 @@ pub struct DecodedPage {
 }
 
 impl ColumnPages {
+    /// Where in the file the column begins.
+    pub fn start(&self) -> u64 {
+        self.place.start
+    }
+
     /// The number of the page that has a row of the row group, and the number of the row in it.
     ///
     /// # Errors

@@ -20,12 +20,12 @@ use parquet::{
     schema::types::{ColumnPath, Type},
 };
 
-use super::Format;
+use super::{Format, WrittenFormat};
 use crate::{
     Origin,
     error::Problem,
     limits::{Names, check_loaded, check_shape},
-    stored::{Rows, Set, StoredEmbeddings},
+    stored::{Rows, Set, StoredEmbeddings, narrow},
 };
 
 const ORIGIN: &str = "facegrad.origin";
@@ -60,6 +60,42 @@ impl Format for Parquet {
         "parquet"
     }
 
+    fn open(&self, file: File) -> Result<StoredEmbeddings, Problem> {
+        let file = ParquetFile::open(file)?;
+        let columns = Columns::find(&file)?;
+        let origin = file.value(ORIGIN).map(Origin::parse).transpose()?;
+        let (rows, dim) = shape(&file, &columns)?;
+        check_loaded(rows, dim)?;
+
+        let (mut names, mut identities) = (Names::default(), Names::default());
+        let mut numbers = Vec::new();
+        for group in (0..file.metadata().num_row_groups()).filter(|group| file.rows(*group) > 0) {
+            let texts = |column, texts: &mut Names| read_texts(&file, group, column, texts);
+            texts(columns.name, &mut names)?;
+            if let Some(column) = columns.identity {
+                texts(column, &mut identities)?;
+            }
+            let (column, rows) = (columns.embedding, file.rows(group));
+            caught(|| match file.column(column).physical_type() {
+                Physical::FLOAT => read_numbers(file.reader::<FloatType>(group, column)?, rows, dim, |row| {
+                    numbers.extend_from_slice(row);
+                    Ok(())
+                }),
+                _ => read_numbers(file.reader::<DoubleType>(group, column)?, rows, dim, |row| {
+                    for number in row {
+                        let number = narrow(*number);
+                        numbers.push(number.ok_or(Problem::TooLarge(numbers.len() / dim))?);
+                    }
+                    Ok(())
+                }),
+            })?;
+        }
+        let identities = columns.identity.map(|_| identities.into_vec());
+        Ok(StoredEmbeddings { dim, names: names.into_vec(), identities, origin, rows: Rows::Loaded(numbers) })
+    }
+}
+
+impl WrittenFormat for Parquet {
     fn write(&self, set: &mut Set<'_>, file: &mut File) -> Result<(), Problem> {
         let mut metadata = vec![KeyValue::new(DIM.into(), set.dim.to_string())];
         if let Some(origin) = set.origin {
@@ -118,35 +154,6 @@ impl Format for Parquet {
         })?;
         out.close()?;
         Ok(())
-    }
-
-    fn open(&self, file: File) -> Result<StoredEmbeddings, Problem> {
-        let file = ParquetFile::open(file)?;
-        let columns = Columns::find(&file)?;
-        let origin = file.value(ORIGIN).map(Origin::parse).transpose()?;
-        let (rows, dim) = shape(&file, &columns)?;
-        check_loaded(rows, dim)?;
-
-        let (mut names, mut identities) = (Names::default(), Names::default());
-        let mut numbers = Vec::new();
-        for group in (0..file.metadata().num_row_groups()).filter(|group| file.rows(*group) > 0) {
-            let texts = |column, texts: &mut Names| read_texts(&file, group, column, texts);
-            texts(columns.name, &mut names)?;
-            if let Some(column) = columns.identity {
-                texts(column, &mut identities)?;
-            }
-            let (column, rows) = (columns.embedding, file.rows(group));
-            caught(|| match file.column(column).physical_type() {
-                Physical::FLOAT => read_numbers(file.reader::<FloatType>(group, column)?, rows, dim, |row| {
-                    numbers.extend_from_slice(row);
-                }),
-                _ => read_numbers(file.reader::<DoubleType>(group, column)?, rows, dim, |row| {
-                    numbers.extend(row.iter().map(|x| *x as f32));
-                }),
-            })?;
-        }
-        let identities = columns.identity.map(|_| identities.into_vec());
-        Ok(StoredEmbeddings { dim, names: names.into_vec(), identities, origin, rows: Rows::Loaded(numbers) })
     }
 }
 
@@ -247,7 +254,7 @@ fn read_numbers<T: DataType>(
     mut column: ColumnReaderImpl<T>,
     rows: usize,
     dim: usize,
-    mut take: impl FnMut(&[T::T]),
+    mut take: impl FnMut(&[T::T]) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
     let (mut definition, mut repetition, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let mut left = rows;
@@ -271,7 +278,7 @@ fn read_numbers<T: DataType>(
                 "embeddings are of different length, or numbers are missing; every row has to have {dim}"
             )));
         }
-        take(&values);
+        take(&values)?;
         left -= read;
     }
     Ok(())

@@ -19,7 +19,7 @@ use serde::{
 };
 use serde_json::json;
 
-use super::Format;
+use super::{Format, WrittenFormat};
 use crate::{
     Origin,
     error::Problem,
@@ -38,12 +38,14 @@ impl Format for Safetensors {
         "safetensors"
     }
 
-    fn write(&self, set: &mut Set<'_>, file: &mut File) -> Result<(), Problem> {
-        write(set, file, &[("facegrad", "embeddings")])
-    }
-
     fn open(&self, file: File) -> Result<StoredEmbeddings, Problem> {
         Ok(open(file)?.0)
+    }
+}
+
+impl WrittenFormat for Safetensors {
+    fn write(&self, set: &mut Set<'_>, file: &mut File) -> Result<(), Problem> {
+        write(set, file, &[("facegrad", "embeddings")])
     }
 }
 
@@ -105,7 +107,14 @@ pub(crate) fn open(mut file: File) -> Result<(StoredEmbeddings, HashMap<String, 
     let data = 8 + header_bytes;
 
     let found = |name: &str| {
-        header.info(name).ok_or_else(|| Problem::Content(format!("it has no tensor called {name}")))
+        header.info(name).ok_or_else(|| {
+            let mut all: Vec<String> = header.tensors().into_keys().collect();
+            all.sort_unstable();
+            let all = if all.is_empty() { "none".into() } else { all.join(", ") };
+            Problem::Content(format!(
+                "it has no tensor called {name}; it has {all}, and embeddings and names are expected (identities may be there)"
+            ))
+        })
     };
     let (bytes, at) = (|info: &TensorInfo| section(info, data, length), found("embeddings")?);
     let number = match at.dtype {

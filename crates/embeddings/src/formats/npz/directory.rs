@@ -78,6 +78,18 @@ impl Directory {
         Ok(Self(parsed.ok_or_else(damaged)?))
     }
 
+    /// What the arrays are called, as one would say them.
+    pub(super) fn names(&self) -> String {
+        let name = |entry: &Entry| {
+            let name = String::from_utf8_lossy(&entry.name);
+            name.strip_suffix(".npy").unwrap_or(&name).to_owned()
+        };
+        match self.0.len() {
+            0 => "none".into(),
+            _ => self.0.iter().map(name).collect::<Vec<_>>().join(", "),
+        }
+    }
+
     /// The file called `name`, if there is one.
     pub(super) fn entry(&self, name: &str) -> Result<Option<&Entry>, Problem> {
         let mut found = self.0.iter().filter(|entry| entry.name == name.as_bytes());

@@ -15,10 +15,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use facegrad_files::hexadecimal;
+use facegrad_files::{folder_of, hexadecimal, read_bounded};
 use facegrad_parquet::{ColumnPages, DecodedPage, ParquetFault, ParquetFile};
 use facegrad_pictures::decode::MAX_FILE_SIZE;
 use facegrad_settings::settings;
+use parquet::data_type::ByteArray;
 use sha2::{Digest, Sha256};
 
 use self::columns::{Columns, LabelColumn, Problem};
@@ -29,6 +30,12 @@ mod columns;
 
 /// Bytes of pages that are kept; the last page is, however large.
 const KEPT: usize = 64 << 20;
+
+/// Images without content from which it is told that a set has only paths.
+const LOOKED_AT: usize = 16;
+
+/// Longest path of an image, in bytes.
+const MAX_PATH: usize = 4096;
 
 settings! {
     /// Images in the rows of Parquet files, as Hugging Face has them.
@@ -161,7 +168,10 @@ struct RowGroup {
     file: u32,
     /// The first image.
     first: u32,
-    pages: ColumnPages,
+    /// Their content, if the file has it.
+    images: Option<ColumnPages>,
+    /// Where they lie beside the file, if it says so.
+    paths: Option<ColumnPages>,
 }
 
 impl ParquetImages {
@@ -192,6 +202,7 @@ impl ParquetImages {
             })?;
         }
         set.labels = labels(found, names, config)?;
+        set.check_first(&config.path)?;
         for (label, identity) in set.labels.identities.iter().enumerate() {
             hash.update((label as u64).to_le_bytes());
             hash.update(identity);
@@ -228,15 +239,35 @@ impl ParquetImages {
             let too_many = |_| Problem::content("the set has more than 4294967295 images");
             let image = u32::try_from(found.len()).map_err(too_many)?;
             u32::try_from(found.len() + file.rows(group)).map_err(too_many)?;
-            let place = file.place(group, columns.image)?;
-            hash.update(place.start.to_le_bytes());
+            let pages = |column: Option<usize>| column.map(|column| file.pages(group, column)).transpose();
+            // Where every row has its image, nobody asks for paths.
+            let lack = |image: usize| {
+                let about = file.metadata().row_group(group).column(image);
+                about.statistics().and_then(|known| known.null_count_opt()) != Some(0)
+            };
+            let path = columns.path.filter(|_| columns.image.is_none_or(lack));
+            let (images, paths) = (pages(columns.image)?, pages(path)?);
+            hash.update(images.as_ref().or(paths.as_ref()).map_or(0, ColumnPages::start).to_le_bytes());
             hash.update((file.rows(group) as u64).to_le_bytes());
-            let pages = file.pages(group, columns.image)?;
-            self.groups.push(RowGroup { file: self.files.len() as u32, first: image, pages });
+            self.groups.push(RowGroup { file: self.files.len() as u32, first: image, images, paths });
             found.read_group(&file, group, columns.label)?;
         }
         self.files.push(ImageFile { path: path.into(), first });
         Ok(())
+    }
+
+    /// An error if the first images are only paths, and they lead nowhere.
+    fn check_first(&self, set: &Path) -> Result<(), SourceError> {
+        let is_path = |index| matches!(self.value(index, Column::Images), Ok(None));
+        if self.groups.first().is_none_or(|group| group.paths.is_none())
+            || !(0..self.len().min(LOOKED_AT)).all(is_path)
+        {
+            return Ok(());
+        }
+        let Some(path) = self.beside(0).ok().flatten().filter(|path| !path.is_file()) else { return Ok(()) };
+        let reason =
+            format!("the images are not in the file, only their paths, and there is no file {path:?}");
+        Err(SourceError::Malformed { path: set.into(), place: Place::Whole, reason })
     }
 
     /// The row group that image `index` is in.
@@ -249,18 +280,51 @@ impl ParquetImages {
         &self.files[self.groups[self.group(index)].file as usize]
     }
 
-    /// The content of the page that image `index` is in, kept from before or read, and the row there.
-    fn decoded(&self, index: usize) -> Result<(Arc<DecodedPage>, usize), ParquetFault> {
+    /// What a column has for image `index`, from a page that is kept from before or read.
+    fn value(&self, index: usize, column: Column) -> Result<Option<ByteArray>, ParquetFault> {
         let group = self.group(index);
-        let RowGroup { first, pages, .. } = &self.groups[group];
+        let RowGroup { first, images, paths, .. } = &self.groups[group];
+        let pages = match column {
+            Column::Images => images,
+            Column::Paths => paths,
+        };
+        let Some(pages) = pages else { return Ok(None) };
         let (number, row) = pages.page_of(index - *first as usize)?;
+        let page = (group, column, number);
         let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = lock().get((group, number)) {
-            return Ok((kept, row));
+        let kept = lock().get(page);
+        let decoded = match kept {
+            Some(kept) => kept,
+            None => {
+                let decoded = Arc::new(pages.decode(number)?);
+                lock().put(page, decoded.clone());
+                decoded
+            }
+        };
+        // A page has as many values as rows.
+        Ok(decoded.values[row].clone())
+    }
+
+    /// The content of image `index`, as the file or what lies beside it has it.
+    fn content(&self, index: usize) -> Result<Vec<u8>, String> {
+        let image = self.value(index, Column::Images).map_err(|fault| fault.to_string())?;
+        if let Some(image) = image {
+            return Ok(image.data().to_vec());
         }
-        let decoded = Arc::new(pages.decode(number)?);
-        lock().put((group, number), decoded.clone());
-        Ok((decoded, row))
+        let path = self.beside(index)?.ok_or("the row has no image")?;
+        if !path.is_file() {
+            return Err(format!("the row has no image, only its path, and there is no file {path:?}"));
+        }
+        read_bounded(&path, MAX_FILE_SIZE).map_err(|error| format!("{path:?} cannot be read: {error}"))
+    }
+
+    /// Where image `index` lies beside the file, if it says so.
+    fn beside(&self, index: usize) -> Result<Option<PathBuf>, String> {
+        let path = self.value(index, Column::Paths).map_err(|fault| fault.to_string())?;
+        let Some(path) = path else { return Ok(None) };
+        let path = path.as_utf8().ok().filter(|path| path.len() <= MAX_PATH);
+        let path = path.ok_or("the row has text that is no path where an image or its path is expected")?;
+        Ok(Some(folder_of(&self.file(index).path).join(path)))
     }
 }
 
@@ -329,13 +393,11 @@ impl FaceSource for ParquetImages {
 
     fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
         let fail = |reason: String| FaceError { name: self.name(index), reason };
-        let (page, row) = self.decoded(index).map_err(|fault| fail(fault.to_string()))?;
-        // A page has as many values as rows.
-        let bytes = page.values[row].as_ref().ok_or_else(|| fail("the row has no image".into()))?.data();
+        let bytes = self.content(index).map_err(fail)?;
         if bytes.len() as u64 > MAX_FILE_SIZE {
             return Err(fail(format!("the image is larger than {} MiB", MAX_FILE_SIZE >> 20)));
         }
-        Ok(StoredImage::Encoded(bytes.to_vec()))
+        Ok(StoredImage::Encoded(bytes))
     }
 
     fn fingerprint(&self) -> String {
@@ -343,17 +405,27 @@ impl FaceSource for ParquetImages {
     }
 }
 
-/// The pages that were used last, by row group and their number in it.
+/// A column that pages are read of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Column {
+    Images,
+    Paths,
+}
+
+/// A page: of which row group and column, and its number there.
+type PageKey = (usize, Column, usize);
+
+/// The pages that were used last.
 #[derive(Default)]
 struct PageCache {
-    by_number: HashMap<(usize, usize), Arc<DecodedPage>>,
+    by_number: HashMap<PageKey, Arc<DecodedPage>>,
     /// The most recent last.
-    order: VecDeque<(usize, usize)>,
+    order: VecDeque<PageKey>,
     size: usize,
 }
 
 impl PageCache {
-    fn get(&mut self, number: (usize, usize)) -> Option<Arc<DecodedPage>> {
+    fn get(&mut self, number: PageKey) -> Option<Arc<DecodedPage>> {
         let found = self.by_number.get(&number)?.clone();
         if self.order.back() != Some(&number) {
             self.order.retain(|other| *other != number);
@@ -362,7 +434,7 @@ impl PageCache {
         Some(found)
     }
 
-    fn put(&mut self, number: (usize, usize), page: Arc<DecodedPage>) {
+    fn put(&mut self, number: PageKey, page: Arc<DecodedPage>) {
         if self.get(number).is_some() {
             return;
         }
@@ -379,6 +451,10 @@ impl PageCache {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use parquet::{
+        column::writer::ColumnWriter, file::writer::SerializedFileWriter, schema::parser::parse_message_type,
+    };
 
     use super::*;
     use crate::SourceConfig;
@@ -467,7 +543,7 @@ mod tests {
                 Ok(_) => assert_eq!(grey(&*source, index), 7 * index),
                 Err(error) => {
                     assert!([2, 3, 9].contains(&index));
-                    assert_eq!(error.reason, "the row has no image");
+                    assert!(error.reason.starts_with("the row has no image"), "{error}");
                 }
             }
         }
@@ -604,6 +680,199 @@ mod tests {
         );
     }
 
+    /// What a test writes into a column, none where it is absent.
+    enum Values<'a> {
+        Strings(Vec<Option<&'a [u8]>>),
+        Integers(Vec<i64>),
+        Reals(Vec<f64>),
+    }
+
+    /// Writes a file of one row group; `there` is the level of what is there in columns of strings.
+    fn write(path: &Path, schema: &str, there: i16, columns: &[Values]) {
+        let schema = Arc::new(parse_message_type(schema).unwrap());
+        let mut out = SerializedFileWriter::new(File::create(path).unwrap(), schema, Arc::default()).unwrap();
+        let mut group = out.next_row_group().unwrap();
+        for values in columns {
+            let mut column = group.next_column().unwrap().unwrap();
+            match (column.untyped(), values) {
+                (ColumnWriter::ByteArrayColumnWriter(column), Values::Strings(strings)) => {
+                    let levels: Vec<i16> = strings
+                        .iter()
+                        .map(|string| if string.is_some() { there } else { there - 1 })
+                        .collect();
+                    let strings: Vec<ByteArray> =
+                        strings.iter().flatten().map(|string| string.to_vec().into()).collect();
+                    column.write_batch(&strings, Some(&levels), None)
+                }
+                (ColumnWriter::Int64ColumnWriter(column), Values::Integers(numbers)) => {
+                    column.write_batch(numbers, None, None)
+                }
+                (ColumnWriter::DoubleColumnWriter(column), Values::Reals(numbers)) => {
+                    column.write_batch(numbers, None, None)
+                }
+                _ => panic!("the schema has another type"),
+            }
+            .unwrap();
+            column.close().unwrap();
+        }
+        group.close().unwrap();
+        out.close().unwrap();
+    }
+
+    /// A picture of the grey that the first set of write_parquet.py has for image `index`.
+    fn png(index: usize) -> Vec<u8> {
+        match open("set_names").stored(index).unwrap() {
+            StoredImage::Encoded(bytes) => bytes,
+            StoredImage::Pixels(_) => panic!("not a file"),
+        }
+    }
+
+    #[test]
+    fn whole_reals_are_labels() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("x.parquet");
+        let images: Vec<Vec<u8>> = (0..4).map(png).collect();
+        let images = || Values::Strings(images.iter().map(|image| Some(&image[..])).collect());
+        let schema = "message s { OPTIONAL BYTE_ARRAY image; REQUIRED DOUBLE label; }";
+        write(&path, schema, 1, &[images(), Values::Reals(vec![0.0, 1.0, 1.0, 0.0])]);
+        let set = config(&path).open().unwrap().source;
+        assert_eq!((set.identities(), labels(&*set)), (&["0".to_owned(), "1".into()][..], vec![0, 1, 1, 0]));
+        check(&*set, |index| index);
+        for (label, expected) in [
+            (0.5, "the label is 0.5; a whole number is expected"),
+            (f64::NAN, "the label is NaN; a whole number is expected"),
+            (1e300, "the label is 1"),
+            (-1.0, "the label is -1; a number from 0 to 4294967295 is expected"),
+        ] {
+            write(&path, schema, 1, &[images(), Values::Reals(vec![0.0, 1.0, label, 0.0])]);
+            let error = refusal(config(&path));
+            assert!(error.starts_with(&format!("ROOT/x.parquet, row 2: {expected}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn columns_of_another_type_are_named_with_it() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("x.parquet");
+        let refused = |schema: &str, image: Option<&str>, label: Option<&str>| {
+            let schema = format!("message s {{ {schema} }}");
+            let schema = Arc::new(parse_message_type(&schema).unwrap());
+            let file = File::create(&path).unwrap();
+            SerializedFileWriter::new(file, schema, Arc::default()).unwrap().close().unwrap();
+            let keys = ParquetConfig {
+                image_key: image.map(Into::into),
+                label_key: label.map(Into::into),
+                ..config(&path)
+            };
+            refusal(keys)
+        };
+        let label = |kind: &str, key| refused(&format!("REQUIRED BYTE_ARRAY image; {kind}"), None, key);
+        let list = "OPTIONAL GROUP label (LIST) { REPEATED GROUP list { OPTIONAL INT64 element; } }";
+        for (kind, name) in [
+            ("REQUIRED BOOLEAN label;", "BOOLEAN"),
+            ("REQUIRED FIXED_LEN_BYTE_ARRAY (5) label (DECIMAL(10, 2));", "DECIMAL(10, 2)"),
+            ("REQUIRED INT64 label (DECIMAL(10, 2));", "DECIMAL(10, 2)"),
+            (list, "list of INT64"),
+            ("REQUIRED GROUP label { REQUIRED INT64 id; }", "group, with id"),
+        ] {
+            let named = format!("the column label is of type {name}; labels are whole numbers or text");
+            let error = label(kind, None);
+            assert!(
+                error.contains(&format!("{named}; set label_key if they are in another; its columns are")),
+                "{error}"
+            );
+            let error = label(kind, Some("label"));
+            assert!(error.contains(&format!("{named}; its columns are \"image, label")), "{error}");
+        }
+        let error = refused(
+            "OPTIONAL GROUP images (LIST) { REPEATED GROUP list { REQUIRED BYTE_ARRAY element; } } REQUIRED INT64 label;",
+            Some("images"),
+            None,
+        );
+        assert!(
+            error.contains("the column images is of type list of BYTE_ARRAY; images are bytes, or a group"),
+            "{error}"
+        );
+        let attributes: String = (0..42).map(|number| format!("REQUIRED BOOLEAN a{number};")).collect();
+        let error = label(&attributes, None);
+        assert!(error.ends_with("a17, a18 and 23 more\""), "{error}");
+    }
+
+    #[test]
+    fn a_group_in_a_group_is_called_as_it_is_listed() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("x.parquet");
+        let images: Vec<Vec<u8>> = (0..4).map(png).collect();
+        let schema = "message s { OPTIONAL GROUP data { OPTIONAL GROUP image { OPTIONAL BYTE_ARRAY bytes; } } REQUIRED INT64 label; }";
+        let images = Values::Strings(images.iter().map(|image| Some(&image[..])).collect());
+        write(&path, schema, 3, &[images, Values::Integers(vec![0, 1, 0, 1])]);
+        let error = refusal(config(&path));
+        assert!(error.ends_with("set image_key; its columns are \"data.image.bytes, label\""), "{error}");
+        for key in ["data.image", "data.image.bytes"] {
+            let set = ParquetConfig { image_key: Some(key.into()), ..config(&path) }.open().unwrap().source;
+            check(&*set, |index| index);
+        }
+    }
+
+    #[test]
+    fn images_beside_the_file_are_read_by_their_paths() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("x.parquet");
+        let images: Vec<Vec<u8>> = (0..4).map(png).collect();
+        let names = ["A/0.png", "A/1.png", "A/2.png", "A/3.png"];
+        let paths = || Values::Strings(names.iter().map(|name| Some(name.as_bytes())).collect());
+        let numbers = || Values::Integers(vec![0, 1, 0, 1]);
+        let group = "message s { OPTIONAL GROUP image { OPTIONAL BYTE_ARRAY bytes; OPTIONAL BYTE_ARRAY path (STRING); } REQUIRED INT64 label; }";
+        let column = |name: &str| {
+            format!("message s {{ OPTIONAL BYTE_ARRAY {name} (STRING); REQUIRED INT64 label; }}")
+        };
+        let only = |path: &Path| {
+            write(path, group, 2, &[Values::Strings(vec![None; 4]), paths(), numbers()]);
+        };
+        only(&path);
+        let nowhere = "and there is no file \"ROOT/A/0.png\"";
+        let expected = format!("ROOT/x.parquet: the images are not in the file, only their paths, {nowhere}");
+        assert_eq!(refusal(config(&path)), expected);
+        write(&path, &column("image"), 1, &[paths(), numbers()]);
+        assert_eq!(refusal(config(&path)), expected);
+        fs::create_dir(root.path().join("A")).unwrap();
+        for (name, image) in names.iter().zip(&images) {
+            fs::write(root.path().join(name), image).unwrap();
+        }
+        check(&*config(&path).open().unwrap().source, |index| index);
+        write(&path, &column("file_name"), 1, &[paths(), numbers()]);
+        check(&*config(&path).open().unwrap().source, |index| index);
+        only(&path);
+        check(&*config(&path).open().unwrap().source, |index| index);
+        // Some are in the file, and one is nowhere.
+        let some =
+            images.iter().enumerate().map(|(index, image)| (index % 2 == 1).then_some(&image[..])).collect();
+        write(&path, group, 2, &[Values::Strings(some), paths(), numbers()]);
+        fs::remove_file(root.path().join("A/0.png")).unwrap();
+        let set = config(&path).open().unwrap().source;
+        (1..4).for_each(|index| assert_eq!(grey(&*set, index), 7 * index));
+        let reason = set.stored(0).unwrap_err().reason.replace(&root.path().display().to_string(), "ROOT");
+        assert_eq!(reason, format!("the row has no image, only its path, {nowhere}"));
+        // A folder is no file, and text no path.
+        let long = "x".repeat(5000);
+        let rows = [None, Some(&b"A"[..]), Some(long.as_bytes()), Some(&b"\xff"[..])];
+        write(
+            &path,
+            group,
+            2,
+            &[
+                Values::Strings(vec![Some(&b"image"[..]), None, None, None]),
+                Values::Strings(rows.to_vec()),
+                numbers(),
+            ],
+        );
+        let set = config(&path).open().unwrap().source;
+        assert!(set.stored(1).unwrap_err().reason.contains("there is no file"));
+        for index in [2, 3] {
+            assert!(set.stored(index).unwrap_err().reason.starts_with("the row has text that is no path"));
+        }
+    }
+
     /// Whatever is damaged, cut off or claimed ends in a set or a sentence.
     #[test]
     fn damaged_files_never_panic() {
@@ -645,15 +914,23 @@ mod tests {
     fn pages_that_were_used_last_are_kept() {
         let page = |size| Arc::new(DecodedPage { values: Vec::new(), size });
         let mut kept = PageCache::default();
-        kept.put((0, 1), page(KEPT / 2));
-        kept.put((0, 2), page(KEPT / 4));
-        kept.put((0, 2), page(KEPT / 4));
-        assert!(kept.get((0, 1)).is_some());
-        kept.put((0, 3), page(KEPT / 2));
-        assert!(kept.get((0, 2)).is_none() && kept.get((0, 1)).is_some() && kept.get((0, 3)).is_some());
-        kept.put((0, 4), page(2 * KEPT));
+        kept.put((0, Column::Images, 1), page(KEPT / 2));
+        kept.put((0, Column::Images, 2), page(KEPT / 4));
+        kept.put((0, Column::Images, 2), page(KEPT / 4));
+        assert!(kept.get((0, Column::Images, 1)).is_some());
+        kept.put((0, Column::Images, 3), page(KEPT / 2));
+        assert!(
+            kept.get((0, Column::Images, 2)).is_none()
+                && kept.get((0, Column::Images, 1)).is_some()
+                && kept.get((0, Column::Images, 3)).is_some()
+        );
+        kept.put((0, Column::Images, 4), page(2 * KEPT));
         assert_eq!((kept.order.len(), kept.size), (1, 2 * KEPT));
-        kept.put((0, 5), page(1));
-        assert!(kept.get((0, 4)).is_none() && kept.get((0, 5)).is_some() && kept.size == 1);
+        kept.put((0, Column::Images, 5), page(1));
+        assert!(
+            kept.get((0, Column::Images, 4)).is_none()
+                && kept.get((0, Column::Images, 5)).is_some()
+                && kept.size == 1
+        );
     }
 }
