@@ -310,7 +310,7 @@ fn what_cannot_be_calibrated_is_refused_and_nothing_is_written() {
             "with centring other_folds the mean of many embeddings is subtracted; two images alone cannot be compared in that way, so its thresholds would not hold for them",
         ),
         (&["--at", "far=0.1,eer,far=1e-1"], "--at names far=1e-1 twice, at first and as number 3"),
-        (&["--pairs", "absent.txt", "--images", "faces"], "cannot read the pair list absent.txt: "),
+        (&["--pairs", "absent.txt", "--images", "faces"], "cannot read the list absent.txt: "),
     ];
     for (more, sentence) in cases {
         let said = calibrate(&place, "runs/tiny", more).refused(2);
