@@ -52,7 +52,7 @@ fn logits(args: &LogitsArgs) -> Result<(), Failure> {
     let curves: Vec<LogitCurve> = (heads.iter().zip(&others))
         .map(|((name, curve), other)| LogitCurve { name, target: &curve.target, other })
         .collect();
-    let svg = facegrad_report::logits(&curves).map_err(Failure::work)?;
+    let svg = facegrad_report::logits(&curves).to_svg();
     match &args.out {
         Some(file) => write_file(file, &svg),
         None => {
