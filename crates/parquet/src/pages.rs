@@ -1,6 +1,7 @@
 //! Where the pages of a column are, and what is in one.
 
 use std::{
+    iter,
     ops::Range,
     sync::{
         Arc, OnceLock,
@@ -103,7 +104,8 @@ impl ColumnPages {
             )));
         }
         let dictionary = dictionary.iter().filter(|_| is_coded);
-        let places: Vec<_> = dictionary.cloned().chain([offset..offset + u64::from(length)]).collect();
+        let place = offset..offset + u64::from(length);
+        let places: Vec<_> = dictionary.cloned().chain(iter::once(place)).collect();
         let bytes: u64 = places.iter().map(|place| place.end - place.start).sum();
         let column = &self.column;
         caught(|| {
