@@ -509,7 +509,7 @@ mod tests {
     use std::{collections::BTreeSet, fs, io::Cursor};
 
     use super::*;
-    use facegrad_faces::{FaceFolder, FolderConfig, StoredImage};
+    use facegrad_faces::{FolderConfig, SourceConfig, StoredImage};
 
     /// Three images of each identity, each of one colour that tells its index; those in `bad` cannot be read.
     struct Colours {
@@ -849,12 +849,11 @@ mod tests {
             }
         }
         let load = |workers| {
-            let folder = FaceFolder::open(&FolderConfig { path: root.path().into() }).unwrap();
+            let folder = SourceConfig::from(FolderConfig { path: root.path().into() }).open().unwrap();
             let plan = Plan { batch: 5, size: [24, 24], end_step: 9, ..PLAN };
             let augmentation = AugmentationConfig { low_resolution: 0.5, blur: 0.5, ..augmentation() };
             let sampler = SamplerConfig::default();
-            let loader =
-                Loader::start(Arc::new(folder), plan, &sampler, augmentation, config(workers)).unwrap();
+            let loader = Loader::start(folder.source, plan, &sampler, augmentation, config(workers)).unwrap();
             loader.map(Result::unwrap).collect::<Vec<_>>()
         };
         let one = load(1);
@@ -887,13 +886,11 @@ mod tests {
         fs::write(path("Zoë 2/1.jpg"), b"not an image").unwrap();
         fs::write(path("Zoë 3/1.jpg"), b"P6 100000 100000 255\n").unwrap();
         fs::write(path("Zoë 4/1.jpg"), b"").unwrap();
-        let folder = FolderConfig { path: root.path().into() };
-        let folder = FaceFolder::open(&folder).unwrap();
-        assert_eq!(folder.summary().to_string(), "39 images of 10 identities; left out: 1 junk file");
+        let folder = SourceConfig::from(FolderConfig { path: root.path().into() }).open().unwrap();
+        assert_eq!(folder.summary.to_string(), "39 images of 10 identities; left out: 1 junk file");
         let plan = Plan { batch: 13, end_step: 6, ..PLAN };
         let mut loader =
-            Loader::start(Arc::new(folder), plan, &SamplerConfig::default(), augmentation(), config(2))
-                .unwrap();
+            Loader::start(folder.source, plan, &SamplerConfig::default(), augmentation(), config(2)).unwrap();
         assert_eq!(batches(&mut loader).len(), 6);
         let mut skipped: Vec<_> = loader.skipped().iter().map(FaceError::to_string).collect();
         skipped.sort();
