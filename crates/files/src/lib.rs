@@ -27,7 +27,9 @@ mod journal;
 mod lock;
 mod stop;
 
-pub use atomic::{commit, folder_of, remove_folder, replace, sync_folder, temporary_beside, write_synced};
+pub use atomic::{
+    commit, folder_of, is_temporary, remove_folder, replace, sync_folder, temporary_beside, write_synced,
+};
 pub use bounded::{TooLong, read_bounded, read_text_bounded};
 pub use hash::{hexadecimal, sha256, sha256_of};
 pub use journal::{Journal, JournalError, WorkDifference, WorkHeader};
