@@ -17,10 +17,9 @@ use std::{
 use bytes::BytesMut;
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{settings, within};
-use rayon::prelude::*;
 
 use facegrad_faces::{FaceError, FaceSource};
-use facegrad_pictures::{AugmentationConfig, Picture, plain};
+use facegrad_pictures::{AugmentationConfig, Picture};
 
 use crate::{Sampler, SamplerConfig, SamplerError, Visit};
 
@@ -178,15 +177,6 @@ struct Job {
     visit: Visit,
     /// Where it goes.
     pixels: BytesMut,
-}
-
-/// What a worker does next.
-enum Next {
-    Job(Job),
-    /// Nothing until a batch is taken.
-    QueueFull,
-    /// Nothing ever again.
-    Nothing,
 }
 
 impl Loader {
@@ -355,36 +345,26 @@ impl Shared {
     /// The next image to prepare, once the queue has room; none when there will be no more.
     fn take_job(&self) -> Option<Job> {
         let mut state = self.lock();
-        loop {
-            match self.next(&mut state) {
-                Next::Job(job) => return Some(job),
-                Next::Nothing => return None,
-                Next::QueueFull => state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+        while !state.stop {
+            if state.pending.back().is_none_or(|last| last.issued == self.plan.batch) {
+                let ahead = state.pending.len();
+                let step = state.front + ahead;
+                if step >= self.plan.end_step {
+                    return None;
+                }
+                if ahead == self.queue {
+                    state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    continue;
+                }
+                self.begin(&mut state, step);
             }
+            let last = state.pending.back_mut()?;
+            let slot = last.issued;
+            last.issued += 1;
+            let pixels = mem::take(&mut last.slots[slot]);
+            return Some(Job { step: last.batch.step, slot, visit: last.visits[slot], pixels });
         }
-    }
-
-    /// What a worker does next.
-    fn next(&self, state: &mut State) -> Next {
-        if state.stop {
-            return Next::Nothing;
-        }
-        let ahead = state.pending.len();
-        if state.pending.back().is_none_or(|last| last.issued == self.plan.batch) {
-            let step = state.front + ahead;
-            if step >= self.plan.end_step {
-                return Next::Nothing;
-            }
-            if ahead == self.queue {
-                return Next::QueueFull;
-            }
-            self.begin(state, step);
-        }
-        let Some(last) = state.pending.back_mut() else { return Next::Nothing };
-        let slot = last.issued;
-        last.issued += 1;
-        let pixels = mem::take(&mut last.slots[slot]);
-        Next::Job(Job { step: last.batch.step, slot, visit: last.visits[slot], pixels })
+        None
     }
 
     /// Opens the batch of `step`, to be filled.
@@ -494,22 +474,13 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
-/// The images `indices` of `source` at `size` (height, width), without augmentation, loaded in parallel and
-/// returned in the order asked for.
-pub fn load_plain(
-    source: &dyn FaceSource,
-    indices: &[usize],
-    size: [usize; 2],
-) -> Vec<Result<Picture, FaceError>> {
-    indices.par_iter().map(|&index| Ok(plain(source.load(index, size)?, size))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, fs, io::Cursor};
 
     use super::*;
     use facegrad_faces::{FolderConfig, SourceConfig, StoredImage};
+    use facegrad_pictures::plain;
 
     /// Three images of each identity, each of one colour that tells its index; those in `bad` cannot be read.
     struct Colours {
@@ -636,13 +607,9 @@ mod tests {
             .next()
             .unwrap()
             .unwrap();
-        let expected = load_plain(source.as_ref(), &batch.indices, [6, 6]);
-        for (image, expected) in batch.pixels.chunks(6 * 6 * 3).zip(expected) {
-            assert_eq!(image, expected.unwrap().pixels());
+        for (image, index) in batch.pixels.chunks(6 * 6 * 3).zip(batch.indices) {
+            assert_eq!(image, plain(source.load(index, [6, 6]).unwrap(), [6, 6]).pixels());
         }
-        let again = load_plain(&colours(14, &[1]), &[2, 1, 0], [6, 6]);
-        assert_eq!(again[1].as_ref().unwrap_err().to_string(), "colour 1: it is blank");
-        assert!(again[0].is_ok() && again[2].is_ok());
     }
 
     #[test]
