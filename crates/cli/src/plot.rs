@@ -48,7 +48,7 @@ fn logits(args: &LogitsArgs) -> Result<(), Failure> {
         .iter()
         .map(|(name, curve)| LogitCurve { name, target: &curve.target, other: &curve.other })
         .collect();
-    let svg = facegrad_report::logits(&curves).map_err(Failure::work)?;
+    let svg = facegrad_report::logits(&curves).to_svg();
     match &args.out {
         Some(file) => write_file(file, &svg),
         None => {
