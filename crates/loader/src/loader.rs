@@ -179,6 +179,15 @@ struct Job {
     pixels: BytesMut,
 }
 
+/// What a worker does next.
+enum Next {
+    Job(Job),
+    /// Nothing until a batch is taken.
+    QueueFull,
+    /// Nothing ever again.
+    Nothing,
+}
+
 impl Loader {
     /// Starts to load the batches of `plan`.
     pub fn start(
@@ -345,26 +354,36 @@ impl Shared {
     /// The next image to prepare, once the queue has room; none when there will be no more.
     fn take_job(&self) -> Option<Job> {
         let mut state = self.lock();
-        while !state.stop {
-            if state.pending.back().is_none_or(|last| last.issued == self.plan.batch) {
-                let ahead = state.pending.len();
-                let step = state.front + ahead;
-                if step >= self.plan.end_step {
-                    return None;
-                }
-                if ahead == self.queue {
-                    state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-                    continue;
-                }
-                self.begin(&mut state, step);
+        loop {
+            match self.next(&mut state) {
+                Next::Job(job) => return Some(job),
+                Next::Nothing => return None,
+                Next::QueueFull => state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
             }
-            let last = state.pending.back_mut()?;
-            let slot = last.issued;
-            last.issued += 1;
-            let pixels = mem::take(&mut last.slots[slot]);
-            return Some(Job { step: last.batch.step, slot, visit: last.visits[slot], pixels });
         }
-        None
+    }
+
+    /// What a worker does next.
+    fn next(&self, state: &mut State) -> Next {
+        if state.stop {
+            return Next::Nothing;
+        }
+        let ahead = state.pending.len();
+        if state.pending.back().is_none_or(|last| last.issued == self.plan.batch) {
+            let step = state.front + ahead;
+            if step >= self.plan.end_step {
+                return Next::Nothing;
+            }
+            if ahead == self.queue {
+                return Next::QueueFull;
+            }
+            self.begin(state, step);
+        }
+        let Some(last) = state.pending.back_mut() else { return Next::Nothing };
+        let slot = last.issued;
+        last.issued += 1;
+        let pixels = mem::take(&mut last.slots[slot]);
+        Next::Job(Job { step: last.batch.step, slot, visit: last.visits[slot], pixels })
     }
 
     /// Opens the batch of `step`, to be filled.
