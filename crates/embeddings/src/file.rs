@@ -43,8 +43,7 @@ impl EmbeddingFile {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, EmbeddingError> {
         let path = path.as_ref();
         let format = formats::of(path)?;
-        let opened = open_file(path).and_then(|file| format.open(file));
-        Self::of(path, opened.map_err(|problem| problem.reading(path))?)
+        Self::of(path, format.open(path).map_err(|problem| problem.reading(path))?)
     }
 
     /// Checks what is the same for all formats.

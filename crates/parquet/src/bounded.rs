@@ -8,14 +8,11 @@ use std::{
     fs::File,
     io::{self, BufReader, Read},
     ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
-use facegrad_files::{Section, fill_at};
+use facegrad_files::{PooledFile, Section, fill_at};
 use flate2::read::MultiGzDecoder;
 use parquet::{
     basic::{Compression, Encoding},
@@ -35,20 +32,19 @@ use crate::{MAX_PAGE, ParquetFault, delta};
 const MAX_HEADER: u64 = 1 << 20;
 
 /// Most values of a dictionary.
-const MAX_DICTIONARY: u32 = 1 << 20;
+pub(crate) const MAX_DICTIONARY: u32 = 1 << 20;
 
 /// A file that threads read parts of at once; of the library's own reader they would move the one position.
 #[derive(Debug, Clone)]
 pub(crate) struct FileBytes {
-    pub(crate) file: Arc<File>,
-    pub(crate) length: u64,
-    /// Where the page ends whose header has been read last, if only headers are: pages are empty then.
-    pub(crate) headers: Option<Arc<AtomicU64>>,
+    pub(crate) file: Arc<PooledFile>,
+    /// Where the content of the page is whose header has been read last, if only headers are: pages are empty then.
+    pub(crate) headers: Option<Arc<Mutex<Range<u64>>>>,
 }
 
 impl Length for FileBytes {
     fn len(&self) -> u64 {
-        self.length
+        self.file.length()
     }
 }
 
@@ -56,24 +52,24 @@ impl ChunkReader for FileBytes {
     type T = BufReader<Section<Arc<File>>>;
 
     fn get_read(&self, at: u64) -> ParquetResult<Self::T> {
-        let end = at.saturating_add(MAX_HEADER).min(self.length);
-        Ok(BufReader::with_capacity(256, Section { file: self.file.clone(), at, end }))
+        let (file, end) = (self.file.handle()?, at.saturating_add(MAX_HEADER).min(self.file.length()));
+        Ok(BufReader::with_capacity(256, Section { file, at, end }))
     }
 
     fn get_bytes(&self, at: u64, length: usize) -> ParquetResult<Bytes> {
-        if let Some(end) = &self.headers {
-            end.store(at + length as u64, Ordering::Relaxed);
+        if let Some(content) = &self.headers {
+            *content.lock().unwrap_or_else(PoisonError::into_inner) = at..at + length as u64;
             return Ok(Bytes::new());
         }
         check_size(length as u64)?;
         let mut bytes = vec![0; length];
-        fill_at(&self.file, at, &mut bytes)?;
+        fill_at(&*self.file.handle()?, at, &mut bytes)?;
         Ok(bytes.into())
     }
 }
 
 /// The pages of a column in a part of a file, as the library has them: as if they were not compressed.
-pub(crate) fn raw_pages(
+fn raw_pages(
     bytes: &FileBytes,
     column: &ColumnDescPtr,
     place: &Range<u64>,
@@ -85,8 +81,33 @@ pub(crate) fn raw_pages(
     SerializedPageReader::new(Arc::new(bytes.clone()), &about, 0, None)
 }
 
+/// The headers of the pages of a column in a part of a file, each with the place of its content.
+pub(crate) struct Headers {
+    pages: SerializedPageReader<FileBytes>,
+    content: Arc<Mutex<Range<u64>>>,
+}
+
+impl Headers {
+    pub(crate) fn new(bytes: &FileBytes, column: &ColumnDescPtr, place: &Range<u64>) -> ParquetResult<Self> {
+        let content = Arc::default();
+        let bytes = FileBytes { headers: Some(Arc::clone(&content)), ..bytes.clone() };
+        Ok(Self { pages: raw_pages(&bytes, column, place)?, content })
+    }
+
+    /// The next page, without its content, and where that is.
+    pub(crate) fn next(&mut self) -> Result<Option<(Page, Range<u64>)>, ParquetFault> {
+        let page = self.pages.get_next_page().map_err(|error| match error.into() {
+            ParquetFault::Content(_) => ParquetFault::content("a page is damaged, or longer than its column"),
+            fault => fault,
+        })?;
+        Ok(page.map(|page| (page, self.content.lock().unwrap_or_else(PoisonError::into_inner).clone())))
+    }
+}
+
 /// The pages of a column in some parts of a file, one after the other.
 pub(crate) struct BoundedPages {
+    /// What comes before them.
+    first: Option<Page>,
     parts: VecDeque<SerializedPageReader<FileBytes>>,
     compression: Compression,
     column: ColumnDescPtr,
@@ -103,12 +124,20 @@ impl BoundedPages {
         values: u64,
     ) -> ParquetResult<Self> {
         let parts = places.iter().map(|place| raw_pages(bytes, column, place)).collect::<Result<_, _>>()?;
-        Ok(Self { parts, compression, column: column.clone(), left: values })
+        Ok(Self { first: None, parts, compression, column: column.clone(), left: values })
+    }
+
+    /// The same behind a page that was made here.
+    pub(crate) fn behind(self, first: Page) -> Self {
+        Self { first: Some(first), ..self }
     }
 }
 
 impl PageReader for BoundedPages {
     fn get_next_page(&mut self) -> ParquetResult<Option<Page>> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
         let mut page = loop {
             let Some(part) = self.parts.front_mut() else { return Ok(None) };
             match part.get_next_page()? {
@@ -155,7 +184,8 @@ pub(crate) fn check_size(size: u64) -> Result<(), ParquetFault> {
     match size <= MAX_PAGE as u64 {
         true => Ok(()),
         false => Err(ParquetFault::Content(format!(
-            "a page has or claims {size} bytes; at most {} MiB are read, which smaller row groups have",
+            "a page has or claims {size} bytes; at most {} MiB are read, which smaller row groups have (pyarrow: \
+             row_group_size=100), unless it is not compressed or by snappy",
             MAX_PAGE >> 20
         ))),
     }

@@ -3,10 +3,11 @@
 use std::{
     fs::File,
     ops::Range,
+    path::Path,
     sync::{Arc, OnceLock},
 };
 
-use facegrad_files::fill_at;
+use facegrad_files::{PooledFile, fill_at};
 use parquet::{
     basic::Type as Physical,
     column::reader::ColumnReaderImpl,
@@ -38,15 +39,16 @@ pub struct ParquetFile {
 }
 
 impl ParquetFile {
-    /// Reads the metadata of a file.
+    /// Reads the metadata of a file, which is open only while it is among those used last.
     ///
     /// # Errors
     /// If it cannot be read, is no Parquet file, or claims more rows than it has bytes.
-    pub fn open(file: File) -> Result<Self, ParquetFault> {
-        let length = file.metadata()?.len();
+    pub fn open(path: &Path) -> Result<Self, ParquetFault> {
+        let pooled = PooledFile::open(path)?;
+        let (file, length) = (pooled.handle()?, pooled.length());
         check_footer(&file, length)?;
         let metadata =
-            caught(|| Ok::<_, ParquetFault>(ParquetMetaDataReader::new().parse_and_finish(&file)?))?;
+            caught(|| Ok::<_, ParquetFault>(ParquetMetaDataReader::new().parse_and_finish(&*file)?))?;
         let columns = metadata.file_metadata().schema_descr().num_columns();
         let mut rows = 0_u64;
         for group in metadata.row_groups() {
@@ -60,7 +62,7 @@ impl ParquetFile {
         if rows > length {
             return Err(ParquetFault::Content(format!("it claims {rows} rows in {length} bytes")));
         }
-        Ok(Self { bytes: FileBytes { file: Arc::new(file), length, headers: None }, metadata })
+        Ok(Self { bytes: FileBytes { file: Arc::new(pooled), headers: None }, metadata })
     }
 
     /// What the file says of itself.
@@ -70,7 +72,7 @@ impl ParquetFile {
 
     /// Bytes of the file.
     pub fn length(&self) -> u64 {
-        self.bytes.length
+        self.bytes.file.length()
     }
 
     /// What the metadata of other programs has under `key`.
@@ -156,7 +158,7 @@ impl ParquetFile {
         let (Ok(start), Ok(size)) = (u64::try_from(start), u64::try_from(about.compressed_size())) else {
             return Err(ParquetFault::content("the place of a column is negative"));
         };
-        match start.checked_add(size).filter(|end| *end <= self.bytes.length) {
+        match start.checked_add(size).filter(|end| *end <= self.length()) {
             Some(end) => Ok(start..end),
             None => Err(ParquetFault::content("a column is not within the file, which may be truncated")),
         }

@@ -12,10 +12,13 @@
 //! use facegrad_parquet::{ParquetFault, ParquetFile};
 //! use parquet::data_type::Int64Type;
 //!
-//! let file = ParquetFile::open(std::fs::File::open("train.parquet")?)?;
+//! let file = ParquetFile::open("train.parquet".as_ref())?;
 //! let mut sum = 0;
 //! for group in 0..file.metadata().num_row_groups() {
-//!     file.values::<Int64Type, ParquetFault>(group, 1, |value| Ok(sum += value.copied().unwrap_or_default()))?;
+//!     file.values::<Int64Type, ParquetFault>(group, 1, |value| {
+//!         sum += value.copied().unwrap_or_default();
+//!         Ok(())
+//!     })?;
 //! }
 //! # Ok(())
 //! # }
@@ -26,6 +29,8 @@ mod delta;
 mod fault;
 mod file;
 mod pages;
+mod parted;
+mod parts;
 #[cfg(test)]
 mod tests;
 

@@ -3,24 +3,22 @@
 use std::{
     iter,
     ops::Range,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use parquet::{
     basic::{Compression, Encoding},
-    column::{page::PageReader, reader::ColumnReaderImpl},
+    column::reader::ColumnReaderImpl,
     data_type::{ByteArray, ByteArrayType},
     schema::types::ColumnDescPtr,
 };
 
 use crate::{
     ParquetFault,
-    bounded::{BoundedPages, FileBytes, check_size, raw_pages},
+    bounded::{BoundedPages, FileBytes, Headers, check_size},
     caught,
     file::each_value,
+    parted::PartedValues,
 };
 
 /// Most values of a page.
@@ -43,30 +41,75 @@ pub struct ColumnPages {
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// What the values of pages may refer to, if there is such a page.
-    dictionary: Option<Range<u64>>,
+    pub(crate) dictionary: Option<Range<u64>>,
+    /// Its values, if they are read in parts; found when the first is asked for.
+    pub(crate) parted: OnceLock<Option<Arc<PartedValues>>>,
     pages: Vec<PageAt>,
 }
 
 /// A page of values.
 #[derive(Debug)]
-struct PageAt {
+pub(crate) struct PageAt {
     offset: u64,
     /// Bytes, with the header.
     length: u32,
     /// The first of its rows in the row group.
     first: u32,
-    rows: u32,
+    pub(crate) rows: u32,
     /// Whether its values are in the dictionary.
-    is_coded: bool,
+    pub(crate) is_coded: bool,
 }
 
-/// The values of a page.
+impl PageAt {
+    /// Where it is in the file.
+    pub(crate) fn place(&self) -> Range<u64> {
+        self.offset..self.offset + u64::from(self.length)
+    }
+}
+
+/// The values of a page, or where they are.
 #[derive(Debug)]
 pub struct DecodedPage {
-    /// Of each row; none where it is absent.
-    pub values: Vec<Option<ByteArray>>,
+    values: Values,
     /// Bytes that it takes.
-    pub size: usize,
+    size: usize,
+}
+
+/// The values of the rows of a page; none where one is absent.
+#[derive(Debug)]
+enum Values {
+    /// Themselves.
+    Whole(Vec<Option<ByteArray>>),
+    /// The number of one among those that are read in parts.
+    Parted(Arc<PartedValues>, Vec<Option<u32>>),
+}
+
+impl DecodedPage {
+    /// The value of a row of the page; none if it is absent.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is damaged.
+    pub fn value(&self, row: usize) -> Result<Option<Vec<u8>>, ParquetFault> {
+        match &self.values {
+            Values::Whole(values) => Ok(values[row].as_ref().map(|value| value.data().to_vec())),
+            Values::Parted(values, of_rows) => {
+                of_rows[row].map(|number| values.value(number as usize)).transpose()
+            }
+        }
+    }
+
+    /// Rows of the page.
+    pub fn rows(&self) -> usize {
+        match &self.values {
+            Values::Whole(values) => values.len(),
+            Values::Parted(_, of_rows) => of_rows.len(),
+        }
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn size(&self) -> usize {
+        self.size
+    }
 }
 
 impl ColumnPages {
@@ -96,34 +139,61 @@ impl ColumnPages {
     /// # Errors
     /// If the page cannot be read, is damaged, or is larger than [`MAX_PAGE`](crate::MAX_PAGE).
     pub fn decode(&self, number: usize) -> Result<DecodedPage, ParquetFault> {
-        let Found { dictionary, pages } = self.found()?;
-        let PageAt { offset, length, rows, is_coded, .. } = pages[number];
+        let page = &self.found()?.pages[number];
+        let rows = page.rows;
         if rows > MAX_VALUES {
             return Err(ParquetFault::Content(format!(
                 "a page has {rows} values; at most {MAX_VALUES} are read"
             )));
         }
-        let dictionary = dictionary.iter().filter(|_| is_coded);
-        let place = offset..offset + u64::from(length);
-        let places: Vec<_> = dictionary.cloned().chain(iter::once(place)).collect();
+        if let Some((values, of_rows)) = caught(|| self.parted(page))? {
+            let size = values.size() + of_rows.len() * size_of::<Option<u32>>();
+            return Ok(DecodedPage { values: Values::Parted(values, of_rows), size });
+        }
+        let places = self.places(page)?;
         let bytes: u64 = places.iter().map(|place| place.end - place.start).sum();
-        let column = &self.column;
-        caught(|| {
-            let pages = BoundedPages::new(&self.bytes, column, self.compression, &places, rows.into())?;
-            let mut reader = ColumnReaderImpl::<ByteArrayType>::new(column.clone(), Box::new(pages));
-            let (mut values, mut size) = (Vec::with_capacity(rows as usize), 0);
-            each_value(&mut reader, rows as usize, column.max_def_level(), |value| {
-                // Where strings are what they share with the one before, few bytes of a page may be many.
-                size += value.map_or(0, ByteArray::len) + size_of::<Option<ByteArray>>();
-                values.push(value.cloned());
-                if is_coded { Ok(()) } else { check_size(size as u64) }
-            })?;
-            // A dictionary is kept as a whole for any of its values.
-            Ok(DecodedPage { values, size: size.max(bytes as usize) })
-        })
+        let pages = BoundedPages::new(&self.bytes, &self.column, self.compression, &places, rows.into())?;
+        let (mut values, mut size) = (Vec::with_capacity(rows as usize), 0);
+        self.each_value(pages, rows, |value| {
+            // Where strings are what they share with the one before, few bytes of a page may be many.
+            size += value.map_or(0, ByteArray::len) + size_of::<Option<ByteArray>>();
+            values.push(value.cloned());
+            if page.is_coded { Ok(()) } else { check_size(size as u64) }
+        })?;
+        // A dictionary is kept as a whole for any of its values.
+        Ok(DecodedPage { values: Values::Whole(values), size: size.max(bytes as usize) })
     }
 
-    fn found(&self) -> Result<&Found, ParquetFault> {
+    /// Bytes of a page with what it refers to, if it has to be decoded as a whole; 0 if it is read in parts.
+    ///
+    /// # Errors
+    /// If the pages are damaged.
+    pub fn whole_size(&self, number: usize) -> Result<u64, ParquetFault> {
+        if self.has_parts() {
+            return Ok(0);
+        }
+        let places = self.places(&self.found()?.pages[number])?;
+        Ok(places.iter().map(|place| place.end - place.start).sum())
+    }
+
+    /// Where a page is, behind what it refers to.
+    fn places(&self, page: &PageAt) -> Result<Vec<Range<u64>>, ParquetFault> {
+        let dictionary = self.found()?.dictionary.iter().filter(|_| page.is_coded);
+        Ok(dictionary.cloned().chain(iter::once(page.place())).collect())
+    }
+
+    /// Calls `take` with the value of each of `rows` rows of `pages`.
+    pub(crate) fn each_value(
+        &self,
+        pages: BoundedPages,
+        rows: u32,
+        take: impl FnMut(Option<&ByteArray>) -> Result<(), ParquetFault>,
+    ) -> Result<(), ParquetFault> {
+        let mut reader = ColumnReaderImpl::<ByteArrayType>::new(self.column.clone(), Box::new(pages));
+        caught(|| each_value(&mut reader, rows as usize, self.column.max_def_level(), take))
+    }
+
+    pub(crate) fn found(&self) -> Result<&Found, ParquetFault> {
         if let Some(found) = self.found.get() {
             return Ok(found);
         }
@@ -133,21 +203,11 @@ impl ColumnPages {
 
     /// The pages as their headers, one after the other, have them.
     fn walk(&self) -> Result<Found, ParquetFault> {
-        let end = Arc::new(AtomicU64::new(self.place.start));
-        let bytes = FileBytes { headers: Some(end.clone()), ..self.bytes.clone() };
-        let mut headers = raw_pages(&bytes, &self.column, &self.place)?;
-        let (mut found, mut first) = (Found::default(), 0);
-        loop {
-            let offset = end.load(Ordering::Relaxed);
-            let header = headers.get_next_page().map_err(|error| match error.into() {
-                ParquetFault::Content(_) => {
-                    ParquetFault::content("a page is damaged, or longer than its column")
-                }
-                fault => fault,
-            })?;
-            let Some(header) = header else { break };
-            let place = offset..end.load(Ordering::Relaxed);
-            check_size(place.end - place.start)?;
+        let mut headers = Headers::new(&self.bytes, &self.column, &self.place)?;
+        let (mut found, mut first, mut offset) = (Found::default(), 0, self.place.start);
+        while let Some((header, content)) = headers.next()? {
+            let place = offset..content.end;
+            offset = content.end;
             if header.is_dictionary_page() {
                 if found.dictionary.replace(place).is_some() {
                     return Err(ParquetFault::content("a column has two dictionaries"));
@@ -157,9 +217,10 @@ impl ColumnPages {
             // Without lists a value is a row.
             let rows = header.num_values();
             let is_coded = matches!(header.encoding(), Encoding::PLAIN_DICTIONARY | Encoding::RLE_DICTIONARY);
-            let length = (place.end - place.start) as u32;
+            let too_long = |_| ParquetFault::content("a page has more than 4 GiB");
+            let length = u32::try_from(place.end - place.start).map_err(too_long)?;
             if rows > 0 {
-                found.pages.push(PageAt { offset, length, first, rows, is_coded });
+                found.pages.push(PageAt { offset: place.start, length, first, rows, is_coded });
             }
             first = first.saturating_add(rows);
             if first > self.rows {

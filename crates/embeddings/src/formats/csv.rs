@@ -7,12 +7,14 @@ use std::{
     fmt::Write as _,
     fs::File,
     io::{self, BufRead, BufReader, BufWriter, Read, Write as _},
+    path::Path,
 };
 
 use super::{Format, WrittenFormat};
 use crate::{
     Origin,
     error::Problem,
+    file::open_file,
     limits::{MAX_DIM, MAX_ORIGIN_BYTES, Names, check_loaded},
     stored::{Rows, Set, StoredEmbeddings},
 };
@@ -30,7 +32,8 @@ impl Format for Csv {
         "csv"
     }
 
-    fn open(&self, file: File) -> Result<StoredEmbeddings, Problem> {
+    fn open(&self, path: &Path) -> Result<StoredEmbeddings, Problem> {
+        let file = open_file(path)?;
         let mut file = BufReader::with_capacity(1 << 20, file);
         let origin = read_origin(&mut file)?;
         let first_line = 1 + u64::from(origin.is_some());

@@ -26,7 +26,7 @@ pub(crate) trait Format: Sync {
     /// Reads all but the rows where they can be read by position, and all where they cannot.
     ///
     /// Nothing in the file may be trusted: sizes are checked before memory is taken, names and their number, too.
-    fn open(&self, file: File) -> Result<StoredEmbeddings, Problem>;
+    fn open(&self, path: &Path) -> Result<StoredEmbeddings, Problem>;
 }
 
 /// One that files are written in.

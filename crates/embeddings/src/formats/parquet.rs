@@ -4,7 +4,7 @@
 //! file without rows would lose, are in the key-value metadata. Source: apache/parquet-format, LogicalTypes.md,
 //! "Lists".
 
-use std::{fs::File, io, sync::Arc};
+use std::{fs::File, io, path::Path, sync::Arc};
 
 use facegrad_parquet::{ParquetFault, ParquetFile, caught};
 use parquet::{
@@ -60,8 +60,8 @@ impl Format for Parquet {
         "parquet"
     }
 
-    fn open(&self, file: File) -> Result<StoredEmbeddings, Problem> {
-        let file = ParquetFile::open(file)?;
+    fn open(&self, path: &Path) -> Result<StoredEmbeddings, Problem> {
+        let file = ParquetFile::open(path)?;
         let columns = Columns::find(&file)?;
         let origin = file.value(ORIGIN).map(Origin::parse).transpose()?;
         let (rows, dim) = shape(&file, &columns)?;

@@ -9,6 +9,7 @@ use std::{
     fmt,
     fs::File,
     io::{BufReader, BufWriter, Seek, Write},
+    path::Path,
 };
 
 use facegrad_files::{Section, fill_at};
@@ -23,6 +24,7 @@ use super::{Format, WrittenFormat};
 use crate::{
     Origin,
     error::Problem,
+    file::open_file,
     limits::{Names, check_shape},
     stored::{Element, Number, Rows, Set, StoredEmbeddings},
 };
@@ -38,8 +40,8 @@ impl Format for Safetensors {
         "safetensors"
     }
 
-    fn open(&self, file: File) -> Result<StoredEmbeddings, Problem> {
-        Ok(open(file)?.0)
+    fn open(&self, path: &Path) -> Result<StoredEmbeddings, Problem> {
+        Ok(open(open_file(path)?)?.0)
     }
 }
 

@@ -6,6 +6,7 @@
 use std::{
     fs::File,
     io::{self, BufWriter, Seek, Write},
+    path::Path,
 };
 
 use facegrad_files::Section;
@@ -19,6 +20,7 @@ use super::{Format, WrittenFormat};
 use crate::{
     Origin,
     error::Problem,
+    file::open_file,
     limits::{MAX_NAME_BYTES, MAX_ORIGIN_BYTES, Names},
     stored::{Rows, Set, StoredEmbeddings},
 };
@@ -34,7 +36,8 @@ impl Format for Npz {
         "npz"
     }
 
-    fn open(&self, file: File) -> Result<StoredEmbeddings, Problem> {
+    fn open(&self, path: &Path) -> Result<StoredEmbeddings, Problem> {
+        let file = open_file(path)?;
         let directory = Directory::read(&file)?;
         let entry = directory.entry("embeddings.npy")?;
         let entry = entry.ok_or_else(|| missing(&directory, "embeddings"))?;
@@ -80,7 +83,8 @@ impl Format for Npy {
         "npy"
     }
 
-    fn open(&self, file: File) -> Result<StoredEmbeddings, Problem> {
+    fn open(&self, path: &Path) -> Result<StoredEmbeddings, Problem> {
+        let file = open_file(path)?;
         let found = file.metadata()?.len();
         let array = Array::read(&mut Section { file: &file, at: 0, end: found })?;
         let (dim, count, rows) = array.stored(found, &file, 0)?;

@@ -8,9 +8,6 @@
 //! `arrow_writer.py`). A column of bytes and labels of text are read as well.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    fs::{self, File},
-    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -19,14 +16,21 @@ use facegrad_files::{folder_of, hexadecimal, read_bounded};
 use facegrad_parquet::{ColumnPages, DecodedPage, ParquetFault, ParquetFile};
 use facegrad_pictures::decode::MAX_FILE_SIZE;
 use facegrad_settings::settings;
-use parquet::data_type::ByteArray;
 use sha2::{Digest, Sha256};
 
 use self::columns::{Columns, LabelColumn, Problem};
-use super::{Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, labels::Labels, title_of};
-use crate::{FaceError, FaceSource, StoredImage};
+use super::{
+    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, files_in, has_extension,
+    labelled::{Images, LabelledImages},
+    labels::Labels,
+    title_of,
+};
+use crate::StoredImage;
 
 mod columns;
+
+/// What is expected where a set is.
+const EXPECTED: &str = "a .parquet file or a folder of them";
 
 /// Bytes of pages that are kept; the last page is, however large.
 const KEPT: usize = 64 << 20;
@@ -55,10 +59,9 @@ settings! {
 
 impl Format for ParquetConfig {
     fn of_path(&self, path: &Path) -> Option<SourceKind> {
-        let is_set = if path.is_dir() {
-            files_in(path).is_ok_and(|files| !files.is_empty())
-        } else {
-            is_parquet(path)
+        let is_set = match path.is_dir() {
+            true => files_in(path, is_parquet).is_ok_and(|files| !files.is_empty()),
+            false => is_parquet(path),
         };
         is_set.then(|| Self { path: path.into(), ..Self::default() }.into())
     }
@@ -71,32 +74,17 @@ impl Format for ParquetConfig {
     }
 
     fn path(&self) -> Option<(&Path, &'static str)> {
-        Some((&self.path, "a .parquet file or a folder of them"))
+        Some((&self.path, EXPECTED))
     }
 
     fn open(&self) -> Result<OpenSet, SourceError> {
-        let set = ParquetImages::open(self)?;
-        let summary = Summary { images: set.len(), identities: set.identities().len(), ..Summary::default() };
-        Ok(OpenSet { source: Arc::new(set), summary })
+        Ok(ParquetImages::read(self)?.open())
     }
 }
 
 fn is_parquet(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet")) && path.is_file()
-}
-
-/// The Parquet files in a folder, not in folders of it, by name.
-fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if !is_hidden && is_parquet(&entry.path()) {
-            files.push(entry.path());
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
+    let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    !is_hidden && has_extension(path, &["parquet"]) && path.is_file()
 }
 
 /// The split that a file name of Hugging Face begins with: `train` of `train-00000-of-00012.parquet`.
@@ -113,14 +101,10 @@ fn files_of(config: &ParquetConfig) -> Result<Vec<PathBuf>, SourceError> {
     let path = &config.path;
     let unknown = |reason| Err(SourceError::Unknown { path: path.clone(), reason });
     if !path.is_dir() {
-        if !path.exists() {
-            let expected = "a .parquet file or a folder of them".into();
-            return Err(SourceError::Missing { path: path.clone(), expected });
-        }
         return Ok(vec![path.clone()]);
     }
-    let mut files =
-        files_in(path).map_err(|source| SourceError::Unreadable { path: path.clone(), source })?;
+    let unreadable = |error| SourceError::unreadable(path, EXPECTED, error);
+    let mut files = files_in(path, is_parquet).map_err(unreadable)?;
     if let Some(split) = &config.split {
         let begins = |file: &PathBuf| {
             file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(split.as_bytes()))
@@ -147,14 +131,14 @@ fn files_of(config: &ParquetConfig) -> Result<Vec<PathBuf>, SourceError> {
 }
 
 /// Images in Parquet files.
-pub(crate) struct ParquetImages {
+struct ParquetImages {
     files: Vec<ImageFile>,
     groups: Vec<RowGroup>,
-    labels: Labels,
-    fingerprint: String,
     /// Whether the set is one file, so that the row says it all.
     is_one: bool,
-    kept: Mutex<PageCache>,
+    kept: Mutex<PageCache<DecodedPage>>,
+    /// Held while a large page is decoded.
+    large: Mutex<()>,
 }
 
 struct ImageFile {
@@ -175,41 +159,39 @@ struct RowGroup {
 }
 
 impl ParquetImages {
-    fn open(config: &ParquetConfig) -> Result<Self, SourceError> {
-        let paths = files_of(config)?;
-        let mut set = Self {
+    fn read(config: &ParquetConfig) -> Result<LabelledImages<Self>, SourceError> {
+        let mut images = Self {
             is_one: !config.path.is_dir(),
             files: Vec::new(),
             groups: Vec::new(),
-            labels: Labels { labels: Vec::new(), identities: Vec::new() },
-            fingerprint: String::new(),
             kept: Mutex::default(),
+            large: Mutex::default(),
         };
         let (mut found, mut names) = (LabelColumn::Nothing, None);
         let mut hash = Sha256::new();
-        for path in paths {
+        for path in files_of(config)? {
             let first = found.len();
-            let added = set.add(&path, config, &mut found, &mut names, &mut hash);
-            added.map_err(|problem| {
-                let (place, reason) = match problem {
-                    Problem::File(ParquetFault::Io(source)) => {
-                        return SourceError::Unreadable { path: path.clone(), source };
+            images.add(&path, config, &mut found, &mut names, &mut hash).map_err(
+                |problem| match problem {
+                    Problem::File(ParquetFault::Io(error)) => SourceError::unreadable(&path, EXPECTED, error),
+                    Problem::File(ParquetFault::Content(reason)) => {
+                        SourceError::malformed(&path, Place::Whole, reason)
                     }
-                    Problem::File(ParquetFault::Content(reason)) => (Place::Whole, reason),
-                    Problem::Row(row, reason) => (Place::Row(row.saturating_sub(first) as u64), reason),
-                };
-                SourceError::Malformed { path: path.clone(), place, reason }
-            })?;
+                    Problem::Row(row, reason) => {
+                        SourceError::malformed(&path, Place::Row(row.saturating_sub(first) as u64), reason)
+                    }
+                },
+            )?;
         }
-        set.labels = labels(found, names, config)?;
-        set.check_first(&config.path)?;
-        for (label, identity) in set.labels.identities.iter().enumerate() {
+        images.check_first(&config.path, found.len())?;
+        let labels = labels(found, names, config)?;
+        for (label, identity) in labels.identities.iter().enumerate() {
             hash.update((label as u64).to_le_bytes());
             hash.update(identity);
         }
-        set.labels.labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
-        set.fingerprint = hexadecimal(&hash.finalize());
-        Ok(set)
+        labels.labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
+        let fingerprint = hexadecimal(&hash.finalize());
+        Ok(LabelledImages { images, labels, summary: Summary::default(), fingerprint })
     }
 
     /// Adds a file.
@@ -221,7 +203,7 @@ impl ParquetImages {
         names: &mut Option<Option<Vec<String>>>,
         hash: &mut Sha256,
     ) -> Result<(), Problem> {
-        let file = ParquetFile::open(File::open(path).map_err(ParquetFault::from)?)?;
+        let file = ParquetFile::open(path)?;
         let columns = Columns::find(&file, config.image_key.as_deref(), config.label_key.as_deref())?;
         let here = columns.class_names(&file);
         match names {
@@ -256,18 +238,22 @@ impl ParquetImages {
         Ok(())
     }
 
-    /// An error if the first images are only paths, and they lead nowhere.
-    fn check_first(&self, set: &Path) -> Result<(), SourceError> {
+    /// An error if the first of `count` images are only paths, and they lead nowhere.
+    fn check_first(&self, set: &Path, count: usize) -> Result<(), SourceError> {
         let is_path = |index| matches!(self.value(index, Column::Images), Ok(None));
-        if self.groups.first().is_none_or(|group| group.paths.is_none())
-            || !(0..self.len().min(LOOKED_AT)).all(is_path)
-        {
+        let have_paths = self.groups.first().is_some_and(|group| group.paths.is_some());
+        if !have_paths || !(0..count.min(LOOKED_AT)).all(is_path) {
             return Ok(());
         }
-        let Some(path) = self.beside(0).ok().flatten().filter(|path| !path.is_file()) else { return Ok(()) };
-        let reason =
-            format!("the images are not in the file, only their paths, and there is no file {path:?}");
-        Err(SourceError::Malformed { path: set.into(), place: Place::Whole, reason })
+        match self.beside(0) {
+            Ok(Some(path)) if !path.is_file() => {
+                let reason = format!(
+                    "the images are not in the file, only their paths, and there is no file {path:?}"
+                );
+                Err(SourceError::malformed(set, Place::Whole, reason))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The row group that image `index` is in.
@@ -281,7 +267,7 @@ impl ParquetImages {
     }
 
     /// What a column has for image `index`, from a page that is kept from before or read.
-    fn value(&self, index: usize, column: Column) -> Result<Option<ByteArray>, ParquetFault> {
+    fn value(&self, index: usize, column: Column) -> Result<Option<Vec<u8>>, ParquetFault> {
         let group = self.group(index);
         let RowGroup { first, images, paths, .. } = &self.groups[group];
         let pages = match column {
@@ -291,25 +277,27 @@ impl ParquetImages {
         let Some(pages) = pages else { return Ok(None) };
         let (number, row) = pages.page_of(index - *first as usize)?;
         let page = (group, column, number);
-        let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = lock().get(page);
-        let decoded = match kept {
-            Some(kept) => kept,
-            None => {
-                let decoded = Arc::new(pages.decode(number)?);
-                lock().put(page, decoded.clone());
-                decoded
-            }
-        };
-        // A page has as many values as rows.
-        Ok(decoded.values[row].clone())
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(page);
+        if let Some(kept) = kept() {
+            return kept.value(row);
+        }
+        // Of pages as large as these there is one in memory at a time, and threads wait for it.
+        let is_large = pages.whole_size(number)? > KEPT as u64 / 8;
+        let alone = is_large.then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(kept) = alone.as_ref().and_then(|_| kept()) {
+            return kept.value(row);
+        }
+        let decoded = Arc::new(pages.decode(number)?);
+        let size = decoded.size();
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).put(page, decoded.clone(), size);
+        decoded.value(row)
     }
 
     /// The content of image `index`, as the file or what lies beside it has it.
     fn content(&self, index: usize) -> Result<Vec<u8>, String> {
         let image = self.value(index, Column::Images).map_err(|fault| fault.to_string())?;
         if let Some(image) = image {
-            return Ok(image.data().to_vec());
+            return Ok(image);
         }
         let path = self.beside(index)?.ok_or("the row has no image")?;
         if !path.is_file() {
@@ -322,7 +310,7 @@ impl ParquetImages {
     fn beside(&self, index: usize) -> Result<Option<PathBuf>, String> {
         let path = self.value(index, Column::Paths).map_err(|fault| fault.to_string())?;
         let Some(path) = path else { return Ok(None) };
-        let path = path.as_utf8().ok().filter(|path| path.len() <= MAX_PATH);
+        let path = String::from_utf8(path).ok().filter(|path| path.len() <= MAX_PATH);
         let path = path.ok_or("the row has text that is no path where an image or its path is expected")?;
         Ok(Some(folder_of(&self.file(index).path).join(path)))
     }
@@ -343,11 +331,7 @@ fn labels(
                 let name = identity.parse().ok().and_then(|number: usize| names.get(number));
                 let Some(name) = name else {
                     let reason = format!("it has a label {identity}, and names for {} labels", names.len());
-                    return Err(SourceError::Malformed {
-                        path: config.path.clone(),
-                        place: Place::Whole,
-                        reason,
-                    });
+                    return Err(SourceError::malformed(&config.path, Place::Whole, reason));
                 };
                 *identity = name.clone();
             }
@@ -364,19 +348,7 @@ fn labels(
     }
 }
 
-impl FaceSource for ParquetImages {
-    fn len(&self) -> usize {
-        self.labels.labels.len()
-    }
-
-    fn identities(&self) -> &[String] {
-        &self.labels.identities
-    }
-
-    fn label(&self, index: usize) -> usize {
-        self.labels.labels[index] as usize
-    }
-
+impl Images for ParquetImages {
     fn name(&self, index: usize) -> String {
         let file = self.file(index);
         format!("{} row {}", file.path.display(), index - file.first)
@@ -391,17 +363,12 @@ impl FaceSource for ParquetImages {
         }
     }
 
-    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
-        let fail = |reason: String| FaceError { name: self.name(index), reason };
-        let bytes = self.content(index).map_err(fail)?;
-        if bytes.len() as u64 > MAX_FILE_SIZE {
-            return Err(fail(format!("the image is larger than {} MiB", MAX_FILE_SIZE >> 20)));
+    fn stored(&self, index: usize) -> Result<StoredImage, String> {
+        let bytes = self.content(index)?;
+        match bytes.len() as u64 > MAX_FILE_SIZE {
+            true => Err(format!("the image is larger than {} MiB", MAX_FILE_SIZE >> 20)),
+            false => Ok(StoredImage::Encoded(bytes)),
         }
-        Ok(StoredImage::Encoded(bytes))
-    }
-
-    fn fingerprint(&self) -> String {
-        self.fingerprint.clone()
     }
 }
 
@@ -415,49 +382,50 @@ enum Column {
 /// A page: of which row group and column, and its number there.
 type PageKey = (usize, Column, usize);
 
-/// The pages that were used last.
-#[derive(Default)]
-struct PageCache {
-    by_number: HashMap<PageKey, Arc<DecodedPage>>,
-    /// The most recent last.
-    order: VecDeque<PageKey>,
+/// The pages that were used last, the most recent at the end, and the bytes that each takes.
+struct PageCache<T> {
+    pages: Vec<(PageKey, Arc<T>, usize)>,
     size: usize,
 }
 
-impl PageCache {
-    fn get(&mut self, number: PageKey) -> Option<Arc<DecodedPage>> {
-        let found = self.by_number.get(&number)?.clone();
-        if self.order.back() != Some(&number) {
-            self.order.retain(|other| *other != number);
-            self.order.push_back(number);
-        }
+impl<T> Default for PageCache<T> {
+    fn default() -> Self {
+        Self { pages: Vec::new(), size: 0 }
+    }
+}
+
+impl<T> PageCache<T> {
+    fn get(&mut self, key: PageKey) -> Option<Arc<T>> {
+        let place = self.pages.iter().rposition(|(other, ..)| *other == key)?;
+        let page = self.pages.remove(place);
+        let found = page.1.clone();
+        self.pages.push(page);
         Some(found)
     }
 
-    fn put(&mut self, number: PageKey, page: Arc<DecodedPage>) {
-        if self.get(number).is_some() {
+    fn put(&mut self, key: PageKey, page: Arc<T>, size: usize) {
+        if self.get(key).is_some() {
             return;
         }
-        self.size += page.size;
-        self.by_number.insert(number, page);
-        self.order.push_back(number);
-        while self.size > KEPT && self.order.len() > 1 {
-            let oldest = self.order.pop_front().and_then(|oldest| self.by_number.remove(&oldest));
-            self.size -= oldest.map_or(0, |page| page.size);
+        self.pages.push((key, page, size));
+        self.size += size;
+        while self.size > KEPT && self.pages.len() > 1 {
+            self.size -= self.pages.remove(0).2;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::fs::{self, File};
 
     use parquet::{
-        column::writer::ColumnWriter, file::writer::SerializedFileWriter, schema::parser::parse_message_type,
+        column::writer::ColumnWriter, data_type::ByteArray, file::writer::SerializedFileWriter,
+        schema::parser::parse_message_type,
     };
 
     use super::*;
-    use crate::SourceConfig;
+    use crate::{FaceSource, SourceConfig};
 
     fn reference(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("reference").join(name).with_extension("parquet")
@@ -912,25 +880,18 @@ mod tests {
 
     #[test]
     fn pages_that_were_used_last_are_kept() {
-        let page = |size| Arc::new(DecodedPage { values: Vec::new(), size });
+        let page = |number| (0, Column::Images, number);
         let mut kept = PageCache::default();
-        kept.put((0, Column::Images, 1), page(KEPT / 2));
-        kept.put((0, Column::Images, 2), page(KEPT / 4));
-        kept.put((0, Column::Images, 2), page(KEPT / 4));
-        assert!(kept.get((0, Column::Images, 1)).is_some());
-        kept.put((0, Column::Images, 3), page(KEPT / 2));
-        assert!(
-            kept.get((0, Column::Images, 2)).is_none()
-                && kept.get((0, Column::Images, 1)).is_some()
-                && kept.get((0, Column::Images, 3)).is_some()
-        );
-        kept.put((0, Column::Images, 4), page(2 * KEPT));
-        assert_eq!((kept.order.len(), kept.size), (1, 2 * KEPT));
-        kept.put((0, Column::Images, 5), page(1));
-        assert!(
-            kept.get((0, Column::Images, 4)).is_none()
-                && kept.get((0, Column::Images, 5)).is_some()
-                && kept.size == 1
-        );
+        let put = |kept: &mut PageCache<()>, number, size| kept.put(page(number), Arc::new(()), size);
+        put(&mut kept, 1, KEPT / 2);
+        put(&mut kept, 2, KEPT / 4);
+        put(&mut kept, 2, KEPT / 4);
+        assert!(kept.get(page(1)).is_some());
+        put(&mut kept, 3, KEPT / 2);
+        assert!(kept.get(page(2)).is_none() && kept.get(page(1)).is_some() && kept.get(page(3)).is_some());
+        put(&mut kept, 4, 2 * KEPT);
+        assert_eq!((kept.pages.len(), kept.size), (1, 2 * KEPT));
+        put(&mut kept, 5, 1);
+        assert!(kept.get(page(4)).is_none() && kept.get(page(5)).is_some() && kept.size == 1);
     }
 }
