@@ -6,7 +6,7 @@ use facegrad_faces::FaceError;
 use facegrad_pictures::{Picture, Similarity2d, arcface_landmarks, decode::read_picture, warp};
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
-    Flip,
+    Flip, Similarity,
     ijb::{
         FaceList, IjbFolder, IjbResult, IjbSearch, IjbSet, IjbSource, IjbVerification, MediaList, PoolError,
         SubjectList, TemplateNorm, Templates,
@@ -171,7 +171,7 @@ impl OpenProtocol for Open {
             String::new(),
             stream.images_sha256(),
             flip,
-            Default::default(),
+            Similarity::Cosine,
         );
         let source = IjbSource {
             protocol: provenance.protocol,
