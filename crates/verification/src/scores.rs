@@ -17,6 +17,14 @@ choice! {
     }
 }
 
+// The choice! macro takes no attributes on a variant.
+#[allow(clippy::derivable_impls)]
+impl Default for Similarity {
+    fn default() -> Self {
+        Self::Cosine
+    }
+}
+
 /// The score of one pair.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScoredPair {
