@@ -102,7 +102,7 @@ impl Images for Crops {
     fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
         let path = self.folder.join(self.media.name(index));
         let wrong = |reason: String| FaceError { name: path.display().to_string(), reason };
-        let face = self.faces.as_ref().map(|faces| faces.faces()[index]);
+        let face = self.faces.as_ref().map(|faces| faces.faces[index]);
         let face = face.ok_or_else(|| wrong("its landmarks were not read".into()))?;
         let picture = read_picture(&path).map_err(|error| wrong(error.to_string()))?;
         let transform = Similarity2d::estimate(face.landmarks, arcface_landmarks(size));
