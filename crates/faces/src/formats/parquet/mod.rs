@@ -134,8 +134,8 @@ fn files_of(config: &ParquetConfig) -> Result<Vec<PathBuf>, SourceError> {
 struct ParquetImages {
     files: Vec<ImageFile>,
     groups: Vec<RowGroup>,
-    /// Whether the set is one file, so that the row says it all.
-    is_one: bool,
+    /// A file, or a folder of them.
+    set: PathBuf,
     kept: Mutex<PageCache<DecodedPage>>,
     /// Held while a large page is decoded.
     large: Mutex<()>,
@@ -161,7 +161,7 @@ struct RowGroup {
 impl ParquetImages {
     fn read(config: &ParquetConfig) -> Result<LabelledImages<Self>, SourceError> {
         let mut images = Self {
-            is_one: !config.path.is_dir(),
+            set: config.path.clone(),
             files: Vec::new(),
             groups: Vec::new(),
             kept: Mutex::default(),
@@ -358,7 +358,7 @@ impl Images for ParquetImages {
         let file = self.file(index);
         let row = index - file.first;
         match file.path.file_name() {
-            Some(name) if !self.is_one => format!("{}/{row}", name.display()),
+            Some(name) if self.set != file.path => format!("{}/{row}", name.display()),
             _ => row.to_string(),
         }
     }
@@ -369,6 +369,21 @@ impl Images for ParquetImages {
             true => Err(format!("the image is larger than {} MiB", MAX_FILE_SIZE >> 20)),
             false => Ok(StoredImage::Encoded(bytes)),
         }
+    }
+
+    fn advice(&self) -> Option<String> {
+        let largest = |group: &RowGroup| {
+            let pages = group.images.as_ref()?;
+            let (page, _) = pages.page_of(0).ok()?;
+            pages.whole_size(page).ok().filter(|size| *size > KEPT as u64 / 8)
+        };
+        // Where one row group has large pages, others have.
+        let size = self.groups.iter().take(LOOKED_AT).filter_map(largest).max()? >> 20;
+        Some(format!(
+            "an image costs the page that it is in, which is compressed as a whole: {size} MiB to read and inflate, and \
+             twice that of memory; facegrad data convert {} faces.parquet writes pages of single images",
+            self.set.display()
+        ))
     }
 }
 
@@ -420,7 +435,10 @@ mod tests {
     use std::fs::{self, File};
 
     use parquet::{
-        column::writer::ColumnWriter, data_type::ByteArray, file::writer::SerializedFileWriter,
+        basic::Compression,
+        column::writer::ColumnWriter,
+        data_type::ByteArray,
+        file::{properties::WriterProperties, writer::SerializedFileWriter},
         schema::parser::parse_message_type,
     };
 
@@ -657,8 +675,18 @@ mod tests {
 
     /// Writes a file of one row group; `there` is the level of what is there in columns of strings.
     fn write(path: &Path, schema: &str, there: i16, columns: &[Values]) {
+        write_as(path, schema, there, columns, Compression::UNCOMPRESSED);
+    }
+
+    fn write_as(path: &Path, schema: &str, there: i16, columns: &[Values], compression: Compression) {
         let schema = Arc::new(parse_message_type(schema).unwrap());
-        let mut out = SerializedFileWriter::new(File::create(path).unwrap(), schema, Arc::default()).unwrap();
+        let properties = WriterProperties::builder()
+            .set_compression(compression)
+            .set_dictionary_page_size_limit(1 << 30)
+            .set_data_page_size_limit(1 << 30)
+            .build();
+        let file = File::create(path).unwrap();
+        let mut out = SerializedFileWriter::new(file, schema, Arc::new(properties)).unwrap();
         let mut group = out.next_row_group().unwrap();
         for values in columns {
             let mut column = group.next_column().unwrap().unwrap();
@@ -764,6 +792,43 @@ mod tests {
         let attributes: String = (0..42).map(|number| format!("REQUIRED BOOLEAN a{number};")).collect();
         let error = label(&attributes, None);
         assert!(error.ends_with("a17, a18 and 23 more\""), "{error}");
+    }
+
+    /// pyarrow writes a page of 1024 rows, however large they are.
+    #[test]
+    fn pages_that_are_costly_to_read_are_told_with_what_mends_them() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("x.parquet");
+        let images: Vec<Vec<u8>> =
+            (0..4).map(|image| (0..3 << 20).map(|at| (at * at % 251 + image) as u8).collect()).collect();
+        let images = || Values::Strings(images.iter().map(|image| Some(&image[..])).collect());
+        let schema = "message s { OPTIONAL BYTE_ARRAY image; REQUIRED INT64 label; }";
+        for (compression, size) in
+            [(Compression::SNAPPY, None), (Compression::ZSTD(Default::default()), None)]
+        {
+            write_as(&path, schema, 1, &[images(), Values::Integers(vec![0, 1, 0, 1])], compression);
+            let set = config(&path).open().unwrap().source;
+            assert_eq!((set.advice(), set.stored(3).is_ok()), (size, true), "{compression}");
+        }
+        let noise: Vec<Vec<u8>> = (0..4)
+            .map(|image| {
+                let mut stream =
+                    facegrad_random::Stream::new(6, facegrad_random::Purpose::SyntheticPicture, 0, image);
+                (0..3 << 20).map(|_| stream.bits() as u8).collect()
+            })
+            .collect();
+        let noise = Values::Strings(noise.iter().map(|image| Some(&image[..])).collect());
+        write_as(
+            &path,
+            schema,
+            1,
+            &[noise, Values::Integers(vec![0, 1, 0, 1])],
+            Compression::ZSTD(Default::default()),
+        );
+        let advice = config(&path).open().unwrap().source.advice().unwrap();
+        let expected =
+            format!("facegrad data convert {} faces.parquet writes pages of single images", path.display());
+        assert!(advice.contains("12 MiB to read and inflate") && advice.ends_with(&expected), "{advice}");
     }
 
     #[test]
