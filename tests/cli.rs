@@ -274,7 +274,7 @@ fn plot_logits_draws_the_heads_it_is_given() {
     let place = Place::new();
     let options = ["plot", "logits", "--heads", "arcface,cosface,softmax", "--set", "head.margin=0.3"];
     let printed = place.facegrad(&options).done().stdout;
-    for part in ["<svg ", ">\narcface, margin=0.3\n<", ">\ncosface, margin=0.3\n<", ">\nsoftmax\n<"] {
+    for part in ["<svg ", ">arcface, margin=0.3<", ">cosface, margin=0.3<", ">softmax<"] {
         assert!(printed.contains(part), "{part:?} in {printed}");
     }
     let said = place.facegrad(&[&options[..], &["--out", "logits.svg"]].concat()).done().stdout;
@@ -290,5 +290,18 @@ fn plot_logits_draws_the_heads_it_is_given() {
     ] {
         let options: Vec<&str> = ["plot", "logits"].into_iter().chain(options.split(' ')).collect();
         assert_eq!(place.facegrad(&options).refused(2), sentence);
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_a_failure_and_a_reader_who_left_is_none() {
+    let place = Place::new();
+    for command in [&["explain", "arcface"][..], &["devices", "--json"], &["completions", "bash"]] {
+        let unheard = place.facegrad_into(support::closed_pipe(), command).done();
+        assert_eq!(unheard.stderr, "");
+        if let Some(full) = support::full_disk() {
+            let sentence = place.facegrad_into(full, command).refused(1);
+            assert!(sentence.starts_with("standard output cannot be written: "), "{sentence}");
+        }
     }
 }

@@ -103,7 +103,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let end = job.run(rayon::current_num_threads(), &mut |done| {
         let (progress, before, began) = progress.get_or_insert_with(|| {
             if done > 0 {
-                eprintln!("going on after {done} of {total} images");
+                crate::remark!("going on after {done} of {total} images");
             }
             (Progress::new("images", done, total), done, Instant::now())
         });

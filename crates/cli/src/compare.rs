@@ -68,7 +68,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     };
     let (comparison, notes) = Comparison::new(plan)?;
     for (config, left_out) in notes {
-        eprintln!("note: {} of {} is left out: {}", left_out.key, config.display(), left_out.why);
+        crate::remark!("note: {} of {} is left out: {}", left_out.key, config.display(), left_out.why);
     }
     let chosen = args.device.choose()?;
     let before = comparison.table();
@@ -85,7 +85,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         args.out.display()
     ));
     if !before.differences.is_empty() {
-        eprintln!("note: not under the same budget: {}", before.differences.join("; "));
+        crate::remark!("note: not under the same budget: {}", before.differences.join("; "));
     }
     let stop = stop_on_signal("this step and saving")?;
     let table = comparison.run(&chosen, stop.flag(), &mut |event| screen.show(event))?;
@@ -115,7 +115,7 @@ impl Screen {
         match event {
             ComparisonEvent::Started { number, run, step } => {
                 let from = if step > 0 { format!(" goes on after step {step}") } else { " begins".into() };
-                eprintln!("{}{from}", self.name(number, run));
+                crate::remark!("{}{from}", self.name(number, run));
             }
             ComparisonEvent::Run(Event::Started(started)) => {
                 self.progress = Some(Progress::new("steps", started.step, started.preflight.total));
@@ -139,7 +139,7 @@ impl Screen {
                 self.finish();
                 let left = if left > 0.0 { format!(", about {} left", time(left)) } else { String::new() };
                 let (name, took) = (self.name(number, run), time(seconds));
-                eprintln!("{name} {} in {took}{left}", ending(run));
+                crate::remark!("{name} {} in {took}{left}", ending(run));
             }
         }
     }
@@ -185,17 +185,15 @@ fn tell(table: &ComparisonTable, out: &std::path::Path, json: bool) -> Result<Ex
     if json {
         say!("{}", serde_json::to_string_pretty(table)?);
     } else {
-        let cells = table.cells();
-        let remarks = cells[0].iter().position(|head| head == "remarks");
-        let columns = remarks.unwrap_or(cells[0].len());
+        let results = table.results();
         let align = |column| if column < 2 { Align::Left } else { Align::Right };
-        let mut text = TextTable::new(&(0..columns).map(align).collect::<Vec<_>>());
-        cells.iter().for_each(|cells| text.row(cells[..columns].iter().cloned()));
+        let mut text = TextTable::new(&(0..results.header.len()).map(align).collect::<Vec<_>>());
+        std::iter::once(&results.header).chain(&results.rows).for_each(|row| text.row(row.iter().cloned()));
         say!("{}", text.to_string().trim_end());
-        for cells in &cells[1..] {
-            if let Some(remark) = remarks.map(|column| &cells[column]).filter(|text| !text.is_empty()) {
-                say!("{}: {remark}", cells[0]);
-            }
+        for (row, remark) in
+            results.rows.iter().zip(&results.remarks).filter(|(_, remark)| !remark.is_empty())
+        {
+            say!("{}: {remark}", row[0]);
         }
         say!("report   {}", out.join("compare.html").display());
         if !is_over {

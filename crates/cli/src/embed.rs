@@ -73,7 +73,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     });
     progress.finish();
     let Some(survey) = survey else {
-        eprintln!("stopped before any image was embedded");
+        crate::remark!("stopped before any image was embedded");
         return Ok(INTERRUPTED.into());
     };
     let skipped = &survey.unreadable;
@@ -93,7 +93,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let end = job.run(&images, &survey, out, &mut |done| {
         let (progress, before, began) = progress.get_or_insert_with(|| {
             if done > 0 {
-                eprintln!("going on after {done} of {} images", images.len());
+                crate::remark!("going on after {done} of {} images", images.len());
             }
             (Progress::new("images", done, images.len()), done, Instant::now())
         });

@@ -123,7 +123,7 @@ impl From<AuditError> for Failure {
     fn from(error: AuditError) -> Self {
         match error {
             AuditError::Embeddings(error) => error.into(),
-            AuditError::Stopped | AuditError::Identity(_) => Self::work(error),
+            AuditError::Stopped | AuditError::Unusable(_) => Self::work(error),
         }
     }
 }

@@ -68,7 +68,7 @@ impl Progress {
             None if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
                 let line = line(self.unit, [self.first, done, self.total], self.started.elapsed());
-                eprintln!("{line}  {message}");
+                crate::remark!("{line}  {message}");
             }
             None => {}
         }
@@ -85,7 +85,7 @@ impl Progress {
     pub fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => crate::remark!("{text}"),
         }
     }
 

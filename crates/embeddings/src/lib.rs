@@ -34,7 +34,6 @@ mod moments;
 mod origin;
 mod pca;
 mod rows;
-mod section;
 mod stored;
 #[cfg(test)]
 mod testing;
@@ -44,13 +43,14 @@ mod writer;
 
 pub use error::EmbeddingError;
 pub use file::EmbeddingFile;
+pub use formats::is_embedding_file;
 pub use gallery::{Gallery, GalleryError, Match};
 pub use journal::{EmbeddingJournal, EmbeddingJournalHeader};
 pub use moments::EmbeddingMoments;
 pub use origin::Origin;
 pub use pca::{Pca, PcaError};
 pub use rows::{MAX_DIM, RowsError};
-pub use tsne::{Divergence, MAX_POINTS, Tsne, TsneError, TsneMap};
+pub use tsne::{MAX_POINTS, Tsne, TsneError, TsneMap};
 pub use whitening::{
     FitSet, KeptComponents, WhitenedComponents, Whitening, WhiteningConfig, WhiteningDescription,
     WhiteningError, WhiteningFit,

@@ -57,7 +57,7 @@ pub fn run(args: OpsArgs) -> Result<(), Failure> {
              may lie above the memory. The operations of joins and transforms, 1 to 12 an element, are estimated."
         ),
     });
-    write_file(file, &picture.map_err(Failure::work)?)
+    write_file(file, &picture.to_svg())
 }
 
 fn operator_json(timing: &OperatorTiming, roofline: &MachineLimits) -> Value {

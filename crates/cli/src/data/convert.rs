@@ -57,7 +57,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     })?;
     let config = source_config(&args.src, &args.overrides)?;
     let opened = config.open_any()?;
-    eprintln!("{}: {}", args.src.display(), opened.summary);
+    crate::remark!("{}: {}", args.src.display(), opened.summary);
     let source = opened.source;
     let target = ConversionTarget {
         kind,
@@ -127,7 +127,7 @@ impl Screen {
         if self.stage.as_ref().is_none_or(|stage| stage.is_writing != is_writing) {
             self.finish();
             if is_writing && done > 0 {
-                eprintln!("going on after {done} of {} images", self.total);
+                crate::remark!("going on after {done} of {} images", self.total);
             }
             let what = if is_writing { "images" } else { "images read" };
             let progress = Progress::new(what, done, self.total);

@@ -6,7 +6,7 @@ use burn::{
 };
 use facegrad_settings::{KeyPath, Range, Schema, Setting, SettingsError, above, settings, toml::Value};
 
-use super::{ClassHead, ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup};
+use super::{ClassHead, ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup, first_loss};
 use crate::{ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule, telemetry::SCALE};
 
 settings! {
@@ -64,13 +64,14 @@ impl HeadKind for CocoConfig {
         Coco { weight: setup.weights(), alpha: self.alpha(setup.classes) }.into()
     }
 
-    fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
-        let alpha = self.alpha(classes).at(Progress::START);
-        Some(super::expected_cosine_loss(classes, embedding, alpha))
+    fn expected_first_loss(&self, classes: usize, embedding: usize) -> f64 {
+        let scale = self.alpha(classes).at(Progress::START);
+        let curve = Curve { scale, ..self.curve(Progress::START) };
+        first_loss::cross_entropy(classes, embedding, 1, &curve)
     }
 
-    fn curve(&self) -> Curve {
-        Curve::new(f64::cos, f64::cos)
+    fn curve(&self, _progress: Progress) -> Curve {
+        Curve::new(1.0, f64::cos, f64::cos)
     }
 }
 
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_expected_first_loss_is_what_random_features_give() {
-        check_first_loss(&CocoConfig { alpha: Alpha::Given(10.0.into()), ..Default::default() }, 1000, 128);
-        check_first_loss(&CocoConfig::default(), 1000, 128);
+        check_first_loss(&CocoConfig { alpha: Alpha::Given(10.0.into()), ..Default::default() });
+        check_first_loss(&CocoConfig::default());
     }
 }

@@ -11,7 +11,7 @@ use super::{
     classes::{other_cosines, pick, products},
 };
 use crate::{
-    ClassLogits, Curve, EmbeddingBatch, LogitRule,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress,
     normalise::norms,
     telemetry::{FEATURE_NORM, TARGET_COSINE, Telemetry},
 };
@@ -41,13 +41,9 @@ impl HeadKind for ModifiedSoftmaxConfig {
         ModifiedSoftmax { weight: setup.weights() }.into()
     }
 
-    fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
-        Some(super::expected_cosine_loss(classes, embedding, 1.0))
-    }
-
     /// Divided by the length of the embedding.
-    fn curve(&self) -> Curve {
-        Curve::new(f64::cos, f64::cos)
+    fn curve(&self, _progress: Progress) -> Curve {
+        Curve::new(1.0, f64::cos, f64::cos)
     }
 }
 
@@ -121,6 +117,6 @@ mod tests {
 
     #[test]
     fn the_expected_first_loss_is_what_random_features_give() {
-        check_first_loss(&ModifiedSoftmaxConfig::default(), 1000, 128);
+        check_first_loss(&ModifiedSoftmaxConfig::default());
     }
 }

@@ -11,7 +11,7 @@ use super::{
     classes::{other_cosines, pick, pick_rows, products},
 };
 use crate::{
-    ClassLogits, Curve, EmbeddingBatch, LogitRule, l2_normalise,
+    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, l2_normalise,
     telemetry::{FEATURE_NORM, TARGET_COSINE, Telemetry},
 };
 
@@ -49,14 +49,9 @@ impl HeadKind for SoftmaxConfig {
         .into()
     }
 
-    /// Logits of unit features have variance 1/d under the initial weights; longer features add to it.
-    fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
-        Some(super::expected_cosine_loss(classes, embedding, 1.0))
-    }
-
     /// For embeddings and weights of one length, without a bias.
-    fn curve(&self) -> Curve {
-        Curve::new(f64::cos, f64::cos)
+    fn curve(&self, _progress: Progress) -> Curve {
+        Curve::new(1.0, f64::cos, f64::cos)
     }
 }
 
@@ -111,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_expected_first_loss_is_what_random_features_give() {
-        check_first_loss(&SoftmaxConfig::default(), 1000, 128);
+        check_first_loss(&SoftmaxConfig::default());
     }
 
     #[test]

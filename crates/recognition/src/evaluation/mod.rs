@@ -160,7 +160,7 @@ impl ScoreRule {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The sentences say what the fields are.
 pub enum EvaluationError {
-    /// The list of pairs.
+    /// Pairs that cannot be drawn or cut into folds.
     #[error(transparent)]
     Pairs(#[from] PairsError),
     /// The source of images.
@@ -181,12 +181,9 @@ pub enum EvaluationError {
     /// A file of insightface.
     #[error(transparent)]
     Bin(#[from] BinError),
-    /// A list of images and identities.
+    /// A list of the protocol.
     #[error(transparent)]
     List(#[from] ListError),
-    /// A list of IJB.
-    #[error(transparent)]
-    IjbList(#[from] facegrad_verification::ijb::ListError),
     /// Embeddings that cannot be searched or compared.
     #[error("evaluation {name}: {reason}")]
     Search { name: String, reason: String },
