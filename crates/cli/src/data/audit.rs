@@ -8,14 +8,13 @@ use std::{
 
 use facegrad_alignment::LandmarkFile;
 use facegrad_audit::{
-    Audit, AuditEmbeddings, AuditError, AuditOptions, Exclude, Exclusion, Findings, PageOptions, Stage,
-    TRUSTED,
+    Audit, AuditEmbeddings, AuditError, AuditOptions, Exclude, Exclusion, Findings, PageOptions, PageOrigin,
+    Stage,
 };
 use facegrad_embeddings::EmbeddingFile;
 use facegrad_faces::{FaceSource, OpenSet};
 use facegrad_recognition::EmbeddingSource;
-use facegrad_report::{Block, PageSection};
-use facegrad_results::{Fact, numbers::thousands};
+use facegrad_results::numbers::thousands;
 use facegrad_verification::Flip;
 
 use super::source::source_config;
@@ -134,7 +133,13 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             .map_err(|error| Failure::unwritable(path, error))?;
     }
     if let Some(path) = &args.report {
-        let page = page(&args, &findings, &opened, against.as_ref(), embeddings.as_ref());
+        let origin = PageOrigin {
+            set: args.set.clone(),
+            against: args.against.clone(),
+            command: command_line::typed(),
+        };
+        let shown = PageOptions { shown: args.shown.into(), ..Default::default() };
+        let page = audit.page(&findings, &origin, shown).to_html();
         facegrad_files::replace(path, page.as_bytes()).map_err(|error| Failure::unwritable(path, error))?;
     }
     if args.json {
@@ -237,62 +242,6 @@ fn embeddings(args: &Args) -> Result<Option<AuditEmbeddings>, Failure> {
         )));
     }
     Ok(Some(embeddings))
-}
-
-/// What they are, for the page.
-fn entries(embeddings: &AuditEmbeddings) -> Vec<Fact> {
-    match &embeddings.source {
-        EmbeddingSource::Model { path, model, backend } => {
-            let mut entries = vec![Fact::new("model", path.display().to_string())];
-            entries.extend(model.sha256.iter().map(|sha256| Fact::new("model SHA-256", sha256)));
-            entries.push(Fact::new("flip fusion", embeddings.flip.to_string()));
-            entries.push(Fact::new("backend", backend));
-            entries
-        }
-        EmbeddingSource::File { name, file, .. } => {
-            let size = format!("{} of {} numbers", file.len(), file.dim());
-            vec![Fact::new("embeddings", format!("{name}: {size}"))]
-        }
-    }
-}
-
-fn page(
-    args: &Args,
-    findings: &Findings,
-    opened: &OpenSet,
-    against: Option<&OpenSet>,
-    embeddings: Option<&AuditEmbeddings>,
-) -> String {
-    let options = PageOptions { shown: args.shown.into(), ..Default::default() };
-    let nearness = AuditOptions::default().nearness;
-    let other = against.map(|against| against.source.as_ref());
-    let mut report = facegrad_audit::report(findings, opened.source.as_ref(), other, &nearness, options);
-    report.title = format!("Audit of {}", args.set.display());
-    report.facts = vec![opened.summary.to_string()];
-    if let (Some(path), Some(against)) = (&args.against, against) {
-        report.facts.push(format!("against {}: {}", path.display(), against.summary));
-    }
-    if let Some(labels) = &findings.labels {
-        if labels.usual.recognised < TRUSTED {
-            report.warnings.push(format!(
-                "The embeddings tell these identities apart for {:.1} % of the images only: what they say of labels is not \
-                 to be trusted.",
-                100.0 * labels.usual.recognised
-            ));
-        }
-        report.warnings.push(
-            "What embeddings say of labels is likely, not certain: look at the images. A model that was trained on these \
-             labels tends to confirm them."
-                .into(),
-        );
-    }
-    let mut run =
-        vec![Fact::new("facegrad", env!("CARGO_PKG_VERSION")), Fact::new("set", opened.source.fingerprint())];
-    run.extend(other.map(|other| Fact::new("evaluation set", other.fingerprint())));
-    run.extend(embeddings.into_iter().flat_map(entries));
-    let blocks = vec![Block::Facts(String::new(), run), Block::Command(command_line::typed())];
-    report.sections.push(PageSection { title: "Reproducing this".into(), blocks });
-    report.to_html()
 }
 
 /// The table, and what to do next.
