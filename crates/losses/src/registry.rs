@@ -39,13 +39,12 @@ macro_rules! modules {
             }
         }
 
-        $(
-            impl From<$module> for $modules {
-                fn from(module: $module) -> Self {
-                    Self::$module(module)
-                }
+        impl $configs {
+            /// Builds the module with its initial parameters, which depend on the seed only.
+            pub fn init(&self, setup: &crate::Setup) -> $modules {
+                match self { $( Self::$module(config) => $modules::$module($module::new(config, setup)), )* }
             }
-        )*
+        }
     };
 }
 
