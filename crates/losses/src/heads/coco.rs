@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use facegrad_settings::{KeyPath, Range, Schema, Setting, SettingsError, above, settings, toml::Value};
 
 use super::{ClassHeadOutput, ClassRule, ClassWeights, Cosines, Description, HeadKind};
-use crate::{Curve, EmbeddingBatch, Progress, Schedule};
+use crate::{EmbeddingBatch, Progress, Schedule};
 
 settings! {
     /// Congenerous cosine: cosines with one unit centroid a class, times a factor that can follow from the
@@ -53,10 +53,6 @@ impl HeadKind for CocoConfig {
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
         let alpha = self.alpha(classes).at(Progress::START);
         Some(super::expected_cosine_loss(classes, embedding, alpha))
-    }
-
-    fn curve(&self) -> Curve {
-        Curve::new(f64::cos, f64::cos)
     }
 }
 

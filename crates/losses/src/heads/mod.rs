@@ -103,8 +103,11 @@ pub trait HeadKind {
     /// `None` where no formula is at hand.
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64>;
 
-    /// The logits over the angle, divided by the scale, at the end of all schedules.
-    fn curve(&self) -> Curve;
+    /// The logits over the angle, divided by the scale or by the lengths that they grow with, at the end of all
+    /// schedules: cosines without a margin.
+    fn curve(&self) -> Curve {
+        Curve::new(f64::cos, f64::cos)
+    }
 
     /// What no single key can say; `section` is where the keys are.
     fn validate(&self, _section: &str) -> Result<(), SettingsError> {

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use facegrad_settings::settings;
 
 use super::{ClassHeadOutput, ClassRule, ClassWeights, Cosines, Description, HeadKind};
-use crate::{Curve, EmbeddingBatch};
+use crate::EmbeddingBatch;
 
 settings! {
     /// Softmax with class weights of length 1 and no bias, so that only angles decide between classes.
@@ -25,11 +25,6 @@ impl HeadKind for ModifiedSoftmaxConfig {
 
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
         Some(super::expected_cosine_loss(classes, embedding, 1.0))
-    }
-
-    /// Divided by the length of the embedding.
-    fn curve(&self) -> Curve {
-        Curve::new(f64::cos, f64::cos)
     }
 }
 

@@ -7,7 +7,7 @@ use burn::{
 use facegrad_settings::{SettingsError, above, settings};
 
 use super::{ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup};
-use crate::{Curve, EmbeddingBatch, Progress, Schedule, telemetry::SCALE};
+use crate::{EmbeddingBatch, Progress, Schedule, telemetry::SCALE};
 
 settings! {
     /// Softmax of cosines, with a scale that is given or learned.
@@ -44,10 +44,6 @@ impl HeadKind for NormFaceConfig {
 
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
         Some(super::expected_cosine_loss(classes, embedding, self.scale.at(Progress::START)))
-    }
-
-    fn curve(&self) -> Curve {
-        Curve::new(f64::cos, f64::cos)
     }
 
     fn validate(&self, section: &str) -> Result<(), SettingsError> {

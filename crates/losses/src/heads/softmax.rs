@@ -11,7 +11,7 @@ use super::{
     classes::{other_cosines, pick, pick_rows, products},
 };
 use crate::{
-    ClassLogits, Curve, EmbeddingBatch, LogitRule, l2_normalise,
+    ClassLogits, EmbeddingBatch, LogitRule, l2_normalise,
     telemetry::{FEATURE_NORM, TARGET_COSINE, Telemetry},
 };
 
@@ -48,11 +48,6 @@ impl HeadKind for SoftmaxConfig {
     /// Logits of unit features have variance 1/d under the initial weights; longer features add to it.
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
         Some(super::expected_cosine_loss(classes, embedding, 1.0))
-    }
-
-    /// For embeddings and weights of one length, without a bias.
-    fn curve(&self) -> Curve {
-        Curve::new(f64::cos, f64::cos)
     }
 }
 
