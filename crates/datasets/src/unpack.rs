@@ -10,10 +10,9 @@ use std::{
     fs::{self, File},
     io::{self, BufReader, ErrorKind, Read, Write},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
 };
 
-use facegrad_files::{commit, folder_of, lock, sync_folder, temporary_beside};
+use facegrad_files::{Stop, commit, folder_of, lock, sync_folder, temporary_beside};
 use flate2::read::MultiGzDecoder;
 
 use crate::{card::Packing, limits::Limits};
@@ -90,7 +89,7 @@ pub fn unpack(
     packing: Packing,
     folder: &Path,
     limits: &Limits,
-    stop: &AtomicBool,
+    stop: &Stop,
     before_rename: &mut dyn FnMut() -> io::Result<()>,
     progress: &mut dyn FnMut(&UnpackedContent),
 ) -> Result<UnpackedContent, UnpackError> {
@@ -148,7 +147,7 @@ pub fn gunzip(
     archive: &Path,
     path: &Path,
     limits: &Limits,
-    stop: &AtomicBool,
+    stop: &Stop,
     before_rename: &mut dyn FnMut() -> io::Result<()>,
     progress: &mut dyn FnMut(&UnpackedContent),
 ) -> Result<UnpackedContent, UnpackError> {
@@ -163,7 +162,7 @@ pub fn gunzip(
     let mut unpacked = UnpackedContent { files: 1, ..Default::default() };
     let mut buffer = vec![0; output::CHUNK];
     loop {
-        if stop.load(Ordering::Relaxed) {
+        if stop.is_asked() {
             return Err(UnpackError::Stopped { archive: archive.into() });
         }
         let count = match reader.read(&mut buffer) {

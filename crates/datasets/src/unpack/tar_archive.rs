@@ -6,9 +6,9 @@
 use std::{
     io::{self, Read},
     path::Path,
-    sync::atomic::AtomicBool,
 };
 
+use facegrad_files::Stop;
 use tar::{Archive, Entry, EntryType};
 
 use super::{
@@ -34,7 +34,7 @@ pub fn unpack_tar(
     folder: &Path,
     limits: &Limits,
 ) -> Result<UnpackedContent, UnpackError> {
-    let (stop, mut progress) = (AtomicBool::new(false), |_: &UnpackedContent| {});
+    let (stop, mut progress) = (Stop::default(), |_: &UnpackedContent| {});
     let mut output = Output::new(name, folder, *limits, size, &stop, &mut progress);
     read(reader, &mut output)?;
     output.finish()
