@@ -35,6 +35,8 @@ pub struct ImageEmbeddings {
     pub dim: usize,
     /// SHA-256 of the pixels that were embedded, in order; of those of all images of a file of embeddings.
     pub images_sha256: String,
+    /// Height and width of the images before they were resized, where they were decoded and all are equal.
+    pub image_size: Option<[usize; 2]>,
 }
 
 /// Why there are no embeddings.
@@ -172,7 +174,12 @@ impl<'a> Embedder<'a> {
                 return Err(EmbedderError::Stopped);
             }
         }
-        Ok(ImageEmbeddings { rows, dim: self.dim(flip), images_sha256: stream.images_sha256() })
+        Ok(ImageEmbeddings {
+            rows,
+            dim: self.dim(flip),
+            images_sha256: stream.images_sha256(),
+            image_size: stream.size.common(),
+        })
     }
 
     /// The embeddings of `images` one portion after the other, in bounded memory.
@@ -188,8 +195,8 @@ impl<'a> Embedder<'a> {
             Source::Model { .. } => Vec::new(),
             Source::File { file, name } => positions(file, name, images)?,
         };
-        let (hash, next, rows) = (Sha256::new(), 0, Vec::new());
-        Ok(EmbeddingStream { embedder: self, images, flip, positions, hash, next, rows })
+        let (hash, size, next, rows) = (Sha256::new(), CommonSize::Unknown, 0, Vec::new());
+        Ok(EmbeddingStream { embedder: self, images, flip, positions, hash, size, next, rows })
     }
 }
 
@@ -227,8 +234,37 @@ pub struct EmbeddingStream<'s> {
     /// The rows of a file.
     positions: Vec<usize>,
     hash: Sha256,
+    /// Of the images so far.
+    size: CommonSize,
     next: usize,
     rows: Vec<f32>,
+}
+
+/// How large images are before they are resized.
+#[derive(Clone, Copy)]
+enum CommonSize {
+    Unknown,
+    Of([usize; 2]),
+    Different,
+}
+
+impl CommonSize {
+    /// With another image.
+    fn and(self, size: [usize; 2]) -> Self {
+        match self {
+            Self::Unknown => Self::Of(size),
+            Self::Of(common) if common == size => self,
+            _ => Self::Different,
+        }
+    }
+
+    /// Height and width of every image, if they are the same.
+    fn common(self) -> Option<[usize; 2]> {
+        match self {
+            Self::Of(size) => Some(size),
+            Self::Unknown | Self::Different => None,
+        }
+    }
 }
 
 /// Rows read from a file at a time.
@@ -249,8 +285,12 @@ impl EmbeddingStream<'_> {
         match self.embedder.source {
             Source::Model { model, batch, .. } => {
                 let range = self.next..(self.next + batch).min(self.images.len());
-                let (pictures, rows) = model.embed_range(self.images, range.clone(), batch, self.flip)?;
-                pictures.iter().for_each(|picture| self.hash.update(picture.pixels()));
+                let EmbeddedRange { pictures, rows } =
+                    model.embed_range(self.images, range.clone(), batch, self.flip)?;
+                for (picture, original) in &pictures {
+                    self.hash.update(picture.pixels());
+                    self.size = self.size.and(*original);
+                }
                 self.rows = rows;
                 self.next = range.end;
             }
@@ -283,28 +323,41 @@ impl EmbeddingStream<'_> {
     }
 }
 
+/// Some images that were embedded.
+#[derive(Default)]
+pub(crate) struct EmbeddedRange {
+    /// As the network saw them, each with the height and width that it had before.
+    pub(crate) pictures: Vec<(Picture, [usize; 2])>,
+    /// `[images, dim]`.
+    pub(crate) rows: Vec<f32>,
+}
+
 impl EmbeddingModel {
     /// Embeds the images in `range`, at most `batch` of them: the batch is filled up, so that a GPU sees one
-    /// shape only and an embedding does not depend on how many images follow it. Gives the pictures as the
-    /// network saw them and `[images, dim]`.
+    /// shape only and an embedding does not depend on how many images follow it.
     ///
     /// # Errors
     /// The first image that cannot be decoded, or what the backend says when it fails.
-    pub fn embed_range(
+    pub(crate) fn embed_range(
         &self,
         images: &dyn Images,
         range: Range<usize>,
         batch: usize,
         flip: Flip,
-    ) -> Result<(Vec<Picture>, Vec<f32>), EmbedderError> {
+    ) -> Result<EmbeddedRange, EmbedderError> {
         let (size, dim) = (self.card.preprocessing.size, self.embedding_size());
-        let load = |index| Ok(plain(images.load(index, size)?, size));
-        let pictures: Vec<Result<Picture, FaceError>> = range.into_par_iter().map(load).collect();
+        let load = |index| {
+            let picture = images.load(index, size)?;
+            let original = picture.original_size();
+            Ok((plain(picture, size), original))
+        };
+        let pictures: Vec<Result<_, FaceError>> = range.into_par_iter().map(load).collect();
         let pictures = pictures.into_iter().collect::<Result<Vec<_>, _>>().map_err(EmbedderError::Image)?;
-        let Some(first) = pictures.first() else { return Ok((pictures, Vec::new())) };
+        let Some(first) = pictures.first() else { return Ok(EmbeddedRange::default()) };
         let forward = |pixels: &dyn Fn(&Picture) -> Vec<u8>| {
             let padding = std::iter::repeat_n(first, batch.saturating_sub(pictures.len()));
-            let pixels: Vec<u8> = pictures.iter().chain(padding).flat_map(pixels).collect();
+            let pixels: Vec<u8> =
+                pictures.iter().chain(padding).flat_map(|(picture, _)| pixels(picture)).collect();
             let mut embeddings = self.embed(&pixels).map_err(EmbedderError::Backend)?;
             embeddings.truncate(pictures.len() * dim);
             Ok::<_, EmbedderError>(embeddings)
@@ -312,7 +365,7 @@ impl EmbeddingModel {
         let plain = forward(&|picture| picture.pixels().to_vec())?;
         let mirrored = if flip.needs_mirror() { forward(&mirror)? } else { Vec::new() };
         let rows = flip.fuse(plain, &mirrored, dim)?;
-        Ok((pictures, rows))
+        Ok(EmbeddedRange { pictures, rows })
     }
 }
 
@@ -325,6 +378,17 @@ fn mirror(picture: &Picture) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_is_common_if_every_image_has_it() {
+        let common = |sizes: &[[usize; 2]]| {
+            sizes.iter().fold(CommonSize::Unknown, |common, size| common.and(*size)).common()
+        };
+        assert_eq!(common(&[]), None);
+        assert_eq!(common(&[[3, 2], [3, 2]]), Some([3, 2]));
+        assert_eq!(common(&[[3, 2], [2, 3], [2, 3]]), None);
+        assert_eq!(common(&[[3, 2], [2, 3], [3, 2]]), None);
+    }
 
     #[test]
     fn a_mirror_image_exchanges_left_and_right_only() {

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::{
     EmbedderError, EmbeddingModel, ImageSet, Images,
+    embedder::EmbeddedRange,
     image_set::{ImageSurvey, fingerprint},
 };
 
@@ -110,9 +111,9 @@ impl EmbeddingJob<'_> {
                 }
             });
             for (start, loaded) in receive {
-                let (pictures, rows) =
+                let EmbeddedRange { pictures, rows } =
                     self.model.embed_range(&loaded, 0..loaded.len(), self.batch, self.flip)?;
-                for (index, picture) in (start..).zip(&pictures) {
+                for (index, (picture, _)) in (start..).zip(&pictures) {
                     if survey.fingerprints.get(index) != Some(&fingerprint(picture)) {
                         return Err(JobError::Changed { name: images.name(index) });
                     }
