@@ -4,7 +4,7 @@ mod support;
 
 use std::{fmt::Write, fs};
 
-use facegrad_faces::InsightfaceBin;
+use facegrad::faces::InsightfaceBin;
 use facegrad_random::{Purpose, Stream};
 use serde_json::Value;
 use support::{Ended, Place, TINY};

@@ -5,10 +5,10 @@ use std::{
     process::ExitCode,
 };
 
-use facegrad_losses::{Curve, HeadConfig};
+use facegrad::losses::{Curve, HeadConfig};
+use facegrad::settings::{Kind, Override, Schema, Setting, apply_overrides, nearest, toml};
+use facegrad::training::Experiment;
 use facegrad_report::LogitCurve;
-use facegrad_settings::{Kind, Override, Schema, Setting, apply_overrides, nearest, toml};
-use facegrad_training::Experiment;
 
 use crate::{failure::Failure, say};
 

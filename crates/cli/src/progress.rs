@@ -1,7 +1,7 @@
 //! Progress on the screen: a bar with rate and time left on a terminal, a few lines elsewhere.
 
 use std::{
-    io::IsTerminal,
+    io::{self, IsTerminal, Write},
     time::{Duration, Instant},
 };
 
@@ -46,7 +46,7 @@ impl Progress {
     }
 
     fn with(unit: Unit, template: &str, done: usize, total: usize) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total as u64).with_position(done as u64);
             bar.set_style(
                 ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
@@ -81,6 +81,13 @@ impl Progress {
         }
     }
 
+    /// Shows that an evaluation goes on which is at image `done` of `total`.
+    pub fn evaluating(&self, name: &str, done: usize, total: usize) {
+        if done < total {
+            self.note(&format!("evaluating {name}: {done}/{total} images"));
+        }
+    }
+
     /// Prints a line above the bar.
     pub fn line(&self, text: &str) {
         match &self.bar {
@@ -94,6 +101,71 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A line about a run as a whole; `json` says that standard output is for that. A reader that has gone away must not end
+/// the training.
+pub fn head(json: bool, line: &str) {
+    let _ = match json {
+        true => writeln!(io::stderr(), "{line}"),
+        false => writeln!(io::stdout(), "{line}"),
+    };
+}
+
+/// Progress of work on images that goes through stages, with how many of them come in a second.
+#[derive(Default)]
+pub struct Stages {
+    shown: Option<(&'static str, Progress)>,
+    rate: f64,
+}
+
+impl Stages {
+    /// `done` of `total` images; `what` they are names the stage. A stage that does not begin at 0 goes on with what an
+    /// earlier call of the program has done, and says so.
+    pub fn show(&mut self, what: &'static str, done: usize, total: usize) {
+        if self.shown.as_ref().is_none_or(|(shown, _)| *shown != what) {
+            self.finish();
+            if done > 0 {
+                eprintln!("going on after {done} of {total} images");
+            }
+            self.shown = Some((what, Progress::new(what, done, total)));
+        }
+        if let Some((_, progress)) = &mut self.shown {
+            let new = done - progress.first;
+            self.rate = new as f64 / progress.started.elapsed().as_secs_f64().max(1e-9);
+            let rate = if new > 0 { format!("{:.1} images/s", self.rate) } else { String::new() };
+            progress.set(done, &rate);
+        }
+    }
+
+    /// Images a second of this call, in the stage that was shown last.
+    pub fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&mut self) {
+        if let Some((_, progress)) = self.shown.take() {
+            progress.finish();
+        }
+    }
+}
+
+impl Drop for Stages {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// Progress of `total` images, which is told how many more are done and never asks for an end.
+pub fn counted(total: usize) -> impl FnMut(usize) -> bool {
+    let (mut stages, mut done) = (Stages::default(), 0);
+    stages.show("images", 0, total);
+    move |images| {
+        done += images;
+        stages.show("images", done, total);
+        true
     }
 }
 

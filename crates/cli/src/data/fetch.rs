@@ -41,8 +41,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let stop = stop_on_signal("this piece and saving")?;
     let mut screen = Screen::default();
-    let result =
-        fetch_card(&card, &folder, &FetchOptions::default(), stop.flag(), &mut |step| screen.show(step));
+    let result = fetch_card(&card, &folder, &FetchOptions::default(), &stop, &mut |step| screen.show(step));
     screen.finish();
     match result {
         Ok(arrived) => {
