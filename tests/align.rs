@@ -137,8 +137,7 @@ fn killed_or_stopped_it_goes_on_to_the_same_files() {
         loop {
             let mut running = place.start(FACEGRAD, &arguments);
             running.until(|| fs::read_to_string(&journal).is_ok_and(|text| text.lines().count() > 5));
-            let kill = format!("kill -{signal} {}", running.id());
-            assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+            running.signal(&[signal]);
             let ended = running.wait();
             // On a busy machine the signal may come too late.
             if ended.code == Some(0) {

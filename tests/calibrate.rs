@@ -39,8 +39,12 @@ fn calibrate(place: &Place, model: &str, more: &[&str]) -> Ended {
     place.facegrad(&[&["calibrate", model][..], more].concat())
 }
 
+fn name(image: &str) -> String {
+    format!("faces/{image}.png")
+}
+
 fn verify(place: &Place, images: [&str; 2], model: &str, more: &[&str]) -> Ended {
-    let images = images.map(|image| format!("faces/{image}.png"));
+    let images = images.map(name);
     place.facegrad(&[&["verify", &images[0], &images[1], "--model", model][..], more].concat())
 }
 
@@ -131,6 +135,14 @@ fn thresholds_are_those_of_the_evaluation_and_decide() {
         );
         let code = if same { 0 } else { 3 };
         verify(&place, images, "runs/tiny", &["--exit-code"]).code(code);
+        // Nobody who listens, or a full disk: never "the same person".
+        let command = ["verify", &name(images[0]), &name(images[1]), "--model", "runs/tiny", "--exit-code"];
+        let unheard = place.facegrad_into(support::closed_pipe(), &command).code(code);
+        assert_eq!(unheard.stderr, "");
+        if let Some(full) = support::full_disk() {
+            let sentence = place.facegrad_into(full, &command).refused(1);
+            assert!(sentence.starts_with("standard output cannot be written: "), "{sentence}");
+        }
         // The order of the images does not matter.
         let turned = json(verify(&place, [images[1], images[0]], "runs/tiny", &["--json"]));
         assert!((number(&turned["score"]) - number(&result["score"])).abs() < 1e-5);
@@ -298,7 +310,7 @@ fn what_cannot_be_calibrated_is_refused_and_nothing_is_written() {
             "with centring other_folds the mean of many embeddings is subtracted; two images alone cannot be compared in that way, so its thresholds would not hold for them",
         ),
         (&["--at", "far=0.1,eer,far=1e-1"], "--at names far=1e-1 twice, at first and as number 3"),
-        (&["--pairs", "absent.txt", "--images", "faces"], "cannot read the pair list absent.txt: "),
+        (&["--pairs", "absent.txt", "--images", "faces"], "cannot read the list absent.txt: "),
     ];
     for (more, sentence) in cases {
         let said = calibrate(&place, "runs/tiny", more).refused(2);

@@ -292,3 +292,16 @@ fn plot_logits_draws_the_heads_it_is_given() {
         assert_eq!(place.facegrad(&options).refused(2), sentence);
     }
 }
+
+#[test]
+fn what_cannot_be_written_is_a_failure_and_a_reader_who_left_is_none() {
+    let place = Place::new();
+    for command in [&["explain", "arcface"][..], &["devices", "--json"], &["completions", "bash"]] {
+        let unheard = place.facegrad_into(support::closed_pipe(), command).done();
+        assert_eq!(unheard.stderr, "");
+        if let Some(full) = support::full_disk() {
+            let sentence = place.facegrad_into(full, command).refused(1);
+            assert!(sentence.starts_with("standard output cannot be written: "), "{sentence}");
+        }
+    }
+}

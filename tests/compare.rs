@@ -133,8 +133,7 @@ fn a_comparison_goes_on_where_it_was() {
     killed.kill();
     let mut stopped = place.start(FACEGRAD, &command("out"));
     stopped.until(|| place.path("out/cos-seed2/checkpoint-000005").is_dir());
-    let kill = format!("kill -INT {}", stopped.id());
-    assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    stopped.signal(&["INT"]);
     let stopped = stopped.wait().code(130);
     assert!(stopped.stderr.contains("[2/4] soft, seed 1: goes on after step "), "{stopped}");
     assert!(!stopped.stderr.contains("[1/4]"), "{stopped}");

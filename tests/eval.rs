@@ -178,7 +178,7 @@ fn what_is_wrong_with_pairs_or_images_is_named() {
         "{said}"
     );
     let said = eval(&place, "runs/lfw", &["--pairs", "absent.txt", "--images", "lfw"]).refused(2);
-    assert!(said.starts_with("cannot read the pair list absent.txt: "), "{said}");
+    assert!(said.starts_with("cannot read the list absent.txt: "), "{said}");
 }
 
 /// The bytes of a safetensors file: eight of length, a JSON header, the tensors.

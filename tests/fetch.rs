@@ -142,8 +142,7 @@ fn an_interrupted_fetch_goes_on_where_it_was() {
     let mut running = place.start(FACEGRAD, &["data", "fetch", "card.toml"]);
     let part = place.path("our-faces/faces.tgz.part");
     running.until(|| fs::metadata(&part).is_ok_and(|part| part.len() == 100_000));
-    let kill = format!("kill -INT {}", running.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    running.signal(&["INT"]);
     let ended = running.wait().code(130);
     assert!(ended.stdout.contains("stopped after 100000 of "), "{ended}");
     assert!(ended.stdout.ends_with("continue with: facegrad data fetch card.toml\n"), "{ended}");

@@ -126,7 +126,7 @@ fn a_run_killed_before_its_first_checkpoint_starts_over_in_its_folder() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_saves_and_the_run_goes_on_from_there() {
+fn a_signal_saves_and_the_run_goes_on_from_there() {
     // No checkpoint of its own before the end.
     let changes = ["run.steps=60", "run.checkpoint_every=60", "run.evaluate_every=12", "run.keep=4"];
     let (place, ended) = loop {
@@ -135,8 +135,8 @@ fn ctrl_c_saves_and_the_run_goes_on_from_there() {
         running.until(|| {
             fs::read_to_string(place.path("runs/tiny/metrics.csv")).is_ok_and(|text| text.lines().count() > 2)
         });
-        let kill = format!("kill -INT {}", running.id());
-        assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        // As `timeout` does: to the process and to its group, which is one wish.
+        running.signal(&["TERM", "TERM"]);
         let ended = running.wait();
         // On a busy machine the signal may come too late.
         if ended.code != Some(0) {
@@ -177,8 +177,7 @@ fn ctrl_c_ends_an_evaluation_and_resuming_makes_up_for_it() {
         running.until(|| {
             fs::read_to_string(place.path("runs/tiny/metrics.csv")).is_ok_and(|text| text.contains("\n5,"))
         });
-        let kill = format!("kill -INT {}", running.id());
-        assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        running.signal(&["INT"]);
         let ended = running.wait();
         // On a busy machine the signal may come too late.
         if ended.code != Some(0) {

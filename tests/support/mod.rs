@@ -97,6 +97,20 @@ impl Place {
         self.start(FACEGRAD, arguments).wait()
     }
 
+    /// Runs the program to its end with its standard output somewhere else, of which nothing is kept.
+    pub fn facegrad_into(&self, stdout: impl Into<Stdio>, arguments: &[&str]) -> Ended {
+        let ended = Command::new(FACEGRAD)
+            .args(arguments)
+            .current_dir(self.path(""))
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        Ended { command: arguments.join(" "), code: ended.status.code(), stdout: String::new(), stderr }
+    }
+
     /// `facegrad train tiny.toml`, with `--set` before each of `changes`.
     pub fn train(&self, changes: &[&str]) -> Ended {
         self.facegrad(&train("tiny.toml", changes))
@@ -187,6 +201,14 @@ impl Running {
         }
     }
 
+    /// Sends signals to the process, one right after the other.
+    #[cfg(unix)]
+    pub fn signal(&self, signals: &[&str]) {
+        let id = self.id();
+        let kill: Vec<String> = signals.iter().map(|signal| format!("kill -{signal} {id}")).collect();
+        assert!(Command::new("sh").args(["-c", &kill.join(" && ")]).status().unwrap().success());
+    }
+
     /// Waits for the end.
     pub fn wait(mut self) -> Ended {
         let started = Instant::now();
@@ -215,6 +237,16 @@ fn contents(file: &mut File) -> String {
     file.rewind().unwrap();
     file.read_to_end(&mut bytes).unwrap();
     String::from_utf8(bytes).unwrap()
+}
+
+/// A pipe whose reader has gone away.
+pub fn closed_pipe() -> Stdio {
+    std::io::pipe().unwrap().1.into()
+}
+
+/// A disk without room, where the system has one.
+pub fn full_disk() -> Option<File> {
+    File::options().write(true).open("/dev/full").ok()
 }
 
 /// How a process ended, and what it said.

@@ -70,7 +70,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if let EvaluationConfig::PairFile(pairs) = config
         && let Some(path) = pairs.threshold_pairs.take()
     {
-        eprintln!(
+        crate::remark!(
             "note: {} has no part in this: thresholds are chosen on the pairs that their error rates are measured on",
             path.display()
         );

@@ -7,7 +7,10 @@ use facegrad::training::{
     Event,
     compare::{Comparison, ComparisonEvent, ComparisonPlan, ComparisonTable, RunRecord, RunState},
 };
-use facegrad_results::{Align, TextTable, numbers::percent};
+use facegrad_results::{
+    Align, TextTable,
+    numbers::{duration, percent},
+};
 
 use crate::{
     arguments::DeviceArgs,
@@ -68,7 +71,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     };
     let (comparison, notes) = Comparison::new(plan)?;
     for (config, left_out) in notes {
-        eprintln!("note: {} of {} is left out: {}", left_out.key, config.display(), left_out.why);
+        crate::remark!("note: {} of {} is left out: {}", left_out.key, config.display(), left_out.why);
     }
     let chosen = args.device.choose()?;
     let before = comparison.table();
@@ -83,7 +86,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         &format!("runs     {} of {} steps in {}{done}", before.runs, before.steps, args.out.display()),
     );
     if !before.differences.is_empty() {
-        eprintln!("note: not under the same budget: {}", before.differences.join("; "));
+        crate::remark!("note: not under the same budget: {}", before.differences.join("; "));
     }
     let stop = stop_on_signal("this step and saving")?;
     let table = comparison.run(&chosen, &stop, &mut |event| screen.show(event))?;
@@ -103,7 +106,7 @@ impl Screen {
         match event {
             ComparisonEvent::Started { number, run, step } => {
                 let from = if step > 0 { format!(" goes on after step {step}") } else { " begins".into() };
-                eprintln!("{}{from}", self.name(number, run));
+                crate::remark!("{}{from}", self.name(number, run));
             }
             ComparisonEvent::Run(Event::Started(started)) => {
                 self.progress = Some(Progress::new("steps", started.step, started.preflight.total));
@@ -123,9 +126,10 @@ impl Screen {
             ComparisonEvent::Run(Event::Evaluated { .. } | Event::Skipped(_)) => {}
             ComparisonEvent::Ended { number, run, seconds, left } => {
                 self.finish();
-                let left = if left > 0.0 { format!(", about {} left", time(left)) } else { String::new() };
-                let (name, took) = (self.name(number, run), time(seconds));
-                eprintln!("{name} {} in {took}{left}", ending(run));
+                let left =
+                    if left > 0.0 { format!(", about {} left", duration(left)) } else { String::new() };
+                let (name, took) = (self.name(number, run), duration(seconds));
+                crate::remark!("{name} {} in {took}{left}", ending(run));
             }
         }
     }
@@ -151,17 +155,6 @@ fn ending(run: &RunRecord) -> String {
         RunState::Diverged { step, reason } => format!("diverged at step {step}, {reason},"),
         RunState::Failed { reason, .. } => format!("failed: {reason};"),
         RunState::Waiting { step } => format!("stopped after step {step}"),
-    }
-}
-
-/// Such as `40 s`, `12 min`, `3 h 5 min`.
-fn time(seconds: f64) -> String {
-    let seconds = seconds.max(0.0);
-    let minutes = (seconds / 60.0).round() as u64;
-    match minutes {
-        _ if seconds < 100.0 => format!("{seconds:.0} s"),
-        0..100 => format!("{minutes} min"),
-        _ => format!("{} h {} min", minutes / 60, minutes % 60),
     }
 }
 

@@ -73,7 +73,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     });
     stages.finish();
     let Some(survey) = survey else {
-        eprintln!("stopped before any image was embedded");
+        crate::remark!("stopped before any image was embedded");
         return Ok(INTERRUPTED.into());
     };
     let skipped = &survey.unreadable;

@@ -84,7 +84,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     )?;
     if let Some(file) = &args.save {
         gallery.save(file)?;
-        eprintln!("{}: {} images of the gallery", file.display(), gallery.len());
+        crate::remark!("{}: {} images of the gallery", file.display(), gallery.len());
     }
 
     let named = |path: &PathBuf| (path.display().to_string(), path.clone());

@@ -14,6 +14,7 @@ mod explain;
 mod failure;
 mod identify;
 mod memory;
+mod output;
 mod plot;
 mod progress;
 mod protocols;
@@ -89,6 +90,7 @@ impl Command {
 }
 
 fn main() -> ExitCode {
+    facegrad_files::raise_open_files();
     let cli = Cli::parse();
     if cli.command.computes_in_batches() {
         memory::keep();
@@ -118,25 +120,16 @@ fn main() -> ExitCode {
         Command::Plot(command) => plot::run(command),
         Command::Devices(args) => devices::run(args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "facegrad", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "facegrad", &mut script);
+            output::write(&script);
             Ok(ExitCode::SUCCESS)
         }
     };
-    result.unwrap_or_else(|failure| {
-        eprintln!("error: {failure}");
+    output::end(result.unwrap_or_else(|failure| {
+        crate::remark!("error: {failure}");
         failure.code()
-    })
-}
-
-/// Prints a line to standard output; a reader that has gone away (`| head`) ends the program quietly.
-#[macro_export]
-macro_rules! say {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        if writeln!(std::io::stdout(), $($text)*).is_err() {
-            std::process::exit(0);
-        }
-    }};
+    }))
 }
 
 #[cfg(test)]

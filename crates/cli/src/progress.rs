@@ -1,7 +1,7 @@
 //! Progress on the screen: a bar with rate and time left on a terminal, a few lines elsewhere.
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     time::{Duration, Instant},
 };
 
@@ -68,7 +68,7 @@ impl Progress {
             None if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
                 let line = line(self.unit, [self.first, done, self.total], self.started.elapsed());
-                eprintln!("{line}  {message}");
+                crate::remark!("{line}  {message}");
             }
             None => {}
         }
@@ -92,7 +92,7 @@ impl Progress {
     pub fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => crate::remark!("{text}"),
         }
     }
 
@@ -104,13 +104,9 @@ impl Progress {
     }
 }
 
-/// A line about a run as a whole; `json` says that standard output is for that. A reader that has gone away must not end
-/// the training.
+/// A line about a run as a whole; `json` says that standard output is for that.
 pub fn head(json: bool, line: &str) {
-    let _ = match json {
-        true => writeln!(io::stderr(), "{line}"),
-        false => writeln!(io::stdout(), "{line}"),
-    };
+    if json { crate::remark!("{line}") } else { crate::say!("{line}") }
 }
 
 /// Progress of work on images that goes through stages, with how many of them come in a second.
@@ -127,7 +123,7 @@ impl Stages {
         if self.shown.as_ref().is_none_or(|(shown, _)| *shown != what) {
             self.finish();
             if done > 0 {
-                eprintln!("going on after {done} of {total} images");
+                crate::remark!("going on after {done} of {total} images");
             }
             self.shown = Some((what, Progress::new(what, done, total)));
         }

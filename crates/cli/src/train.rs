@@ -47,13 +47,15 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         (Some(run), _) => {
             let saved = SavedRun::open(run)?;
             if saved.is_config_changed() {
-                eprintln!("note: config.toml was changed since this run began: it is no longer the same run");
+                crate::remark!(
+                    "note: config.toml was changed since this run began: it is no longer the same run"
+                );
             }
             let before = saved.backend().map(str::to_owned);
             let device = args.device.or_as_before(before.as_deref());
             let chosen = device.choose()?;
             if let Some(before) = before.filter(|before| *before != chosen.description) {
-                eprintln!(
+                crate::remark!(
                     "note: this run was trained with {before} and goes on with {}: the weights will not be identical to an uninterrupted run",
                     chosen.description
                 );
@@ -65,7 +67,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
                 args.overrides.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
             let (experiment, left_out) = Experiment::load(config, &overrides)?;
             for left_out in left_out {
-                eprintln!("note: {} of {} is left out: {}", left_out.key, config.display(), left_out.why);
+                crate::remark!(
+                    "note: {} of {} is left out: {}",
+                    left_out.key,
+                    config.display(),
+                    left_out.why
+                );
             }
             let chosen = args.device.choose()?;
             if args.preflight {

@@ -1,7 +1,6 @@
 //! Files that are not trusted to be as short as they should be.
 
 use std::{
-    fs::File,
     io::{self, Read},
     path::Path,
 };
@@ -26,15 +25,14 @@ impl TooLong {
     }
 }
 
-/// Reads a file of at most `limit` bytes. No more than these are read, whatever the file is: a pipe, a device, or
-/// a file that grows meanwhile.
+/// Reads a file of at most `limit` bytes. No more than these are read, also of a file that grows meanwhile or that does
+/// not know its length.
 ///
 /// # Errors
 /// [`TooLong`], or those of the file system.
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    let length = if metadata.is_file() { metadata.len() } else { 0 };
+    let file = crate::open(path)?;
+    let length = file.metadata()?.len();
     let too_long = |length| Err(io::Error::new(io::ErrorKind::FileTooLarge, TooLong { length, limit }));
     if length > limit {
         return too_long(Some(length));
@@ -44,13 +42,66 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > limit { too_long(None) } else { Ok(bytes) }
 }
 
-/// Reads a file of at most `limit` bytes of UTF-8.
+/// Reads a text of at most `limit` bytes; a byte order mark is left out.
 ///
 /// # Errors
-/// As [`read_bounded`], and if it is not UTF-8.
+/// As [`read_bounded`], and [`NoText`] of the kind `InvalidData`.
 pub fn read_text_bounded(path: &Path, limit: u64) -> io::Result<String> {
-    let invalid = |_| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8");
-    String::from_utf8(read_bounded(path, limit)?).map_err(invalid)
+    text_of(read_bounded(path, limit)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// The bytes of a file are no UTF-8, and what they seem to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoText {
+    /// Two bytes a character.
+    #[error("it is text in UTF-16; store it as UTF-8, such as with `iconv -f utf-16 -t utf-8`")]
+    Utf16,
+    /// One byte a character.
+    #[error(
+        "line {line} is no UTF-8; if it is text in Latin-1, store it as UTF-8, such as with \
+         `iconv -f latin1 -t utf-8`"
+    )]
+    OneByte {
+        /// The first line that is none, from 1.
+        line: usize,
+    },
+    /// Something else.
+    #[error("it is no text")]
+    Binary,
+}
+
+/// The text that `bytes` are in UTF-8, without a byte order mark.
+///
+/// # Errors
+/// [`NoText`].
+pub fn text_of(bytes: Vec<u8>) -> Result<String, NoText> {
+    const MARK: &str = "\u{feff}";
+    if [[0xFF, 0xFE], [0xFE, 0xFF]].iter().any(|mark| bytes.starts_with(mark)) {
+        return Err(NoText::Utf16);
+    }
+    match String::from_utf8(bytes) {
+        Ok(mut text) => {
+            if text.starts_with(MARK) {
+                text.drain(..MARK.len());
+            }
+            if !text.contains('\0') {
+                return Ok(text);
+            }
+            // What most of a text in UTF-16 without its mark looks like.
+            let nul = text.bytes().filter(|&byte| byte == 0).count();
+            Err(if nul * 3 > text.len() { NoText::Utf16 } else { NoText::Binary })
+        }
+        Err(error) => {
+            let (bytes, valid) = (error.as_bytes(), error.utf8_error().valid_up_to());
+            let is_control = |&byte: &u8| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0C);
+            match bytes.iter().any(is_control) {
+                true => Err(NoText::Binary),
+                false => Err(NoText::OneByte {
+                    line: 1 + bytes[..valid].iter().filter(|&&byte| byte == b'\n').count(),
+                }),
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -71,26 +122,24 @@ mod tests {
         assert_eq!(read_text_bounded(&path, 6).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
-    // Neither says how long it is.
+    #[test]
+    fn what_is_no_utf8_is_named() {
+        assert_eq!(text_of(b"\xef\xbb\xbfZo\xc3\xab".into()).unwrap(), "Zoë");
+        assert_eq!(text_of(b"a\nb\nZo\xeb\n".into()), Err(NoText::OneByte { line: 3 }));
+        let wide = || -> Vec<u8> { "Zoe 1\n".encode_utf16().flat_map(u16::to_le_bytes).collect() };
+        assert_eq!(text_of(wide()), Err(NoText::Utf16));
+        let marked: Vec<u8> = [0xFF, 0xFE].into_iter().chain(wide()).collect();
+        assert_eq!(text_of(marked), Err(NoText::Utf16));
+        assert_eq!(text_of(b"\x93NUMPY\x01\x00".into()), Err(NoText::Binary));
+        assert_eq!(text_of(b"PK\x03\x04\x00 and more".into()), Err(NoText::Binary));
+    }
+
+    // It does not say how long it is.
     #[cfg(unix)]
     #[test]
-    fn what_does_not_end_is_read_to_the_limit() {
-        let error = read_bounded(Path::new("/dev/zero"), 100).unwrap_err();
-        assert_eq!(error.to_string(), "it has more than the 100 bytes it could need");
-
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
-        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        let written = |bytes: usize| {
-            let pipe = pipe.clone();
-            // Writing ends with an error when the reader has had enough.
-            std::thread::spawn(move || drop(std::fs::write(pipe, vec![b'a'; bytes])))
-        };
-        let writer = written(1 << 20);
-        assert!(TooLong::of(&read_bounded(&pipe, 100).unwrap_err()).is_some());
-        writer.join().unwrap();
-        let writer = written(100);
-        assert_eq!(read_text_bounded(&pipe, 100).unwrap(), "a".repeat(100));
-        writer.join().unwrap();
+    fn what_does_not_know_its_length_is_read_to_the_limit() {
+        let bound = read_bounded(Path::new("/proc/self/maps"), 10).unwrap_err();
+        assert_eq!(bound.to_string(), "it has more than the 10 bytes it could need");
+        assert!(read_bounded(Path::new("/proc/self/maps"), 1 << 24).unwrap().len() > 10);
     }
 }

@@ -1,6 +1,6 @@
 //! SHA-256, by which files are known.
 
-use std::{fs::File, io, path::Path};
+use std::{io, path::Path};
 
 use sha2::{Digest, Sha256};
 
@@ -15,7 +15,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// Those of the file system.
 pub fn sha256_of(path: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
-    io::copy(&mut File::open(path)?, &mut hash)?;
+    io::copy(&mut crate::open(path)?, &mut hash)?;
     Ok(hexadecimal(&hash.finalize()))
 }
 

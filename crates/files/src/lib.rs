@@ -1,7 +1,9 @@
 //! What long work needs of a file system, whatever the work is.
 //!
 //! - A file is there completely or not at all: [`replace`], or [`temporary_beside`] and [`commit`].
-//! - No more of a file is read than it could need: [`read_bounded`].
+//! - Files are opened by [`open`], which never waits for ever; no more of one is read than it could need:
+//!   [`read_bounded`].
+//! - A set may have more files than may be open: [`PooledFile`].
 //! - Work is killed at any instant and continued: [`Journal`]. One process at a time does it: [`lock`].
 //! - It ends early when a person asks for it: [`Stop`].
 //! - Files are known by their SHA-256: [`sha256_of`].
@@ -25,12 +27,16 @@ mod bounded;
 mod hash;
 mod journal;
 mod lock;
+mod open;
+mod pool;
 mod stop;
 
 pub use atomic::{commit, folder_of, remove_folder, replace, sync_folder, temporary_beside, write_synced};
-pub use bounded::{TooLong, read_bounded, read_text_bounded};
+pub use bounded::{NoText, TooLong, read_bounded, read_text_bounded, text_of};
 pub use hash::{hexadecimal, sha256, sha256_of};
 pub use journal::{Journal, JournalError, WorkDifference, WorkHeader};
 pub use lock::{Lock, LockError, LockHeld, lock};
+pub use open::{NoRegularFile, open, spool};
+pub use pool::{PooledFile, raise_open_files};
 pub use stop::Stop;
 pub use tempfile::NamedTempFile;

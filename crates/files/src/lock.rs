@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, TryLockError},
-    io,
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::Once,
 };
@@ -56,7 +56,8 @@ pub fn lock(file: &File, path: &Path) -> Result<(), LockHeld> {
         Err(TryLockError::Error(error)) => {
             static SAID: Once = Once::new();
             SAID.call_once(|| {
-                eprintln!(
+                let _ = writeln!(
+                    io::stderr(),
                     "note: {} cannot be locked ({error}); see to it that no second process works on the same",
                     path.display()
                 );

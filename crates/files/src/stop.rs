@@ -1,12 +1,17 @@
 //! The wish that long work ends early.
 
 use std::{
-    io, process,
+    io::{self, Write},
+    process,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
+
+/// Signals this soon after the first say the same as it.
+const ONE_WISH: Duration = Duration::from_secs(1);
 
 /// Asks long work to end at the next place from which it can go on. Clones ask the same work.
 #[derive(Debug, Clone, Default)]
@@ -17,18 +22,23 @@ impl Stop {
     pub const EXIT_CODE: u8 = 130;
 
     /// Asked by Ctrl-C or SIGTERM: the first asks for an end after `rest`, such as "this step and saving", and says so
-    /// on standard error; the second ends the process at once.
+    /// on standard error; a later one ends the process at once. Those of the first second are one wish: `timeout` and
+    /// shells send a signal to a process and to its group, so that it comes twice.
     ///
     /// # Errors
     /// If the system does not hand over its signals, or a process asks for it twice.
     pub fn on_signal(rest: &'static str) -> io::Result<Self> {
         let stop = Self::default();
         let asked = stop.clone();
-        let handler = move || {
-            if asked.ask() {
-                process::exit(Self::EXIT_CODE.into());
+        let mut first: Option<Instant> = None;
+        let handler = move || match first {
+            Some(first) if first.elapsed() < ONE_WISH => {}
+            Some(_) => process::exit(Self::EXIT_CODE.into()),
+            None => {
+                first = Some(Instant::now());
+                asked.ask();
+                let _ = writeln!(io::stderr(), "stopping after {rest}; once more to end at once");
             }
-            eprintln!("stopping after {rest}; once more to end at once");
         };
         ctrlc::set_handler(handler).map_err(|error| match error {
             ctrlc::Error::System(error) => error,

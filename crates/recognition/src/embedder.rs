@@ -285,13 +285,12 @@ impl EmbeddingStream<'_> {
         match self.embedder.source {
             Source::Model { model, batch, .. } => {
                 let range = self.next..(self.next + batch).min(self.images.len());
-                let EmbeddedRange { pictures, rows } =
-                    model.embed_range(self.images, range.clone(), batch, self.flip)?;
-                for (picture, original) in &pictures {
+                let loaded = LoadedImage::all(self.images, range.clone(), model.card.preprocessing.size)?;
+                for LoadedImage { picture, original } in &loaded {
                     self.hash.update(picture.pixels());
                     self.size = self.size.and(*original);
                 }
-                self.rows = rows;
+                self.rows = model.embed_loaded(&loaded, batch, self.flip)?;
                 self.next = range.end;
             }
             Source::File { file, .. } => {
@@ -323,49 +322,58 @@ impl EmbeddingStream<'_> {
     }
 }
 
-/// Some images that were embedded.
-#[derive(Default)]
-pub(crate) struct EmbeddedRange {
-    /// As the network saw them, each with the height and width that it had before.
-    pub(crate) pictures: Vec<(Picture, [usize; 2])>,
-    /// `[images, dim]`.
-    pub(crate) rows: Vec<f32>,
+/// An image as a network sees it.
+pub(crate) struct LoadedImage {
+    pub(crate) picture: Picture,
+    /// Height and width before it was resized.
+    original: [usize; 2],
 }
 
-impl EmbeddingModel {
-    /// Embeds the images in `range`, at most `batch` of them: the batch is filled up, so that a GPU sees one
-    /// shape only and an embedding does not depend on how many images follow it.
+impl LoadedImage {
+    /// The images in `range`, for a network that takes images of `size` (height, width).
     ///
     /// # Errors
-    /// The first image that cannot be decoded, or what the backend says when it fails.
-    pub(crate) fn embed_range(
-        &self,
+    /// The first that cannot be decoded.
+    pub(crate) fn all(
         images: &dyn Images,
         range: Range<usize>,
-        batch: usize,
-        flip: Flip,
-    ) -> Result<EmbeddedRange, EmbedderError> {
-        let (size, dim) = (self.card.preprocessing.size, self.embedding_size());
+        size: [usize; 2],
+    ) -> Result<Vec<Self>, EmbedderError> {
         let load = |index| {
             let picture = images.load(index, size)?;
             let original = picture.original_size();
-            Ok((plain(picture, size), original))
+            Ok(Self { picture: plain(picture, size), original })
         };
-        let pictures: Vec<Result<_, FaceError>> = range.into_par_iter().map(load).collect();
-        let pictures = pictures.into_iter().collect::<Result<Vec<_>, _>>().map_err(EmbedderError::Image)?;
-        let Some(first) = pictures.first() else { return Ok(EmbeddedRange::default()) };
+        let loaded: Vec<Result<Self, FaceError>> = range.into_par_iter().map(load).collect();
+        loaded.into_iter().collect::<Result<_, _>>().map_err(EmbedderError::Image)
+    }
+}
+
+impl EmbeddingModel {
+    /// Embeds at most `batch` images, `[images, dim]`: the batch is filled up, so that a GPU sees one shape only and an
+    /// embedding does not depend on how many images follow it.
+    ///
+    /// # Errors
+    /// What the backend says when it fails.
+    pub(crate) fn embed_loaded(
+        &self,
+        images: &[LoadedImage],
+        batch: usize,
+        flip: Flip,
+    ) -> Result<Vec<f32>, EmbedderError> {
+        let Some(first) = images.first() else { return Ok(Vec::new()) };
+        let dim = self.embedding_size();
         let forward = |pixels: &dyn Fn(&Picture) -> Vec<u8>| {
-            let padding = std::iter::repeat_n(first, batch.saturating_sub(pictures.len()));
+            let padding = std::iter::repeat_n(first, batch.saturating_sub(images.len()));
             let pixels: Vec<u8> =
-                pictures.iter().chain(padding).flat_map(|(picture, _)| pixels(picture)).collect();
+                images.iter().chain(padding).flat_map(|image| pixels(&image.picture)).collect();
             let mut embeddings = self.embed(&pixels).map_err(EmbedderError::Backend)?;
-            embeddings.truncate(pictures.len() * dim);
+            embeddings.truncate(images.len() * dim);
             Ok::<_, EmbedderError>(embeddings)
         };
         let plain = forward(&|picture| picture.pixels().to_vec())?;
         let mirrored = if flip.needs_mirror() { forward(&mirror)? } else { Vec::new() };
-        let rows = flip.fuse(plain, &mirrored, dim)?;
-        Ok(EmbeddedRange { pictures, rows })
+        Ok(flip.fuse(plain, &mirrored, dim)?)
     }
 }
 

@@ -17,7 +17,7 @@ mod search;
 
 pub use {
     blufr::{BlufrError, BlufrLists, BlufrResult, BlufrSets, BlufrTrial, MeanMinusDeviation},
-    list::{IdentityList, ListError, read_identity_list, read_image_list},
+    list::{IdentityList, read_identity_list, read_image_list},
     result::{ClosedSet, FnirAtFpir, IdentificationResult, IdentityBootstrap, OpenSetPoint, RankRate, Rate},
     search::{IdentityScore, Mate, ProbeMatch, Search, SearchError},
 };

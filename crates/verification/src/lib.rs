@@ -90,10 +90,11 @@ pub use folds::{
 };
 pub use identification::{
     BlufrError, BlufrLists, BlufrResult, BlufrSets, BlufrTrial, ClosedSet, FnirAtFpir, IdentificationResult,
-    IdentityBootstrap, IdentityList, IdentityScore, ListError, Mate, MeanMinusDeviation, OpenSetPoint,
-    ProbeMatch, RankRate, Rate, Search, SearchError, read_identity_list, read_image_list,
+    IdentityBootstrap, IdentityList, IdentityScore, Mate, MeanMinusDeviation, OpenSetPoint, ProbeMatch,
+    RankRate, Rate, Search, SearchError, read_identity_list, read_image_list,
 };
 pub use interval::{normal_half_width, probit, student_half_width, wilson};
+pub use list_file::ListError;
 pub use paired::{
     AccuracyDifference, Contender, FoldTest, McNemar, PairedComparison, PairedDifference, PairedError,
     TarDifference, Verdict, compare,

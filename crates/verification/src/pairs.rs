@@ -12,14 +12,12 @@ mod list;
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 pub use cfp::CfpProtocol;
 use facegrad_files::hexadecimal;
 use sha2::{Digest, Sha256};
-
-use crate::list_file::{self, Unread};
 
 /// Two images to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,14 +137,6 @@ impl<I: fmt::Display> PairList<I> {
     }
 }
 
-/// Reads the text of a list of at most `limit` bytes.
-fn read_text(file: &Path, limit: u64) -> Result<String, PairsError> {
-    list_file::read_text(file, limit).map_err(|unread| match unread {
-        Unread::Io(cause) => PairsError::Unreadable { file: file.into(), cause },
-        Unread::TooLarge(bytes) => PairsError::TooLarge { file: file.into(), bytes, limit },
-    })
-}
-
 /// The distinct images of a list that is being read, and where each is.
 #[derive(Default)]
 struct Images {
@@ -181,25 +171,11 @@ fn people<'a>(
     pairs.iter().all(|pair| (people[pair.a] == people[pair.b]) == pair.same).then_some(people)
 }
 
-/// Why there is no list of pairs.
+/// Why there is no list of pairs, apart from what is wrong with a file that has one
+/// ([`ListError`](crate::ListError)).
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The sentences say what the fields are.
 pub enum PairsError {
-    /// The file cannot be read.
-    #[error("cannot read the pair list {}: {cause}", file.display())]
-    Unreadable { file: PathBuf, cause: std::io::Error },
-    /// The file is larger than any list of pairs.
-    #[error("{} has {bytes} bytes; a pair list has at most {limit}", file.display())]
-    TooLarge { file: PathBuf, bytes: u64, limit: u64 },
-    /// A line does not say what it should.
-    #[error("{}:{line}: expected {expected}, found {found}", file.display())]
-    Line {
-        file: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        expected: String,
-        found: String,
-    },
     /// The list cannot be written.
     #[error("cannot write the pair list {}: {cause}", file.display())]
     Unwritable {

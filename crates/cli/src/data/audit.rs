@@ -118,7 +118,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     drop(stages);
     let findings = match findings {
         Err(AuditError::Stopped) => {
-            eprintln!("stopped before its end; nothing was written");
+            crate::remark!("stopped before its end; nothing was written");
             return Ok(INTERRUPTED.into());
         }
         findings => findings?,

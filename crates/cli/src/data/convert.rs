@@ -57,7 +57,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     })?;
     let config = source_config(&args.src, &args.overrides)?;
     let opened = config.open_any()?;
-    eprintln!("{}: {}", args.src.display(), opened.summary);
+    crate::remark!("{}: {}", args.src.display(), opened.summary);
     let source = opened.source;
     let target = ConversionTarget {
         kind,

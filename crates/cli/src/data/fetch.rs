@@ -51,7 +51,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Err(error) if error.is_stop() => {
             let text = format!("{error}\ncontinue with: {}", command_line::typed());
             if args.json {
-                eprintln!("{text}");
+                crate::remark!("{text}");
                 say!("{:#}", outcome(&card, &folder, "stopped", &[]));
             } else {
                 say!("{text}");
@@ -76,7 +76,7 @@ fn head(card: &Card, folder: &Path, is_json: bool) {
         card.terms,
         card.people,
     );
-    if is_json { eprintln!("{text}") } else { say!("{text}") }
+    if is_json { crate::remark!("{text}") } else { say!("{text}") }
 }
 
 /// What is there in the end.

@@ -163,7 +163,7 @@ impl ScoreRule {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The sentences say what the fields are.
 pub enum EvaluationError {
-    /// The list of pairs.
+    /// Pairs that cannot be drawn or cut into folds.
     #[error(transparent)]
     Pairs(#[from] PairsError),
     /// The source of images.
@@ -181,12 +181,9 @@ pub enum EvaluationError {
     /// A file of insightface.
     #[error(transparent)]
     Bin(#[from] BinError),
-    /// A list of images and identities.
+    /// A list of the protocol.
     #[error(transparent)]
     List(#[from] ListError),
-    /// A list of IJB.
-    #[error(transparent)]
-    IjbList(#[from] ijb_lists::ListError),
 }
 
 /// Why a model cannot be measured on a protocol whose lists and images are at hand.
@@ -215,7 +212,7 @@ pub enum MeasurementError {
     TemplateSearch(#[from] ijb_lists::SearchError),
     /// A list that is read while it is measured.
     #[error(transparent)]
-    List(#[from] ijb_lists::ListError),
+    List(#[from] ListError),
     /// All pairs of nothing.
     #[error("it takes labelled images: give source, or evaluate a file of embeddings with identities")]
     NoSource,

@@ -12,7 +12,7 @@
 //! accepts, as everywhere in this crate, where the toolkit takes the last falsely accepted score; and ties
 //! count against the system, where the toolkit ranks them by position.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use facegrad_files::hexadecimal;
 use facegrad_results::{
@@ -22,14 +22,12 @@ use facegrad_results::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{
-    FnirAtFpir, IdentityScore, ListError, Search, SearchError,
-    list::{read_text, stays_inside},
-    result::fnir_at_fpir,
-};
+use super::{FnirAtFpir, IdentityScore, Search, SearchError, result::fnir_at_fpir};
 use crate::{
-    GridTarAtFar, LabelledUnitEmbeddings, Provenance, ScoreCounts, Similarity, UnitEmbeddings,
-    UnitEmbeddingsError, Unmeasurable, interval::mean_and_deviation, list_file::excerpt,
+    GridTarAtFar, LabelledUnitEmbeddings, ListError, Provenance, ScoreCounts, Similarity, UnitEmbeddings,
+    UnitEmbeddingsError, Unmeasurable,
+    interval::mean_and_deviation,
+    list_file::{Line, lines, read_text, stays_inside},
     text::provenance_facts,
 };
 
@@ -79,59 +77,45 @@ impl BlufrLists {
     /// If a file cannot be read or is too large, the first line that is not as described, lists that contradict
     /// each other, or a trial whose gallery and probes are not its test set.
     pub fn read(folder: &Path) -> Result<Self, ListError> {
-        let file = |name: &str| folder.join(name);
-        let text = |name: &str| read_text(&file(name), MAX_BYTES);
-        let names = lines(&text("image_list.txt")?);
-        let wrong = |name: &str, line: usize, expected: &str, found: String| ListError::Line {
-            file: file(name),
-            line,
-            expected: expected.into(),
-            found,
+        let list = |name: &str| List::read(folder.join(name));
+        let (image_list, label_list) = (list("image_list.txt")?, list("labels.txt")?);
+        let (names, labels) = (image_list.lines(), label_list.lines());
+        let image = |line: &Line| {
+            image_of(line.text).ok_or_else(|| line.wrong("an image of LFW, such as Ada_Lovelace_0001.jpg"))
         };
-        let image = |(index, name): (usize, &String)| {
-            let expected = "an image of LFW, such as Ada_Lovelace_0001.jpg";
-            image_of(name).ok_or_else(|| wrong("image_list.txt", index + 1, expected, excerpt(name)))
-        };
-        let images: Vec<String> = names.iter().enumerate().map(image).collect::<Result<_, _>>()?;
+        let images: Vec<String> = names.iter().map(image).collect::<Result<_, _>>()?;
         if images.is_empty() {
-            return Err(ListError::Empty { file: file("image_list.txt") });
+            return Err(ListError::Empty { file: image_list.file });
         }
-        let labels = lines(&text("labels.txt")?);
         if labels.len() != images.len() {
             let expected = format!("one label for each of the {} images of image_list.txt", images.len());
-            return Err(wrong("labels.txt", labels.len(), &expected, format!("{} labels", labels.len())));
+            return Err(label_list.wrong(labels.len(), expected, format!("{} labels", labels.len())));
         }
-        let label = |(index, label): (usize, &String)| {
-            label
-                .parse()
-                .map_err(|_| wrong("labels.txt", index + 1, "the number of a person", excerpt(label)))
-        };
-        let identities = labels.iter().enumerate().map(label).collect::<Result<_, _>>()?;
-        let sets = |name: &str| {
-            sets(&lines(&text(name)?), &names)
-                .map_err(|(line, expected, found)| wrong(name, line, &expected, found))
-        };
-        let (tests, galleries, probes) =
-            (sets("test_set.txt")?, sets("gallery_set.txt")?, sets("probe_set.txt")?);
-        for (name, others) in [("gallery_set.txt", &galleries), ("probe_set.txt", &probes)] {
-            if others.len() != tests.len() {
-                let expected = format!("{} trials, as in test_set.txt", tests.len());
-                return Err(wrong(name, 1, &expected, others.len().to_string()));
+        let label = |line: &Line| line.text.parse().map_err(|_| line.wrong("the number of a person"));
+        let identities = labels.iter().map(label).collect::<Result<_, _>>()?;
+        let test_list = list("test_set.txt")?;
+        let tests = test_list.sets(&names)?;
+        let others = |name: &str| {
+            let list = list(name)?;
+            let sets = list.sets(&names)?;
+            if sets.len() == tests.len() {
+                return Ok(sets);
             }
-        }
+            let expected = format!("{} trials, as in test_set.txt", tests.len());
+            Err(list.wrong(1, expected, sets.len().to_string()))
+        };
+        let (galleries, probes) = (others("gallery_set.txt")?, others("probe_set.txt")?);
         let mut trials = Vec::with_capacity(tests.len());
-        for (index, ((test, gallery), probes)) in tests.into_iter().zip(galleries).zip(probes).enumerate() {
+        for (trial, ((test, gallery), probes)) in (1..).zip(tests.into_iter().zip(galleries).zip(probes)) {
             let mut union = [&gallery[..], &probes[..]].concat();
             let mut sorted = test.clone();
             union.sort_unstable();
             sorted.sort_unstable();
             if union != sorted {
-                let expected = format!(
-                    "gallery and probes of trial {} to make up its test set, each image once",
-                    index + 1
-                );
+                let expected =
+                    format!("gallery and probes of trial {trial} to make up its test set, each image once");
                 let found = format!("{} and {} images for {}", gallery.len(), probes.len(), test.len());
-                return Err(wrong("test_set.txt", 1, &expected, found));
+                return Err(test_list.wrong(1, expected, found));
             }
             trials.push(BlufrSets { test, gallery, probes });
         }
@@ -172,12 +156,6 @@ impl BlufrLists {
     }
 }
 
-/// The lines of a list without the blank ones at its end.
-fn lines(text: &str) -> Vec<String> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end();
-    text.lines().map(|line| line.trim().to_owned()).collect()
-}
-
 /// `Ada_Lovelace_0001.jpg` as `Ada_Lovelace/Ada_Lovelace_0001`.
 fn image_of(name: &str) -> Option<String> {
     let (stem, _) = name.rsplit_once('.')?;
@@ -186,46 +164,66 @@ fn image_of(name: &str) -> Option<String> {
     is_image.then(|| format!("{person}/{stem}"))
 }
 
-/// The sets of images of each trial, as positions from 0; else a line, what would be right there, and what
-/// there is.
-fn sets(lines: &[String], names: &[String]) -> Result<Vec<Vec<usize>>, (usize, String, String)> {
-    let wrong = |at: usize, expected: String| {
-        let found = lines.get(at).map_or("the end of the file".into(), |line| excerpt(line));
-        (at + 1, expected, found)
-    };
-    let number = |at: usize, most: usize, what: &str| {
-        let value = lines.get(at).and_then(|line| line.parse().ok()).filter(|n| (1..=most).contains(n));
-        value.ok_or_else(|| wrong(at, format!("the number of {what}, from 1 to {most}")))
-    };
-    let trials: usize = number(0, MAX_TRIALS, "trials")?;
-    let (mut at, mut sets) = (1, Vec::new());
-    for trial in 1..=trials {
-        let count: usize = number(at, names.len(), &format!("images of trial {trial}"))?;
-        let mut seen = vec![false; names.len()];
-        let mut set = Vec::with_capacity(count);
-        for at in at + 1..=at + count {
-            let entry = lines.get(at).and_then(|line| line.split_once(','));
-            let entry =
-                entry.and_then(|(index, name)| Some((index.trim().parse::<usize>().ok()?, name.trim())));
-            let position = entry.and_then(|(index, name)| {
-                let position = index.checked_sub(1)?;
-                (names.get(position)? == name).then_some(position)
-            });
-            let position = position.ok_or_else(|| {
-                wrong(at, "the index of an image, from 1, a comma and its name as in image_list.txt".into())
-            })?;
-            if std::mem::replace(&mut seen[position], true) {
-                return Err(wrong(at, format!("each image once in trial {trial}")));
+/// A list of the toolkit.
+struct List {
+    file: PathBuf,
+    text: String,
+}
+
+impl List {
+    fn read(file: PathBuf) -> Result<Self, ListError> {
+        Ok(Self { text: read_text(&file, MAX_BYTES)?, file })
+    }
+
+    /// The lines without the blanks around them, and without the blank ones at the end.
+    fn lines(&self) -> Vec<Line<'_>> {
+        let all = lines(self.text.trim_end(), &self.file);
+        all.map(|line| Line { text: line.text.trim(), ..line }).collect()
+    }
+
+    fn wrong(&self, number: usize, expected: String, found: String) -> ListError {
+        Line { file: &self.file, number, text: "" }.found(expected, found)
+    }
+
+    /// The sets of images of each trial, as positions from 0 in `names`.
+    fn sets(&self, names: &[Line]) -> Result<Vec<Vec<usize>>, ListError> {
+        let lines = self.lines();
+        let wrong = |at: usize, expected: String| match lines.get(at) {
+            Some(line) => line.wrong(expected),
+            None => self.wrong(at + 1, expected, "the end of the file".into()),
+        };
+        let number = |at: usize, most: usize, what: &str| {
+            let value = lines.get(at).and_then(|line| line.text.parse().ok());
+            let value = value.filter(|n| (1..=most).contains(n));
+            value.ok_or_else(|| wrong(at, format!("the number of {what}, from 1 to {most}")))
+        };
+        let trials: usize = number(0, MAX_TRIALS, "trials")?;
+        let (mut at, mut sets) = (1, Vec::new());
+        for trial in 1..=trials {
+            let count: usize = number(at, names.len(), &format!("images of trial {trial}"))?;
+            let mut seen = vec![false; names.len()];
+            let mut set = Vec::with_capacity(count);
+            for at in at + 1..=at + count {
+                let position = lines.get(at).and_then(|line| {
+                    let (index, name) = line.text.split_once(',')?;
+                    let position = index.trim().parse::<usize>().ok()?.checked_sub(1)?;
+                    (names.get(position)?.text == name.trim()).then_some(position)
+                });
+                let expected = "the index of an image, from 1, a comma and its name as in image_list.txt";
+                let position = position.ok_or_else(|| wrong(at, expected.into()))?;
+                if std::mem::replace(&mut seen[position], true) {
+                    return Err(wrong(at, format!("each image once in trial {trial}")));
+                }
+                set.push(position);
             }
-            set.push(position);
+            sets.push(set);
+            at += count + 1;
         }
-        sets.push(set);
-        at += count + 1;
+        if at < lines.len() {
+            return Err(wrong(at, format!("the end of the file after {trials} trials")));
+        }
+        Ok(sets)
     }
-    if at < lines.len() {
-        return Err(wrong(at, format!("the end of the file after {trials} trials")));
-    }
-    Ok(sets)
 }
 
 /// Why BLUFR cannot be measured.
@@ -454,7 +452,7 @@ impl BlufrTrial {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashMap, fs, path::PathBuf};
+    use std::{collections::HashMap, fs};
 
     use facegrad_random::{Purpose, Stream};
 

@@ -1,19 +1,19 @@
 //! Lists of images and who is on each, for galleries and probes.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, path::Path};
 
 use facegrad_files::hexadecimal;
 use sha2::{Digest, Sha256};
 
-use crate::list_file::{self, Unread, excerpt};
+use crate::{
+    ListError,
+    list_file::{Line, Separator, excerpt, lines, read_text, stays_inside},
+};
 
 /// Files beyond this size are not read: ten million images take about as much.
 const MAX_BYTES: u64 = 512 << 20;
 
-/// First lines of these two words are a header.
+/// First lines of these two words, or of the former alone, are a header.
 const HEADERS: (&[&str], &[&str]) = (
     &["path", "file", "filename", "image"],
     &["identity", "id", "label", "name", "person", "subject", "subject_id"],
@@ -28,38 +28,11 @@ pub struct IdentityList {
     pub identities: Vec<String>,
 }
 
-/// Why there is no list.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)] // The sentences say what the fields are.
-pub enum ListError {
-    /// The file cannot be read.
-    #[error("cannot read the list {}: {cause}", file.display())]
-    Unreadable { file: PathBuf, cause: std::io::Error },
-    /// The file is larger than any such list.
-    #[error("{} has {bytes} bytes; such a list has at most {limit}", file.display())]
-    TooLarge { file: PathBuf, bytes: u64, limit: u64 },
-    /// A line does not say what it should.
-    #[error("{}:{line}: expected {expected}, found {found}", file.display())]
-    Line {
-        file: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        expected: String,
-        found: String,
-    },
-    /// Nothing is listed.
-    #[error("{} lists no image; each line is a path, or a path and an identity", file.display())]
-    Empty { file: PathBuf },
-    /// An image is in the gallery and among the probes.
-    #[error("{image} is in the gallery and among the probes; it would find itself")]
-    Shared { image: String },
-}
-
 /// Reads a list of `path identity` lines, separated by tabs, commas (CSV with quotes) or white space; a header
 /// such as `path,identity` may come first, and blank lines are skipped.
 ///
 /// What separates the two is decided by the first line: a tab, else a comma, else white space. Paths may
-/// contain spaces only with tabs or commas. A path must be relative and must not lead out of its folder.
+/// contain spaces only with tabs or commas; between commas a field may be in quotes. A path must be relative and must not lead out of its folder.
 ///
 /// # Errors
 /// If the file cannot be read, is not UTF-8 or is not what [`IdentityList::parse`] takes.
@@ -77,38 +50,13 @@ pub fn read_identity_list(file: &Path) -> Result<IdentityList, ListError> {
 /// If the file cannot be read, is not UTF-8, names an image twice or outside of its folder, or lists none.
 pub fn read_image_list(file: &Path) -> Result<(Vec<String>, Option<Vec<String>>), ListError> {
     let text = read_text(file, MAX_BYTES)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    if !text.lines().find(|line| !line.trim().is_empty()).is_some_and(is_path_alone) {
-        let list = IdentityList::parse(text, file)?;
-        return Ok((list.images, Some(list.identities)));
-    }
-    let mut images: Vec<String> = Vec::new();
-    let mut seen: HashMap<&str, usize> = HashMap::new();
-    for (line, path) in (1..).zip(text.lines().map(str::trim)).filter(|(_, path)| !path.is_empty()) {
-        let wrong = |expected: &str, found: String| ListError::Line {
-            file: file.into(),
-            line,
-            expected: expected.into(),
-            found,
-        };
-        if seen.is_empty() && HEADERS.0.contains(&path.to_lowercase().as_str()) {
-            continue;
-        }
-        if !is_path_alone(path) {
-            return Err(wrong("a path alone, as in the first line", excerpt(path)));
-        }
-        if !stays_inside(path) {
-            return Err(wrong("a relative path without `..`", excerpt(path)));
-        }
-        if let Some(before) = seen.insert(path, line) {
-            return Err(wrong("each path once", format!("{}, as in line {before}", excerpt(path))));
-        }
-        images.push(path.into());
-    }
-    if images.is_empty() {
-        return Err(ListError::Empty { file: file.into() });
-    }
-    Ok((images, None))
+    let is_alone = lines(&text, file).find(Line::has_text).is_some_and(|line| is_path_alone(line.text));
+    let IdentityList { images, identities } = if is_alone {
+        IdentityList::read(Form::Path, &text, file)
+    } else {
+        IdentityList::parse(&text, file)
+    }?;
+    Ok((images, (!is_alone).then_some(identities)))
 }
 
 /// Whether a line is a path without an identity behind it.
@@ -123,12 +71,34 @@ fn is_path_alone(line: &str) -> bool {
     is_one && !line.contains(['\t', ','])
 }
 
-/// The text of a file of bounded size.
-pub(super) fn read_text(file: &Path, limit: u64) -> Result<String, ListError> {
-    list_file::read_text(file, limit).map_err(|unread| match unread {
-        Unread::Io(cause) => ListError::Unreadable { file: file.into(), cause },
-        Unread::TooLarge(bytes) => ListError::TooLarge { file: file.into(), bytes, limit },
-    })
+/// How the lines of a list are written.
+#[derive(Clone, Copy)]
+enum Form {
+    /// A path alone.
+    Path,
+    /// A path and an identity.
+    Fields(Separator),
+}
+
+impl Form {
+    /// What a line says, or what it should.
+    fn parse(self, line: &str) -> Result<(String, Option<String>), &'static str> {
+        let fields = match self {
+            Self::Path if is_path_alone(line) => return Ok((line.trim().into(), None)),
+            Self::Path => return Err("a path alone, as in the first line"),
+            // Quotes between tabs are part of a name.
+            Self::Fields(Separator::Tab) => Some(line.split('\t').map(|field| field.trim().into()).collect()),
+            Self::Fields(separator) => separator.split(line),
+        };
+        match fields.as_deref() {
+            Some([path, identity]) => Ok((path.to_string(), Some(identity.to_string()))),
+            _ => Err(match self {
+                Self::Fields(Separator::Tab) => "a path and an identity, separated by a tab",
+                Self::Fields(Separator::Comma) => "a path and an identity, separated by a comma",
+                _ => "a path and an identity, separated by a space; with more spaces, use tabs or commas",
+            }),
+        }
+    }
 }
 
 impl IdentityList {
@@ -138,38 +108,38 @@ impl IdentityList {
     /// The first line that is not a path inside a folder and an identity, or that repeats a path; a list
     /// without images.
     pub fn parse(text: &str, file: &Path) -> Result<Self, ListError> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-        let entries = if first.contains('\t') {
-            fields_of_csv(text, b'\t', file)?
+        let first = lines(text, file).find(Line::has_text).map_or("", |line| line.text);
+        let separator = if first.contains('\t') {
+            Separator::Tab
         } else if first.contains(',') {
-            fields_of_csv(text, b',', file)?
+            Separator::Comma
         } else {
-            fields_of_words(text, file)?
+            Separator::Space
         };
+        Self::read(Form::Fields(separator), text, file)
+    }
+
+    fn read(form: Form, text: &str, file: &Path) -> Result<Self, ListError> {
         let mut list = Self::default();
         let mut seen: HashMap<String, usize> = HashMap::new();
-        for (index, (line, [path, identity])) in entries.into_iter().enumerate() {
-            if index == 0 && is_header(&path, &identity) {
+        for (index, line) in lines(text, file).filter(Line::has_text).enumerate() {
+            let (path, identity) = form.parse(line.text).map_err(|expected| line.wrong(expected))?;
+            if index == 0 && is_header(&path, identity.as_deref()) {
                 continue;
             }
-            let wrong = |expected: &str, found: String| ListError::Line {
-                file: file.into(),
-                line,
-                expected: expected.into(),
-                found,
-            };
             if !stays_inside(&path) {
-                return Err(wrong("a relative path without `..`", excerpt(&path)));
+                return Err(line.found("a relative path without `..`", excerpt(&path)));
             }
-            if identity.is_empty() || identity.contains(char::is_control) {
-                return Err(wrong("a path and an identity", format!("{} without a name", excerpt(&path))));
+            if identity.as_ref().is_some_and(|name| name.is_empty() || name.contains(char::is_control)) {
+                let found = format!("{} without a name", excerpt(&path));
+                return Err(line.found("a path and an identity", found));
             }
-            if let Some(before) = seen.insert(path.clone(), line) {
-                return Err(wrong("each path once", format!("{}, as in line {before}", excerpt(&path))));
+            if let Some(before) = seen.insert(path.clone(), line.number) {
+                let found = format!("{}, as in line {before}", excerpt(&path));
+                return Err(line.found("each path once", found));
             }
             list.images.push(path);
-            list.identities.push(identity);
+            list.identities.extend(identity);
         }
         if list.images.is_empty() {
             return Err(ListError::Empty { file: file.into() });
@@ -213,72 +183,9 @@ impl IdentityList {
     }
 }
 
-/// A line number, from 1, and the two fields of that line.
-type Entry = (usize, [String; 2]);
-
-fn fields_of_words(text: &str, file: &Path) -> Result<Vec<Entry>, ListError> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let entry = |(index, line): (usize, &str)| match line.split_whitespace().collect::<Vec<_>>()[..] {
-        [path, identity] => Ok((index + 1, [path.into(), identity.into()])),
-        _ => Err(ListError::Line {
-            file: file.into(),
-            line: index + 1,
-            expected: "a path and an identity, separated by a space; with more spaces, use tabs or commas"
-                .into(),
-            found: excerpt(line),
-        }),
-    };
-    lines.map(entry).collect()
-}
-
-fn fields_of_csv(text: &str, separator: u8, file: &Path) -> Result<Vec<Entry>, ListError> {
-    let name = if separator == b'\t' { "a tab" } else { "a comma" };
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(separator)
-        .quoting(separator == b',')
-        .has_headers(false)
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .from_reader(text.as_bytes());
-    let mut entries = Vec::new();
-    for record in reader.records() {
-        let wrong = |line, found| ListError::Line {
-            file: file.into(),
-            line,
-            expected: format!("a path and an identity, separated by {name}"),
-            found,
-        };
-        // The position is that of the blank lines before the record, if there are any.
-        let line_of = |position: Option<&csv::Position>| {
-            let (line, byte) = position.map_or((1, 0), |at| (at.line() as usize, at.byte() as usize));
-            let blank = text.bytes().skip(byte).take_while(|byte| matches!(byte, b'\r' | b'\n'));
-            line + blank.filter(|&byte| byte == b'\n').count()
-        };
-        let record = record.map_err(|error| wrong(line_of(error.position()), error.to_string()))?;
-        let line = line_of(record.position());
-        match record.iter().collect::<Vec<_>>()[..] {
-            [path, identity] => entries.push((line, [path.into(), identity.into()])),
-            [""] => {}
-            _ => {
-                let fields: Vec<&str> = record.iter().collect();
-                return Err(wrong(line, excerpt(&fields.join(&char::from(separator).to_string()))));
-            }
-        }
-    }
-    Ok(entries)
-}
-
-fn is_header(path: &str, identity: &str) -> bool {
+fn is_header(path: &str, identity: Option<&str>) -> bool {
     let is_one_of = |word: &str, words: &[&str]| words.contains(&word.to_lowercase().as_str());
-    is_one_of(path, HEADERS.0) && is_one_of(identity, HEADERS.1)
-}
-
-/// Whether a path names something inside a folder, on any system.
-pub(super) fn stays_inside(path: &str) -> bool {
-    let is_drive = path.as_bytes().get(1) == Some(&b':');
-    let parts = path.split(['/', '\\']);
-    let inside = |part: &str| !part.is_empty() && part != "." && part != "..";
-    !is_drive && !path.contains(char::is_control) && parts.into_iter().all(inside)
+    is_one_of(path, HEADERS.0) && identity.is_none_or(|identity| is_one_of(identity, HEADERS.1))
 }
 
 #[cfg(test)]

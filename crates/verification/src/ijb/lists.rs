@@ -3,15 +3,18 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     fs::File,
-    io::{self, BufRead, BufReader, Read},
-    path::{Component, Path, PathBuf},
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
 };
 
 use facegrad_files::hexadecimal;
 use facegrad_settings::choice;
 use sha2::{Digest, Sha256};
 
-use crate::list_file::excerpt;
+use crate::{
+    ListError,
+    list_file::{Line, stays_inside},
+};
 
 /// Lists of more images are not read: benchmark C has 469,375.
 const MAX_IMAGES: usize = 1 << 24;
@@ -65,57 +68,20 @@ impl IjbFolder {
     }
 }
 
-/// Why there is no list.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)] // The sentences say what the fields are.
-pub enum ListError {
-    /// The file cannot be read.
-    #[error("cannot read {}: {cause}", file.display())]
-    Unreadable { file: PathBuf, cause: io::Error },
-    /// A line does not say what it should.
-    #[error("{}:{line}: expected {expected}, found {found}", file.display())]
-    Line {
-        file: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        expected: String,
-        found: String,
-    },
-}
-
 /// The lines of a file, one at a time, hashed on the way.
 pub(super) struct Lines {
     file: PathBuf,
-    reader: BufReader<Hashing>,
+    reader: BufReader<File>,
+    hash: Sha256,
     line: usize,
     bytes: Vec<u8>,
-}
-
-struct Hashing {
-    file: File,
-    hash: Sha256,
-}
-
-impl Read for Hashing {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(into)?;
-        self.hash.update(&into[..read]);
-        Ok(read)
-    }
-}
-
-/// One line of a file, without its end.
-pub(super) struct Line<'a> {
-    file: &'a Path,
-    number: usize,
-    pub text: &'a str,
 }
 
 impl Lines {
     pub fn open(file: &Path) -> Result<Self, ListError> {
         let opened = File::open(file).map_err(|cause| ListError::Unreadable { file: file.into(), cause })?;
-        let reader = BufReader::with_capacity(1 << 18, Hashing { file: opened, hash: Sha256::new() });
-        Ok(Self { file: file.into(), reader, line: 0, bytes: Vec::new() })
+        let reader = BufReader::with_capacity(1 << 18, opened);
+        Ok(Self { file: file.into(), reader, hash: Sha256::new(), line: 0, bytes: Vec::new() })
     }
 
     /// The next line. Nothing but empty lines may follow an empty line.
@@ -142,6 +108,7 @@ impl Lines {
         self.bytes.clear();
         let read = self.reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut self.bytes);
         let read = read.map_err(|cause| ListError::Unreadable { file: self.file.clone(), cause })?;
+        self.hash.update(&self.bytes);
         self.line += 1;
         if read as u64 == MAX_LINE && self.bytes.last() != Some(&b'\n') {
             let expected = format!("at most {MAX_LINE} bytes");
@@ -151,18 +118,15 @@ impl Lines {
     }
 
     fn text(&self) -> Result<&str, ListError> {
-        match std::str::from_utf8(&self.bytes) {
-            Ok(text) => {
-                let text = if self.line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
-                Ok(text.trim_end())
-            }
-            Err(_) => Err(self.wrong(self.line, "UTF-8", "other bytes")),
-        }
+        let text = std::str::from_utf8(&self.bytes);
+        let text = text.map_err(|_| self.wrong(self.line, "UTF-8", "other bytes"))?;
+        let text = if self.line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
+        Ok(text.trim_end())
     }
 
     /// An error that does not show the line.
-    pub fn wrong(&self, line: usize, expected: &str, found: &str) -> ListError {
-        ListError::Line { file: self.file.clone(), line, expected: expected.into(), found: found.into() }
+    pub fn wrong(&self, number: usize, expected: &str, found: &str) -> ListError {
+        Line { file: &self.file, number, text: "" }.found(expected, found)
     }
 
     /// An error for what is missing at the end of the file.
@@ -172,30 +136,18 @@ impl Lines {
 
     /// SHA-256, in hexadecimal, of the bytes of a file that was read to its end.
     pub fn sha256(self) -> String {
-        hexadecimal(&self.reader.into_inner().hash.finalize())
+        hexadecimal(&self.hash.finalize())
     }
 }
 
-impl<'a> Line<'a> {
-    /// An error that shows the line.
-    pub fn wrong(&self, expected: impl Into<String>) -> ListError {
-        ListError::Line {
-            file: self.file.into(),
-            line: self.number,
-            expected: expected.into(),
-            found: excerpt(self.text),
-        }
+/// Exactly `N` fields, separated by white space.
+pub(super) fn fields<'a, const N: usize>(line: &Line<'a>) -> Option<[&'a str; N]> {
+    let mut fields = line.text.split_ascii_whitespace();
+    let mut found = [""; N];
+    for field in &mut found {
+        *field = fields.next()?;
     }
-
-    /// Exactly `N` fields, separated by white space.
-    pub fn fields<const N: usize>(&self) -> Option<[&'a str; N]> {
-        let mut fields = self.text.split_ascii_whitespace();
-        let mut found = [""; N];
-        for field in &mut found {
-            *field = fields.next()?;
-        }
-        fields.next().is_none().then_some(found)
-    }
+    fields.next().is_none().then_some(found)
 }
 
 /// A whole number of digits only.
@@ -207,35 +159,25 @@ fn finite(text: &str) -> Option<f32> {
     text.parse().ok().filter(|number: &f32| number.is_finite())
 }
 
-/// Whether `name` is a path inside a folder.
-fn is_inside(name: &str) -> bool {
-    !name.contains('\\') && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
-}
-
-/// The numbers by which lists call templates, each with its position among all, in ascending order.
+/// The numbers by which lists call templates, in ascending order: the position of a template is that of its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TemplateIds {
-    ids: Vec<u32>,
-    positions: HashMap<u32, u32>,
-}
+pub struct TemplateIds(Vec<u32>);
 
 impl TemplateIds {
     fn new(mut ids: Vec<u32>) -> Self {
         ids.sort_unstable();
         ids.dedup();
-        // There are at most as many as images.
-        let positions = ids.iter().zip(0..).map(|(&id, position)| (id, position)).collect();
-        Self { ids, positions }
+        Self(ids)
     }
 
     /// The numbers in ascending order.
     pub fn ids(&self) -> &[u32] {
-        &self.ids
+        &self.0
     }
 
     /// The position of the template that lists call `id`.
     pub fn position(&self, id: u32) -> Option<usize> {
-        self.positions.get(&id).map(|&position| position as usize)
+        self.0.binary_search(&id).ok()
     }
 }
 
@@ -270,8 +212,8 @@ impl MediaList {
             if rows.len() == MAX_IMAGES {
                 return Err(line.wrong(format!("at most {MAX_IMAGES} images")));
             }
-            let parsed = line.fields().and_then(|[name, template, medium]| {
-                Some((name, whole(template)?, whole(medium)?)).filter(|_| is_inside(name))
+            let parsed = fields(&line).and_then(|[name, template, medium]| {
+                Some((name, whole(template)?, whole(medium)?)).filter(|_| stays_inside(name))
             });
             let (name, template, medium) = parsed.ok_or_else(|| line.wrong(EXPECTED))?;
             names.0.push_str(name);
@@ -289,7 +231,7 @@ impl MediaList {
         let templates = TemplateIds::new(rows.iter().map(|row| row.0).collect());
         Ok(Self {
             names,
-            template_of: rows.iter().map(|row| templates.positions[&row.0]).collect(),
+            template_of: rows.iter().filter_map(|row| Some(templates.position(row.0)? as u32)).collect(),
             images_of_medium: rows.iter().map(|row| media[row]).collect(),
             media: media.len(),
             templates,
@@ -367,7 +309,7 @@ impl FaceList {
             if faces.len() == media.images() {
                 return Err(line.wrong(format!("{} images, as the list of media has", faces.len())));
             }
-            let fields: Option<[&str; 12]> = line.fields();
+            let fields: Option<[&str; 12]> = fields(&line);
             let face = fields.and_then(|fields| parse_face(&fields[1..]));
             let (Some([name, ..]), Some(face)) = (fields, face) else {
                 return Err(line.wrong("image, ten numbers and a score of 0 at least, separated by spaces"));
@@ -609,7 +551,7 @@ mod tests {
             "list:2: expected UTF-8, found other bytes"
         );
         let missing = MediaList::read(Path::new("missing/list")).unwrap_err().to_string();
-        assert!(missing.starts_with("cannot read missing/list: "), "{missing}");
+        assert!(missing.starts_with("cannot read the list missing/list: "), "{missing}");
     }
 
     #[test]

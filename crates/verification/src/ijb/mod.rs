@@ -27,7 +27,7 @@ mod search;
 mod templates;
 mod verification;
 
-pub use lists::{FaceList, IjbFace, IjbFolder, IjbSet, ListError, MediaList, SubjectList, TemplateIds};
+pub use lists::{FaceList, IjbFace, IjbFolder, IjbSet, MediaList, SubjectList, TemplateIds};
 pub use pairs::{PairFile, TemplatePair};
 pub use result::{IjbResult, IjbSource};
 pub use search::{

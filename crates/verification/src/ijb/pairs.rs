@@ -3,9 +3,13 @@
 use std::path::Path;
 
 use super::{
-    ListError, TemplateIds,
-    lists::{Line, Lines, whole},
+    TemplateIds,
+    lists::{Lines, fields, whole},
 };
+use crate::{ListError, list_file::Line};
+
+/// More pairs are not read: benchmark C has 15,658,489.
+const MAX_PAIRS: usize = 1 << 28;
 
 /// Two templates to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub struct TemplatePair {
 /// different people. The file of benchmark C has 15,658,489 lines, so it is read in parts and never held.
 pub struct PairFile<'a> {
     lines: Lines,
+    /// How many pairs were read.
+    read: usize,
     templates: &'a TemplateIds,
 }
 
@@ -33,26 +39,25 @@ impl<'a> PairFile<'a> {
     /// # Errors
     /// If the file cannot be opened.
     pub fn open(file: &Path, templates: &'a TemplateIds) -> Result<Self, ListError> {
-        Ok(Self { lines: Lines::open(file)?, templates })
+        Ok(Self { lines: Lines::open(file)?, read: 0, templates })
     }
 
     /// Replaces `pairs` by the next pairs, `limit` at most; by none at the end of the file.
     ///
     /// # Errors
-    /// If the file cannot be read, or the first line that is not as described, names a template that is not
-    /// among the templates, or compares a template with itself.
+    /// If the file cannot be read, the first line that is not as described, names a template that is not among the
+    /// templates, or compares a template with itself, or more than 2^28 lines.
     pub fn next(&mut self, pairs: &mut Vec<TemplatePair>, limit: usize) -> Result<(), ListError> {
         pairs.clear();
         while pairs.len() < limit {
             let Some(line) = self.lines.next()? else { break };
+            self.read += 1;
+            if self.read > MAX_PAIRS {
+                return Err(line.wrong(format!("at most {MAX_PAIRS} pairs")));
+            }
             pairs.push(parse(&line, self.templates)?);
         }
         Ok(())
-    }
-
-    /// An error for a file that goes on after `limit` pairs.
-    pub(super) fn too_many(&self, limit: usize) -> ListError {
-        self.lines.wrong(limit + 1, &format!("at most {limit} pairs"), "more")
     }
 
     /// SHA-256, in hexadecimal, of a file that was read to its end.
@@ -62,7 +67,7 @@ impl<'a> PairFile<'a> {
 }
 
 fn parse(line: &Line<'_>, templates: &TemplateIds) -> Result<TemplatePair, ListError> {
-    let fields = line.fields().and_then(|[a, b, label]| {
+    let fields = fields(line).and_then(|[a, b, label]| {
         let same = ["0", "1"].iter().position(|&known| known == label)?;
         Some((whole(a)?, whole(b)?, same == 1))
     });

@@ -5,14 +5,13 @@ use std::{iter, mem, path::Path};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{ListError, PairFile, TemplatePair, Templates};
-use crate::{FAR_TARGETS, OperatingPoint, RocPoint, ScoreError, TarAtFar, Unmeasurable, roc::needed};
+use super::{PairFile, TemplatePair, Templates};
+use crate::{
+    FAR_TARGETS, ListError, OperatingPoint, RocPoint, ScoreError, TarAtFar, Unmeasurable, roc::needed,
+};
 
 /// Pairs that are read while as many are scored.
 const PAIRS_AT_ONCE: usize = 1 << 20;
-
-/// More pairs are not scored: benchmark C has 15,658,489.
-const MAX_PAIRS: usize = 1 << 28;
 
 /// The scores of many pairs, 4 bytes each, from the highest to the lowest.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +40,7 @@ impl PairScores {
     /// The pairs are read in parts; memory is that of two parts and the scores.
     ///
     /// # Errors
-    /// If the file is not as [`PairFile`] takes it, or has more than 2^28 pairs.
+    /// If the file is not as [`PairFile`] takes it.
     pub fn read(templates: &Templates, file: &Path) -> Result<(Self, String), ListError> {
         let mut pairs = PairFile::open(file, templates.ids())?;
         let (mut now, mut next) = (Vec::new(), Vec::new());
@@ -54,9 +53,6 @@ impl PairScores {
                 if pair.same { genuine.push(score) } else { impostor.push(score) }
             }
             read?;
-            if genuine.len() + impostor.len() + next.len() > MAX_PAIRS {
-                return Err(pairs.too_many(MAX_PAIRS));
-            }
             mem::swap(&mut now, &mut next);
         }
         // Their order does not depend on the order of the pairs, and they are finite.

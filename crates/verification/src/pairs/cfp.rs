@@ -11,8 +11,11 @@ use std::{
 
 use facegrad_settings::choice;
 
-use super::{Images, Pair, PairList, PairsError, people, read_text};
-use crate::list_file::excerpt;
+use super::{Images, Pair, PairList, people};
+use crate::{
+    ListError,
+    list_file::{Line, lines, read_text},
+};
 
 /// Files beyond this size are not read: the list of frontal images has 180 kB.
 const MAX_BYTES: u64 = 16 << 20;
@@ -40,7 +43,7 @@ impl PairList {
     /// # Errors
     /// If one of the files cannot be read, a line is not as described, an image is outside `root`, or a fold lacks
     /// a class.
-    pub fn cfp(root: &Path, protocol: CfpProtocol) -> Result<Self, PairsError> {
+    pub fn cfp(root: &Path, protocol: CfpProtocol) -> Result<Self, ListError> {
         Self::cfp_from(root, protocol, &mut |file| read_text(file, MAX_BYTES))
     }
 
@@ -52,8 +55,8 @@ impl PairList {
     pub fn cfp_from(
         root: &Path,
         protocol: CfpProtocol,
-        read: &mut dyn FnMut(&Path) -> Result<String, PairsError>,
-    ) -> Result<Self, PairsError> {
+        read: &mut dyn FnMut(&Path) -> Result<String, ListError>,
+    ) -> Result<Self, ListError> {
         let mut numbered = |name: &str| {
             let file = root.join("Protocol").join(name);
             numbered_images(&read(&file)?, &file)
@@ -72,21 +75,21 @@ impl PairList {
                 let file = file.join(format!("{:02}", fold + 1)).join(name);
                 let text = read(&file)?;
                 let before = pairs.len();
-                for (line, number) in lines(&text) {
-                    let wrong = |expected: &str| wrong(&file, number, expected, excerpt(line));
-                    let [a, b] = parse_pair(line)
-                        .ok_or_else(|| wrong("two numbers of images with a comma between"))?;
+                for line in lines(&text, &file).filter(Line::has_text) {
+                    let [a, b] = parse_pair(line.text)
+                        .ok_or_else(|| line.wrong("two numbers of images with a comma between"))?;
                     let (Some(a), Some(b)) = (lists.0.get(&a), lists.1.get(&b)) else {
-                        return Err(wrong("two numbers that the lists of images have"));
+                        return Err(line.wrong("two numbers that the lists of images have"));
                     };
                     if a == b {
-                        return Err(wrong("two different images"));
+                        return Err(line.wrong("two different images"));
                     }
                     let (a, b) = (images.position(a.clone()), images.position(b.clone()));
                     pairs.push(Pair { a, b, same, fold });
                 }
                 if pairs.len() == before {
-                    return Err(wrong(&file, 1, "at least one pair of numbers, such as 12,5", "none".into()));
+                    let first = Line { file: &file, number: 1, text: &text };
+                    return Err(first.found("at least one pair of numbers, such as 12,5", "none"));
                 }
             }
         }
@@ -95,31 +98,21 @@ impl PairList {
     }
 }
 
-/// The lines that are not blank, with their numbers.
-fn lines(text: &str) -> impl Iterator<Item = (&str, usize)> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty())
-}
-
-fn wrong(file: &Path, line: usize, expected: &str, found: String) -> PairsError {
-    PairsError::Line { file: file.into(), line, expected: expected.into(), found }
-}
-
 /// The images of a list by their numbers, as paths relative to the root.
-fn numbered_images(text: &str, file: &Path) -> Result<HashMap<usize, String>, PairsError> {
+fn numbered_images(text: &str, file: &Path) -> Result<HashMap<usize, String>, ListError> {
     let mut images = HashMap::new();
-    for (line, number) in lines(text) {
-        let wrong = |expected: &str| wrong(file, number, expected, excerpt(line));
+    for line in lines(text, file).filter(Line::has_text) {
         let (index, path) = line
+            .text
             .trim()
             .split_once(char::is_whitespace)
             .and_then(|(index, path)| Some((index.parse().ok()?, path.trim())))
-            .ok_or_else(|| wrong("a number, a space and the path of an image"))?;
+            .ok_or_else(|| line.wrong("a number, a space and the path of an image"))?;
         let path = from_root(path).ok_or_else(|| {
-            wrong("a path relative to the Protocol folder that stays in the folder of the data set")
+            line.wrong("a path relative to the Protocol folder that stays in the folder of the data set")
         })?;
         if images.insert(index, path).is_some() {
-            return Err(wrong("a number that no line before has"));
+            return Err(line.wrong("a number that no line before has"));
         }
     }
     Ok(images)
@@ -214,7 +207,7 @@ mod tests {
         let frontal = protocol.join("Pair_list_F.txt");
         let same = protocol.join("Split/FP/03/same.txt");
         let read = || PairList::cfp(root.path(), CfpProtocol::FrontalProfile).unwrap_err().to_string();
-        assert!(read().starts_with(&format!("cannot read the pair list {}", frontal.display())));
+        assert!(read().starts_with(&format!("cannot read the list {}", frontal.display())));
         let stays = "a path relative to the Protocol folder that stays in the folder of the data set";
         let numbers = "two numbers that the lists of images have";
         for (file, text, line, expected, found) in [

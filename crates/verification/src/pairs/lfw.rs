@@ -8,24 +8,16 @@
 
 use std::path::Path;
 
-use super::{Images, Pair, PairList, PairsError, people, read_text};
-use crate::list_file::excerpt;
-
-/// Files beyond this size are not read: `pairs.txt` has 160 kB.
-const MAX_BYTES: u64 = 256 << 20;
+use super::{Images, Pair, PairList, people};
+use crate::{
+    ListError,
+    list_file::{Line, lines},
+};
 
 const GENUINE: &str = "a genuine pair: name, image number, image number, separated by tabs";
 const IMPOSTOR: &str = "an impostor pair: name, image number, other name, image number, separated by tabs";
 
 impl PairList {
-    /// Reads a pair file of LFW, View 1 or View 2.
-    ///
-    /// # Errors
-    /// If the file cannot be read, is not UTF-8 or is not what [`PairList::lfw`] takes.
-    pub fn read_lfw(file: &Path) -> Result<Self, PairsError> {
-        Self::lfw(&read_text(file, MAX_BYTES)?, file)
-    }
-
     /// Reads the text of an LFW pair file; `file` names it in errors.
     ///
     /// Image `i` of `name` is called `name/name_<i with four digits>`: the extension is left to the caller.
@@ -34,41 +26,30 @@ impl PairList {
     ///
     /// # Errors
     /// The first line that is not as described, or a number of pairs other than the first line says.
-    pub fn lfw(text: &str, file: &Path) -> Result<Self, PairsError> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end();
-        let wrong = |line: usize, expected: &str, found: String| PairsError::Line {
-            file: file.into(),
-            line,
-            expected: expected.into(),
-            found,
-        };
-        let lines: Vec<&str> = text.lines().collect();
-        let header = lines.first().copied().unwrap_or_default();
-        let (folds, per_class) = parse_header(header).ok_or_else(|| {
-            wrong(
-                1,
-                "the number of folds, a tab and the number of pairs, or one number of pairs",
-                excerpt(header),
-            )
+    pub fn lfw(text: &str, file: &Path) -> Result<Self, ListError> {
+        let all: Vec<Line> = lines(text.trim_end(), file).collect();
+        let header = all.first().copied().unwrap_or(Line { file, number: 1, text: "" });
+        let (folds, per_class) = parse_header(header.text).ok_or_else(|| {
+            header.wrong("the number of folds, a tab and the number of pairs, or one number of pairs")
         })?;
         // Checked before anything is allocated by these numbers.
-        if folds.checked_mul(per_class).and_then(|n| n.checked_mul(2)) != Some(lines.len() - 1) {
+        let number = all.len() - 1;
+        if folds.checked_mul(per_class).and_then(|n| n.checked_mul(2)) != Some(number) {
             let expected = format!("{folds} x 2 x {per_class} pairs after the first line, as that line says");
-            return Err(wrong(lines.len(), &expected, format!("the last of {}", lines.len() - 1)));
+            return Err(all[number].found(expected, format!("the last of {number}")));
         }
 
         let mut images = Images::default();
-        let mut pairs = Vec::with_capacity(lines.len() - 1);
-        for (index, line) in lines[1..].iter().enumerate() {
+        let mut pairs = Vec::with_capacity(number);
+        for (index, line) in all[1..].iter().enumerate() {
             let (fold, same) = (index / (2 * per_class), index % (2 * per_class) < per_class);
             let expected = if same { GENUINE } else { IMPOSTOR };
-            let wrong = |expected| wrong(index + 2, expected, excerpt(line));
-            let (a, b) = parse_pair(line, same).ok_or_else(|| wrong(expected))?;
+            let (a, b) = parse_pair(line.text, same).ok_or_else(|| line.wrong(expected))?;
             if a == b {
-                return Err(wrong("two different images"));
+                return Err(line.wrong("two different images"));
             }
             if !same && a.0 == b.0 {
-                return Err(wrong("two different names"));
+                return Err(line.wrong("two different names"));
             }
             let mut position = |(name, number)| images.position(format!("{name}/{name}_{number:04}"));
             pairs.push(Pair { a: position(a), b: position(b), same, fold });
@@ -222,13 +203,10 @@ mod tests {
     fn a_file_that_cannot_be_read_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("pairs.txt");
-        let message = PairList::read_lfw(&missing).unwrap_err().to_string();
-        assert!(
-            message.contains("pairs.txt") && message.starts_with("cannot read the pair list"),
-            "{message}"
-        );
+        let message = PairList::read(&missing).unwrap_err().to_string();
+        assert!(message.contains("pairs.txt") && message.starts_with("cannot read the list"), "{message}");
         fs::write(&missing, b"1\na\xff\t1\t2\na\t1\tb\t2\n").unwrap();
-        let message = PairList::read_lfw(&missing).unwrap_err().to_string();
+        let message = PairList::read(&missing).unwrap_err().to_string();
         assert!(message.contains("UTF-8"), "{message}");
     }
 
@@ -241,7 +219,7 @@ mod tests {
             return;
         };
         for (file, per_class) in [("pairsDevTrain.txt", 1100), ("pairsDevTest.txt", 500)] {
-            let list = PairList::read_lfw(&folder.join(file)).unwrap();
+            let list = PairList::read(&folder.join(file)).unwrap();
             assert_eq!((list.folds(), list.genuine(), list.impostor()), (1, per_class, per_class));
             for pair in list.pairs() {
                 let [a, b] = [pair.a, pair.b].map(|i| list.images()[i].split('/').next().unwrap());

@@ -26,8 +26,11 @@ use std::{
     path::Path,
 };
 
-use super::{Images, Pair, PairList, PairsError, people, read_text};
-use crate::list_file::excerpt;
+use super::{Images, Pair, PairList, PairsError, people};
+use crate::{
+    ListError,
+    list_file::{Line, Separator, excerpt, lines, read_text},
+};
 
 /// Files beyond this size are not read.
 const MAX_BYTES: u64 = 256 << 20;
@@ -46,7 +49,7 @@ impl PairList {
     ///
     /// # Errors
     /// If the file cannot be read, is not UTF-8 or is not what these take.
-    pub fn read(file: &Path) -> Result<Self, PairsError> {
+    pub fn read(file: &Path) -> Result<Self, ListError> {
         Self::parse(&read_text(file, MAX_BYTES)?, file)
     }
 
@@ -54,8 +57,8 @@ impl PairList {
     ///
     /// # Errors
     /// If the text is not what [`PairList::lfw`] or [`PairList::list`] take.
-    pub fn parse(text: &str, file: &Path) -> Result<Self, PairsError> {
-        let first = text.strip_prefix('\u{feff}').unwrap_or(text).lines().next().unwrap_or_default();
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ListError> {
+        let first = lines(text, file).next().map_or("", |line| line.text);
         let numbers = first.split_whitespace().all(|field| field.bytes().all(|byte| byte.is_ascii_digit()));
         if numbers && matches!(first.split_whitespace().count(), 1 | 2) {
             Self::lfw(text, file)
@@ -80,40 +83,32 @@ impl PairList {
     ///
     /// # Errors
     /// The first line that is not as described, or pairs an image with itself.
-    pub fn list(text: &str, file: &Path) -> Result<Self, PairsError> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut lines = (1..)
-            .zip(text.lines())
-            .filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
+    pub fn list(text: &str, file: &Path) -> Result<Self, ListError> {
+        let mut all = lines(text, file)
+            .filter(|line| line.has_text() && !line.text.trim_start().starts_with('#'))
             .peekable();
-        let wrong = |line: usize, expected: &str, found: String| PairsError::Line {
-            file: file.into(),
-            line,
-            expected: expected.into(),
-            found,
-        };
-        let header = lines.next_if(|(_, line)| Layout::of(line).is_none() && is_header(line));
-        let Some(&(number, first)) = lines.peek() else {
-            let last = text.lines().count().max(1);
-            return Err(wrong(last, PAIR, "no more lines".into()));
+        let header = all.next_if(|line| Layout::of(line.text).is_none() && is_header(line.text));
+        let Some(&first) = all.peek() else {
+            let number = text.lines().count().max(1);
+            return Err(Line { file, number, text }.found(PAIR, "no more lines"));
         };
         let layout = match header {
-            Some((_, line)) if line.trim() == HEADER => Some(Layout::WRITTEN),
-            _ => Layout::of(first),
+            Some(line) if line.text.trim() == HEADER => Some(Layout::WRITTEN),
+            _ => Layout::of(first.text),
         }
-        .ok_or_else(|| wrong(number, PAIR, excerpt(first)))?;
+        .ok_or_else(|| first.wrong(PAIR))?;
 
         let mut images = Images::default();
         let mut pairs = Vec::new();
-        for (number, line) in lines {
-            let wrong = |expected: &str| wrong(number, expected, excerpt(line));
+        for line in all {
             if pairs.len() == MAX_PAIRS {
-                return Err(wrong(&format!("at most {MAX_PAIRS} pairs")));
+                return Err(line.wrong(format!("at most {MAX_PAIRS} pairs")));
             }
-            let (a, b, same, fold) = layout.parse(line).ok_or_else(|| wrong(&layout.to_string()))?;
-            let (Some(a), Some(b)) = (relative(&a), relative(&b)) else { return Err(wrong(PATHS)) };
+            let parsed = layout.parse(line.text).ok_or_else(|| line.wrong(layout.to_string()))?;
+            let (a, b, same, fold) = parsed;
+            let (Some(a), Some(b)) = (relative(&a), relative(&b)) else { return Err(line.wrong(PATHS)) };
             if a == b {
-                return Err(wrong("two different images"));
+                return Err(line.wrong("two different images"));
             }
             pairs.push(Pair { a: images.position(a), b: images.position(b), same, fold });
         }
@@ -209,60 +204,6 @@ fn relative(path: &str) -> Option<String> {
     // A colon in the first part would name a drive on Windows.
     let leads_out = |first: &&str| first.contains(':') || parts.contains(&"..");
     (!parts.first().is_none_or(leads_out)).then(|| parts.join("/"))
-}
-
-/// What stands between the fields of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Separator {
-    Tab,
-    Comma,
-    Space,
-}
-
-impl Separator {
-    const ALL: [Self; 3] = [Self::Tab, Self::Comma, Self::Space];
-
-    /// The fields of a line, or nothing if its quotes do not match.
-    fn split(self, line: &str) -> Option<Vec<Cow<'_, str>>> {
-        match self {
-            Self::Tab => split_quoted(line, '\t'),
-            Self::Comma => split_quoted(line, ','),
-            Self::Space => Some(line.split_whitespace().map(Cow::Borrowed).collect()),
-        }
-    }
-}
-
-/// The fields of a line of CSV: without the blanks around them, unless those are in quotes.
-fn split_quoted(line: &str, separator: char) -> Option<Vec<Cow<'_, str>>> {
-    let mut fields = Vec::new();
-    let mut rest = Some(line);
-    while let Some(text) = rest {
-        let Some(mut quoted) = text.trim_start_matches(' ').strip_prefix('"') else {
-            let (field, more) = text.split_once(separator).map_or((text, None), |(a, b)| (a, Some(b)));
-            fields.push(Cow::Borrowed(field.trim()));
-            rest = more;
-            continue;
-        };
-        let mut field = String::new();
-        let after = loop {
-            let (part, more) = quoted.split_once('"')?;
-            field.push_str(part);
-            match more.strip_prefix('"') {
-                Some(more) => {
-                    field.push('"');
-                    quoted = more;
-                }
-                None => break more.trim_start_matches(' '),
-            }
-        };
-        fields.push(Cow::Owned(field));
-        rest = match after.strip_prefix(separator) {
-            Some(more) => Some(more),
-            None if after.trim().is_empty() => None,
-            None => return None,
-        };
-    }
-    Some(fields)
 }
 
 /// A field of CSV.
@@ -572,10 +513,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pairs.csv");
         let message = PairList::read(&file).unwrap_err().to_string();
-        assert!(message.starts_with("cannot read the pair list"), "{message}");
+        assert!(message.starts_with("cannot read the list"), "{message}");
         fs::write(&file, b"a\xff b 1\n").unwrap();
         assert!(PairList::read(&file).unwrap_err().to_string().contains("UTF-8"));
-        assert!(matches!(read_text(&file, 6), Err(PairsError::TooLarge { bytes: 7, limit: 6, .. })));
         assert!(PairList::read(folder.path()).is_err());
     }
 }
