@@ -18,7 +18,7 @@ use crate::{
     arguments::{DeviceArgs, size},
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal},
-    progress::{Progress, Stages},
+    progress::Stages,
     say,
 };
 
@@ -161,6 +161,7 @@ fn finder(args: &Args, stop: &Stop) -> Result<(Finder, String), Failure> {
 fn fetch_weights(url: &str, folder: &Path, stop: &Stop) -> Result<(), Failure> {
     let unwritable = |error| Failure::work(format!("cannot make the folder {}: {error}", folder.display()));
     fs::create_dir_all(folder).map_err(unwritable)?;
+    let mut stages = Stages::default();
     for file in WEIGHT_FILES {
         let url = format!("{}/{}", url.trim_end_matches('/'), file.name);
         let download = Download {
@@ -169,11 +170,9 @@ fn fetch_weights(url: &str, folder: &Path, stop: &Stop) -> Result<(), Failure> {
             sha256: file.sha256,
             destination: &folder.join(file.name),
         };
-        let mut progress = Progress::bytes(file.name, 0, file.size);
-        let fetched =
-            fetch(&download, &FetchOptions::default(), stop, &mut |done| progress.set(done as usize, ""));
-        progress.finish();
-        fetched.map_err(Failure::work)?;
+        let progress = stages.file(file.name, 0, file.size);
+        let mut show = |done| progress.set(done as usize, "");
+        fetch(&download, &FetchOptions::default(), stop, &mut show).map_err(Failure::work)?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! Whether an error is wrong input or failed work is decided here and nowhere else, so that the same error ends every
 //! verb alike.
 
-use std::{fmt, process::ExitCode};
+use std::{fmt, path::Path, process::ExitCode};
 
 use facegrad::embeddings::{EmbeddingError, GalleryError};
 use facegrad::faces::convert::ConvertError;
@@ -40,6 +40,11 @@ pub fn stop_on_signal(rest: &'static str) -> Result<Stop, Failure> {
     Stop::on_signal(rest).map_err(|error| Failure::work(format!("cannot watch for Ctrl-C: {error}")))
 }
 
+/// Writes a file that was asked for, whole or not at all.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    facegrad_files::replace(path, bytes).map_err(|error| Failure::unwritable(path, error))
+}
+
 impl Failure {
     /// Input that cannot be used.
     pub fn input(error: impl fmt::Display) -> Self {
@@ -52,7 +57,7 @@ impl Failure {
     }
 
     /// A file that cannot be written.
-    pub fn unwritable(path: &std::path::Path, error: impl fmt::Display) -> Self {
+    pub fn unwritable(path: &Path, error: impl fmt::Display) -> Self {
         Self::work(format!("cannot write {}: {error}", path.display()))
     }
 

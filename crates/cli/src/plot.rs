@@ -10,7 +10,10 @@ use facegrad::settings::{Kind, Override, Schema, Setting, apply_overrides, neare
 use facegrad::training::Experiment;
 use facegrad_report::LogitCurve;
 
-use crate::{failure::Failure, say};
+use crate::{
+    failure::{Failure, write_file},
+    say,
+};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -50,7 +53,7 @@ fn logits(args: &LogitsArgs) -> Result<(), Failure> {
         .collect();
     let svg = facegrad_report::logits(&curves).map_err(Failure::work)?;
     match &args.out {
-        Some(file) => write_file(file, &svg),
+        Some(file) => write_file(file, svg.as_bytes()),
         None => {
             say!("{}", svg.trim_end());
             Ok(())
@@ -133,11 +136,6 @@ pub fn check_file(option: &str, file: &Path) -> Result<(), Failure> {
         }
         None => Ok(()),
     }
-}
-
-/// Writes a picture, whole or not at all.
-pub fn write_file(file: &Path, svg: &str) -> Result<(), Failure> {
-    facegrad_files::replace(file, svg.as_bytes()).map_err(|error| Failure::unwritable(file, error))
 }
 
 #[cfg(test)]

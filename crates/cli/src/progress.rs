@@ -109,30 +109,40 @@ pub fn head(json: bool, line: &str) {
     if json { crate::remark!("{line}") } else { crate::say!("{line}") }
 }
 
-/// Progress of work on images that goes through stages, with how many of them come in a second.
+/// Progress of work that goes through stages, each with a bar of its own.
 #[derive(Default)]
 pub struct Stages {
-    shown: Option<(&'static str, Progress)>,
+    shown: Option<(String, Progress)>,
     rate: f64,
 }
 
 impl Stages {
-    /// `done` of `total` images; `what` they are names the stage. A stage that does not begin at 0 goes on with what an
-    /// earlier call of the program has done, and says so.
-    pub fn show(&mut self, what: &'static str, done: usize, total: usize) {
-        if self.shown.as_ref().is_none_or(|(shown, _)| *shown != what) {
-            self.finish();
+    /// `done` of `total` images, with how many come in a second; `what` they are names the stage. A stage that does not
+    /// begin at 0 goes on with what an earlier call of the program has done, and says so.
+    pub fn show(&mut self, what: &str, done: usize, total: usize) {
+        let progress = self.stage(what, || {
             if done > 0 {
                 crate::remark!("going on after {done} of {total} images");
             }
-            self.shown = Some((what, Progress::new(what, done, total)));
+            Progress::new(what, done, total)
+        });
+        let new = done - progress.first;
+        let rate = new as f64 / progress.started.elapsed().as_secs_f64().max(1e-9);
+        progress.set(done, &if new > 0 { format!("{rate:.1} images/s") } else { String::new() });
+        self.rate = rate;
+    }
+
+    /// The progress of the file `name` of `total` bytes, of which `done` are there when it begins.
+    pub fn file(&mut self, name: &str, done: u64, total: u64) -> &mut Progress {
+        self.stage(name, || Progress::bytes(name, done, total))
+    }
+
+    /// The progress of the stage `what`, which is `begun` where another was shown.
+    fn stage(&mut self, what: &str, begun: impl FnOnce() -> Progress) -> &mut Progress {
+        if self.shown.as_ref().is_some_and(|(shown, _)| shown != what) {
+            self.finish();
         }
-        if let Some((_, progress)) = &mut self.shown {
-            let new = done - progress.first;
-            self.rate = new as f64 / progress.started.elapsed().as_secs_f64().max(1e-9);
-            let rate = if new > 0 { format!("{:.1} images/s", self.rate) } else { String::new() };
-            progress.set(done, &rate);
-        }
+        &mut self.shown.get_or_insert_with(|| (what.into(), begun())).1
     }
 
     /// Images a second of this call, in the stage that was shown last.

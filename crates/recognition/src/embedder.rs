@@ -178,7 +178,10 @@ impl<'a> Embedder<'a> {
             rows,
             dim: self.dim(flip),
             images_sha256: stream.images_sha256(),
-            image_size: stream.size.common(),
+            image_size: match stream.sizes[..] {
+                [common] => Some(common),
+                _ => None,
+            },
         })
     }
 
@@ -195,8 +198,8 @@ impl<'a> Embedder<'a> {
             Source::Model { .. } => Vec::new(),
             Source::File { file, name } => positions(file, name, images)?,
         };
-        let (hash, size, next, rows) = (Sha256::new(), CommonSize::Unknown, 0, Vec::new());
-        Ok(EmbeddingStream { embedder: self, images, flip, positions, hash, size, next, rows })
+        let (hash, sizes, next, rows) = (Sha256::new(), Vec::new(), 0, Vec::new());
+        Ok(EmbeddingStream { embedder: self, images, flip, positions, hash, sizes, next, rows })
     }
 }
 
@@ -234,37 +237,10 @@ pub struct EmbeddingStream<'s> {
     /// The rows of a file.
     positions: Vec<usize>,
     hash: Sha256,
-    /// Of the images so far.
-    size: CommonSize,
+    /// Heights and widths of images before they were resized: the first two that differ.
+    sizes: Vec<[usize; 2]>,
     next: usize,
     rows: Vec<f32>,
-}
-
-/// How large images are before they are resized.
-#[derive(Clone, Copy)]
-enum CommonSize {
-    Unknown,
-    Of([usize; 2]),
-    Different,
-}
-
-impl CommonSize {
-    /// With another image.
-    fn and(self, size: [usize; 2]) -> Self {
-        match self {
-            Self::Unknown => Self::Of(size),
-            Self::Of(common) if common == size => self,
-            _ => Self::Different,
-        }
-    }
-
-    /// Height and width of every image, if they are the same.
-    fn common(self) -> Option<[usize; 2]> {
-        match self {
-            Self::Of(size) => Some(size),
-            Self::Unknown | Self::Different => None,
-        }
-    }
 }
 
 /// Rows read from a file at a time.
@@ -288,7 +264,9 @@ impl EmbeddingStream<'_> {
                 let loaded = LoadedImage::all(self.images, range.clone(), model.card.preprocessing.size)?;
                 for LoadedImage { picture, original } in &loaded {
                     self.hash.update(picture.pixels());
-                    self.size = self.size.and(*original);
+                    if self.sizes.len() < 2 && !self.sizes.contains(original) {
+                        self.sizes.push(*original);
+                    }
                 }
                 self.rows = model.embed_loaded(&loaded, batch, self.flip)?;
                 self.next = range.end;
@@ -386,17 +364,6 @@ fn mirror(picture: &Picture) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_size_is_common_if_every_image_has_it() {
-        let common = |sizes: &[[usize; 2]]| {
-            sizes.iter().fold(CommonSize::Unknown, |common, size| common.and(*size)).common()
-        };
-        assert_eq!(common(&[]), None);
-        assert_eq!(common(&[[3, 2], [3, 2]]), Some([3, 2]));
-        assert_eq!(common(&[[3, 2], [2, 3], [2, 3]]), None);
-        assert_eq!(common(&[[3, 2], [2, 3], [3, 2]]), None);
-    }
 
     #[test]
     fn a_mirror_image_exchanges_left_and_right_only() {

@@ -21,7 +21,7 @@ use super::source::source_config;
 use crate::{
     arguments::{BatchArgs, ModelArgs, size_within},
     command_line,
-    failure::{Failure, INTERRUPTED, stop_on_signal},
+    failure::{Failure, INTERRUPTED, stop_on_signal, write_file},
     progress::Stages,
     say,
 };
@@ -134,7 +134,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     if let Some(path) = &args.report {
         let page = page(&args, &findings, &opened, against.as_ref(), embeddings.as_ref())?;
-        facegrad_files::replace(path, page.as_bytes()).map_err(|error| Failure::unwritable(path, error))?;
+        write_file(path, page.as_bytes())?;
     }
     if args.json {
         let mut found = facegrad_audit::json(&findings, source, other, &exclusions);

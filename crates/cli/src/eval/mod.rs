@@ -13,7 +13,12 @@ use facegrad_results::{Fact, ResultSheet, ResultTable, to_csv};
 use serde_json::json;
 
 use crate::{
-    arguments::DeviceArgs, command_line, failure::Failure, progress::counted, protocols::ProtocolArgs, say,
+    arguments::{BatchArgs, DeviceArgs},
+    command_line,
+    failure::{Failure, write_file},
+    progress::counted,
+    protocols::ProtocolArgs,
+    say,
 };
 use whitening::WhiteningArgs;
 
@@ -51,9 +56,8 @@ pub struct Args {
     /// Write a line a result, for spreadsheets.
     #[arg(long, value_name = "FILE.csv")]
     csv: Option<PathBuf>,
-    /// Images embedded at a time.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
-    batch: u16,
+    #[command(flatten)]
+    batch: BatchArgs,
     /// Print JSON: the result, or a list of results where there are several.
     #[arg(long)]
     json: bool,
@@ -90,7 +94,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut progress = counted(images * subjects.len());
     let mut contestants = Vec::new();
     for subject in &subjects {
-        let embedder = subject.embedder(args.batch.into()).whitened(whitening.as_ref());
+        let embedder = subject.embedder(args.batch.size()).whitened(whitening.as_ref());
         let mut measured = Vec::new();
         for (name, protocol) in &protocols {
             let outcome = protocol.measure(&embedder, &measurement, &mut progress);
@@ -110,7 +114,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         let options = GalleryOptions { people: args.map_people.into(), ..GalleryOptions::default() };
         let sheets = evaluation::sheets(&protocols, &contestants, &options);
         let page = page(&args, &chosen.description, &contestants, &sheets, &comparisons)?;
-        write(path, page.to_html().as_bytes())?;
+        write_file(path, page.to_html().as_bytes())?;
     }
     let outcomes: Vec<(&str, &ProtocolResult)> = contestants
         .iter()
@@ -118,7 +122,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         .collect();
     if let Some(path) = &args.csv {
         let sheets: Vec<ResultSheet> = outcomes.iter().map(|(_, outcome)| outcome.sheet()).collect();
-        write(path, to_csv(&sheets.iter().collect::<Vec<_>>()).as_bytes())?;
+        write_file(path, to_csv(&sheets.iter().collect::<Vec<_>>()).as_bytes())?;
     }
     if args.json {
         // One result is one object, as it always was.
@@ -191,8 +195,4 @@ fn tell_apart(contestants: &mut [Contestant]) {
             contestant.name = format!("{} ({})", names[i], i + 1);
         }
     }
-}
-
-fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
-    facegrad_files::replace(path, bytes).map_err(|error| Failure::unwritable(path, error))
 }
