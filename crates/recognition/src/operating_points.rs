@@ -379,7 +379,7 @@ pub(crate) fn check(points: &[NamedPoint], tensors_sha256: &str) -> Result<(), S
 #[cfg(test)]
 mod tests {
     use facegrad_random::{Purpose, Stream};
-    use facegrad_verification::{Provenance, Resampling, ScoredPair, VerificationResult};
+    use facegrad_verification::{Provenance, Resampling, ScoredPair, VerificationResult, accuracy};
 
     use super::*;
     use crate::{ImageEmbeddings, ProtocolResult, evaluation::PairOutcome};
@@ -407,7 +407,7 @@ mod tests {
         };
         change(&mut provenance);
         let resampling = Resampling { people: None, rounds: 0, seed: 0 };
-        let result = VerificationResult::measure(&scores, None, provenance, &resampling);
+        let result = VerificationResult::of(&scores, accuracy(&scores, None), provenance, &resampling);
         let image_size = Some([112, 96]);
         let embedded = ImageEmbeddings { rows: Vec::new(), dim: 1, images_sha256: String::new(), image_size };
         let list = PairList::new(Vec::new(), Vec::new(), None);

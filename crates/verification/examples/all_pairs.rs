@@ -7,7 +7,7 @@
 use std::{process::ExitCode, time::Instant};
 
 use facegrad_random::{Purpose, Stream};
-use facegrad_verification::{LabelledUnitEmbeddings, ScoreCounts, UnitEmbeddings};
+use facegrad_verification::{GridTarAtFar, LabelledUnitEmbeddings, ScoreCounts, UnitEmbeddings};
 
 fn main() -> ExitCode {
     match run() {
@@ -62,10 +62,10 @@ fn run() -> Result<(), String> {
         Some(kib) => println!("peak resident memory {:.0} MiB", kib as f64 / 1024.0),
         None => println!("peak resident memory unknown: no /proc/self/status"),
     }
-    let (auc, error) = roc.auc();
+    let (auc, error) = (roc.auc(), roc.auc_error());
     println!("AUC {auc:.6} (± {error:.0e}), EER {:.4} %", roc.eer() * 100.0);
     for target in [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6] {
-        let at = roc.tar_at_far(target);
+        let at = GridTarAtFar::of(&roc, target);
         match at.at.measured {
             Some(point) => println!(
                 "FAR at most {target:.0e}: {:.4e} at threshold {:.6}, TAR {:.4} % (at most {:.4} %)",

@@ -5,10 +5,9 @@ import json
 import pathlib
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
 generator = np.random.default_rng(5)
-probit = [1e-300, 1e-20, 1e-9, 1e-6, 1e-4, 0.001, 0.01, 0.02425, 0.0749, 0.0751, 0.2, 0.25, 0.5, 0.6, 0.9, 0.925, 0.99, 0.999999]
 t_tests = []
 for folds in [2, 3, 5, 10, 10, 11]:
     a = np.round(0.9 + 0.02 * generator.standard_normal(folds), 4)
@@ -20,7 +19,6 @@ for folds in [2, 3, 5, 10, 10, 11]:
 mcnemar = [[0, 0], [1, 0], [0, 6], [3, 9], [5, 5], [17, 4], [100, 140], [1000, 900], [300_000, 301_500]]
 points = [(0.0, 3), (0.5, 1), (-1.3, 2), (2.0, 9), (3.25, 9), (-12.0, 9), (1.96, 1000)]
 numbers = {
-    "probit": [[p, special.ndtri(p)] for p in probit],
     "student_p": [[t, freedom, 2 * stats.t.sf(abs(t), freedom)] for t, freedom in points],
     "t_tests": t_tests,
     "mcnemar": [[b, c, stats.binomtest(b, b + c).pvalue if b + c else 1.0] for b, c in mcnemar],

@@ -24,12 +24,12 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use unit::cosines;
 pub use {
-    counts::{GridRoc, GridTarAtFar, ScoreCounts, ScoreHistogram},
+    counts::{GridTarAtFar, ScoreCounts, ScoreHistogram},
     unit::{LabelledUnitEmbeddings, UnitEmbeddings, UnitEmbeddingsError},
 };
 
 use crate::{
-    FAR_TARGETS, Provenance, Similarity, Unmeasurable,
+    FAR_TARGETS, Provenance, Roc, Similarity, Unmeasurable,
     text::{provenance_facts, reason},
 };
 
@@ -50,23 +50,7 @@ impl ScoreCounts {
             let (rows, columns) = (rows.clone(), stripes[i..].to_vec());
             columns.into_iter().map(move |columns| (rows.clone(), columns))
         };
-        count(of, of, &stripes.iter().enumerate().flat_map(blocks).collect::<Vec<_>>(), true)
-    }
-
-    /// Counts the cosine of every embedding of `left` with every one of `right`, such as probes with a
-    /// gallery. Memory and threads as for [`ScoreCounts::all_pairs`].
-    ///
-    /// # Errors
-    /// If the embeddings are of different lengths.
-    pub fn between(
-        left: LabelledUnitEmbeddings,
-        right: LabelledUnitEmbeddings,
-    ) -> Result<Self, UnitEmbeddingsError> {
-        left.matches(&right)?;
-        let columns = stripes(right.embeddings().len());
-        let blocks = |rows: Stripe| columns.clone().into_iter().map(move |columns| (rows.clone(), columns));
-        let rows = stripes(left.embeddings().len());
-        Ok(count(left, right, &rows.into_iter().flat_map(blocks).collect::<Vec<_>>(), false))
+        count(of, &stripes.iter().enumerate().flat_map(blocks).collect::<Vec<_>>())
     }
 }
 
@@ -77,14 +61,9 @@ fn stripes(n: usize) -> Vec<Stripe> {
     (0..n).step_by(SIDE).map(|start| start..(start + SIDE).min(n)).collect()
 }
 
-/// Counts the scores of blocks of rows and columns; those above the diagonal if `upper`.
-fn count(
-    left: LabelledUnitEmbeddings,
-    right: LabelledUnitEmbeddings,
-    blocks: &[(Stripe, Stripe)],
-    upper: bool,
-) -> ScoreCounts {
-    let dim = left.embeddings().dim();
+/// Counts the scores above the diagonal of blocks of rows and columns.
+fn count(of: LabelledUnitEmbeddings, blocks: &[(Stripe, Stripe)]) -> ScoreCounts {
+    let (embeddings, identities) = (of.embeddings(), of.identities());
     let totals = Mutex::new(ScoreCounts::new());
     let next = AtomicUsize::new(0);
     // Sums of whole numbers do not depend on which thread counted what.
@@ -99,12 +78,12 @@ fn count(
                 room = u32::MAX as usize;
             }
             room -= scores.len();
-            let (a, b) = (left.embeddings(), right.embeddings());
-            cosines(a.rows(rows.start, rows.end), b.rows(columns.start, columns.end), dim, scores);
-            let people = &right.identities()[columns.clone()];
+            let right = embeddings.rows(columns.start, columns.end);
+            cosines(embeddings.rows(rows.start, rows.end), right, embeddings.dim(), scores);
+            let people = &identities[columns.clone()];
             for (row, scores) in rows.clone().zip(scores.chunks(columns.len())) {
-                let person = left.identities()[row];
-                let first = if upper { (row + 1).saturating_sub(columns.start) } else { 0 };
+                let person = identities[row];
+                let first = (row + 1).saturating_sub(columns.start);
                 for (&score, &other) in scores.iter().zip(people).skip(first) {
                     counts[usize::from(person == other) * counts::CELLS + counts::cell(score)] += 1;
                 }
@@ -154,7 +133,6 @@ impl AllPairsResult {
     pub fn measure(counts: &ScoreCounts, of: LabelledUnitEmbeddings, provenance: Provenance) -> Self {
         let roc = counts.roc();
         let curve = roc.as_ref().ok();
-        let auc = curve.map(GridRoc::auc);
         Self {
             provenance: Provenance { score: Similarity::Cosine, ..provenance },
             images: of.identities().len(),
@@ -162,11 +140,11 @@ impl AllPairsResult {
             genuine: counts.genuine(),
             impostor: counts.impostor(),
             resolution: ScoreCounts::RESOLUTION,
-            auc: auc.map(|(auc, _)| auc),
-            auc_error: auc.map(|(_, error)| error),
-            eer: curve.map(GridRoc::eer),
+            auc: curve.map(Roc::auc),
+            auc_error: curve.map(Roc::auc_error),
+            eer: curve.map(Roc::eer),
             tar_at_far: curve
-                .map(|roc| FAR_TARGETS.iter().map(|&target| roc.tar_at_far(target)).collect())
+                .map(|roc| FAR_TARGETS.map(|target| GridTarAtFar::of(roc, target)).into())
                 .unwrap_or_default(),
             roc_unmeasurable: roc.err(),
             histogram: counts.histogram(HISTOGRAM_BINS),
@@ -222,7 +200,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Roc, ScoredPair, Scores,
+        ScoredPair, Scores,
         text::{provenance, survives_json},
     };
 
@@ -277,11 +255,11 @@ mod tests {
                 assert!(least.0 <= point.true_accepts && point.true_accepts <= most.0, "{point:?}");
                 assert!(least.1 <= point.false_accepts && point.false_accepts <= most.1, "{point:?}");
             }
-            let (auc, error) = grid.auc();
+            let (auc, error) = (grid.auc(), grid.auc_error());
             assert!((auc - exact.auc()).abs() < error + 1e-6, "{auc} {}", exact.auc());
             assert!((grid.eer() - exact.eer()).abs() < 1e-3);
             for target in [1e-1, 1e-2, 1e-3, 1e-4] {
-                let (grid, exact) = (grid.tar_at_far(target), exact.tar_at_far(target));
+                let (grid, exact) = (GridTarAtFar::of(&grid, target), exact.tar_at_far(target));
                 assert_eq!(grid.at.impostors_needed, exact.impostors_needed);
                 assert_eq!(grid.at.measured.is_some(), exact.measured.is_some());
                 let (Some(on_grid), Some(exact)) = (grid.at.measured, exact.measured) else { continue };
@@ -305,30 +283,7 @@ mod tests {
         let counts = ScoreCounts::all_pairs(labelled);
         let (grid, exact) = (counts.roc().unwrap(), exact(&embeddings, &of));
         assert_eq!(grid.points()[1..], exact.points()[1..]);
-        assert_eq!((grid.auc().0, grid.eer()), (exact.auc(), exact.eer()));
-        // Between the set and itself every pair comes twice, and each embedding meets itself.
-        let twice = ScoreCounts::between(labelled, labelled).unwrap();
-        assert_eq!((twice.genuine(), twice.impostor()), (2 * counts.genuine() + 6, 2 * counts.impostor()));
-    }
-
-    #[test]
-    fn two_sets() {
-        let (left, left_of) = faces(600, 30, 16, 0.7);
-        let (right, right_of) = faces(90, 45, 16, 0.9);
-        let [l, r] = [(&left, &left_of), (&right, &right_of)]
-            .map(|(e, of)| LabelledUnitEmbeddings::new(e, of).unwrap());
-        let counts = ScoreCounts::between(l, r).unwrap();
-        let histogram = counts.histogram(2);
-        let mut brute = [[0_u64; 2]; 2];
-        for (i, person) in left_of.iter().enumerate() {
-            for (j, other) in right_of.iter().enumerate() {
-                brute[usize::from(person == other)][usize::from(cosine(&left, i, &right, j) >= 0.0)] += 1;
-            }
-        }
-        assert_eq!(brute, [&histogram.impostor[..], &histogram.genuine[..]]);
-        let (narrow, of) = faces(3, 3, 8, 0.5);
-        let error = ScoreCounts::between(l, LabelledUnitEmbeddings::new(&narrow, &of).unwrap()).unwrap_err();
-        assert!(error.to_string().starts_with("embeddings of 16 and of 8 numbers"), "{error}");
+        assert_eq!((grid.auc(), grid.eer()), (exact.auc(), exact.eer()));
     }
 
     #[test]

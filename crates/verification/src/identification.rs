@@ -16,7 +16,7 @@ mod result;
 mod search;
 
 pub use {
-    blufr::{BlufrError, BlufrLists, BlufrResult, BlufrSets, BlufrTrial, MeanMinusDeviation},
+    blufr::{BlufrLists, BlufrResult, BlufrSets, BlufrTrial, MeanMinusDeviation},
     list::{IdentityList, read_identity_list, read_image_list},
     result::{ClosedSet, FnirAtFpir, IdentificationResult, IdentityBootstrap, OpenSetPoint, RankRate, Rate},
     search::{IdentityScore, Mate, ProbeMatch, Search, SearchError},

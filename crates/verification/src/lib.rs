@@ -22,7 +22,7 @@
 //! | the cosines of all pairs of a set, counted | [`ScoreCounts`] of [`LabelledUnitEmbeddings`] [`UnitEmbeddings`] |
 //! | every probe against a gallery | [`Search`] |
 //! | accuracy at a threshold chosen elsewhere | [`Accuracy`], by [`k_fold`] or [`transfer`] |
-//! | error rates at every threshold | [`Roc`]; of counted scores [`GridRoc`] |
+//! | error rates at every threshold | [`Roc`] |
 //! | intervals | by pairs [`wilson`], by people [`Bootstrap`], over folds [`student_half_width`] |
 //! | two models on the same pairs: more than noise? | [`compare`] |
 //! | insightface's own numbers, for published tables | [`insightface`], and in [`ijb`] |
@@ -79,8 +79,8 @@ mod scores;
 mod text;
 
 pub use all_pairs::{
-    AllPairsResult, GridRoc, GridTarAtFar, LabelledUnitEmbeddings, ScoreCounts, ScoreHistogram,
-    UnitEmbeddings, UnitEmbeddingsError,
+    AllPairsResult, GridTarAtFar, LabelledUnitEmbeddings, ScoreCounts, ScoreHistogram, UnitEmbeddings,
+    UnitEmbeddingsError,
 };
 pub use bootstrap::{Bootstrap, DcfInterval, NoBootstrap, People, Resampling, TarInterval};
 pub use centring::{Centring, k_fold_centred};
@@ -89,11 +89,11 @@ pub use folds::{
     Accuracy, FoldAccuracy, Threshold, ThresholdFrom, best_threshold, k_fold, same_pairs, transfer,
 };
 pub use identification::{
-    BlufrError, BlufrLists, BlufrResult, BlufrSets, BlufrTrial, ClosedSet, FnirAtFpir, IdentificationResult,
+    BlufrLists, BlufrResult, BlufrSets, BlufrTrial, ClosedSet, FnirAtFpir, IdentificationResult,
     IdentityBootstrap, IdentityList, IdentityScore, Mate, MeanMinusDeviation, OpenSetPoint, ProbeMatch,
     RankRate, Rate, Search, SearchError, read_identity_list, read_image_list,
 };
-pub use interval::{normal_half_width, probit, student_half_width, wilson};
+pub use interval::{normal_half_width, student_half_width, wilson};
 pub use list_file::ListError;
 pub use paired::{
     AccuracyDifference, Contender, FoldTest, McNemar, PairedComparison, PairedDifference, PairedError,

@@ -153,7 +153,7 @@ pub enum PairedError {
 }
 
 /// Compares two models by their scores on the same pairs. The thresholds of the accuracy are chosen for each on its
-/// own, by the rule of [`VerificationResult::measure`](crate::VerificationResult::measure).
+/// own, by the rule of [`accuracy`].
 ///
 /// Each verdict stands alone: of twenty comparisons without a true difference one shows one.
 ///

@@ -112,25 +112,11 @@ pub fn accuracy(scores: &Scores, development: Option<&Scores>) -> Result<Accurac
 }
 
 impl VerificationResult {
-    /// Measures everything that `scores` support.
-    ///
-    /// The threshold of the accuracy is the best on `development` where there are such pairs (LFW View 1),
-    /// else for each fold the best on the other folds (View 2), and with a single fold the best on the same
-    /// pairs, which the result says.
+    /// Measures everything that `scores` support beside `accuracy`, which was measured by [`accuracy`] or by a rule of
+    /// its own, such as [`k_fold_centred`](crate::k_fold_centred).
     ///
     /// The people of `resampling` are those of the pairs of `scores`; without rounds there are no intervals by people,
     /// as during training.
-    pub fn measure(
-        scores: &Scores,
-        development: Option<&Scores>,
-        provenance: Provenance,
-        resampling: &Resampling<'_>,
-    ) -> Self {
-        Self::of(scores, accuracy(scores, development), provenance, resampling)
-    }
-
-    /// Measures everything that `scores` support beside `accuracy`, which was measured by a rule of its own, such
-    /// as [`k_fold_centred`](crate::k_fold_centred).
     pub fn of(
         scores: &Scores,
         accuracy: Result<Accuracy, Unmeasurable>,
@@ -464,7 +450,7 @@ mod tests {
     }
 
     fn measure(scores: &Scores) -> VerificationResult {
-        VerificationResult::measure(scores, None, provenance(), &Resampling::default())
+        VerificationResult::of(scores, accuracy(scores, None), provenance(), &Resampling::default())
     }
 
     /// 80 people in two folds with 1,390 impostor pairs, and 100 rounds.
@@ -481,7 +467,7 @@ mod tests {
         let (scores, list) = population.sample(seed);
         let people = People::of(&list);
         let resampling = Resampling { people: Some(&people), rounds: 100, seed: 3 };
-        VerificationResult::measure(&scores, None, provenance(), &resampling)
+        VerificationResult::of(&scores, accuracy(&scores, None), provenance(), &resampling)
     }
 
     /// 150 pairs of each class in two folds; 20 genuine pairs of each fold score too low.
@@ -499,7 +485,8 @@ mod tests {
         let one = scores(&[0.9, 0.8], &[0.1]);
         let from = |scores: &Scores, development| {
             let resampling = Resampling::default();
-            let result = VerificationResult::measure(scores, development, provenance(), &resampling);
+            let result =
+                VerificationResult::of(scores, accuracy(scores, development), provenance(), &resampling);
             result.accuracy.unwrap().threshold_from
         };
         assert_eq!(from(&one, None), ThresholdFrom::SamePairs);
@@ -610,7 +597,9 @@ mod tests {
         );
         let resampling = Resampling { people: None, rounds: 100, seed: 1 };
         let unknown =
-            VerificationResult::measure(&two_folds(), None, provenance(), &resampling).sheet().to_text();
+            VerificationResult::of(&two_folds(), accuracy(&two_folds(), None), provenance(), &resampling)
+                .sheet()
+                .to_text();
         assert!(unknown.contains("\nbootstrap  not measurable: who is on the images is not known\n"));
     }
 

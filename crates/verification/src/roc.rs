@@ -27,8 +27,69 @@ pub struct RocPoint {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Roc {
     points: Vec<RocPoint>,
-    genuine: usize,
-    impostor: usize,
+    classes: Classes,
+}
+
+/// How many pairs of each class there are; what follows from that and from the points of a curve, from the one that
+/// rejects every pair to the one that accepts every pair.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Classes {
+    pub genuine: usize,
+    pub impostor: usize,
+}
+
+impl Classes {
+    /// The false-accept rate at a point.
+    pub fn far(self, point: &RocPoint) -> f64 {
+        point.false_accepts as f64 / self.impostor as f64
+    }
+
+    /// The true-accept rate at a point.
+    pub fn tar(self, point: &RocPoint) -> f64 {
+        point.true_accepts as f64 / self.genuine as f64
+    }
+
+    /// See [`Roc::auc`].
+    pub fn auc(self, points: impl Iterator<Item = RocPoint>) -> f64 {
+        // Twice the area in units of pairs of pairs is a whole number, so the sum is exact.
+        let twice = steps(points).map(|[before, after]| {
+            let width = (after.false_accepts - before.false_accepts) as u128;
+            width * (before.true_accepts + after.true_accepts) as u128
+        });
+        twice.sum::<u128>() as f64 / (2.0 * self.genuine as f64 * self.impostor as f64)
+    }
+
+    /// See [`Roc::eer`].
+    pub fn eer(self, points: impl Iterator<Item = RocPoint>) -> f64 {
+        let gap = |point: &RocPoint| self.far(point) + self.tar(point) - 1.0;
+        // The gap grows from −1 to 1, so it has a first point that is not below zero.
+        let crossing = steps(points).find(|[_, after]| gap(after) >= 0.0);
+        crossing.map_or(f64::NAN, |[before, after]| {
+            let part = gap(&before) / (gap(&before) - gap(&after));
+            self.far(&before) + part * (self.far(&after) - self.far(&before))
+        })
+    }
+
+    /// See [`Roc::tar_at_far`]; not measurable without genuine pairs either.
+    pub fn tar_at_far(self, points: impl Iterator<Item = RocPoint>, target: f64) -> TarAtFar {
+        let impostors_needed = needed(target);
+        let enough = self.impostor >= impostors_needed && self.genuine > 0;
+        let point = points.take_while(|point| enough && self.far(point) <= target).last();
+        let measured = point.map(|point| OperatingPoint {
+            threshold: point.threshold,
+            far: self.far(&point),
+            tar: self.tar(&point),
+            interval: wilson(point.true_accepts, self.genuine),
+            far_interval: Some(wilson(point.false_accepts, self.impostor)),
+        });
+        TarAtFar { target, impostors_needed, measured }
+    }
+}
+
+/// Each point with the one before.
+fn steps(mut points: impl Iterator<Item = RocPoint>) -> impl Iterator<Item = [RocPoint; 2]> {
+    let first = points.next();
+    points.scan(first, |before, after| Some([before.replace(after)?, after]))
 }
 
 impl Roc {
@@ -47,7 +108,8 @@ impl Roc {
     /// both classes, all there are.
     pub(crate) fn through(points: Vec<RocPoint>) -> Self {
         let last = points[points.len() - 1];
-        Self { points, genuine: last.true_accepts, impostor: last.false_accepts }
+        let classes = Classes { genuine: last.true_accepts, impostor: last.false_accepts };
+        Self { points, classes }
     }
 
     /// The points, from the threshold just above the highest score, which rejects every pair, to the lowest
@@ -58,22 +120,22 @@ impl Roc {
 
     /// The number of genuine pairs.
     pub fn genuine(&self) -> usize {
-        self.genuine
+        self.classes.genuine
     }
 
     /// The number of impostor pairs.
     pub fn impostor(&self) -> usize {
-        self.impostor
+        self.classes.impostor
     }
 
     /// The false-accept rate at a point.
     pub fn far(&self, point: &RocPoint) -> f64 {
-        point.false_accepts as f64 / self.impostor as f64
+        self.classes.far(point)
     }
 
     /// The true-accept rate at a point.
     pub fn tar(&self, point: &RocPoint) -> f64 {
-        point.true_accepts as f64 / self.genuine as f64
+        self.classes.tar(point)
     }
 
     /// The curve, as (FAR, TAR), from (0, 0) to (1, 1).
@@ -81,28 +143,38 @@ impl Roc {
         self.points.iter().map(|point| (self.far(point), self.tar(point))).collect()
     }
 
-    /// The detection error trade-off, as (FAR, 1 − TAR), from (0, 1) to (1, 0). A DET plot has both axes on the
-    /// scale of [`probit`](crate::probit), where scores of two normal distributions give a straight line; rates
-    /// of 0 and 1 are infinitely far out on it.
-    ///
-    /// Source: Martin et al., "The DET curve in assessment of detection task performance", 1997.
-    pub fn det(&self) -> Vec<(f64, f64)> {
-        self.points.iter().map(|point| (self.far(point), 1.0 - self.tar(point))).collect()
+    /// Enough of the points for a picture with a logarithmic FAR axis: the first and the last, and one
+    /// wherever the count of false accepts has grown by a hundredth or the true-accept rate by a thousandth.
+    pub fn thinned(&self) -> Vec<RocPoint> {
+        let Some((&last, points)) = self.points.split_last() else { return Vec::new() };
+        let mut kept: Vec<RocPoint> = Vec::new();
+        for &point in points {
+            let is_new = kept.last().is_none_or(|before| {
+                (point.false_accepts - before.false_accepts) * 100 > before.false_accepts
+                    || (point.true_accepts - before.true_accepts) * 1000 >= self.classes.genuine
+            });
+            if is_new {
+                kept.push(point);
+            }
+        }
+        kept.push(last);
+        kept
     }
 
     /// The area under the curve: the chance that a genuine pair scores above an impostor pair, equal scores
     /// counting one half (Mann and Whitney 1947).
     pub fn auc(&self) -> f64 {
-        // Twice the area in units of pairs of pairs is a whole number, so the sum is exact.
-        let twice: u128 = self
-            .points
-            .windows(2)
-            .map(|step| {
-                let width = (step[1].false_accepts - step[0].false_accepts) as u128;
-                width * (step[0].true_accepts + step[1].true_accepts) as u128
-            })
-            .sum();
-        twice as f64 / (2.0 * self.genuine as f64 * self.impostor as f64)
+        self.classes.auc(self.points.iter().copied())
+    }
+
+    /// How far the area under the curve of counted scores may be from that of the scores themselves: pairs of both
+    /// classes in one cell count as equal.
+    pub fn auc_error(&self) -> f64 {
+        let tied = steps(self.points.iter().copied()).map(|[before, after]| {
+            let impostor = (after.false_accepts - before.false_accepts) as u128;
+            impostor * (after.true_accepts - before.true_accepts) as u128
+        });
+        tied.sum::<u128>() as f64 / (2.0 * self.classes.genuine as f64 * self.classes.impostor as f64)
     }
 
     /// The average precision: over the points, the rise in TAR times the precision there, which is the share
@@ -111,22 +183,16 @@ impl Roc {
     /// Unlike the area under the curve it depends on how many impostor pairs there are for each genuine one.
     /// The definition is that of scikit-learn's `average_precision_score`, without interpolation.
     pub fn average_precision(&self) -> f64 {
-        let terms = self.points.windows(2).map(|step| {
-            let accepted = step[1].true_accepts + step[1].false_accepts;
-            let precision = step[1].true_accepts as f64 / accepted as f64;
-            (step[1].true_accepts - step[0].true_accepts) as f64 * precision
+        let terms = steps(self.points.iter().copied()).map(|[before, after]| {
+            let precision = after.true_accepts as f64 / (after.true_accepts + after.false_accepts) as f64;
+            (after.true_accepts - before.true_accepts) as f64 * precision
         });
-        terms.sum::<f64>() / self.genuine as f64
+        terms.sum::<f64>() / self.classes.genuine as f64
     }
 
     /// The equal error rate: where FAR equals 1 − TAR on the straight lines between neighbouring points.
     pub fn eer(&self) -> f64 {
-        let gap = |point: &RocPoint| self.far(point) + self.tar(point) - 1.0;
-        // The gap grows from −1 to 1, so it has a first point that is not below zero, after the first.
-        let end = self.points.partition_point(|point| gap(point) < 0.0).clamp(1, self.points.len() - 1);
-        let (before, after) = (&self.points[end - 1], &self.points[end]);
-        let part = gap(before) / (gap(before) - gap(after));
-        self.far(before) + part * (self.far(after) - self.far(before))
+        self.classes.eer(self.points.iter().copied())
     }
 
     /// The true-accept rate at the lowest threshold whose false-accept rate is not above `target`.
@@ -134,14 +200,7 @@ impl Roc {
     /// `target` is in (0, 1]. It is not measurable with fewer than 10 / `target` impostor pairs: fewer than
     /// ten accepted pairs would decide the threshold.
     pub fn tar_at_far(&self, target: f64) -> TarAtFar {
-        let impostors_needed = needed(target);
-        let measured = (self.impostor >= impostors_needed).then(|| {
-            // The first point has a rate of zero, so there is always one.
-            let end = self.points.partition_point(|point| self.far(point) <= target);
-            let point = &self.points[end.max(1) - 1];
-            OperatingPoint::new(point, self.genuine, self.impostor)
-        });
-        TarAtFar { target, impostors_needed, measured }
+        self.classes.tar_at_far(self.points.iter().copied(), target)
     }
 
     /// The lowest detection cost of all thresholds, and the highest threshold that has it.
@@ -150,18 +209,19 @@ impl Roc {
     pub fn min_dcf(&self, cost: DetectionCost) -> MinDcf {
         let [per_miss, per_false_accept] = cost.per_rate();
         let (genuine_needed, impostors_needed) = (tenths(per_miss), tenths(per_false_accept));
-        let measured = (self.genuine >= genuine_needed && self.impostor >= impostors_needed).then(|| {
-            let of = |point: &RocPoint| CostPoint {
-                threshold: point.threshold,
-                cost: cost.of(self.far(point), 1.0 - self.tar(point)),
-                far: self.far(point),
-                frr: 1.0 - self.tar(point),
-            };
-            self.points[1..]
-                .iter()
-                .map(of)
-                .fold(of(&self.points[0]), |best, next| if next.cost < best.cost { next } else { best })
-        });
+        let measured = (self.classes.genuine >= genuine_needed && self.classes.impostor >= impostors_needed)
+            .then(|| {
+                let of = |point: &RocPoint| CostPoint {
+                    threshold: point.threshold,
+                    cost: cost.of(self.far(point), 1.0 - self.tar(point)),
+                    far: self.far(point),
+                    frr: 1.0 - self.tar(point),
+                };
+                self.points[1..]
+                    .iter()
+                    .map(of)
+                    .fold(of(&self.points[0]), |best, next| if next.cost < best.cost { next } else { best })
+            });
         MinDcf { at: cost, genuine_needed, impostors_needed, measured }
     }
 }
@@ -252,19 +312,6 @@ pub struct OperatingPoint {
     /// The 95 % interval of the false-accept rate (Wilson); absent in results of older versions.
     #[serde(default)]
     pub far_interval: Option<Interval>,
-}
-
-impl OperatingPoint {
-    /// A point of a curve of so many pairs of each class.
-    pub(crate) fn new(point: &RocPoint, genuine: usize, impostor: usize) -> Self {
-        Self {
-            threshold: point.threshold,
-            far: point.false_accepts as f64 / impostor as f64,
-            tar: point.true_accepts as f64 / genuine as f64,
-            interval: wilson(point.true_accepts, genuine),
-            far_interval: Some(wilson(point.false_accepts, impostor)),
-        }
-    }
 }
 
 /// The true-accept rate at a false-accept rate that is not above a target.
@@ -494,12 +541,6 @@ mod tests {
         assert_eq!(at(10, 989), [None, None]);
         assert_eq!(at(9, 9990), [None, None]);
         assert_eq!(at(10, 9990), [Some(0.0), Some(0.0)]);
-    }
-
-    #[test]
-    fn the_det_curve_is_the_roc_upside_down() {
-        let roc = roc(&[0.3, 0.9], &[0.5, 0.1]);
-        assert_eq!(roc.det(), [(0.0, 1.0), (0.0, 0.5), (0.5, 0.5), (0.5, 0.0), (1.0, 0.0)]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use facegrad_faces::SourceConfig;
 use facegrad_results::{CurveKind, ResultCurve};
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
-    AllPairsResult, GridRoc, IdentityList, LabelledUnitEmbeddings, ScoreCounts, Similarity, UnitEmbeddings,
+    AllPairsResult, IdentityList, LabelledUnitEmbeddings, ScoreCounts, Similarity, UnitEmbeddings,
 };
 
 use super::{
@@ -116,7 +116,7 @@ impl OpenProtocol for Open {
         );
         let counts = ScoreCounts::all_pairs(labelled);
         let result = AllPairsResult::measure(&counts, labelled, provenance);
-        let curve = counts.roc().ok().map(|roc: GridRoc| ResultCurve {
+        let curve = counts.roc().ok().map(|roc| ResultCurve {
             kind: CurveKind::Roc,
             points: roc.thinned().iter().map(|p| (roc.far(p), roc.tar(p))).collect(),
             support: counts.impostor(),

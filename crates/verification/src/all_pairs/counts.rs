@@ -84,11 +84,11 @@ impl ScoreCounts {
     }
 
     /// The receiver operating characteristic: one point for each cell that holds a pair, and one that rejects
-    /// every pair.
+    /// every pair. Every point is exact; what lies between two neighbouring points is not known.
     ///
     /// # Errors
     /// If the pairs are not of both classes.
-    pub fn roc(&self) -> Result<GridRoc, Unmeasurable> {
+    pub fn roc(&self) -> Result<Roc, Unmeasurable> {
         if let Some(reason) = self.unmeasurable() {
             return Err(reason);
         }
@@ -106,7 +106,7 @@ impl ScoreCounts {
             };
             points.push(point);
         }
-        Ok(GridRoc(Roc::through(points)))
+        Ok(Roc::through(points))
     }
 
     /// Both classes in `bins` bins of equal width from −1 to 1, for a picture.
@@ -147,78 +147,6 @@ pub struct ScoreHistogram {
     pub impostor: Vec<u64>,
 }
 
-/// The receiver operating characteristic of counted scores. Every point is exact; what lies between two
-/// neighbouring points is not known.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GridRoc(Roc);
-
-impl GridRoc {
-    /// The points, from the threshold that rejects every pair to the one that accepts every pair.
-    pub fn points(&self) -> &[RocPoint] {
-        self.0.points()
-    }
-
-    /// The false-accept rate at a point.
-    pub fn far(&self, point: &RocPoint) -> f64 {
-        self.0.far(point)
-    }
-
-    /// The true-accept rate at a point.
-    pub fn tar(&self, point: &RocPoint) -> f64 {
-        self.0.tar(point)
-    }
-
-    /// Enough of the points for a picture with a logarithmic FAR axis: the first and the last, and one
-    /// wherever the count of false accepts has grown by a hundredth or the true-accept rate by a thousandth.
-    pub fn thinned(&self) -> Vec<RocPoint> {
-        let Some((&last, points)) = self.points().split_last() else { return Vec::new() };
-        let mut kept: Vec<RocPoint> = Vec::new();
-        for &point in points {
-            let is_new = kept.last().is_none_or(|before| {
-                (point.false_accepts - before.false_accepts) * 100 > before.false_accepts
-                    || (point.true_accepts - before.true_accepts) * 1000 >= self.0.genuine()
-            });
-            if is_new {
-                kept.push(point);
-            }
-        }
-        kept.push(last);
-        kept
-    }
-
-    /// The area under the curve, pairs in one cell counting one half, and how far it may be from the area
-    /// under the curve of the scores themselves.
-    pub fn auc(&self) -> (f64, f64) {
-        let tied: u128 = self
-            .points()
-            .windows(2)
-            .map(|step| {
-                let impostor = (step[1].false_accepts - step[0].false_accepts) as u128;
-                impostor * (step[1].true_accepts - step[0].true_accepts) as u128
-            })
-            .sum();
-        (self.0.auc(), tied as f64 / (2.0 * self.0.genuine() as f64 * self.0.impostor() as f64))
-    }
-
-    /// The equal error rate: where FAR equals 1 − TAR on the straight lines between neighbouring points.
-    pub fn eer(&self) -> f64 {
-        self.0.eer()
-    }
-
-    /// The true-accept rate at the lowest threshold on the grid whose false-accept rate is not above
-    /// `target`, and the true-accept rate that no threshold with that property exceeds.
-    ///
-    /// `target` is in (0, 1]. It is not measurable with fewer than 10 / `target` impostor pairs: fewer than
-    /// ten accepted pairs would decide the threshold.
-    pub fn tar_at_far(&self, target: f64) -> GridTarAtFar {
-        let at = self.0.tar_at_far(target);
-        // No threshold between the point measured and the next one accepts more than the latter.
-        let next = self.points().partition_point(|point| self.far(point) <= target);
-        let next = self.points().get(next).or(self.points().last());
-        GridTarAtFar { at, tar_at_most: at.measured.and(next).map(|point| self.tar(point)) }
-    }
-}
-
 /// A true-accept rate at a false-accept rate, from counts on a grid.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct GridTarAtFar {
@@ -229,6 +157,17 @@ pub struct GridTarAtFar {
     /// No threshold with an allowed false-accept rate has a true-accept rate above this one; absent where
     /// the operating point is.
     pub tar_at_most: Option<f64>,
+}
+
+impl GridTarAtFar {
+    /// [`Roc::tar_at_far`] on the curve of counted scores ([`ScoreCounts::roc`]).
+    pub fn of(roc: &Roc, target: f64) -> Self {
+        let at = roc.tar_at_far(target);
+        // No threshold between the point measured and the next one accepts more than the latter.
+        let next = roc.points().partition_point(|point| roc.far(point) <= target);
+        let next = roc.points().get(next).or(roc.points().last());
+        Self { at, tar_at_most: at.measured.and(next).map(|point| roc.tar(point)) }
+    }
 }
 
 #[cfg(test)]
@@ -263,7 +202,7 @@ mod tests {
         let curve: Vec<_> = roc.points().iter().map(|p| (p.true_accepts, p.false_accepts)).collect();
         assert_eq!(curve, [(0, 0), (1, 0), (2, 1), (2, 2), (3, 2), (3, 3)]);
         // The pair that shares a cell is one of nine, a half of which is in doubt.
-        assert_eq!(roc.auc(), (6.5 / 9.0, 0.5 / 9.0));
+        assert_eq!((roc.auc(), roc.auc_error()), (6.5 / 9.0, 0.5 / 9.0));
         assert!((roc.eer() - 1.0 / 3.0).abs() < 1e-15);
         assert!(roc.points()[0].threshold > 0.9 && roc.points()[1].threshold <= 0.9_f32.into());
         assert_eq!(roc.thinned(), roc.points());
@@ -272,11 +211,11 @@ mod tests {
     #[test]
     fn a_cell_that_would_carry_the_rate_over_the_target_is_left_out() {
         let impostor = [vec![1.0_f32; 30], vec![0.0; 70]].concat();
-        let at = counts(&[1.0, 0.5], &impostor).roc().unwrap().tar_at_far(0.1);
+        let at = GridTarAtFar::of(&counts(&[1.0, 0.5], &impostor).roc().unwrap(), 0.1);
         let point = at.at.measured.unwrap();
         assert_eq!((point.far, point.tar, at.tar_at_most), (0.0, 0.0, Some(0.5)));
         assert!(point.threshold > 1.0);
-        let few = counts(&[1.0, 0.5], &impostor[1..]).roc().unwrap().tar_at_far(0.1);
+        let few = GridTarAtFar::of(&counts(&[1.0, 0.5], &impostor[1..]).roc().unwrap(), 0.1);
         assert_eq!((few.at.measured, few.tar_at_most, few.at.impostors_needed), (None, None, 100));
     }
 

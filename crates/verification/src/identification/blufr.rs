@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 use super::{FnirAtFpir, IdentityScore, Search, SearchError, result::fnir_at_fpir};
 use crate::{
     GridTarAtFar, LabelledUnitEmbeddings, ListError, Provenance, ScoreCounts, Similarity, UnitEmbeddings,
-    UnitEmbeddingsError, Unmeasurable,
+    Unmeasurable,
     interval::mean_and_deviation,
     list_file::{Line, lines, read_text, stays_inside},
     text::provenance_facts,
@@ -226,26 +226,6 @@ impl List {
     }
 }
 
-/// Why BLUFR cannot be measured.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[allow(missing_docs)] // The sentences say what the fields are.
-pub enum BlufrError {
-    /// Not one embedding for each image of the lists.
-    #[error(
-        "{embeddings} embeddings for the {images} images of BLUFR; it takes one for each, in the order of the list"
-    )]
-    Embeddings { embeddings: usize, images: usize },
-    /// The embeddings cannot be compared.
-    #[error(transparent)]
-    Search(#[from] SearchError),
-}
-
-impl From<UnitEmbeddingsError> for BlufrError {
-    fn from(error: UnitEmbeddingsError) -> Self {
-        Self::Search(error.into())
-    }
-}
-
 /// What one trial measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BlufrTrial {
@@ -330,15 +310,13 @@ impl BlufrResult {
         lists: &BlufrLists,
         embeddings: &UnitEmbeddings,
         provenance: Provenance,
-    ) -> Result<Self, BlufrError> {
-        if embeddings.len() != lists.images.len() {
-            return Err(BlufrError::Embeddings { embeddings: embeddings.len(), images: lists.images.len() });
-        }
+    ) -> Result<Self, SearchError> {
+        LabelledUnitEmbeddings::new(embeddings, lists.identities())?;
         let of = |positions: &[usize]| {
             let identities: Vec<usize> = positions.iter().map(|&image| lists.identities[image]).collect();
             (embeddings.select(positions), identities)
         };
-        let trial = |sets: &BlufrSets| -> Result<BlufrTrial, BlufrError> {
+        let trial = |sets: &BlufrSets| -> Result<BlufrTrial, SearchError> {
             let [test, gallery, probes] = [&sets.test, &sets.gallery, &sets.probes].map(|set| of(set));
             let counts = ScoreCounts::all_pairs(LabelledUnitEmbeddings::new(&test.0, &test.1)?);
             let roc = counts.roc();
@@ -355,7 +333,7 @@ impl BlufrResult {
                 gallery_images: sets.gallery.len(),
                 mated_probes,
                 nonmated_probes: sets.probes.len() - mated_probes,
-                verification: roc.as_ref().ok().map(|roc| roc.tar_at_far(FAR)),
+                verification: roc.as_ref().ok().map(|roc| GridTarAtFar::of(roc, FAR)),
                 verification_unmeasurable: roc.err(),
                 identification: fnir_at_fpir(&search, FPIR),
             })
@@ -548,7 +526,7 @@ mod tests {
         let few = UnitEmbeddings::new(vec![1.0; 8], 4).unwrap();
         assert_eq!(
             BlufrResult::measure(&lists, &few, provenance("BLUFR")).unwrap_err().to_string(),
-            "2 embeddings for the 2400 images of BLUFR; it takes one for each, in the order of the list"
+            "2400 identities for 2 embeddings; it takes one for each"
         );
     }
 

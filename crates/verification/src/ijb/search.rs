@@ -237,7 +237,7 @@ fn search(templates: &Templates, gallery: &SubjectList, probes: &SubjectList) ->
 /// the scores of those of `mated` probes whose person is the best match.
 fn lowest_threshold(found: &[f32], unmated: &[f32], mated: usize, target: f64) -> Option<SearchPoint> {
     // The cosines of unit vectors are finite.
-    let scores = PairScores::new(found.to_vec(), unmated.to_vec()).ok()?;
+    let scores = PairScores::sorted(found.to_vec(), unmated.to_vec());
     let fpir = |false_accepts: usize| false_accepts as f64 / unmated.len() as f64;
     let point = scores.points().take_while(|point| fpir(point.false_accepts) <= target).last()?;
     Some(SearchPoint {

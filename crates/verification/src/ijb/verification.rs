@@ -6,9 +6,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{PairFile, TemplatePair, Templates};
-use crate::{
-    FAR_TARGETS, ListError, OperatingPoint, RocPoint, ScoreError, TarAtFar, Unmeasurable, roc::needed,
-};
+use crate::{FAR_TARGETS, ListError, RocPoint, ScoreError, TarAtFar, Unmeasurable, roc::Classes};
 
 /// Pairs that are read while as many are scored.
 const PAIRS_AT_ONCE: usize = 1 << 20;
@@ -25,14 +23,21 @@ impl PairScores {
     ///
     /// # Errors
     /// If a score is infinite or not a number.
-    pub fn new(mut genuine: Vec<f32>, mut impostor: Vec<f32>) -> Result<Self, ScoreError> {
-        for scores in [&mut genuine, &mut impostor] {
+    pub fn new(genuine: Vec<f32>, impostor: Vec<f32>) -> Result<Self, ScoreError> {
+        for scores in [&genuine, &impostor] {
             if let Some(index) = scores.iter().position(|score| !score.is_finite()) {
                 return Err(ScoreError::NotFinite { index, score: scores[index].into() });
             }
+        }
+        Ok(Self::sorted(genuine, impostor))
+    }
+
+    /// Of finite scores.
+    pub(super) fn sorted(mut genuine: Vec<f32>, mut impostor: Vec<f32>) -> Self {
+        for scores in [&mut genuine, &mut impostor] {
             scores.par_sort_unstable_by(|a, b| b.total_cmp(a));
         }
-        Ok(Self { genuine, impostor })
+        Self { genuine, impostor }
     }
 
     /// The cosines of the pairs of a file, computed in f32, and the SHA-256 of the file.
@@ -55,21 +60,7 @@ impl PairScores {
             read?;
             mem::swap(&mut now, &mut next);
         }
-        // Their order does not depend on the order of the pairs, and they are finite.
-        for scores in [&mut genuine, &mut impostor] {
-            scores.par_sort_unstable_by(|a, b| b.total_cmp(a));
-        }
-        Ok((Self { genuine, impostor }, pairs.sha256()))
-    }
-
-    /// The scores of pairs of the same person, from the highest.
-    pub fn genuine(&self) -> &[f32] {
-        &self.genuine
-    }
-
-    /// The scores of pairs of different people, from the highest.
-    pub fn impostor(&self) -> &[f32] {
-        &self.impostor
+        Ok((Self::sorted(genuine, impostor), pairs.sha256()))
     }
 
     /// Why error rates of these pairs cannot be weighed against each other, if they cannot.
@@ -105,54 +96,24 @@ impl PairScores {
         above.into_iter().chain(rest)
     }
 
-    fn far(&self, point: &RocPoint) -> f64 {
-        point.false_accepts as f64 / self.impostor.len() as f64
-    }
-
-    fn tar(&self, point: &RocPoint) -> f64 {
-        point.true_accepts as f64 / self.genuine.len() as f64
+    fn classes(&self) -> Classes {
+        Classes { genuine: self.genuine.len(), impostor: self.impostor.len() }
     }
 
     /// The area under the ROC: see [`Roc::auc`](crate::Roc::auc). Of pairs of both classes only.
     pub fn auc(&self) -> f64 {
-        // Twice the area in units of pairs of pairs is a whole number, so the sum is exact.
-        let twice: u128 = self
-            .genuine
-            .iter()
-            .map(|genuine| {
-                let at_least = self.impostor.partition_point(|impostor| impostor >= genuine);
-                let above = self.impostor.partition_point(|impostor| impostor > genuine);
-                (2 * (self.impostor.len() - at_least) + (at_least - above)) as u128
-            })
-            .sum();
-        twice as f64 / (2.0 * self.genuine.len() as f64 * self.impostor.len() as f64)
+        self.classes().auc(self.points())
     }
 
     /// The equal error rate: see [`Roc::eer`](crate::Roc::eer). Of pairs of both classes only.
     pub fn eer(&self) -> f64 {
-        let gap = |point: &RocPoint| self.far(point) + self.tar(point) - 1.0;
-        let mut points = self.points();
-        let Some(mut before) = points.next() else { return f64::NAN };
-        for after in points {
-            if gap(&after) >= 0.0 {
-                let part = gap(&before) / (gap(&before) - gap(&after));
-                return self.far(&before) + part * (self.far(&after) - self.far(&before));
-            }
-            before = after;
-        }
-        self.far(&before)
+        self.classes().eer(self.points())
     }
 
     /// The true-accept rate at the lowest threshold whose false-accept rate is not above `target`, in (0, 1]:
     /// see [`Roc::tar_at_far`](crate::Roc::tar_at_far). Not measurable without genuine pairs.
     pub fn tar_at_far(&self, target: f64) -> TarAtFar {
-        let impostors_needed = needed(target);
-        let enough = self.impostor.len() >= impostors_needed && !self.genuine.is_empty();
-        let measured = enough.then(|| self.points().take_while(|point| self.far(point) <= target).last());
-        let point = measured.flatten();
-        let measured =
-            point.map(|point| OperatingPoint::new(&point, self.genuine.len(), self.impostor.len()));
-        TarAtFar { target, impostors_needed, measured }
+        self.classes().tar_at_far(self.points(), target)
     }
 
     /// What insightface prints for each of `targets`. Of pairs of both classes only.
@@ -161,9 +122,10 @@ impl PairScores {
     /// that are not in the middle of a straight line. Of these it takes the one whose false-accept rate is
     /// nearest to the target, and of equally near ones the one with the lowest threshold.
     pub fn nearest(&self, targets: &[f64]) -> Vec<NearestPoint> {
+        let classes = self.classes();
         let mut nearest: Vec<Option<NearestPoint>> = vec![None; targets.len()];
         let mut offer = |point: &RocPoint| {
-            let (far, tar) = (self.far(point), self.tar(point));
+            let (far, tar) = (classes.far(point), classes.tar(point));
             for (nearest, &target) in nearest.iter_mut().zip(targets) {
                 if nearest.is_none_or(|known| (far - target).abs() <= (known.far - target).abs()) {
                     *nearest = Some(NearestPoint { target, far, tar, threshold: point.threshold });
@@ -386,7 +348,7 @@ mod tests {
         let file = folder.path().join("pairs");
         fs::write(&file, &text).unwrap();
         let (found, sha256) = PairScores::read(&templates, &file).unwrap();
-        for (found, expected) in [found.impostor(), found.genuine()].into_iter().zip(&mut expected) {
+        for (found, expected) in [&found.impostor, &found.genuine].into_iter().zip(&mut expected) {
             expected.sort_by(|a, b| b.total_cmp(a));
             assert_eq!(found.len(), expected.len());
             for (x, y) in found.iter().zip(expected) {
