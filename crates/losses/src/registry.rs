@@ -2,7 +2,8 @@
 
 /// Declares the kinds of a section, whose configs implement `$kind`, and the modules that they build, which
 /// implement `$behaviour`: two enums with a variant for each line `Module(Config) = "kind"`. Burn's records hold no
-/// `dyn` modules, so that these are an enum.
+/// `dyn` modules, so that these are an enum. A module is built by `Module::new` of its config and a
+/// [`Setup`](crate::Setup).
 macro_rules! modules {
     (
         $(#[doc = $config_doc:literal])*

@@ -6,8 +6,7 @@ use facegrad_faces::{BinError, SourceError};
 use facegrad_pictures::Picture;
 use facegrad_settings::{SettingsError, choice, kinds, settings};
 use facegrad_verification::{
-    BlufrError, Flip, ListError, PairsError, ScoreError, SearchError, Similarity, UnitEmbeddingsError,
-    ijb as ijb_lists,
+    Flip, ListError, PairsError, ScoreError, SearchError, Similarity, UnitEmbeddingsError, ijb as ijb_lists,
 };
 
 use crate::{Embedder, ImageFiles, ImageNames, Images, embedder::EmbedderError, images::MissingImages};
@@ -201,9 +200,6 @@ pub enum MeasurementError {
     /// Embeddings that cannot be searched.
     #[error(transparent)]
     Search(#[from] SearchError),
-    /// Embeddings that are not those of BLUFR.
-    #[error(transparent)]
-    Blufr(#[from] BlufrError),
     /// Embeddings that cannot be pooled to templates.
     #[error(transparent)]
     Templates(#[from] ijb_lists::PoolError<EmbedderError>),
