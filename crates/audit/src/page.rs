@@ -2,9 +2,7 @@
 
 use facegrad_faces::FaceSource;
 use facegrad_pictures::{ImageFormat, encode, plain};
-use facegrad_report::{
-    BarChart, Block, CaptionedImage, DrawError, Drawing, ImageGroup, Page, PageSection, bar_chart,
-};
+use facegrad_report::{Block, CaptionedImage, Drawing, ImageGroup, Page, PageSection, bar_chart};
 use facegrad_results::{EmbeddedImage, ResultTable};
 
 use crate::{
@@ -108,20 +106,17 @@ fn first_of(shown: usize, all: usize) -> String {
 
 /// The page of what was found; title, facts, warnings, run and command are left to the caller. `against` is the other
 /// set, if there was one.
-///
-/// # Errors
-/// If a chart cannot be drawn.
 pub fn report(
     findings: &Findings,
     source: &dyn FaceSource,
     against: Option<&dyn FaceSource>,
     nearness: &Nearness,
     options: PageOptions,
-) -> Result<Page, DrawError> {
+) -> Page {
     let sets = Sets { source, against, options };
     let overview = Block::Facts(String::new(), facts(findings, source, against));
     let mut sections = vec![PageSection { title: "Overview".into(), blocks: vec![overview] }];
-    sections.extend(people(findings)?);
+    sections.extend(people(findings));
     sections.push(files(findings, &sets));
     let (across, within): (Vec<&DuplicateGroup>, Vec<_>) =
         findings.duplicates.iter().partition(|group| Findings::is_across(group, source));
@@ -146,7 +141,7 @@ pub fn report(
     sections.extend(overlap(findings, &sets));
     sections.push(unaligned(findings, &sets));
     sections.retain(|section| section.blocks.iter().any(|block| !matches!(block, Block::Note(_))));
-    Ok(Page { sections, ..Page::default() })
+    Page { sections, ..Page::default() }
 }
 
 /// A kind of finding: what it means and how it was found, and the images; nothing without images.
@@ -156,19 +151,15 @@ fn section(title: &str, note: String, groups: Vec<ImageGroup>) -> PageSection {
 }
 
 /// How many images identities have.
-fn people(findings: &Findings) -> Result<Option<PageSection>, DrawError> {
+fn people(findings: &Findings) -> Option<PageSection> {
     let bins = findings.count_bins();
     let name = |from: usize, to: usize| if from == to { from.to_string() } else { format!("{from}–{to}") };
     let bars: Vec<(String, u64)> =
         bins.iter().map(|&(from, to, identities)| (name(from, to), identities as u64)).collect();
-    if bars.is_empty() {
-        return Ok(None);
-    }
-    let title = "Identities by their images".to_owned();
-    let chart =
-        BarChart { title: title.clone(), x_label: "images".into(), y_label: "identities".into(), bars };
-    let blocks = vec![Block::Drawing(Drawing::new(bar_chart(&chart)?, title))];
-    Ok(Some(PageSection { title: "Images of an identity".into(), blocks }))
+    let title = "Identities by their images";
+    let chart = Drawing::new(bar_chart(title, "images", "identities", &bars), title);
+    let blocks = vec![Block::Drawings(vec![chart])];
+    (!bars.is_empty()).then(|| PageSection { title: "Images of an identity".into(), blocks })
 }
 
 fn files(findings: &Findings, sets: &Sets) -> PageSection {

@@ -44,14 +44,18 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where the target is, in radians, for heads whose other logits depend on it.
+const BESIDE_TARGET_AT: f64 = std::f64::consts::FRAC_PI_3;
+
 fn logits(args: &LogitsArgs) -> Result<(), Failure> {
     args.out.as_deref().map_or(Ok(()), |file| check_file("--out", file))?;
     let heads = heads(&args.heads, &args.overrides)?;
-    let curves: Vec<LogitCurve> = heads
-        .iter()
-        .map(|(name, curve)| LogitCurve { name, target: &curve.target, other: &curve.other })
+    let others: Vec<_> =
+        heads.iter().map(|(_, curve)| |theta| (curve.other)(theta, BESIDE_TARGET_AT)).collect();
+    let curves: Vec<LogitCurve> = (heads.iter().zip(&others))
+        .map(|((name, curve), other)| LogitCurve { name, target: &curve.target, other })
         .collect();
-    let svg = facegrad_report::logits(&curves).map_err(Failure::work)?;
+    let svg = facegrad_report::logits(&curves).to_svg();
     match &args.out {
         Some(file) => write_file(file, svg.as_bytes()),
         None => {
@@ -156,7 +160,7 @@ mod tests {
         for (found, expected) in at_0.into_iter().zip([0.25f64.cos(), 0.75, 1.0]) {
             assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
         }
-        assert!(heads.iter().all(|(_, curve)| ((curve.other)(0.5) - 0.5f64.cos()).abs() < 1e-12));
+        assert!(heads.iter().all(|(_, curve)| ((curve.other)(0.5, 0.0) - 0.5f64.cos()).abs() < 1e-12));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use facegrad_settings::{
 };
 
 use crate::{
-    CriterionConfig, EmbeddingBatch,
+    CriterionConfig, EmbeddingBatch, Progress,
     embedding::{EmbeddingLoss, EmbeddingLossConfig, LossOutput},
     heads::{ClassHead, ClassHeadConfig, ClassHeadOutput},
 };
@@ -98,18 +98,33 @@ impl Setup<'_> {
     }
 }
 
-/// Logits over the angle between embedding and class weight, divided by the scale: f(θ) in radians.
+/// Logits over the angle between embedding and class weight, in radians.
 pub struct Curve {
-    /// Of the target class.
+    /// What the functions are multiplied by.
+    pub scale: f64,
+    /// Of the target class, over θ_y.
     pub target: Box<dyn Fn(f64) -> f64>,
-    /// Of another class.
-    pub other: Box<dyn Fn(f64) -> f64>,
+    /// Of another class, over θ_j and θ_y, which few heads look at.
+    pub other: Box<dyn Fn(f64, f64) -> f64>,
 }
 
 impl Curve {
-    /// From two functions of the angle.
-    pub fn new(target: impl Fn(f64) -> f64 + 'static, other: impl Fn(f64) -> f64 + 'static) -> Self {
-        Self { target: Box::new(target), other: Box::new(other) }
+    /// Of a head whose other logits depend on their own angles alone.
+    pub fn new(
+        scale: f64,
+        target: impl Fn(f64) -> f64 + 'static,
+        other: impl Fn(f64) -> f64 + 'static,
+    ) -> Self {
+        Self::beside_target(scale, target, move |theta, _| other(theta))
+    }
+
+    /// Of a head whose other logits depend on the target's angle as well.
+    pub fn beside_target(
+        scale: f64,
+        target: impl Fn(f64) -> f64 + 'static,
+        other: impl Fn(f64, f64) -> f64 + 'static,
+    ) -> Self {
+        Self { scale, target: Box::new(target), other: Box::new(other) }
     }
 }
 
@@ -174,7 +189,7 @@ impl HeadConfig {
     /// The loss to expect before the first step from random unit features, where there is a formula for it.
     pub fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
         match self {
-            Self::Classes(head) => head.expected_first_loss(classes, embedding),
+            Self::Classes(head) => Some(head.expected_first_loss(classes, embedding)),
             Self::Embedding(loss) => loss.expected_first_loss(classes, embedding),
         }
     }
@@ -187,10 +202,10 @@ impl HeadConfig {
         }
     }
 
-    /// The logits over the angle; `None` without class weights.
+    /// The logits over the angle at the end of all schedules; `None` without class weights.
     pub fn curve(&self) -> Option<Curve> {
         match self {
-            Self::Classes(head) => Some(head.curve()),
+            Self::Classes(head) => Some(head.curve(Progress::END)),
             Self::Embedding(_) => None,
         }
     }

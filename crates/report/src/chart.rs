@@ -1,391 +1,302 @@
-//! What all pictures share: size, colours, title, legend, axes and numbers.
-
-use plotters::{
-    coord::{Shift, ranged1d::Ranged, types::RangedCoordf64},
-    element::DashedPathElement,
-    prelude::*,
-    style::text_anchor::{HPos, Pos, VPos},
-};
+//! What a chart is: a title, a legend, and panels with two axes and layers. Every kind of chart fills this in.
 
 pub(crate) use facegrad_results::numbers::number;
 
-use crate::html::NBSP;
+use crate::svg::{AXIS, Canvas, GRID, Look, Picture, Point, WIDTH, fitting, text_width, wrapped};
 
-/// A named line.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Series {
-    /// The name, for the legend.
-    pub name: String,
-    /// The points, in the order in which to join them.
-    pub points: Vec<(f64, f64)>,
+/// Size of text.
+const FONT: f64 = 34.0;
+/// That of the labels of ticks, as a share of the others.
+const SMALL: f64 = 0.94;
+const MARGIN: f64 = 28.0;
+/// The left edge of title, legend and notes, and the room they have.
+const LEFT: f64 = MARGIN + 12.0;
+const ROOM: f64 = WIDTH - MARGIN - LEFT;
+
+/// A part of a picture with a title of its own, and a legend of the layers that have names.
+#[derive(Default)]
+pub(crate) struct Chart {
+    pub title: String,
+    pub panels: Vec<Panel>,
+    /// So many panels stand side by side, one at least.
+    pub columns: usize,
+    /// What to know to read it.
+    pub notes: String,
 }
 
-/// A picture that could not be drawn.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot draw {picture}: {cause}")]
-pub struct DrawError {
-    /// Which picture.
-    picture: &'static str,
-    /// What the drawing library says.
-    cause: String,
+/// Axes and what is drawn between them.
+#[derive(Default)]
+pub(crate) struct Panel {
+    /// May be empty.
+    pub title: String,
+    pub x: Axis,
+    pub y: Axis,
+    /// Between the ends of the axes; without it, as high as it is wide.
+    pub height: Option<f64>,
+    /// Whether text is small, as where panels are.
+    pub is_small: bool,
+    /// What is drawn: the first lies above the others.
+    pub layers: Vec<Layer>,
+    /// What stands right of the panel, at places of its vertical axis.
+    pub beside: Vec<Tick>,
 }
 
-/// Any error of the drawing library, as text: its types differ by operation.
-pub(crate) type Drawn<T> = Result<T, Box<dyn std::error::Error>>;
-pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-pub(crate) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
-
-// The drawing library places everything on whole units, so a unit is half a pixel of the intended size.
-pub(crate) const WIDTH: u32 = 1200;
-pub(crate) const FONT: i32 = 34;
-const LEGEND_FONT: i32 = 31;
-pub(crate) const MARGIN: i32 = 28;
-
-pub(crate) const BACKGROUND: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
-pub(crate) const TEXT: RGBColor = RGBColor(0x24, 0x29, 0x2F);
-pub(crate) const AXIS: RGBColor = RGBColor(0x8C, 0x95, 0x9F);
-pub(crate) const GRID: RGBColor = RGBColor(0xE4, 0xE7, 0xEB);
-pub(crate) const NEUTRAL: RGBColor = RGBColor(0x6A, 0x73, 0x7D);
-pub(crate) const BLUE: RGBColor = RGBColor(0x1F, 0x6F, 0xB2);
-pub(crate) const ORANGE: RGBColor = RGBColor(0xC4, 0x56, 0x1A);
-const GREEN: RGBColor = RGBColor(0x2A, 0x7F, 0x4F);
-const PURPLE: RGBColor = RGBColor(0x7B, 0x4F, 0xB5);
-const PINK: RGBColor = RGBColor(0xB8, 0x3B, 0x7D);
-
-/// Each colour of a picture and what stands for it on a dark page.
-pub(crate) const DARK: [(RGBColor, &str); 10] = [
-    (BACKGROUND, "#1B1F24"),
-    (TEXT, "#E6E8EB"),
-    (AXIS, "#7D8590"),
-    (GRID, "#30363D"),
-    (NEUTRAL, "#A3ADB8"),
-    (BLUE, "#6CB0EE"),
-    (ORANGE, "#F0935A"),
-    (GREEN, "#62C08A"),
-    (PURPLE, "#B794F0"),
-    (PINK, "#F07FB8"),
-];
-
-/// The colour of the line with this number.
-pub(crate) fn line_colour(index: usize) -> RGBColor {
-    [BLUE, ORANGE, GREEN, PURPLE, NEUTRAL][index % 5]
+/// Points of a panel that look alike. What leaves the panel runs along its edge; what is not finite is left out.
+pub(crate) struct Layer {
+    look: Look,
+    points: Vec<Point>,
+    /// For the legend, which has a name and a look once; may be empty.
+    name: String,
+    /// Shown under the pointer; may be empty.
+    title: String,
 }
 
-/// The colour of the class with this number.
-pub(crate) fn class_colour(index: usize) -> RGBColor {
-    [BLUE, ORANGE, GREEN, PURPLE, PINK, NEUTRAL][index % 6]
-}
-
-/// How the line with this number looks in a legend: the colours return as dashes.
-pub(crate) fn line_mark(index: usize) -> Mark {
-    let colour = line_colour(index);
-    if index < 5 { Mark::Line(colour) } else { Mark::Dashes(colour, DASHES) }
-}
-
-/// Draws the line with this number.
-pub(crate) fn draw_line(panel: &mut Chart, points: Vec<(f64, f64)>, index: usize) -> Drawn<()> {
-    let style = line_colour(index).stroke_width(5);
-    if index < 5 {
-        panel.draw_series(LineSeries::new(points, style))?;
-    } else {
-        panel.draw_series(DashedLineSeries::new(points, DASHES.0, DASHES.1, style))?;
+impl Layer {
+    pub fn new(look: Look, points: impl IntoIterator<Item = Point>) -> Self {
+        let points = points.into_iter().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+        Self { look, points, name: String::new(), title: String::new() }
     }
-    Ok(())
-}
 
-/// Length and gap of the dashes of a line.
-const DASHES: (i32, i32) = (22, 10);
-
-/// The corners of a marker around its middle: circle, square, triangle, diamond, triangle upside down, cross;
-/// then again.
-pub(crate) fn marker(shape: usize, radius: f64) -> Vec<(i32, i32)> {
-    if shape % 6 == 5 {
-        let (near, far) = ((radius * 0.42).round() as i32, (radius * 1.25).round() as i32);
-        let arm = [(near, far), (-near, far), (-near, near)];
-        let turned = |times: usize| {
-            let quarter = |(x, y): (i32, i32)| (-y, x);
-            arm.map(|corner| (0..times).fold(corner, |corner, _| quarter(corner)))
-        };
-        return (0..4).flat_map(turned).collect();
+    /// An entry of the legend.
+    pub fn entry(look: Look, name: impl Into<String>) -> Self {
+        Self::new(look, []).named(name)
     }
-    let (count, turn, size) =
-        [(16, 0.0, 1.0), (4, 0.5, 1.25), (3, 0.75, 1.3), (4, 0.0, 1.3), (3, 0.25, 1.3)][shape % 6];
-    let corner = |i: i32| {
-        let angle = match count {
-            // In whole turns: a triangle stands on a side or on a corner.
-            3 => turn + f64::from(i) / 3.0,
-            _ => (turn + f64::from(i)) / f64::from(count),
-        } * std::f64::consts::TAU;
-        let [dx, dy] = [angle.cos(), angle.sin()].map(|part| (radius * size * part).round() as i32);
-        (dx, dy)
-    };
-    (0..count).map(corner).collect()
-}
 
-/// The distance of the grid lines: 1, 2 or 5 times a power of ten, with four to nine of them.
-pub(crate) fn grid_step(range: f64) -> f64 {
-    let power = 10_f64.powf((range / 8.0).log10().floor());
-    [1.0, 2.0, 5.0, 10.0]
-        .map(|factor| factor * power)
-        .into_iter()
-        .find(|step| range / step <= 8.0)
-        .unwrap_or(range)
-}
-
-/// A colour as the pictures write it.
-pub(crate) fn hex(colour: RGBColor) -> String {
-    format!("#{:02X}{:02X}{:02X}", colour.0, colour.1, colour.2)
-}
-
-/// Draws a picture of the given height and gives its SVG text.
-pub(crate) fn draw(
-    picture: &'static str,
-    height: u32,
-    content: impl FnOnce(&Area) -> Drawn<()>,
-) -> Result<String, DrawError> {
-    let mut svg = String::new();
-    let drawn = || -> Drawn<()> {
-        let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
-        area.fill(&BACKGROUND)?;
-        content(&area)?;
-        area.present()?;
-        Ok(())
-    };
-    // The closure is called once; it borrows the text that is returned.
-    match drawn() {
-        Ok(()) => Ok(svg),
-        Err(cause) => Err(DrawError { picture, cause: cause.to_string() }),
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
     }
-}
 
-/// How an entry of the legend looks.
-pub(crate) enum Mark {
-    Line(RGBColor),
-    Pale(RGBColor),
-    Dashed(RGBColor),
-    /// Dashes of a length with gaps of another.
-    Dashes(RGBColor, (i32, i32)),
-    Filled(RGBColor),
-    /// The marker of a point, as its corners around the middle.
-    Marker {
-        colour: RGBColor,
-        corners: Vec<(i32, i32)>,
-        filled: bool,
-    },
-}
-
-/// Writes title and legend at the top of `area` and gives the rest of it.
-pub(crate) fn heading<'a>(area: &Area<'a>, title: &str, legend: &[(Mark, String)]) -> Drawn<Area<'a>> {
-    let left = MARGIN + 12;
-    let right = WIDTH as i32 - MARGIN;
-    // Bold letters are up to an eighth wider, such as those of DejaVu.
-    let title = fitting(title, FONT + 6, (right - left) * 8 / 9);
-    area.draw(&Text::new(title, (left, MARGIN), bold(FONT + 6)))?;
-    let mut y = MARGIN + FONT + 34;
-    let mut x = left;
-    for (mark, name) in legend {
-        let name = fitting(name, LEGEND_FONT, right - left - 84);
-        let width = 84 + text_width(&name, LEGEND_FONT) + 24;
-        if x > left && x + width > WIDTH as i32 {
-            x = left;
-            y += FONT + 14;
-        }
-        let middle = y + FONT / 2;
-        let line = vec![(x, middle), (x + 66, middle)];
-        match mark {
-            Mark::Line(colour) => area.draw(&PathElement::new(line, colour.stroke_width(5)))?,
-            Mark::Pale(colour) => area.draw(&PathElement::new(line, colour.mix(0.35).stroke_width(3)))?,
-            Mark::Dashed(colour) => {
-                area.draw(&DashedPathElement::new(line, 12, 8, colour.stroke_width(4)))?;
-            }
-            Mark::Dashes(colour, (length, gap)) => {
-                area.draw(&DashedPathElement::new(line, *length, *gap, colour.stroke_width(5)))?;
-            }
-            Mark::Filled(colour) => {
-                let corners = [(x, middle - 13), (x + 66, middle + 13)];
-                area.draw(&Rectangle::new(corners, colour.mix(0.3).filled()))?;
-                area.draw(&Rectangle::new(corners, colour.stroke_width(3)))?;
-            }
-            Mark::Marker { colour, corners, filled } => {
-                let place = |(dx, dy): &(i32, i32)| (x + 33 + dx, middle + dy);
-                let mut corners: Vec<_> = corners.iter().map(place).collect();
-                if *filled {
-                    area.draw(&Polygon::new(corners.clone(), colour.mix(0.6).filled()))?;
-                }
-                corners.extend(corners.first().copied());
-                area.draw(&PathElement::new(corners, colour.stroke_width(3)))?;
-            }
-        }
-        let style = font(LEGEND_FONT).pos(Pos::new(HPos::Left, VPos::Center));
-        area.draw(&Text::new(name, (x + 82, middle), style))?;
-        x += width;
+    pub fn titled(self, title: impl Into<String>) -> Self {
+        Self { title: title.into(), ..self }
     }
-    let used = if legend.is_empty() { MARGIN + FONT + 24 } else { y + FONT + 10 };
-    Ok(area.split_vertically(used).1)
-}
-
-/// Writes a paragraph at the bottom of `area` and gives the rest of it.
-pub(crate) fn footnote<'a>(area: &Area<'a>, text: &str) -> Drawn<Area<'a>> {
-    const SIZE: i32 = 26;
-    // As with the legend, the width is a guess.
-    const CHARACTERS: usize = ((WIDTH as i32 - 2 * MARGIN - 24) * 100 / (SIZE * 53)) as usize;
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut().filter(|line| line.chars().count() + word.chars().count() < CHARACTERS) {
-            Some(line) => *line = format!("{line} {word}"),
-            None => lines.push(word.to_owned()),
-        }
-    }
-    let line = SIZE + 10;
-    let height = area.dim_in_pixel().1 as i32 - MARGIN / 2 - line * lines.len() as i32;
-    let (above, below) = area.split_vertically(height);
-    for (i, text) in lines.iter().enumerate() {
-        below.draw(&Text::new(printable(text), (MARGIN + 12, line * i as i32), font(SIZE)))?;
-    }
-    Ok(above)
-}
-
-/// The axes of a chart.
-pub(crate) struct Axes<'a> {
-    pub x: (f64, f64),
-    pub y: (f64, f64),
-    /// Without it there are grid lines, but no labels, for a chart above another.
-    pub x_label: &'a str,
-    pub y_label: &'a str,
-    /// The number of labels on the x axis, at most.
-    pub x_ticks: usize,
-    /// The number of labels on the y axis, at most.
-    pub y_ticks: usize,
-    pub x_format: &'a dyn Fn(&f64) -> String,
-    pub y_format: &'a dyn Fn(&f64) -> String,
 }
 
 /// A place on an axis with a grid line, and its label.
 pub(crate) type Tick = (f64, String);
 
-/// A chart with axes, grid and labels that fills `area`, with ticks at round numbers.
-pub(crate) fn chart<'a, 'b>(area: &'a Area<'b>, axes: &Axes) -> Drawn<Chart<'a, 'b>> {
-    let ticks = |range: (f64, f64), at_most: usize, write: &dyn Fn(&f64) -> String| -> Vec<Tick> {
-        let places = RangedCoordf64::from(range.0..range.1).key_points(at_most);
-        places.into_iter().map(|place| (place, write(&place))).collect()
-    };
-    let x_ticks = ticks(axes.x, axes.x_ticks, axes.x_format);
-    let y_ticks = ticks(axes.y, axes.y_ticks, axes.y_format);
-    chart_with_ticks(area, axes, &x_ticks, &y_ticks)
+/// An axis of a panel.
+pub(crate) struct Axis {
+    /// What it shows; may be empty.
+    pub label: String,
+    /// Its ends.
+    pub range: (f64, f64),
+    /// Equal steps of this are equally far on paper.
+    pub scale: fn(f64) -> f64,
+    pub ticks: Vec<Tick>,
 }
 
-/// A [`chart`] with ticks at given places.
-pub(crate) fn chart_with_ticks<'a, 'b>(
-    area: &'a Area<'b>,
-    axes: &Axes,
-    x_ticks: &[Tick],
-    y_ticks: &[Tick],
-) -> Drawn<Chart<'a, 'b>> {
-    let label = FONT - 2;
-    // Beside the labels there is room for what the axis shows.
-    let widest = y_ticks.iter().map(|(_, text)| text_width(text, label)).max().unwrap_or(0);
-    let (y_labels, x_labels) = ((widest + 56).max(150), if axes.x_label.is_empty() { 30 } else { 108 });
-    let mut chart = ChartBuilder::on(area)
-        .margin_left(MARGIN)
-        .margin_right(MARGIN + 30)
-        .margin_top(14)
-        .margin_bottom(10)
-        .set_label_area_size(LabelAreaPosition::Left, y_labels)
-        .set_label_area_size(LabelAreaPosition::Bottom, x_labels)
-        .build_cartesian_2d(axes.x.0..axes.x.1, axes.y.0..axes.y.1)?;
-    chart
-        .configure_mesh()
-        .x_labels(0)
-        .y_labels(0)
-        .x_desc(axes.x_label)
-        .y_desc(axes.y_label)
-        .axis_desc_style(font(FONT))
-        .axis_style(AXIS.stroke_width(2))
-        .draw()?;
+impl Default for Axis {
+    fn default() -> Self {
+        Self { label: String::new(), range: (0.0, 1.0), scale: |x| x, ticks: Vec::new() }
+    }
+}
 
-    let (columns, rows) = area.get_pixel_range();
-    let place = |x, y| {
-        let (x, y) = chart.backend_coord(&(x, y));
-        (x - columns.start, y - rows.start)
-    };
-    let line = |from, to, colour: RGBColor| PathElement::new(vec![from, to], colour.stroke_width(2));
-    let style = |h, v| font(label).pos(Pos::new(h, v));
-    let (left, bottom, right, top) = (axes.x.0, axes.y.0, axes.x.1, axes.y.1);
-    for (x, text) in x_ticks {
-        area.draw(&line(place(*x, bottom), place(*x, top), GRID))?;
-        if !text.is_empty() && !axes.x_label.is_empty() {
-            // Low enough that it keeps clear of the label at the end of the other axis.
-            let (x, y) = place(*x, bottom);
-            area.draw(&Text::new(text.as_str(), (x, y + 18), style(HPos::Center, VPos::Top)))?;
+impl Axis {
+    /// An axis with at most so many steps between its grid lines, at round numbers.
+    pub fn linear(label: &str, range: (f64, f64), steps: usize, write: fn(f64) -> String) -> Self {
+        let ticks = multiples(range, round_step(range.1 - range.0, steps));
+        Self {
+            label: label.into(),
+            range,
+            ticks: ticks.map(|place| (place, write(place))).collect(),
+            ..Self::default()
         }
     }
-    for (y, text) in y_ticks {
-        area.draw(&line(place(left, *y), place(right, *y), GRID))?;
-        if !text.is_empty() {
-            let (x, y) = place(left, *y);
-            area.draw(&Text::new(text.as_str(), (x - 12, y), style(HPos::Right, VPos::Center)))?;
+
+    /// Where a value lies between the ends, from 0 to 1.
+    fn place(&self, value: f64) -> f64 {
+        let [value, low, high] = [value, self.range.0, self.range.1].map(self.scale);
+        ((value - low) / (high - low)).clamp(0.0, 1.0)
+    }
+}
+
+/// 1, 2 or 5 times a power of ten, so that there are at most so many steps in a range.
+pub(crate) fn round_step(range: f64, steps: usize) -> f64 {
+    let power = 10_f64.powf((range / steps as f64).log10().floor());
+    let fits = |step: &f64| range / step <= steps as f64 + 1e-9;
+    [1.0, 2.0, 5.0].map(|factor| factor * power).into_iter().find(fits).unwrap_or(10.0 * power)
+}
+
+/// The multiples of `step` in a range, its ends included.
+pub(crate) fn multiples((low, high): (f64, f64), step: f64) -> impl Iterator<Item = f64> {
+    let (first, last) = ((low / step - 1e-6).ceil() as i64, (high / step + 1e-6).floor() as i64);
+    (first..=last).map(move |i| i as f64 * step)
+}
+
+/// A range that ends at multiples of `step`.
+pub(crate) fn outward((low, high): (f64, f64), step: f64) -> (f64, f64) {
+    ((low / step + 1e-6).floor() * step, (high / step - 1e-6).ceil() * step)
+}
+
+/// Charts below each other as one picture, called after the first.
+pub(crate) fn picture(charts: &[Chart]) -> Picture {
+    let mut canvas = Canvas::default();
+    let height = charts.iter().fold(0.0, |top, chart| chart.draw(&mut canvas, top));
+    canvas.finish(height, charts.first().map(|chart| chart.title.clone()).unwrap_or_default())
+}
+
+impl Chart {
+    /// The chart by itself.
+    pub fn picture(self) -> Picture {
+        picture(&[self])
+    }
+
+    /// Draws below `top` and gives where it ends.
+    fn draw(&self, canvas: &mut Canvas, top: f64) -> f64 {
+        const NOTES: f64 = 26.0;
+        let mut y = self.heading(canvas, top);
+        let columns = self.columns.max(1);
+        let width = (WIDTH - 2.0 * MARGIN) / columns as f64;
+        // The same for all, so that panels below each other line up.
+        let left = self.panels.iter().map(|panel| panel.left(width)).fold(0.0, f64::max);
+        for row in self.panels.chunks(columns) {
+            let cells = row.iter().enumerate().map(|(i, panel)| (MARGIN + i as f64 * width, panel));
+            y = cells.fold(y, |bottom, (x, panel)| panel.draw(canvas, (x, y), width, left).max(bottom));
+        }
+        for line in wrapped(&self.notes, NOTES, ROOM) {
+            canvas.text(&line, (LEFT, y + NOTES / 2.0), NOTES, "start");
+            y += NOTES + 10.0;
+        }
+        y + 10.0
+    }
+
+    /// Draws title and legend and gives where they end.
+    fn heading(&self, canvas: &mut Canvas, top: f64) -> f64 {
+        const SIZE: f64 = 31.0;
+        // Bold letters are up to an eighth wider, such as those of DejaVu.
+        let title = fitting(&self.title, FONT + 6.0, ROOM * 8.0 / 9.0);
+        canvas.heading(&title, (LEFT, top + MARGIN + 17.0), FONT + 6.0, "start");
+        let mut legend: Vec<(&Look, &str)> = Vec::new();
+        for layer in self.panels.iter().flat_map(|panel| &panel.layers).filter(|layer| !layer.name.is_empty())
+        {
+            if !legend.contains(&(&layer.look, &layer.name)) {
+                legend.push((&layer.look, &layer.name));
+            }
+        }
+        let (mut x, mut y) = (LEFT, top + MARGIN + 85.0);
+        for (look, name) in &legend {
+            let name = fitting(name, SIZE, ROOM - 84.0);
+            let width = 84.0 + text_width(&name, SIZE) + 24.0;
+            if x > LEFT && x + width > WIDTH {
+                (x, y) = (LEFT, y + FONT + 14.0);
+            }
+            let (right, low, high) = (x + 66.0, y - 13.0, y + 13.0);
+            match look {
+                Look::Area(_) => canvas.draw(look, &[(x, low), (x, high), (right, high), (right, low)]),
+                Look::Markers { .. } => canvas.draw(look, &[(x + 33.0, y)]),
+                Look::Line { .. } | Look::Text(_) => canvas.draw(look, &[(x, y), (right, y)]),
+            }
+            canvas.text(&name, (x + 82.0, y), SIZE, "start");
+            x += width;
+        }
+        if legend.is_empty() { y - 27.0 } else { y + 27.0 }
+    }
+}
+
+impl Panel {
+    /// The size of text.
+    fn font(&self) -> f64 {
+        if self.is_small { FONT * 0.7 } else { FONT }
+    }
+
+    /// The labels of the vertical axis, with at most two fifths of the width of the panel.
+    fn names(&self, width: f64) -> impl Iterator<Item = (f64, String)> {
+        let size = self.font() * SMALL;
+        self.y.ticks.iter().map(move |(place, text)| (*place, fitting(text, size, width * 0.4)))
+    }
+
+    /// The room left of the panel.
+    fn left(&self, width: f64) -> f64 {
+        let font = self.font();
+        let widest = self.names(width).map(|(_, text)| text_width(&text, font * SMALL)).fold(0.0, f64::max);
+        let label = if self.y.label.is_empty() { 0.0 } else { font * 1.3 };
+        label + if widest > 0.0 { widest + font * 0.4 } else { 0.0 }
+    }
+
+    /// Draws into a column of the picture, and gives where the panel ends.
+    fn draw(&self, canvas: &mut Canvas, (x, y): Point, width: f64, left: f64) -> f64 {
+        let font = self.font();
+        let small = font * SMALL;
+        let beside = self.beside.iter().map(|(_, text)| text_width(text, small)).fold(0.0, f64::max);
+        let (left, right) = (x + left, x + width - 0.9 * font - beside);
+        let title = if self.title.is_empty() { 0.0 } else { font * 1.4 };
+        let top = y + 14.0 + title;
+        let height = self.height.unwrap_or(right - left);
+        let bottom = top + height;
+        let middle = ((left + right) / 2.0, (top + bottom) / 2.0);
+        let across = |value: f64| left + self.x.place(value) * (right - left);
+        let up = |value: f64| bottom - self.y.place(value) * height;
+
+        if !self.title.is_empty() {
+            // Smaller down to what can be read; bold letters are wider.
+            let size = (font * width / text_width(&self.title, font * 1.13)).clamp(18.0, font * 1.15);
+            let text = fitting(&self.title, size * 1.13, width);
+            canvas.heading(&text, (middle.0, top - title / 2.0 - 4.0), size, "middle");
+        }
+        let line = |colour| Look::Line { colour, width: 2.0, opacity: 1.0, dashes: "" };
+        for (value, _) in &self.x.ticks {
+            canvas.draw(&line(GRID), &[(across(*value), top), (across(*value), bottom)]);
+        }
+        for (value, text) in self.names(width) {
+            canvas.draw(&line(GRID), &[(left, up(value)), (right, up(value))]);
+            canvas.text(&text, (left - font * 0.35, up(value)), small, "end");
+        }
+        for (value, text) in &self.beside {
+            canvas.text(text, (x + width, up(*value)), small, "end");
+        }
+        // Low enough that they keep clear of the label at the end of the other axis.
+        let mut below = bottom + font * 0.5;
+        if self.x.ticks.iter().any(|(_, text)| !text.is_empty()) {
+            self.label_ticks(
+                canvas,
+                |value| (across(value), below + font * 0.47),
+                (x - MARGIN, x + width + MARGIN),
+            );
+            below += font;
+        }
+        if !self.x.label.is_empty() {
+            // Around the middle of the panel.
+            let text = fitting(&self.x.label, font, 2.0 * (x + width - middle.0));
+            canvas.text(&text, (middle.0, below + font * 0.9), font, "middle");
+            below += font * 1.4;
+        }
+        canvas.upwards(&fitting(&self.y.label, font, height), (x + font * 0.5, middle.1), font);
+        canvas.draw(&line(AXIS), &[(left, top), (left, bottom), (right, bottom)]);
+
+        for layer in self.layers.iter().rev() {
+            let places: Vec<Point> = layer.points.iter().map(|(x, y)| (across(*x), up(*y))).collect();
+            match layer.title.as_str() {
+                title if !title.is_empty() && !places.is_empty() => {
+                    canvas.titled(title, |canvas| canvas.draw(&layer.look, &places));
+                }
+                _ => canvas.draw(&layer.look, &places),
+            }
+        }
+        below + font * 0.4
+    }
+
+    /// Writes the labels below the panel, from the right; one that would lie on another is left out.
+    fn label_ticks(&self, canvas: &mut Canvas, at: impl Fn(f64) -> Point, (from, to): (f64, f64)) {
+        let size = self.font() * SMALL;
+        let mut free = to;
+        for (value, text) in self.x.ticks.iter().rev().filter(|(_, text)| !text.is_empty()) {
+            let text = fitting(text, size, (to - from) / 4.0);
+            let half = text_width(&text, size) / 2.0;
+            let (x, y) = at(*value);
+            // The last may move a little, so that it stays in the picture.
+            let x = x.clamp(from + half, to - half);
+            if x + half <= free {
+                canvas.text(&text, (x, y), size, "middle");
+                free = x - half - size * 0.4;
+            }
         }
     }
-    area.draw(&line(place(left, bottom), place(left, top), AXIS))?;
-    area.draw(&line(place(left, bottom), place(right, bottom), AXIS))?;
-    Ok(chart)
 }
 
-pub(crate) fn font(size: i32) -> TextStyle<'static> {
-    // The size of the drawing library is larger by this factor than that of SVG.
-    ("sans-serif", f64::from(size) * 1.24).into_font().color(&TEXT)
-}
-
-pub(crate) fn bold(size: i32) -> TextStyle<'static> {
-    ("sans-serif", f64::from(size) * 1.24, FontStyle::Bold).into_font().color(&TEXT)
-}
-
-/// About how wide a text is drawn, on the wide side: the font is the reader's.
-pub(crate) fn text_width(text: &str, size: i32) -> i32 {
-    let percent = |c: char| match c {
-        'i' | 'j' | 'l' | 't' | 'f' | 'r' | ' ' | NBSP | '.' | ',' | ':' | ';' | '|' | '!' | '\'' | '('
-        | ')' => 44,
-        'm' | 'w' | 'M' | 'W' | '@' | '%' | '&' => 100,
-        'A'..='Z' | '+' | '=' | '<' | '>' | '~' | '#' => 84,
-        ' '..='~' => 64,
-        // Latin, Greek and Cyrillic; beyond are letters as wide as they are high, and pictures.
-        '\u{A0}'..='\u{52F}' | '–' | '…' | '−' => 84,
-        _ => 130,
-    };
-    text.chars().map(|c| percent(c) * size / 100).sum()
-}
-
-/// As much of a text as has room, printable.
-pub(crate) fn fitting(text: &str, size: i32, room: i32) -> String {
-    let text = printable(text);
-    if text_width(&text, size) <= room {
-        return text;
-    }
-    let mut kept = String::new();
-    let mut width = text_width("…", size);
-    for c in text.chars() {
-        width += text_width(c.encode_utf8(&mut [0; 4]), size);
-        if width > room {
-            break;
-        }
-        kept.push(c);
-    }
-    format!("{}…", kept.trim_end())
-}
-
-/// Text without the control characters that XML does not allow.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
-}
-
-/// The points that can be drawn.
-pub(crate) fn finite(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
-}
-
-/// The smallest and largest of some numbers; 0 and 1 if there are none, and never the same.
+/// The smallest and largest of the finite ones of some numbers; 0 and 1 if there are none, and never the same.
 pub(crate) fn extent(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (low, high) = numbers.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
+    let finite = numbers.filter(|number| number.is_finite());
+    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
     if low > high {
         (0.0, 1.0)
     } else if low == high {
@@ -396,45 +307,21 @@ pub(crate) fn extent(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
     }
 }
 
+/// A number with this many significant digits, and all those before the point.
+pub(crate) fn rounded(value: f64, digits: i32) -> String {
+    let power = 10_f64.powi((digits - 1 - value.abs().max(1e-3).log10().floor() as i32).max(0));
+    number((value * power).round() / power)
+}
+
 /// A share as a percentage for an axis.
 pub(crate) fn percent(share: f64) -> String {
     format!("{} %", number((share * 1e8).round() / 1e6))
 }
 
-/// A check that `svg` is well-formed: every element closed, nothing unescaped. Gives its texts.
-#[cfg(test)]
-pub(crate) fn texts_of_well_formed(svg: &str) -> Vec<String> {
-    let (mut open, mut texts, mut rest) = (Vec::new(), Vec::new(), svg.trim());
-    while let Some(start) = rest.find('<') {
-        let text = rest[..start].trim();
-        for entity in text.split('&').skip(1) {
-            let name = entity.split(';').next().unwrap_or_default();
-            assert!(["amp", "lt", "gt", "quot", "#39", "apos"].contains(&name), "the entity &{name}");
-        }
-        assert!(!text.contains('>'), "a bracket in {text}");
-        if !text.is_empty() {
-            assert!(!open.is_empty(), "text outside of the picture: {text}");
-            texts.push(text.to_owned());
-        }
-        let end = start + rest[start..].find('>').expect("an open tag ends");
-        let tag = &rest[start + 1..end];
-        assert!(!tag.contains('<'), "a bracket in the tag {tag}");
-        assert_eq!(tag.matches('"').count() % 2, 0, "an odd number of quotes in {tag}");
-        if let Some(name) = tag.strip_prefix('/') {
-            assert_eq!(open.pop(), Some(name.to_owned()));
-        } else if !tag.ends_with('/') && !tag.starts_with('!') {
-            open.push(tag.split_whitespace().next().unwrap_or_default().to_owned());
-        }
-        rest = &rest[end + 1..];
-    }
-    assert!(open.is_empty() && rest.is_empty(), "left open: {open:?}, left over: {rest}");
-    assert!(!svg.contains("NaN") && !svg.contains("inf"), "a number that is none");
-    texts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{svg::BLUE, testing::texts_of_well_formed};
 
     #[test]
     fn numbers_as_people_write_them() {
@@ -457,6 +344,10 @@ mod tests {
             [0.885, 1.0, 0.001, 0.000_1, 0.3].map(percent),
             ["88.5 %", "100 %", "0.1 %", "0.01 %", "30 %"]
         );
+        assert_eq!(
+            [217.04, 80.12, 1234.5, 0.012_34].map(|value| rounded(value, 3)),
+            ["217", "80.1", "1,235", "0.0123"]
+        );
     }
 
     #[test]
@@ -469,33 +360,20 @@ mod tests {
     #[test]
     fn grid_lines_are_at_round_numbers() {
         for (range, step) in [(0.3, 0.05), (0.04, 0.005), (0.1, 0.02), (1.0, 0.2), (0.8, 0.1)] {
-            assert!((grid_step(range) - step).abs() < 1e-9, "{range}: {}", grid_step(range));
+            assert!((round_step(range, 8) - step).abs() < 1e-9, "{range}: {}", round_step(range, 8));
         }
-    }
-
-    #[test]
-    fn markers_differ_and_text_is_cut_to_its_room() {
-        let markers: Vec<_> = (0..6).map(|shape| marker(shape, 10.0)).collect();
-        for (i, marker) in markers.iter().enumerate() {
-            assert!(!markers[..i].contains(marker));
-            assert!(marker.iter().all(|(x, y)| x.abs() <= 13 && y.abs() <= 13), "{marker:?}");
-        }
-        assert_eq!(fitting("short", 30, 200), "short");
-        for text in ["W".repeat(100), "語".repeat(100), "word ".repeat(100)] {
-            let cut = fitting(&text, 30, 200);
-            assert!(cut.ends_with('…') && text_width(&cut, 30) <= 200 && cut.chars().count() > 3, "{cut}");
-        }
-        assert_eq!(fitting("abc", 30, 0), "…");
+        let places: Vec<String> = multiples((-0.1, 0.3), 0.1).map(number).collect();
+        assert_eq!(places, ["−0.1", "0", "0.1", "0.2", "0.3"]);
+        assert_eq!(outward((0.3, 1.2), 0.5), (0.0, 1.5));
+        assert_eq!(outward((0.5, 1.0), 0.5), (0.5, 1.0));
     }
 
     #[test]
     fn any_text_can_be_a_title() {
         let name = "a < b & \"c\" > 'd' \u{0} \n é";
-        let svg = draw("a test", 300, |area| {
-            heading(area, name, &[(Mark::Dashed(BLUE), name.into())])?;
-            Ok(())
-        })
-        .unwrap();
+        let layers = vec![Layer::entry(Look::dashed(BLUE), name)];
+        let panels = vec![Panel { layers, ..Panel::default() }];
+        let svg = Chart { title: name.into(), panels, ..Chart::default() }.picture().to_svg();
         let texts = texts_of_well_formed(&svg);
         assert_eq!(texts.len(), 2);
         for text in texts {
@@ -504,5 +382,41 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    /// The texts of a panel with these labels below it.
+    fn labels(texts: &[&str]) -> Vec<String> {
+        let ticks = texts.iter().enumerate().map(|(i, text)| (i as f64, (*text).to_owned())).collect();
+        let x = Axis { range: (0.0, texts.len() as f64 - 1.0), ticks, ..Axis::default() };
+        let panel = Panel { x, height: Some(100.0), ..Panel::default() };
+        texts_of_well_formed(&Chart { panels: vec![panel], ..Chart::default() }.picture().to_svg())
+    }
+
+    #[test]
+    fn labels_do_not_lie_on_each_other_and_stay_in_the_picture() {
+        assert_eq!(labels(&["a", "b", "c"]), ["c", "b", "a"]);
+        let (count, wide) = (labels(&["0123456789"; 30]).len(), labels(&["W".repeat(100).as_str(); 2]));
+        assert!((3..6).contains(&count), "{count}");
+        assert!(wide.iter().all(|text| text.ends_with('…') && text.len() < 15), "{wide:?}");
+    }
+
+    #[test]
+    fn what_leaves_a_panel_runs_along_its_edge_and_what_is_no_number_is_left_out() {
+        let points = [(-7.0, 0.0), (f64::NAN, 0.5), (0.5, f64::INFINITY), (1.0, 7.0)];
+        let panel = Panel {
+            height: Some(100.0),
+            layers: vec![
+                Layer::new(Look::line(BLUE), points),
+                Layer::new(Look::Text("none".into()), [(f64::NAN, 0.0)]),
+            ],
+            ..Panel::default()
+        };
+        let svg = Chart { panels: vec![panel], ..Chart::default() }.picture().to_svg();
+        let line = svg.split("<polyline").find(|line| line.contains(BLUE.0)).unwrap();
+        let points = line.split('"').nth(1).unwrap();
+        let places: Vec<&str> = points.split([' ', ',']).collect();
+        let [x, y, _, top] = places[..] else { panic!("{points}") };
+        assert_eq!((x, y.parse::<f64>().unwrap() - top.parse::<f64>().unwrap()), ("28", 100.0), "{points}");
+        assert!(!svg.contains("none<"));
     }
 }

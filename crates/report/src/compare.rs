@@ -1,18 +1,11 @@
 //! Several runs side by side: a picture, a page, and a table in Markdown.
 
 use facegrad_results::{Figure, MeanFigure, ResultTable, Scale};
-use plotters::{
-    element::DashedPathElement,
-    prelude::*,
-    style::text_anchor::{HPos, Pos, VPos},
-};
 
 use crate::{
     Block, Drawing, Page, PageSection,
-    chart::{
-        AXIS, BLUE, DrawError, FONT, GRID, MARGIN, Mark, NEUTRAL, WIDTH, draw, font, grid_step, heading,
-        number, printable,
-    },
+    chart::{Axis, Chart, Layer, Panel, number, percent},
+    svg::{BLUE, Look, NEUTRAL, Picture},
 };
 
 /// What [`comparison_page`] shows. All text is escaped.
@@ -129,10 +122,7 @@ pub fn comparison_markdown(report: &ComparisonReport) -> String {
 }
 
 /// The comparison as a page: the picture, the table, and the command.
-///
-/// # Errors
-/// If the picture cannot be drawn.
-pub fn comparison_page(report: &ComparisonReport) -> Result<Page, DrawError> {
+pub fn comparison_page(report: &ComparisonReport) -> Page {
     let mut lines = report.cells().into_iter();
     let mut header = lines.next().unwrap_or_default();
     // Here remarks have a line of their own: a column of sentences would push the numbers out of sight.
@@ -146,113 +136,74 @@ pub fn comparison_page(report: &ComparisonReport) -> Result<Page, DrawError> {
         .unzip();
     let description = format!("{} of each config with its interval", report.figure());
     let table = ResultTable { header, rows, remarks, ..ResultTable::default() };
-    Ok(Page {
+    Page {
         title: report.title.clone(),
         facts: report.facts.clone(),
         warnings: report.warning().into_iter().collect(),
         sections: vec![PageSection {
             title: "Comparison".into(),
             blocks: vec![
-                Block::Drawing(Drawing::new(comparison_picture(report)?, description)),
+                Block::Drawings(vec![Drawing::new(comparison_picture(report), description)]),
                 Block::Table(table),
                 Block::Note(INTERVALS.into()),
                 Block::Command(report.command.clone()),
             ],
         }],
-    })
+    }
 }
-
-/// Height of a row of the picture.
-const ROW: i32 = 58;
-/// Room for the number as text, on the right.
-const VALUES: i32 = 170;
-/// Room for the axis, below.
-const BELOW: i32 = 104;
 
 /// The headline figure of each row as a dot with its interval, that of each run as a circle, and a line for
-/// chance, as SVG. An interval that leaves the axis has no end there.
-///
-/// # Errors
-/// If the drawing library fails.
-pub fn comparison_picture(report: &ComparisonReport) -> Result<String, DrawError> {
+/// chance. An interval that leaves the axis has no end there.
+pub fn comparison_picture(report: &ComparisonReport) -> Picture {
     let rows = &report.rows;
-    let dot = Mark::Marker { colour: BLUE, corners: circle(DOT), filled: true };
-    let interval = (Mark::Line(BLUE), "95 % interval".to_owned());
-    let mut legend = vec![(dot, "one seed".to_owned()), interval];
-    if rows.iter().any(|row| row.mark.as_ref().is_some_and(|mark| mark.of_runs.len() > 1)) {
-        legend[0].1 = "mean over seeds".into();
-        let ring = Mark::Marker { colour: NEUTRAL, corners: circle(RING), filled: false };
-        legend.push((ring, "one seed".into()));
-    }
-    let (low, high) = limits(rows, report.chance);
-    let chance = report.chance.filter(|chance| (low..=high).contains(chance));
-    if chance.is_some() {
-        legend.push((Mark::Dashed(NEUTRAL), "chance".into()));
-    }
-    let height = 138 + ROW * rows.len().max(1) as i32 + BELOW;
-    draw("the comparison", height as u32, |area| {
-        let area = heading(area, &title(report), &legend)?;
-        let names: Vec<String> = rows.iter().map(|row| shortened(&printable(&row.name))).collect();
-        // As with the legend, the width of text is a guess, on the wide side.
-        let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0) as i32;
-        let left = MARGIN + 12 + longest * FONT * 56 / 100 + 24;
-        let right = WIDTH as i32 - MARGIN - VALUES;
-        let bottom = ROW * rows.len().max(1) as i32;
-        let place =
-            |share: f64| left + ((share - low) / (high - low) * f64::from(right - left)).round() as i32;
-        let centred = font(FONT - 2).pos(Pos::new(HPos::Center, VPos::Top));
-        let line = |from, to| PathElement::new(vec![from, to], GRID.stroke_width(2));
-        let step = grid_step(high - low);
-        for i in (low / step).ceil() as i32..=(high / step + 1e-9).floor() as i32 {
-            let x = place(f64::from(i) * step);
-            area.draw(&line((x, 0), (x, bottom)))?;
-            let text = format!("{} %", number((f64::from(i) * step * 1e4).round() / 1e2));
-            area.draw(&Text::new(text, (x, bottom + 12), centred.clone()))?;
-        }
-        area.draw(&PathElement::new(vec![(left, bottom), (right, bottom)], AXIS.stroke_width(2)))?;
-        let middle = ((left + right) / 2, bottom + 56);
-        let label = match (report.chance, chance) {
-            (Some(beyond), None) => format!("{} ({} % is chance)", report.figure(), number(beyond * 100.0)),
-            _ => report.figure().to_owned(),
+    let count = rows.len().max(1) as f64;
+    let (dot, ring) =
+        (Look::dots(BLUE, 12.0), Look::Markers { colour: NEUTRAL, shape: 0, radius: 9.0, fill: 0.0 });
+    let has_seeds = rows.iter().any(|row| row.mark.as_ref().is_some_and(|mark| mark.of_runs.len() > 1));
+    let range = limits(rows, report.chance);
+    let is_shown = |share: &f64| (range.0..=range.1).contains(share);
+    let mut layers = vec![
+        Layer::entry(dot.clone(), if has_seeds { "mean over seeds" } else { "one seed" }),
+        Layer::entry(Look::line(BLUE), "95 % interval"),
+    ];
+    layers.extend(has_seeds.then(|| Layer::entry(ring.clone(), "one seed")));
+    let (mut names, mut values) = (Vec::new(), Vec::new());
+    for (i, row) in rows.iter().enumerate() {
+        let y = count - 0.5 - i as f64;
+        names.push((y, row.name.clone()));
+        let Some(mark) = row.mark.as_ref().filter(|mark| mark.mean.is_finite()) else {
+            values.push((y, "no result".to_owned()));
+            continue;
         };
-        area.draw(&Text::new(label, middle, font(FONT).pos(Pos::new(HPos::Center, VPos::Top))))?;
-        if let Some(chance) = chance {
-            let chance = [(place(chance), 0), (place(chance), bottom)];
-            area.draw(&DashedPathElement::new(chance, 12, 8, NEUTRAL.stroke_width(3)))?;
+        values.push((y, format!("{:.1} %", mark.mean * 100.0)));
+        layers.push(Layer::new(dot.clone(), [(mark.mean, y)]));
+        if mark.of_runs.len() > 1 {
+            layers.push(Layer::new(ring.clone(), mark.of_runs.iter().map(|share| (*share, y))));
         }
-
-        for (i, (row, name)) in rows.iter().zip(names).enumerate() {
-            let y = ROW * i as i32 + ROW / 2;
-            let beside = |pos| font(FONT - 2).pos(Pos::new(pos, VPos::Center));
-            area.draw(&Text::new(name, (left - 24, y), beside(HPos::Right)))?;
-            let Some(mark) = row.mark.as_ref().filter(|a| a.mean.is_finite()) else {
-                let none = beside(HPos::Right).color(&NEUTRAL);
-                area.draw(&Text::new("no result", (WIDTH as i32 - MARGIN, y), none))?;
-                continue;
-            };
-            let ends = [mark.mean - mark.half_width, mark.mean + mark.half_width];
-            let [from, to] = ends.map(|end| (place(end.clamp(low, high)), y));
-            area.draw(&PathElement::new(vec![from, to], BLUE.stroke_width(5)))?;
-            for ((x, y), end) in [from, to].into_iter().zip(ends) {
-                if (low..=high).contains(&end) {
-                    area.draw(&PathElement::new(vec![(x, y - 11), (x, y + 11)], BLUE.stroke_width(5)))?;
-                }
-            }
-            if mark.of_runs.len() > 1 {
-                for share in &mark.of_runs {
-                    area.draw(&Circle::new((place(*share), y), RING as i32, NEUTRAL.stroke_width(3)))?;
-                }
-            }
-            area.draw(&Circle::new((place(mark.mean), y), DOT as i32, BLUE.filled()))?;
-            let value = format!("{:.1} %", mark.mean * 100.0);
-            area.draw(&Text::new(value, (WIDTH as i32 - MARGIN, y), beside(HPos::Right)))?;
+        let ends = [mark.mean - mark.half_width, mark.mean + mark.half_width];
+        let bars = ends.into_iter().filter(is_shown).map(|end| [(end, y - 0.19), (end, y + 0.19)]);
+        let lines = bars.chain([ends.map(|end| (end, y))]);
+        layers.extend(lines.map(|line| Layer::new(Look::line(BLUE), line)));
+    }
+    let mut label = report.figure().to_owned();
+    match report.chance {
+        Some(chance) if is_shown(&chance) => {
+            let line = [(chance, 0.0), (chance, count)];
+            layers.push(Layer::new(Look::dashed(NEUTRAL), line).named("chance"));
         }
-        Ok(())
-    })
+        Some(chance) => label = format!("{label} ({} % is chance)", number(chance * 100.0)),
+        None => {}
+    }
+    let panel = Panel {
+        x: Axis::linear(&label, range, 8, percent),
+        y: Axis { range: (0.0, count), ticks: names, ..Axis::default() },
+        height: Some(58.0 * count),
+        layers,
+        beside: values,
+        ..Panel::default()
+    };
+    Chart { title: title(report), panels: vec![panel], ..Chart::default() }.picture()
 }
-
-const DOT: f64 = 12.0;
-const RING: f64 = 9.0;
 
 fn title(report: &ComparisonReport) -> String {
     let marks = report.rows.iter().filter_map(|row| row.mark.as_ref());
@@ -266,22 +217,6 @@ fn title(report: &ComparisonReport) -> String {
             format!("{figure}, interval over {first}")
         }
         _ => figure,
-    }
-}
-
-/// The corners of a circle around its middle.
-fn circle(radius: f64) -> Vec<(i32, i32)> {
-    let angle = |i: i32| f64::from(i) / 16.0 * std::f64::consts::TAU;
-    let corner = |i| ((radius * angle(i).cos()).round() as i32, (radius * angle(i).sin()).round() as i32);
-    (0..16).map(corner).collect()
-}
-
-/// A name that leaves the picture room.
-fn shortened(name: &str) -> String {
-    const LONGEST: usize = 24;
-    match name.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name.into(),
     }
 }
 
@@ -315,7 +250,7 @@ mod tests {
     use facegrad_results::{Better, IntervalOver};
 
     use super::*;
-    use crate::chart::texts_of_well_formed;
+    use crate::testing::texts_of_well_formed;
 
     const HOSTILE: &str = "<script>alert('1')</script> & \"more\" | x";
 
@@ -363,16 +298,16 @@ mod tests {
 
     #[test]
     fn all_text_is_escaped() {
-        let page = comparison_page(&report(HOSTILE)).unwrap().to_html();
+        let page = comparison_page(&report(HOSTILE)).to_html();
         assert!(!page.contains("<script") && !page.contains("\"more\""));
         let body = &page[page.find("<body>").unwrap()..page.find("</html>").unwrap()];
         texts_of_well_formed(body);
-        texts_of_well_formed(&comparison_picture(&report(HOSTILE)).unwrap());
+        texts_of_well_formed(&comparison_picture(&report(HOSTILE)).to_svg());
     }
 
     #[test]
     fn the_page_refers_to_nothing_outside() {
-        let page = comparison_page(&report("plain")).unwrap().to_html();
+        let page = comparison_page(&report("plain")).to_html();
         for word in ["http:", "https:", "//", "url(", "@import", "src=", "href=", "<link", "<script", "<img"]
         {
             assert!(!page.contains(word), "{word}");
@@ -407,24 +342,24 @@ mod tests {
         assert!(text.contains("**Not under the same budget: "));
         let fair = ComparisonReport { unequal: Vec::new(), ..report("a") };
         assert!(!comparison_markdown(&fair).contains("budget"));
-        assert!(!comparison_page(&fair).unwrap().to_html().contains("budget"));
+        assert!(!comparison_page(&fair).to_html().contains("budget"));
     }
 
     #[test]
     fn the_picture_names_rows_and_values() {
-        let texts = texts_of_well_formed(&comparison_picture(&report("cosface")).unwrap());
+        let texts = texts_of_well_formed(&comparison_picture(&report("cosface")).to_svg());
         for text in ["cosface", "other", "77.2 %", "50 %", "accuracy", "chance", "no result"] {
             assert!(texts.iter().any(|t| t == text), "{text} in {texts:?}");
         }
         assert!(texts.iter().any(|t| t == "Accuracy, interval over 3 seeds"));
-        texts_of_well_formed(&comparison_picture(&ComparisonReport::default()).unwrap());
+        texts_of_well_formed(&comparison_picture(&ComparisonReport::default()).to_svg());
         let mut wild = report("a");
         wild.rows[0].mark =
             Some(MeanFigure { mean: f64::NAN, half_width: f64::INFINITY, ..MeanFigure::default() });
-        texts_of_well_formed(&comparison_picture(&wild).unwrap());
+        texts_of_well_formed(&comparison_picture(&wild).to_svg());
         // What a search finds by chance is not known.
         let search = ComparisonReport { chance: None, ..report("cosface") };
-        let texts = texts_of_well_formed(&comparison_picture(&search).unwrap());
+        let texts = texts_of_well_formed(&comparison_picture(&search).to_svg());
         assert!(!texts.iter().any(|text| text.contains("chance")), "{texts:?}");
     }
 

@@ -1,13 +1,10 @@
-//! What every page shares: its frame, its styles, tables, pictures and images within it.
+//! What every page shares: its frame, its styles, tables and images within it.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use facegrad_results::EmbeddedImage;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::chart::{DARK, hex};
-
-/// A space that keeps a number and its unit on one line.
-pub(crate) const NBSP: char = '\u{A0}';
+use crate::svg::{COLOURS, Colour, printable};
 
 /// What a page may show: its own styles and drawings, and images that are part of it.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
@@ -27,16 +24,7 @@ pub(crate) fn document(title: &str, body: &Markup) -> String {
             body { (body) }
         }
     };
-    // Not allowed in HTML at all.
-    page.into_string().replace(|c: char| c.is_control() && !matches!(c, '\n' | '\t'), "\u{FFFD}")
-}
-
-/// A picture within a page, with a name for those who cannot see it.
-pub(crate) fn svg(picture: &str, description: &str) -> Markup {
-    // Within HTML a picture needs no name space.
-    let picture = picture.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
-    let name = html! { (description) }.into_string();
-    PreEscaped(picture.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{name}\" "), 1))
+    printable(page.into_string())
 }
 
 /// A small image; what is neither PNG nor JPEG is shown as missing.
@@ -50,41 +38,56 @@ pub(crate) fn image(thumbnail: &EmbeddedImage) -> Markup {
     html! { img src=(data) alt=(thumbnail.alt) title=(thumbnail.alt); }
 }
 
-/// A row of a [`grid`]: its cells, and a remark below them, which may be empty.
+/// A table of a page.
+#[derive(Debug, Clone, Default)]
+pub struct Grid {
+    /// The heading; may be empty.
+    pub(crate) title: String,
+    /// The headings of the columns, and whether they hold text or numbers.
+    pub(crate) columns: Vec<(String, bool)>,
+    pub(crate) rows: Vec<GridRow>,
+}
+
+/// A row of a [`Grid`]: its cells, and a remark below them, which may be empty.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct GridRow {
     pub cells: Vec<Markup>,
     pub remark: String,
 }
 
-/// A table in a box that scrolls when it is too wide; `label` is for those who cannot see it, who else are told the
-/// headings of the columns, and a column holds text or numbers.
-pub(crate) fn grid(label: &str, columns: &[(String, bool)], rows: &[GridRow]) -> Markup {
-    let class = |column: usize| match columns.get(column) {
-        Some((_, true)) | None => Some("text"),
-        Some((_, false)) => None,
-    };
-    // Rows of another length than the header are filled, and none of their cells is dropped.
-    let cells = |row: &GridRow| {
-        let width = columns.len().max(row.cells.len());
-        (0..width).map(|i| row.cells.get(i).cloned().unwrap_or_default()).collect::<Vec<_>>()
-    };
-    let headings = || columns.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-    let label = if label.is_empty() { headings() } else { label.to_owned() };
-    html! {
-        div class="card wide" role="region" aria-label=(label) tabindex="0" {
-            table {
-                thead { tr { @for (i, (name, _)) in columns.iter().enumerate() {
-                    th class=[class(i)] { div { (name) } }
-                } } }
-                tbody { @for row in rows {
-                    tr { @for (i, cell) in cells(row).iter().enumerate() {
-                        @if i == 0 { th class=[class(i)] { div { (cell) } } }
-                        @else { td class=[class(i)] { div { (cell) } } }
+impl Grid {
+    /// The table below its heading, in a box that scrolls when it is too wide; those who cannot see it are told the title, or
+    /// the headings of the columns.
+    pub(crate) fn to_html(&self) -> Markup {
+        let Self { title, columns, rows } = self;
+        let class = |column: usize| match columns.get(column) {
+            Some((_, true)) | None => Some("text"),
+            Some((_, false)) => None,
+        };
+        // Rows of another length than the header are filled, and none of their cells is dropped.
+        let cells = |row: &GridRow| {
+            let width = columns.len().max(row.cells.len());
+            (0..width).map(|i| row.cells.get(i).cloned().unwrap_or_default()).collect::<Vec<_>>()
+        };
+        let headings = || columns.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+        let label = if title.is_empty() { headings() } else { title.clone() };
+        html! {
+            @if !title.is_empty() { h3 { (title) } }
+            div class="card wide" role="region" aria-label=(label) tabindex="0" {
+                table {
+                    thead { tr { @for (i, (name, _)) in columns.iter().enumerate() {
+                        th class=[class(i)] { div { (name) } }
+                    } } }
+                    tbody { @for row in rows {
+                        tr { @for (i, cell) in cells(row).iter().enumerate() {
+                            @if i == 0 { th class=[class(i)] { div { (cell) } } }
+                            @else { td class=[class(i)] { div { (cell) } } }
+                        } }
+                        @if !row.remark.is_empty() {
+                            tr { td class="remark" colspan=(columns.len()) { span { (row.remark) } } }
+                        }
                     } }
-                    @if !row.remark.is_empty() {
-                        tr { td class="remark" colspan=(columns.len()) { span { (row.remark) } } }
-                    }
-                } }
+                }
             }
         }
     }
@@ -92,8 +95,7 @@ pub(crate) fn grid(label: &str, columns: &[(String, bool)], rows: &[GridRow]) ->
 
 /// The styles of a dark page, which also repaint the pictures.
 fn dark() -> String {
-    let repaint = DARK.iter().map(|(light, dark)| {
-        let light = hex(*light);
+    let repaint = COLOURS.iter().map(|Colour(light, dark)| {
         format!(
             "svg [fill=\"{light}\"] {{ fill: {dark}; }}\nsvg [stroke=\"{light}\"] {{ stroke: {dark}; }}\n"
         )
@@ -105,24 +107,10 @@ fn dark() -> String {
     )
 }
 
-/// Text in a drawing that is written by hand.
-pub(crate) fn escaped(text: &str) -> String {
-    let text = text.replace(|c: char| c.is_control() && !matches!(c, '\n' | '\t'), "\u{FFFD}");
-    html! { (text) }.into_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chart::texts_of_well_formed;
-
-    #[test]
-    fn nothing_is_markup() {
-        assert_eq!(
-            escaped("<a href=\"x\">Tom's & co\u{7}\n</a>"),
-            "&lt;a href=&quot;x&quot;&gt;Tom's &amp; co\u{FFFD}\n&lt;/a&gt;"
-        );
-    }
+    use crate::testing::texts_of_well_formed;
 
     #[test]
     fn rows_of_any_length_are_shown_whole() {
@@ -131,9 +119,10 @@ mod tests {
             remark: remark.into(),
         };
         let rows = [row(&["1", "0.5", "<extra>"], "a & b"), row(&["2"], ""), row(&[], "")];
-        let html = grid("<BLUFR>", &[("trial".into(), true), ("VR".into(), false)], &rows).into_string();
-        let texts = texts_of_well_formed(&html);
-        assert_eq!(texts, ["trial", "VR", "1", "0.5", "&lt;extra&gt;", "a &amp; b", "2"]);
+        let columns = vec![("trial".into(), true), ("VR".into(), false)];
+        let html = Grid { title: "<BLUFR>".into(), columns, rows: rows.into() }.to_html().into_string();
+        let texts = texts_of_well_formed(&format!("<div>{html}</div>"));
+        assert_eq!(texts, ["&lt;BLUFR&gt;", "trial", "VR", "1", "0.5", "&lt;extra&gt;", "a &amp; b", "2"]);
         assert_eq!(html.matches("<tr>").count(), 5);
         assert!(html.contains("<td><div>0.5</div></td>"), "a number");
     }

@@ -1,13 +1,8 @@
 //! The course of a training run: loss and accuracy over steps.
 
-use plotters::prelude::*;
-
 use crate::{
-    Series,
-    chart::{
-        Axes, BLUE, Chart, DrawError, Drawn, Mark, NEUTRAL, chart, draw, extent, finite, heading,
-        line_colour, number, percent,
-    },
+    chart::{Axis, Chart, Layer, Panel, extent, number, outward, percent, rounded},
+    svg::{BLUE, Look, NEUTRAL, Picture, line_colour},
 };
 
 /// What [`loss_curve`] draws.
@@ -21,100 +16,62 @@ pub struct LossCurve {
     pub loss: Vec<(f64, f64)>,
     /// The loss that a network which knows nothing should have.
     pub expected_first_loss: Option<f64>,
-    /// The accuracy on each evaluation set, as (step, share from 0 to 1); the untrained network is step 0.
-    pub accuracy: Vec<Series>,
+    /// The name of each evaluation set and the accuracy on it, as (step, share from 0 to 1); the untrained network is step 0.
+    pub accuracy: Vec<(String, Vec<(f64, f64)>)>,
 }
 
 /// Long runs are drawn with no more points than the picture can show.
 const MAX_POINTS: usize = 1200;
 
-/// The training loss, raw and smoothed, above the accuracies, as SVG.
+/// The training loss, raw and smoothed, above the accuracies.
 ///
 /// Smoothed means the mean over a window of 2 % of the points around each point. Without accuracies there is
 /// one panel.
-///
-/// # Errors
-/// If the drawing library fails.
-pub fn loss_curve(curve: &LossCurve) -> Result<String, DrawError> {
-    let panels = if curve.accuracy.is_empty() { 1 } else { 2 };
-    draw("the loss curve", 640 + 380 * (panels - 1), |area| {
-        let loss = finite(&curve.loss);
-        let accuracy: Vec<Vec<_>> = curve.accuracy.iter().map(|series| finite(&series.points)).collect();
-        let steps = loss.iter().chain(accuracy.iter().flatten()).map(|point| point.0);
-        let x = extent(steps.chain([0.0]));
+pub fn loss_curve(curve: &LossCurve) -> Picture {
+    let loss = curve.loss.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite());
+    let loss: Vec<(f64, f64)> = loss.collect();
+    let accuracy = || curve.accuracy.iter().flat_map(|(_, points)| points);
+    let expected = curve.expected_first_loss.filter(|loss| loss.is_finite());
+    let steps = loss.iter().chain(accuracy()).map(|point| point.0);
+    let x = extent(steps.chain([0.0]));
 
-        let half = loss.len() / 100;
-        let mut legend = vec![];
-        if half > 0 {
-            legend.push((Mark::Line(BLUE), format!("loss, mean of {}", 2 * half + 1)));
-            legend.push((Mark::Pale(BLUE), "each step".into()));
-        } else {
-            legend.push((Mark::Line(BLUE), "loss".into()));
-        }
-        if let Some(expected) = curve.expected_first_loss.filter(|loss| loss.is_finite()) {
-            legend.push((Mark::Dashed(NEUTRAL), format!("expected at first: {}", number(round(expected)))));
-        }
-        for (i, series) in curve.accuracy.iter().enumerate() {
-            legend.push((Mark::Line(line_colour(i + 1)), series.name.clone()));
-        }
-        let area = heading(area, &curve.title, &legend)?;
-        let height = area.dim_in_pixel().1;
-        let lower = if panels == 2 { height * 2 / 5 } else { 0 };
-        let (above, below) = area.split_vertically(height - lower);
-
-        let highest = extent(loss.iter().map(|point| point.1).chain(curve.expected_first_loss).chain([0.0]));
-        let mut axes = Axes {
-            x,
-            y: (highest.0, highest.1 * 1.05),
-            x_label: if panels == 1 { &curve.x_label } else { "" },
-            y_label: "training loss",
-            x_ticks: 6,
-            y_ticks: 6,
-            x_format: &|x| number(*x),
-            y_format: &|y| number(*y),
-        };
-        let mut panel = chart(&above, &axes)?;
-        if half > 0 {
-            line(&mut panel, thin(&loss), BLUE.mix(0.3).stroke_width(2))?;
-            line(&mut panel, smooth(&loss, half), BLUE.stroke_width(5))?;
-        } else {
-            line(&mut panel, loss.clone(), BLUE.stroke_width(5))?;
-        }
-        if let Some(expected) = curve.expected_first_loss.filter(|loss| loss.is_finite()) {
-            let level = [(x.0, expected), (x.1, expected)];
-            panel.draw_series(DashedLineSeries::new(level, 12, 8, NEUTRAL.stroke_width(3)))?;
-        }
-        if panels == 1 {
-            return Ok(());
-        }
-
-        let (low, high) = extent(accuracy.iter().flatten().map(|point| point.1));
-        axes.y = (((low * 20.0).floor() / 20.0).max(0.0), ((high * 20.0).ceil() / 20.0).min(1.0));
-        axes.x_label = &curve.x_label;
-        axes.y_label = "accuracy";
-        axes.y_ticks = 5;
-        axes.y_format = &|y| percent(*y);
-        let mut panel = chart(&below, &axes)?;
-        for (i, points) in accuracy.iter().enumerate() {
-            let colour = line_colour(i + 1);
-            line(&mut panel, points.clone(), colour.stroke_width(4))?;
+    let half = loss.len() / 100;
+    let mut layers = match half {
+        0 => vec![Layer::new(Look::line(BLUE), loss.clone()).named("loss")],
+        _ => vec![
+            Layer::new(Look::line(BLUE), smooth(&loss, half))
+                .named(format!("loss, mean of {}", 2 * half + 1)),
+            Layer::new(Look::pale(BLUE), thin(&loss)).named("each step"),
+        ],
+    };
+    layers.extend(expected.map(|expected| {
+        let name = format!("expected at first: {}", rounded(expected, 4));
+        Layer::new(Look::dashed(NEUTRAL), [(x.0, expected), (x.1, expected)]).named(name)
+    }));
+    let (low, high) = extent(loss.iter().map(|point| point.1).chain(expected).chain([0.0]));
+    let y = Axis::linear("training loss", (low, high * 1.05), 6, number);
+    let below = Axis::linear(&curve.x_label, x, 6, number);
+    let mut above = Panel { y, height: Some(380.0), layers, ..Panel::default() };
+    let mut panels = Vec::new();
+    if curve.accuracy.is_empty() {
+        above.x = below;
+    } else {
+        // The labels are those of the panel below.
+        let ticks = below.ticks.iter().map(|(place, _)| (*place, String::new())).collect();
+        above.x = Axis { range: x, ticks, ..Axis::default() };
+        let mut layers = Vec::new();
+        for (i, (name, points)) in curve.accuracy.iter().enumerate() {
+            layers.push(Layer::new(Look::numbered(i + 1), points.clone()).named(name));
             if points.len() <= 60 {
-                panel.draw_series(points.iter().map(|&point| Circle::new(point, 7, colour.filled())))?;
+                layers.push(Layer::new(Look::dots(line_colour(i + 1), 6.0), points.clone()));
             }
         }
-        Ok(())
-    })
-}
-
-fn line(panel: &mut Chart, points: Vec<(f64, f64)>, style: ShapeStyle) -> Drawn<()> {
-    panel.draw_series(LineSeries::new(points, style))?;
-    Ok(())
-}
-
-/// Four significant digits.
-fn round(value: f64) -> f64 {
-    let digits = 10_f64.powi(3 - value.abs().max(1e-3).log10().floor() as i32);
-    (value * digits).round() / digits
+        let (low, high) = outward(extent(accuracy().map(|point| point.1)), 0.05);
+        let y = Axis::linear("accuracy", (low.max(0.0), high.min(1.0)), 5, percent);
+        panels.push(Panel { x: below, y, height: Some(220.0), layers, ..Panel::default() });
+    }
+    panels.insert(0, above);
+    Chart { title: curve.title.clone(), panels, ..Chart::default() }.picture()
 }
 
 /// The mean of a point and its `half` neighbours on either side, for as many points as the picture can show.
@@ -145,7 +102,7 @@ fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chart::texts_of_well_formed;
+    use crate::testing::texts_of_well_formed;
 
     fn curve(steps: u32) -> LossCurve {
         LossCurve {
@@ -153,16 +110,13 @@ mod tests {
             x_label: "step".into(),
             loss: (0..steps).map(|i| (f64::from(i), 10.0 * (-f64::from(i) / 500.0).exp())).collect(),
             expected_first_loss: Some(9.876_54),
-            accuracy: vec![Series {
-                name: "LFW <1>".into(),
-                points: vec![(0.0, 0.52), (f64::from(steps), 0.88)],
-            }],
+            accuracy: vec![("LFW <1>".into(), vec![(0.0, 0.52), (f64::from(steps), 0.88)])],
         }
     }
 
     #[test]
     fn both_panels_are_labelled() {
-        let texts = texts_of_well_formed(&loss_curve(&curve(2000)).unwrap());
+        let texts = texts_of_well_formed(&loss_curve(&curve(2000)).to_svg());
         for text in [
             "Training",
             "training loss",
@@ -181,7 +135,7 @@ mod tests {
     #[test]
     fn runs_of_any_length_are_drawn() {
         for steps in [0, 1, 2, 100_000] {
-            let svg = loss_curve(&curve(steps)).unwrap();
+            let svg = loss_curve(&curve(steps)).to_svg();
             texts_of_well_formed(&svg);
             assert!(svg.len() < 200_000, "{steps} steps: {} bytes", svg.len());
         }
@@ -190,8 +144,8 @@ mod tests {
         odd.loss[6].1 = f64::INFINITY;
         odd.accuracy.clear();
         odd.expected_first_loss = Some(f64::NAN);
-        texts_of_well_formed(&loss_curve(&odd).unwrap());
-        texts_of_well_formed(&loss_curve(&LossCurve::default()).unwrap());
+        texts_of_well_formed(&loss_curve(&odd).to_svg());
+        texts_of_well_formed(&loss_curve(&LossCurve::default()).to_svg());
     }
 
     #[test]

@@ -3,10 +3,13 @@
 use facegrad_results::{EmbeddedImage, Fact, ImagePair, ResultTable, numbers::number};
 use maud::{Markup, html};
 
-use crate::html::{GridRow, document, grid, image, svg};
+use crate::{
+    html::{Grid, GridRow, document, image},
+    svg::Picture,
+};
 
 /// A page that needs nothing but itself. All text is escaped; what is empty is left out.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Page {
     /// The title.
     pub title: String,
@@ -19,7 +22,7 @@ pub struct Page {
 }
 
 /// A heading and what stands below it.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct PageSection {
     /// The heading.
     pub title: String,
@@ -28,22 +31,20 @@ pub struct PageSection {
 }
 
 /// A part of a section.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Block {
     /// A paragraph of what to know.
     Note(String),
     /// A table of text.
     Table(ResultTable),
-    /// Figures, a row each.
-    Figures(FigureTable),
+    /// Figures of models, a row each.
+    Figures(Grid),
     /// Names and what they stand for, below a heading that may be empty.
     Facts(String, Vec<Fact>),
     /// A command to run.
     Command(String),
-    /// Pictures side by side.
+    /// Pictures side by side, or one by itself.
     Drawings(Vec<Drawing>),
-    /// A picture by itself.
-    Drawing(Drawing),
     /// Pairs of images below a heading.
     Pairs(String, Vec<ImagePair>),
     /// Images that belong together.
@@ -62,8 +63,8 @@ pub enum Block {
 /// A drawing of this crate on a page.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Drawing {
-    /// The SVG.
-    pub svg: String,
+    /// The picture.
+    pub picture: Picture,
     /// What it shows, for those who cannot see it.
     pub description: String,
     /// What to know to read it; may be empty.
@@ -72,40 +73,9 @@ pub struct Drawing {
 
 impl Drawing {
     /// A drawing without a note.
-    pub fn new(svg: String, description: impl Into<String>) -> Self {
-        Self { svg, description: description.into(), note: String::new() }
+    pub fn new(picture: Picture, description: impl Into<String>) -> Self {
+        Self { picture, description: description.into(), note: String::new() }
     }
-}
-
-/// Figures as rows, models as columns.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct FigureTable {
-    /// The heading; may be empty.
-    pub title: String,
-    /// The headings of the columns, the first of them over the names of the rows.
-    pub header: Vec<String>,
-    /// The rows.
-    pub rows: Vec<FigureRow>,
-}
-
-/// A row of figures.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct FigureRow {
-    /// What it is called, and what is said below that in small letters.
-    pub name: [String; 2],
-    /// A cell for each column.
-    pub cells: Vec<FigureCell>,
-    /// What is to be known of the row; may be empty.
-    pub remark: String,
-}
-
-/// A cell of a figure: the number in bold, and lines below it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FigureCell {
-    /// The number; empty where there is none.
-    pub value: String,
-    /// Intervals, or the reason why there is no number.
-    pub lines: Vec<String>,
 }
 
 /// Images side by side.
@@ -164,8 +134,11 @@ impl Block {
     fn to_html(&self) -> Option<Markup> {
         Some(match self {
             Self::Note(text) if !text.is_empty() => html! { p class="quiet note" { (text) } },
-            Self::Table(table) if !table.rows.is_empty() => self::table(table),
-            Self::Figures(table) if !table.rows.is_empty() => figures(table),
+            Self::Table(table) if !table.rows.is_empty() => html! {
+                (grid(table).to_html())
+                @for line in table.note.lines() { p class="quiet note" { (line) } }
+            },
+            Self::Figures(table) if !table.rows.is_empty() => table.to_html(),
             Self::Facts(title, facts) if !facts.is_empty() => html! {
                 @if !title.is_empty() { h3 { (title) } }
                 div class="card" { table { (rows(facts)) } }
@@ -173,10 +146,13 @@ impl Block {
             Self::Command(command) if !command.is_empty() => {
                 html! { h3 { "Command" } div class="card" { code { (command) } } }
             }
-            Self::Drawings(pictures) if !pictures.is_empty() => {
-                html! { div class="pictures" { @for picture in pictures { (self::picture(picture, None)) } } }
-            }
-            Self::Drawing(picture) => self::picture(picture, Some("single")),
+            Self::Drawings(drawings) => match &drawings[..] {
+                [] => return None,
+                [drawing] => figure(drawing, Some("single")),
+                several => {
+                    html! { div class="pictures" { @for drawing in several { (figure(drawing, None)) } } }
+                }
+            },
             Self::Pairs(title, pairs) if !pairs.is_empty() => html! {
                 h3 { (title) }
                 div class="pairs" { @for pair in pairs {
@@ -209,11 +185,11 @@ fn score(score: f64) -> String {
     if score.is_finite() { format!("{score:.3}").replace('-', "−") } else { number(score) }
 }
 
-fn picture(picture: &Drawing, class: Option<&str>) -> Markup {
+fn figure(drawing: &Drawing, class: Option<&str>) -> Markup {
     html! {
         figure class=[class] {
-            (svg(&picture.svg, &picture.description))
-            @if !picture.note.is_empty() { figcaption class="quiet" { (picture.note) } }
+            (drawing.picture.to_html(&drawing.description))
+            @if !drawing.note.is_empty() { figcaption class="quiet" { (drawing.note) } }
         }
     }
 }
@@ -231,26 +207,20 @@ fn group(group: &ImageGroup) -> Markup {
     }
 }
 
-fn table(table: &ResultTable) -> Markup {
+/// A table of text, whose columns of numbers are set as such.
+fn grid(table: &ResultTable) -> Grid {
     let is_text = |column: usize| {
         let mut cells = table.rows.iter().filter_map(|row| row.get(column));
         column == 0 || !cells.all(|cell| is_number(cell))
     };
-    let columns: Vec<(String, bool)> =
-        table.header.iter().enumerate().map(|(i, name)| (name.clone(), is_text(i))).collect();
-    let rows: Vec<GridRow> = table
-        .rows
-        .iter()
-        .enumerate()
-        .map(|(i, row)| GridRow {
-            cells: row.iter().map(|cell| html! { (cell) }).collect(),
-            remark: table.remarks.get(i).cloned().unwrap_or_default(),
-        })
-        .collect();
-    html! {
-        @if !table.title.is_empty() { h3 { (table.title) } }
-        (grid(&table.title, &columns, &rows))
-        @for line in table.note.lines() { p class="quiet note" { (line) } }
+    let row = |(i, row): (usize, &Vec<String>)| GridRow {
+        cells: row.iter().map(|cell| html! { (cell) }).collect(),
+        remark: table.remarks.get(i).cloned().unwrap_or_default(),
+    };
+    Grid {
+        title: table.title.clone(),
+        columns: table.header.iter().enumerate().map(|(i, name)| (name.clone(), is_text(i))).collect(),
+        rows: table.rows.iter().enumerate().map(row).collect(),
     }
 }
 
@@ -260,39 +230,10 @@ fn is_number(cell: &str) -> bool {
     cell.replace(" to ", " ").chars().all(mark)
 }
 
-fn figures(table: &FigureTable) -> Markup {
-    let columns: Vec<(String, bool)> =
-        table.header.iter().enumerate().map(|(i, name)| (name.clone(), i == 0)).collect();
-    let cell = |cell: &FigureCell| {
-        html! {
-            @if !cell.value.is_empty() { b { (cell.value) } @if !cell.lines.is_empty() { br; } }
-            @for (i, line) in cell.lines.iter().enumerate() {
-                @if i > 0 { br; }
-                small class="reason" { (line) }
-            }
-        }
-    };
-    let rows: Vec<GridRow> = table
-        .rows
-        .iter()
-        .map(|row| {
-            let [name, below] = &row.name;
-            let name = html! { b { (name) } @if !below.is_empty() { br; span class="quiet" { (below) } } };
-            GridRow {
-                cells: std::iter::once(name).chain(row.cells.iter().map(cell)).collect(),
-                remark: row.remark.clone(),
-            }
-        })
-        .collect();
-    html! {
-        @if !table.title.is_empty() { h3 { (table.title) } }
-        (grid(&table.title, &columns, &rows))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chart::Chart;
 
     #[test]
     fn everything_is_shown_and_escaped() {
@@ -309,20 +250,19 @@ mod tests {
             remarks: vec![text()],
             ..ResultTable::default()
         };
-        let cell = FigureCell { value: text(), lines: vec![text()] };
-        let row = FigureRow { name: [text(), text()], cells: vec![cell], remark: text() };
-        let figures = FigureTable { title: text(), header: vec![text()], rows: vec![row] };
+        let row = GridRow { cells: vec![html! { (text()) }], remark: text() };
+        let figures = Grid { title: text(), columns: vec![(text(), true)], rows: vec![row] };
         let blocks = vec![
             Block::Note(text()),
             Block::Table(table),
             Block::Figures(figures),
             Block::Facts(text(), vec![Fact::new(text(), text())]),
             Block::Command(text()),
-            Block::Drawing(Drawing {
-                svg: "<svg width=\"1\" xmlns=\"http://www.w3.org/2000/svg\"></svg>".into(),
+            Block::Drawings(vec![Drawing {
+                picture: Chart { title: text(), ..Chart::default() }.picture(),
                 description: text(),
                 note: text(),
-            }),
+            }]),
             Block::Pairs(text(), vec![pair]),
             Block::Groups(vec![ImageGroup {
                 caption: text(),
@@ -343,7 +283,7 @@ mod tests {
         assert_eq!(html.matches("no image").count(), 3);
         assert!(html.contains("<b>−0.123</b>"));
         // Title, heading, fact, warning, section, and each text of a block; labels and alternative texts, too.
-        assert_eq!(html.matches("&lt;b&gt;a &amp; b").count(), 35, "{html}");
+        assert_eq!(html.matches("&lt;b&gt;a &amp; b").count(), 33, "{html}");
     }
 
     #[test]

@@ -1,15 +1,8 @@
 //! The roofline of a machine and how far operators come up to it.
 
-use std::fmt::Write;
-
-use plotters::{element::DashedPathElement, prelude::*};
-
 use crate::{
-    chart::{
-        Axes, DrawError, Mark, NEUTRAL, TEXT, chart, draw, extent, footnote, heading, hex, line_colour,
-        marker, number,
-    },
-    html::escaped,
+    chart::{Axis, Chart, Layer, Panel, extent, multiples, number, round_step, rounded},
+    svg::{Colour, Look, NEUTRAL, Picture, TEXT, line_colour},
 };
 
 /// What [`roofline`] draws.
@@ -53,136 +46,82 @@ pub struct OperatorPoint {
 impl OperatorPoint {
     /// Where it lies on the axes; nowhere without operations or bytes.
     fn place(&self) -> Option<(f64, f64)> {
-        let place = (self.intensity.log2(), (self.operations_per_second / 1e9).log2());
-        (place.0.is_finite() && place.1.is_finite()).then_some(place)
+        let place = (self.intensity, self.operations_per_second / 1e9);
+        (place.0.log2().is_finite() && place.1.log2().is_finite()).then_some(place)
+    }
+
+    fn layer(&self, look: Look) -> Option<Layer> {
+        let (operations, rate) = self.place()?;
+        let title = format!("{}: {rate:.1} GFLOP/s, {operations:.2} operations per byte", self.name);
+        Some(Layer::new(look, [(operations, rate)]).titled(title))
     }
 }
 
-/// Half the size of a marker.
-const RADIUS: f64 = 11.0;
-/// Between the points and the edges, as a power of two.
-const ROOM: f64 = 0.2;
-
-/// The speed of operators over their arithmetic intensity, below the roofs of memory and arithmetic, as SVG.
+/// The speed of operators over their arithmetic intensity, below the roofs of memory and arithmetic.
 ///
 /// This is the roofline model of Williams, Waterman & Patterson (2009). Both axes are logarithmic. Forward
-/// passes are hollow, backward passes filled; points that have no place on such axes are left out. A point is an
-/// SVG group of class `operator`, with its name as title.
-///
-/// # Errors
-/// If the drawing library fails.
-pub fn roofline(roofline: &Roofline) -> Result<String, DrawError> {
-    let mut markers = String::new();
-    let mut svg = draw("the roofline", 1080, |area| {
-        let (gflops, gigabytes) = (roofline.operations_per_second / 1e9, roofline.bytes_per_second / 1e9);
-        let mut legend = vec![
-            (Mark::Line(TEXT), format!("matrix product: {} GFLOP/s", number(round(gflops)))),
-            (Mark::Dashed(TEXT), format!("memory: {} GB/s", number(round(gigabytes)))),
-        ];
-        let drawn = roofline.families.iter().enumerate().filter(|(_, family)| !family.points.is_empty());
-        legend.extend(drawn.map(|(i, family)| {
-            let mark = Mark::Marker { colour: line_colour(i), corners: corners(i), filled: true };
-            (mark, family.name.clone())
-        }));
-        legend.extend([false, true].map(|filled| {
-            let name = if filled { "backward" } else { "forward" };
-            (Mark::Marker { colour: NEUTRAL, corners: corners(0), filled }, name.into())
-        }));
-        let area = heading(area, &roofline.title, &legend)?;
-        let area = footnote(&area, &roofline.notes)?;
+/// passes are hollow, backward passes filled; points that have no place on such axes are left out. A point has its name as
+/// title.
+pub fn roofline(roofline: &Roofline) -> Picture {
+    let (gflops, gigabytes) = (roofline.operations_per_second / 1e9, roofline.bytes_per_second / 1e9);
+    let families = || roofline.families.iter().enumerate();
+    let shown = families().filter(|(_, family)| !family.points.is_empty());
+    let entry = |(i, family): (usize, &OperatorFamily)| {
+        Layer::entry(marker(line_colour(i), i, true), family.name.clone())
+    };
+    let mut layers: Vec<Layer> = shown.map(entry).collect();
+    layers.push(Layer::entry(marker(NEUTRAL, 0, false), "forward"));
+    layers.push(Layer::entry(marker(NEUTRAL, 0, true), "backward"));
+    let points = || families().flat_map(|(i, family)| family.points.iter().map(move |point| (i, point)));
+    let places: Vec<(f64, f64)> = points().filter_map(|(_, point)| point.place()).collect();
+    // The roofs meet here, and both are to be seen.
+    let ridge = gflops / gigabytes;
+    let intensities = places.iter().map(|place| place.0).chain([ridge / 2.0, ridge * 2.0]);
+    let x = powers_of_two("floating-point operations per byte moved at least once", intensities);
+    let y = powers_of_two("GFLOP/s", places.iter().map(|place| place.1).chain([gflops / 2.0, gflops]));
+    // A roof of slope one, from where it comes into the picture.
+    let start = x.range.0.max(y.range.0 / gigabytes);
+    let slope = [(start, start * gigabytes), (ridge, gflops)];
+    let flat = [(ridge, gflops), (x.range.1, gflops)];
+    let layer =
+        |(i, point): (usize, &OperatorPoint)| point.layer(marker(line_colour(i), i, point.is_backward));
+    layers.extend(points().filter_map(layer));
+    let [product, memory] = [gflops, gigabytes].map(|rate| rounded(rate, 3));
+    layers.push(Layer::new(Look::line(TEXT), flat).named(format!("matrix product: {product} GFLOP/s")));
+    layers.push(Layer::new(Look::dashed(TEXT), slope).named(format!("memory: {memory} GB/s")));
+    let panel = Panel { x, y, height: Some(560.0), layers, ..Panel::default() };
+    let (title, notes) = (roofline.title.clone(), roofline.notes.clone());
+    Chart { title, panels: vec![panel], notes, ..Chart::default() }.picture()
+}
 
-        let places = || {
-            let points = roofline.families.iter().flat_map(|family| &family.points);
-            points.filter_map(OperatorPoint::place)
-        };
-        // The roofs meet here, and both are to be seen.
-        let ridge = ((gflops / gigabytes).log2(), gflops.log2());
-        let x = extent(places().map(|place| place.0).chain([ridge.0 - 1.0, ridge.0 + 1.0]));
-        let y = extent(places().map(|place| place.1).chain([ridge.1 - 1.0, ridge.1]));
-        let whole = |(low, high): (f64, f64)| ((low - ROOM).floor(), (high + ROOM).ceil());
-        let (x, y) = (whole(x), whole(y));
-        let axes = Axes {
-            x,
-            y,
-            x_label: "floating-point operations per byte moved at least once",
-            y_label: "GFLOP/s",
-            x_ticks: 12,
-            y_ticks: 12,
-            x_format: &power_of_two,
-            y_format: &power_of_two,
-        };
-        let panel = chart(&area, &axes)?;
-        let pixel = |place: (f64, f64)| panel.backend_coord(&place);
-        // A roof of slope one, from where it comes into the picture.
-        let start = x.0.max(ridge.0 - (ridge.1 - y.0));
-        let slope = [(start, ridge.1 - (ridge.0 - start)), ridge].map(pixel);
-        let flat = [ridge, (x.1, ridge.1)].map(pixel);
-        let root = panel.plotting_area().strip_coord_spec();
-        let (left, top) = pixel((x.0, y.1));
-        let relative = |(x, y): (i32, i32)| (x - left, y - top);
-        root.draw(&DashedPathElement::new(slope.map(relative), 12, 8, TEXT.stroke_width(4)))?;
-        root.draw(&PathElement::new(flat.map(relative), TEXT.stroke_width(4)))?;
+/// The marker of the family with this number.
+fn marker(colour: Colour, family: usize, is_filled: bool) -> Look {
+    Look::Markers { colour, shape: family % 5, radius: 11.0, fill: if is_filled { 0.6 } else { 0.0 } }
+}
 
-        for (i, family) in roofline.families.iter().enumerate() {
-            for point in &family.points {
-                if let Some(place) = point.place() {
-                    push_marker(&mut markers, point, pixel(place), i);
-                }
-            }
-        }
-        Ok(())
-    })?;
-    // The drawing library knows neither groups nor titles.
-    if let Some(end) = svg.rfind("</svg>") {
-        svg.insert_str(end, &markers);
+/// An axis of whole powers of two around some values.
+fn powers_of_two(label: &str, values: impl Iterator<Item = f64>) -> Axis {
+    /// Between the points and the edges, as a power of two.
+    const ROOM: f64 = 0.2;
+    let (low, high) = extent(values.map(f64::log2));
+    let (low, high) = ((low - ROOM).floor(), (high + ROOM).ceil());
+    let powers = multiples((low, high), round_step(high - low, 12).max(1.0));
+    let write = |power: f64| match power < 0.0 {
+        true => format!("1/{}", number((-power).exp2())),
+        false => number(power.exp2()),
+    };
+    Axis {
+        label: label.into(),
+        range: (low.exp2(), high.exp2()),
+        scale: f64::log2,
+        ticks: powers.map(|power| (power.exp2(), write(power))).collect(),
     }
-    Ok(svg)
-}
-
-/// Writes the marker of a point of the family with this number.
-fn push_marker(svg: &mut String, point: &OperatorPoint, (x, y): (i32, i32), family: usize) {
-    let colour = hex(line_colour(family));
-    let fill = if point.is_backward { &colour } else { "none" };
-    let corners: Vec<String> =
-        corners(family).into_iter().map(|(dx, dy)| format!("{},{}", x + dx, y + dy)).collect();
-    // Writing to a string cannot fail.
-    let _ = writeln!(
-        svg,
-        "<g class=\"operator\"><title>{}: {:.1} GFLOP/s, {:.2} operations per byte</title>\n<polygon \
-         points=\"{}\" fill=\"{fill}\" fill-opacity=\"0.6\" stroke=\"{colour}\" stroke-width=\"3\" \
-         pointer-events=\"all\"/></g>",
-        escaped(&point.name),
-        point.operations_per_second / 1e9,
-        point.intensity,
-        corners.join(" ")
-    );
-}
-
-/// The corners of the marker of the family with this number, around its middle.
-fn corners(family: usize) -> Vec<(i32, i32)> {
-    marker(family % 5, RADIUS)
-}
-
-/// A whole power of two as a number; nothing between them.
-fn power_of_two(exponent: &f64) -> String {
-    let whole = exponent.round();
-    match (exponent - whole).abs() < 1e-6 {
-        true if whole < 0.0 => format!("1/{}", number((-whole).exp2())),
-        true => number(whole.exp2()),
-        false => String::new(),
-    }
-}
-
-/// Three significant digits, and all those before the point.
-fn round(value: f64) -> f64 {
-    let digits = 10_f64.powi((2 - value.abs().max(1e-3).log10().floor() as i32).max(0));
-    (value * digits).round() / digits
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chart::texts_of_well_formed;
+    use crate::testing::texts_of_well_formed;
 
     fn point(name: &str, is_backward: bool, intensity: f64, gflops: f64) -> OperatorPoint {
         OperatorPoint { name: name.into(), is_backward, intensity, operations_per_second: gflops * 1e9 }
@@ -213,7 +152,7 @@ mod tests {
 
     #[test]
     fn every_operator_with_a_place_is_a_point() {
-        let svg = roofline(&example()).unwrap();
+        let svg = roofline(&example()).to_svg();
         let texts = texts_of_well_formed(&svg);
         for text in [
             "iresnet18 &amp; co",
@@ -231,16 +170,19 @@ mod tests {
         ] {
             assert!(texts.iter().any(|t| t == text), "{text} in {texts:?}");
         }
-        assert_eq!(svg.matches("<g class=\"operator\">").count(), 3);
-        assert_eq!(svg.matches("fill=\"none\" fill-opacity").count(), 2);
+        assert_eq!(svg.matches("<g><title>").count(), 3);
+        let hollow = |point: &&str| {
+            point.split("</g>").next().is_some_and(|point| point.contains("fill-opacity=\"0\""))
+        };
+        assert_eq!(svg.split("<g><title>").skip(1).filter(hollow).count(), 2);
     }
 
     /// The first corner of each marker, which lies at the same place relative to its middle within a family.
     fn places(svg: &str) -> Vec<(f64, f64)> {
-        let markers = svg.split("<g class=\"operator\">").skip(1);
+        let markers = svg.split("<g><title>").skip(1);
         let corner = |marker: &str| {
-            let points = marker.split("points=\"").nth(1).unwrap().split(' ').next().unwrap();
-            let (x, y) = points.split_once(',').unwrap();
+            let start = marker.split("d=\"M").nth(1).unwrap().split('l').next().unwrap();
+            let (x, y) = start.split_once(',').unwrap();
             (x.parse().unwrap(), y.parse().unwrap())
         };
         markers.map(corner).collect()
@@ -250,8 +192,9 @@ mod tests {
     fn axes_are_logarithmic() {
         let points = [(1.0, 10.0), (4.0, 40.0), (16.0, 160.0)].map(|(x, y)| point("", false, x, y));
         let family = OperatorFamily { points: points.into(), ..OperatorFamily::default() };
-        let places = places(&roofline(&Roofline { families: vec![family], ..example() }).unwrap());
-        let [(x0, y0), (x1, y1), (x2, y2)] = places[..] else { panic!("{places:?}") };
+        let places = places(&roofline(&Roofline { families: vec![family], ..example() }).to_svg());
+        // The first lies on top, and is drawn last.
+        let [(x2, y2), (x1, y1), (x0, y0)] = places[..] else { panic!("{places:?}") };
         assert!(x1 > x0 + 20.0 && y1 < y0 - 20.0, "{places:?}");
         assert!(((x2 - x1) - (x1 - x0)).abs() <= 2.0 && ((y2 - y1) - (y1 - y0)).abs() <= 2.0, "{places:?}");
     }
@@ -261,8 +204,8 @@ mod tests {
         for (operations, bytes) in [(1e9, 1e12), (1e15, 1e9), (2e11, 8e10)] {
             let machine =
                 Roofline { operations_per_second: operations, bytes_per_second: bytes, ..example() };
-            texts_of_well_formed(&roofline(&machine).unwrap());
-            texts_of_well_formed(&roofline(&Roofline { families: vec![], ..machine }).unwrap());
+            texts_of_well_formed(&roofline(&machine).to_svg());
+            texts_of_well_formed(&roofline(&Roofline { families: vec![], ..machine }).to_svg());
         }
     }
 }

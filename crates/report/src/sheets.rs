@@ -1,16 +1,15 @@
 //! From the sheets of an evaluation to the sections of a page.
 
 use facegrad_results::{
-    CurveKind, Fact, Figure, Population, ResultCurve, ResultSection, ResultSheet, ResultTable,
+    CurveKind, EmbeddingMap, Fact, Figure, Interval, Population, ResultSection, ResultSheet, ResultTable,
 };
+use maud::{Markup, html};
 
 use crate::{
-    Block, DrawError, Drawing, FigureCell, FigureRow, FigureTable, PageSection, RocSeries, Series,
-    cmc::cmc_picture,
-    counts_histogram,
-    det::det_picture,
-    embedding_map,
-    roc::{fnir_picture, roc_picture},
+    Block, Drawing, ModelCurve, PageSection, Picture, cmc_curve, counts_histogram, det_curve, embedding_map,
+    fnir_curve,
+    html::{Grid, GridRow},
+    roc_curve,
 };
 
 /// Two models on the same pairs.
@@ -34,13 +33,7 @@ const DIFFERENCES: &str = "Both models on the same pairs. Accuracy: a paired t-t
 /// and maps of embeddings.
 ///
 /// Sheets of one name are of one protocol. Models are told apart by their names: one name has one colour throughout.
-///
-/// # Errors
-/// If a picture cannot be drawn.
-pub fn result_sections(
-    sheets: &[ResultSheet],
-    comparisons: &[PairedTable],
-) -> Result<Vec<PageSection>, DrawError> {
+pub fn result_sections(sheets: &[ResultSheet], comparisons: &[PairedTable]) -> Vec<PageSection> {
     let models = distinct(sheets.iter().map(|sheet| sheet.model.as_str()));
     let mut sections = vec![overview(sheets)];
     if !comparisons.is_empty() {
@@ -55,17 +48,19 @@ pub fn result_sections(
     }
     for name in distinct(sheets.iter().map(|sheet| sheet.name.as_str())) {
         let of_protocol: Vec<&ResultSheet> = sheets.iter().filter(|sheet| sheet.name == name).collect();
-        sections
-            .push(PageSection { title: name.to_owned(), blocks: protocol_blocks(&of_protocol, &models)? });
+        let blocks = protocol_blocks(&of_protocol, &models);
+        sections.push(PageSection { title: name.to_owned(), blocks });
     }
     let maps = sheets.iter().flat_map(|sheet| &sheet.maps);
-    let maps = maps.filter(|map| map.classes.iter().any(|class| !class.points.is_empty())).map(|map| {
-        let description = format!("Map of embeddings: {}", map.title);
-        Ok(Drawing { svg: embedding_map(map)?, description, note: map.note.clone() })
-    });
-    let blocks = vec![Block::Drawings(maps.collect::<Result<_, DrawError>>()?)];
+    let maps = maps.filter(|map| map.classes.iter().any(|class| !class.points.is_empty()));
+    let drawing = |map: &EmbeddingMap| Drawing {
+        picture: embedding_map(map),
+        description: format!("Map of embeddings: {}", map.title),
+        note: map.note.clone(),
+    };
+    let blocks = vec![Block::Drawings(maps.map(drawing).collect())];
     sections.push(PageSection { title: "Maps".into(), blocks });
-    Ok(sections)
+    sections
 }
 
 /// All names, in the order of their first appearance.
@@ -83,23 +78,24 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 fn overview(sheets: &[ResultSheet]) -> PageSection {
     let row = |sheet: &ResultSheet| {
         let figure = sheet.chosen_by();
-        let label = figure.map(|figure| figure.label.clone()).unwrap_or_default();
-        FigureRow {
-            name: [sheet.name.clone(), sheet.model.clone()],
-            cells: vec![FigureCell { value: String::new(), lines: vec![label] }, cell(figure, false)],
-            remark: sheet.remarks.join(" "),
-        }
+        let label = figure.map(|figure| figure.label.as_str()).unwrap_or_default();
+        let name = html! { b { (sheet.name) } @if !sheet.model.is_empty() { br; span class="quiet" { (sheet.model) } } };
+        let cells = vec![name, html! { small class="reason" { (label) } }, cell(figure, false)];
+        GridRow { cells, remark: sheet.remarks.join(" ") }
     };
-    let table = FigureTable {
-        title: String::new(),
-        header: ["protocol and model", "figure", "value"].map(Into::into).into(),
-        rows: sheets.iter().map(row).collect(),
-    };
+    let columns = ["protocol and model", "figure", "value"].map(Into::into);
+    let table = table("", columns, sheets.iter().map(row).collect());
     let note = if sheets.is_empty() { String::new() } else { INTERVALS.into() };
     PageSection { title: "Results".into(), blocks: vec![Block::Figures(table), Block::Note(note)] }
 }
 
-fn protocol_blocks(sheets: &[&ResultSheet], models: &[&str]) -> Result<Vec<Block>, DrawError> {
+/// A table of figures, whose first column names them.
+fn table(title: &str, columns: impl IntoIterator<Item = String>, rows: Vec<GridRow>) -> Grid {
+    let columns = columns.into_iter().enumerate().map(|(i, name)| (name, i == 0)).collect();
+    Grid { title: title.to_owned(), columns, rows }
+}
+
+fn protocol_blocks(sheets: &[&ResultSheet], models: &[&str]) -> Vec<Block> {
     let mut blocks = vec![Block::Note(sheets[0].protocol.clone())];
     let several = sheets.len() > 1;
     let titles =
@@ -107,7 +103,7 @@ fn protocol_blocks(sheets: &[&ResultSheet], models: &[&str]) -> Result<Vec<Block
     for (i, title) in titles.into_iter().enumerate() {
         blocks.push(Block::Figures(figure_table(sheets, title)));
         if i == 0 {
-            blocks.push(Block::Drawings(pictures(sheets, models)?));
+            blocks.push(Block::Drawings(pictures(sheets, models)));
         }
     }
     for sheet in sheets {
@@ -128,11 +124,11 @@ fn protocol_blocks(sheets: &[&ResultSheet], models: &[&str]) -> Result<Vec<Block
             Block::Pairs(format!("{head}{of}{colon}{rest}"), pairs.clone())
         }));
     }
-    Ok(blocks)
+    blocks
 }
 
 /// The figures of one section of the sheets, a column for each model.
-fn figure_table(sheets: &[&ResultSheet], title: &str) -> FigureTable {
+fn figure_table(sheets: &[&ResultSheet], title: &str) -> Grid {
     let of_sheet = |sheet: &&ResultSheet| -> Vec<Figure> {
         let sections = sheet.sections.iter().filter(|section| section.title == title);
         sections.flat_map(|section| &section.figures).filter(|figure| figure.is_present()).cloned().collect()
@@ -142,26 +138,23 @@ fn figure_table(sheets: &[&ResultSheet], title: &str) -> FigureTable {
     let row = |key: &str| {
         let all = figures.iter().map(|figures| figures.iter().find(|figure| figure.key == key));
         let all: Vec<Option<&Figure>> = all.collect();
-        let label = all.iter().flatten().next().map(|figure| figure.label.clone()).unwrap_or_default();
-        let cells = all.into_iter().map(|figure| cell(figure, true)).collect();
-        FigureRow { name: [label, String::new()], cells, remark: String::new() }
+        let label = all.iter().flatten().next().map(|figure| figure.label.as_str()).unwrap_or_default();
+        let name = html! { b { (label) } };
+        let cells = std::iter::once(name).chain(all.iter().map(|figure| cell(*figure, true))).collect();
+        GridRow { cells, remark: String::new() }
     };
     let models = sheets.iter().map(|sheet| sheet.model.clone());
-    FigureTable {
-        title: title.to_owned(),
-        header: std::iter::once("figure".to_owned()).chain(models).collect(),
-        rows: keys.into_iter().map(row).collect(),
-    }
+    table(title, std::iter::once("figure".to_owned()).chain(models), keys.into_iter().map(row).collect())
 }
 
-/// A figure with its intervals, or why there is none; with its note if it is `whole`.
-fn cell(figure: Option<&Figure>, whole: bool) -> FigureCell {
-    let Some(figure) = figure else { return FigureCell { value: "–".into(), lines: Vec::new() } };
+/// A figure in bold with its intervals below, or why there is none; with its note if it is `whole`.
+fn cell(figure: Option<&Figure>, whole: bool) -> Markup {
+    let Some(figure) = figure else { return html! { b { "–" } } };
     if let Some(reason) = &figure.reason {
-        return FigureCell { value: String::new(), lines: vec![reason.clone()] };
+        return html! { small class="reason" { (reason) } };
     }
     let over = |population: &Population| if *population == Population::Pairs { "pairs" } else { "people" };
-    let interval = |(population, interval): &(Population, Option<facegrad_results::Interval>)| {
+    let interval = |(population, interval): &(Population, Option<Interval>)| {
         Some(format!("{} {}", over(population), figure.scale.span((*interval)?)))
     };
     let mut lines: Vec<String> = figure.intervals.iter().filter_map(interval).collect();
@@ -169,7 +162,10 @@ fn cell(figure: Option<&Figure>, whole: bool) -> FigureCell {
     if whole && !note.is_empty() {
         lines.push(note.to_owned());
     }
-    FigureCell { value: figure.text(), lines }
+    html! {
+        b { (figure.text()) }
+        @for line in &lines { br; small class="reason" { (line) } }
+    }
 }
 
 /// The thresholds that pictures mark, a column a model.
@@ -222,47 +218,28 @@ fn fact_blocks(sheets: &[&ResultSheet]) -> Vec<Block> {
 }
 
 /// Curves of all models in one picture each, and the scores of each model.
-fn pictures(sheets: &[&ResultSheet], models: &[&str]) -> Result<Vec<Drawing>, DrawError> {
-    let colour = |model: &str| models.iter().position(|name| *name == model).unwrap_or(0);
-    let of = |kind: CurveKind| -> Vec<(usize, &str, &ResultCurve)> {
+fn pictures(sheets: &[&ResultSheet], models: &[&str]) -> Vec<Drawing> {
+    type Draw = fn(&str, &[ModelCurve]) -> Picture;
+    let of = |kind: CurveKind| -> Vec<ModelCurve> {
         let curves = sheets.iter().filter_map(|sheet| {
             let curve = sheet.curves.iter().find(|curve| curve.kind == kind && !curve.points.is_empty())?;
-            Some((colour(&sheet.model), sheet.model.as_str(), curve))
+            let colour = models.iter().position(|name| *name == sheet.model).unwrap_or(0);
+            Some(ModelCurve { name: &sheet.model, colour, curve })
         });
         curves.collect()
     };
-    let rates = |curves: &[(usize, &str, &ResultCurve)]| -> Vec<(usize, RocSeries)> {
-        let series = |(colour, model, curve): &(usize, &str, &ResultCurve)| {
-            let points = curve.points.clone();
-            (*colour, RocSeries { name: (*model).to_owned(), points, impostors: curve.support })
-        };
-        curves.iter().map(series).collect()
+    let drawing = |kind, draw: Draw, title: &str, description: &str| {
+        let curves = of(kind);
+        (!curves.is_empty()).then(|| Drawing::new(draw(title, &curves), description))
     };
-    let mut pictures = Vec::new();
-    let roc = rates(&of(CurveKind::Roc));
-    let roc: Vec<(usize, &RocSeries)> = roc.iter().map(|(i, curve)| (*i, curve)).collect();
-    if !roc.is_empty() {
-        pictures.push(Drawing::new(roc_picture("True accepts over false accepts", &roc)?, "ROC curve"));
-        pictures.push(Drawing::new(det_picture("Both errors (DET)", &roc)?, "DET curve"));
-    }
-    for sheet in sheets {
-        let Some(scores) = &sheet.scores else { continue };
+    let scores = sheets.iter().filter_map(|sheet| {
         let title = if sheets.len() > 1 { format!("Scores of {}", sheet.model) } else { "Scores".into() };
-        let picture = counts_histogram(&title, scores, &sheet.thresholds)?;
-        pictures.push(Drawing::new(picture, "Histogram of the scores"));
-    }
-    let cmc: Vec<(usize, Series)> = of(CurveKind::Cmc)
-        .into_iter()
-        .map(|(i, model, curve)| (i, Series { name: model.to_owned(), points: curve.points.clone() }))
-        .collect();
-    let cmc: Vec<(usize, &Series)> = cmc.iter().map(|(i, curve)| (*i, curve)).collect();
-    if !cmc.is_empty() {
-        pictures.push(Drawing::new(cmc_picture("Found up to a rank (CMC)", &cmc)?, "CMC curve"));
-    }
-    let open = rates(&of(CurveKind::OpenSet));
-    let open: Vec<(usize, &RocSeries)> = open.iter().map(|(i, curve)| (*i, curve)).collect();
-    if !open.is_empty() {
-        pictures.push(Drawing::new(fnir_picture("Missed mates over false alarms", &open)?, "FNIR over FPIR"));
-    }
-    Ok(pictures)
+        let picture = counts_histogram(&title, sheet.scores.as_ref()?, &sheet.thresholds);
+        Some(Drawing::new(picture, "Histogram of the scores"))
+    });
+    let roc = drawing(CurveKind::Roc, roc_curve, "True accepts over false accepts", "ROC curve");
+    let det = drawing(CurveKind::Roc, det_curve, "Both errors (DET)", "DET curve");
+    let cmc = drawing(CurveKind::Cmc, cmc_curve, "Found up to a rank (CMC)", "CMC curve");
+    let fnir = drawing(CurveKind::OpenSet, fnir_curve, "Missed mates over false alarms", "FNIR over FPIR");
+    roc.into_iter().chain(det).chain(scores).chain(cmc).chain(fnir).collect()
 }

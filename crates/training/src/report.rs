@@ -6,8 +6,8 @@ use facegrad_faces::FaceError;
 use facegrad_files as files;
 use facegrad_recognition::{OpenProtocol, ProtocolOutcome};
 use facegrad_report::{
-    Block, DrawError, Drawing, LossCurve, Page, PageSection, RocSeries, Series, counts_histogram, loss_curve,
-    result_sections, roc_curve,
+    Block, Drawing, LossCurve, ModelCurve, Page, PageSection, counts_histogram, loss_curve, result_sections,
+    roc_curve,
 };
 use facegrad_results::{
     CurveKind, Fact, ResultSheet,
@@ -44,31 +44,27 @@ pub(crate) struct Summary<'a> {
 pub(crate) fn write(summary: &Summary<'_>) -> io::Result<()> {
     let file = |name: &str, text: String| files::replace(&summary.folder.join(name), text.as_bytes());
     let loss = loss(summary);
-    file("loss.svg", loss_curve(&loss).map_err(io::Error::other)?)?;
+    file("loss.svg", loss_curve(&loss).to_svg())?;
     let sheets = sheets(summary);
-    for (sheet, measured) in sheets.iter().zip(summary.measured) {
-        let (Some(pairs), Some(scores)) = (&measured.pairs, &sheet.scores) else { continue };
+    for sheet in &sheets {
+        let Some(scores) = &sheet.scores else { continue };
         let title = &sheet.name;
         let name: String = title.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
         let curve = sheet.curves.iter().find(|curve| curve.kind == CurveKind::Roc);
-        let points = curve.map(|curve| curve.points.clone()).unwrap_or_default();
-        let series = RocSeries { name: title.clone(), points, impostors: pairs.scores.impostor().len() };
-        file(&format!("roc-{name}.svg"), roc_curve(title, &[series]).map_err(io::Error::other)?)?;
-        let picture = counts_histogram(title, scores, &sheet.thresholds).map_err(io::Error::other)?;
-        file(&format!("scores-{name}.svg"), picture)?;
+        let curves: Vec<_> =
+            curve.map(|curve| ModelCurve { name: title, colour: 0, curve }).into_iter().collect();
+        file(&format!("roc-{name}.svg"), roc_curve(title, &curves).to_svg())?;
+        let picture = counts_histogram(title, scores, &sheet.thresholds);
+        file(&format!("scores-{name}.svg"), picture.to_svg())?;
     }
-    file("report.html", page(summary, &sheets, &loss).map_err(io::Error::other)?.to_html())
+    file("report.html", page(summary, &sheets, &loss).to_html())
 }
 
 fn loss(summary: &Summary<'_>) -> LossCurve {
-    let accuracy = summary.protocols.iter().map(|(name, _)| Series {
-        name: name.clone(),
-        points: summary
-            .evaluations
-            .iter()
-            .filter(|record| record.name == *name)
-            .filter_map(|record| Some((record.step as f64, record.accuracy?)))
-            .collect(),
+    let accuracy = summary.protocols.iter().map(|(name, _)| {
+        let records = summary.evaluations.iter().filter(|record| record.name == *name);
+        let points = records.filter_map(|record| Some((record.step as f64, record.accuracy?)));
+        (name.clone(), points.collect())
     });
     LossCurve {
         title: summary.experiment.run.name.clone(),
@@ -79,7 +75,7 @@ fn loss(summary: &Summary<'_>) -> LossCurve {
     }
 }
 
-fn page(summary: &Summary<'_>, sheets: &[ResultSheet], loss: &LossCurve) -> Result<Page, DrawError> {
+fn page(summary: &Summary<'_>, sheets: &[ResultSheet], loss: &LossCurve) -> Page {
     let Summary { experiment, started, .. } = summary;
     let preflight = &started.preflight;
     let mut run = vec![
@@ -97,7 +93,7 @@ fn page(summary: &Summary<'_>, sheets: &[ResultSheet], loss: &LossCurve) -> Resu
     }));
     let mut course = Vec::new();
     if !loss.loss.is_empty() || !loss.accuracy.is_empty() {
-        let picture = Drawing::new(loss_curve(loss)?, "Loss and accuracy over the run");
+        let picture = Drawing::new(loss_curve(loss), "Loss and accuracy over the run");
         course.push(Block::Drawings(vec![picture]));
     }
     let config = Block::Details {
@@ -106,7 +102,7 @@ fn page(summary: &Summary<'_>, sheets: &[ResultSheet], loss: &LossCurve) -> Resu
         text: experiment.to_toml(),
     };
     let section = |title: &str, blocks: Vec<Block>| PageSection { title: title.into(), blocks };
-    let mut sections = result_sections(sheets, &[])?;
+    let mut sections = result_sections(sheets, &[]);
     sections.extend([
         section("Course of the run", course),
         section("Run", vec![Block::Facts(String::new(), run), Block::Command(summary.command.into())]),
@@ -117,12 +113,12 @@ fn page(summary: &Summary<'_>, sheets: &[ResultSheet], loss: &LossCurve) -> Resu
         true => format!("finished after {} steps", summary.step),
         false => format!("stopped after {} of {} steps", summary.step, preflight.total),
     };
-    Ok(Page {
+    Page {
         title: experiment.run.name.clone(),
         facts: vec![state, preflight.model.clone(), preflight.backend.clone()],
         warnings: Vec::new(),
         sections,
-    })
+    }
 }
 
 /// Training images a second, with one digit after the point.

@@ -57,7 +57,7 @@ pub fn run(args: OpsArgs) -> Result<(), Failure> {
              may lie above the memory. The operations of joins and transforms, 1 to 12 an element, are estimated."
         ),
     });
-    write_file(file, picture.map_err(Failure::work)?.as_bytes())
+    write_file(file, picture.to_svg().as_bytes())
 }
 
 fn operator_json(timing: &OperatorTiming, roofline: &MachineLimits) -> Value {

@@ -133,7 +133,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             .map_err(|error| Failure::unwritable(path, error))?;
     }
     if let Some(path) = &args.report {
-        let page = page(&args, &findings, &opened, against.as_ref(), embeddings.as_ref())?;
+        let page = page(&args, &findings, &opened, against.as_ref(), embeddings.as_ref());
         write_file(path, page.as_bytes())?;
     }
     if args.json {
@@ -232,12 +232,11 @@ fn page(
     opened: &OpenSet,
     against: Option<&OpenSet>,
     embeddings: Option<&AuditEmbeddings>,
-) -> Result<String, Failure> {
+) -> String {
     let options = PageOptions { shown: args.shown.into(), ..Default::default() };
     let nearness = AuditOptions::default().nearness;
     let other = against.map(|against| against.source.as_ref());
-    let mut report = facegrad_audit::report(findings, opened.source.as_ref(), other, &nearness, options)
-        .map_err(Failure::work)?;
+    let mut report = facegrad_audit::report(findings, opened.source.as_ref(), other, &nearness, options);
     report.title = format!("Audit of {}", args.set.display());
     report.facts = vec![opened.summary.to_string()];
     if let (Some(path), Some(against)) = (&args.against, against) {
@@ -263,7 +262,7 @@ fn page(
     run.extend(embeddings.into_iter().flat_map(entries));
     let blocks = vec![Block::Facts(String::new(), run), Block::Command(command_line::typed())];
     report.sections.push(PageSection { title: "Reproducing this".into(), blocks });
-    Ok(report.to_html())
+    report.to_html()
 }
 
 /// The table, and what to do next.

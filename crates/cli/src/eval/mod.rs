@@ -169,7 +169,7 @@ fn page(
         let title = format!("Paired difference on {protocol}: {a} against {b}");
         Some(PairedTable { table: ResultTable { title, ..table }, tests })
     });
-    let mut sections = result_sections(sheets, &paired.collect::<Vec<_>>()).map_err(Failure::work)?;
+    let mut sections = result_sections(sheets, &paired.collect::<Vec<_>>());
     let version = env!("CARGO_PKG_VERSION");
     let run = vec![
         Fact::new("facegrad", version),

@@ -36,16 +36,10 @@ impl HeadKind for ASoftmaxConfig {
         }
     }
 
-    /// Random embeddings of length 1 are at right angles to their class, where ψ is 1 − m.
-    fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
-        let shift = (self.margin - 1) as f64 / (1.0 + self.lambda.at(Progress::START));
-        Some(super::expected_cosine_loss(classes, embedding, 1.0) + shift)
-    }
-
     /// Divided by the length of the embedding.
-    fn curve(&self) -> Curve {
-        let (margin, lambda) = (self.margin, self.lambda.at(Progress::END));
-        Curve::new(move |theta| blended_angle(theta, margin, lambda), f64::cos)
+    fn curve(&self, progress: Progress) -> Curve {
+        let (margin, lambda) = (self.margin, self.lambda.at(progress));
+        Curve::new(1.0, move |theta| blended_angle(theta, margin, lambda), f64::cos)
     }
 }
 
@@ -194,19 +188,19 @@ mod tests {
 
     #[test]
     fn the_expected_first_loss_is_what_random_features_give() {
-        check_first_loss(&ASoftmaxConfig::default(), 1000, 128);
-        check_first_loss(&ASoftmaxConfig { margin: 4, lambda: annealed_to(0.0) }, 1000, 128);
-        check_first_loss(&ASoftmaxConfig { margin: 2, lambda: annealed_to(0.0) }, 1000, 128);
+        check_first_loss(&ASoftmaxConfig::default());
+        check_first_loss(&ASoftmaxConfig { margin: 4, lambda: annealed_to(0.0) });
+        check_first_loss(&ASoftmaxConfig { margin: 2, lambda: annealed_to(0.0) });
         let plain = ModifiedSoftmaxConfig::default().expected_first_loss(1000, 128);
         assert_eq!(ASoftmaxConfig { margin: 1, ..Default::default() }.expected_first_loss(1000, 128), plain);
     }
 
     #[test]
     fn the_curve_ends_with_the_least_lambda() {
-        let curve = ASoftmaxConfig::default().curve();
+        let curve = ASoftmaxConfig::default().curve(Progress::END);
         assert!(((curve.target)(0.0) - 1.0).abs() < 1e-12);
         assert!(((curve.target)(PI) - (-5.0 - 7.0) / 6.0).abs() < 1e-12);
-        assert_eq!((curve.other)(1.0), 1f64.cos());
+        assert_eq!((curve.other)(1.0, 0.0), 1f64.cos());
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! cos(θ + m) where each sample has a margin of its own.
 
-use std::f64::consts::PI;
-
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use facegrad_settings::choice;
 
@@ -24,20 +22,6 @@ choice! {
         EasyMargin = "easy_margin",
         /// cos(θ + m) everywhere, as insightface computes it.
         None = "none",
-    }
-}
-
-impl Fallback {
-    /// What the margin takes off the mean of cos θ_y for random directions, which are at right angles but for a
-    /// variance of 1/d. An easy margin is that of half of them, whose mean cosine is √(2/πd).
-    pub(super) fn expected_shift(self, margin: f64, embedding: usize) -> f64 {
-        match self {
-            Self::EasyMargin => {
-                let mean = (2.0 / (PI * embedding as f64)).sqrt();
-                0.5 * (margin.sin() + mean * (1.0 - margin.cos()))
-            }
-            Self::Linear | Self::None => margin.sin(),
-        }
     }
 }
 

@@ -47,15 +47,10 @@ impl HeadKind for ArcFaceConfig {
         }
     }
 
-    fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
-        let (scale, margin) = (self.scale.at(Progress::START), self.margin.at(Progress::START));
-        let shift = self.fallback.expected_shift(margin, embedding);
-        Some(super::expected_cosine_loss(classes, embedding, scale) + scale * shift)
-    }
-
-    fn curve(&self) -> Curve {
-        let (margin, fallback) = (self.margin.at(Progress::END), self.fallback);
+    fn curve(&self, progress: Progress) -> Curve {
+        let (margin, fallback) = (self.margin.at(progress), self.fallback);
         Curve::new(
+            self.scale.at(progress),
             move |theta| match fallback {
                 Fallback::Linear if theta >= PI - margin => theta.cos() - margin * margin.sin(),
                 Fallback::EasyMargin if theta >= PI / 2.0 => theta.cos(),
@@ -164,11 +159,7 @@ mod tests {
     #[test]
     fn the_expected_first_loss_is_what_random_features_give() {
         for fallback in Fallback::ALL.iter().copied() {
-            check_first_loss(
-                &ArcFaceConfig { scale: 16.0.into(), fallback, ..Default::default() },
-                1000,
-                128,
-            );
+            check_first_loss(&ArcFaceConfig { scale: 16.0.into(), fallback, ..Default::default() });
         }
     }
 

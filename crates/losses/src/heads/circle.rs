@@ -43,15 +43,10 @@ impl HeadKind for CircleConfig {
         }
     }
 
-    /// None: e^{γ c²} of a random cosine has no mean to speak of once 2γ exceeds the size of the embedding, and
-    /// the largest cosines decide.
-    fn expected_first_loss(&self, _classes: usize, _embedding: usize) -> Option<f64> {
-        None
-    }
-
-    fn curve(&self) -> Curve {
-        let m = self.margin.at(Progress::END);
+    fn curve(&self, progress: Progress) -> Curve {
+        let m = self.margin.at(progress);
         Curve::new(
+            self.scale.at(progress),
             move |theta| (1.0 + m - theta.cos()).max(0.0) * (theta.cos() - (1.0 - m)),
             move |theta| (theta.cos() + m).max(0.0) * (theta.cos() - m),
         )
@@ -164,12 +159,17 @@ mod tests {
     #[test]
     fn the_decision_boundary_is_a_circle() {
         let m = 0.25;
-        let curve = CircleConfig::default().curve();
+        let curve = CircleConfig::default().curve(Progress::END);
         for angle in [0.0f64, 0.5, 1.0, 1.5] {
             let radius = 2f64.sqrt() * m;
             let (c_n, c_p) = (radius * angle.cos(), 1.0 - radius * angle.sin());
-            assert!(((curve.target)(c_p.acos()) - (curve.other)(c_n.acos())).abs() < 1e-12, "{angle}");
+            assert!(((curve.target)(c_p.acos()) - (curve.other)(c_n.acos(), 0.0)).abs() < 1e-12, "{angle}");
         }
+    }
+
+    #[test]
+    fn the_expected_first_loss_is_what_random_features_give() {
+        crate::reference::check_first_loss(&CircleConfig::default());
     }
 
     #[test]

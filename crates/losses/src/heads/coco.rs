@@ -3,8 +3,8 @@
 use burn::tensor::Tensor;
 use facegrad_settings::{KeyPath, Range, Schema, Setting, SettingsError, above, settings, toml::Value};
 
-use super::{ClassHeadOutput, ClassRule, ClassWeights, Cosines, Description, HeadKind};
-use crate::{EmbeddingBatch, Progress, Schedule};
+use super::{ClassHeadOutput, ClassRule, ClassWeights, Cosines, Description, HeadKind, first_loss};
+use crate::{Curve, EmbeddingBatch, Progress, Schedule};
 
 settings! {
     /// Congenerous cosine: cosines with one unit centroid a class, times a factor that can follow from the
@@ -50,9 +50,10 @@ impl HeadKind for CocoConfig {
         }
     }
 
-    fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
-        let alpha = self.alpha(classes).at(Progress::START);
-        Some(super::expected_cosine_loss(classes, embedding, alpha))
+    fn expected_first_loss(&self, classes: usize, embedding: usize) -> f64 {
+        let scale = self.alpha(classes).at(Progress::START);
+        let curve = Curve { scale, ..self.curve(Progress::START) };
+        first_loss::cross_entropy(classes, embedding, 1, &curve)
     }
 }
 
@@ -186,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_expected_first_loss_is_what_random_features_give() {
-        check_first_loss(&CocoConfig { alpha: Alpha::Given(10.0.into()), ..Default::default() }, 1000, 128);
-        check_first_loss(&CocoConfig::default(), 1000, 128);
+        check_first_loss(&CocoConfig { alpha: Alpha::Given(10.0.into()), ..Default::default() });
+        check_first_loss(&CocoConfig::default());
     }
 }

@@ -45,17 +45,10 @@ impl HeadKind for LSoftmaxConfig {
         setup.unit_weights()
     }
 
-    /// Weights begin with a length of about 1, and random embeddings of length 1 are at right angles to their
-    /// class, where ψ is 1 − m.
-    fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
-        let shift = (self.margin - 1) as f64 / (1.0 + self.lambda.at(Progress::START));
-        Some(super::expected_cosine_loss(classes, embedding, 1.0) + shift)
-    }
-
     /// Divided by the length of the embedding, for weights of length 1.
-    fn curve(&self) -> Curve {
-        let (margin, lambda) = (self.margin, self.lambda.at(Progress::END));
-        Curve::new(move |theta| blended_angle(theta, margin, lambda), f64::cos)
+    fn curve(&self, progress: Progress) -> Curve {
+        let (margin, lambda) = (self.margin, self.lambda.at(progress));
+        Curve::new(1.0, move |theta| blended_angle(theta, margin, lambda), f64::cos)
     }
 }
 
@@ -136,8 +129,8 @@ mod tests {
 
     #[test]
     fn the_expected_first_loss_is_what_random_features_give() {
-        check_first_loss(&LSoftmaxConfig::default(), 1000, 128);
-        check_first_loss(&LSoftmaxConfig { margin: 4, lambda: annealed_to(0.0) }, 1000, 128);
+        check_first_loss(&LSoftmaxConfig::default());
+        check_first_loss(&LSoftmaxConfig { margin: 4, lambda: annealed_to(0.0) });
     }
 
     #[test]

@@ -5,7 +5,7 @@ use facegrad_settings::{SettingsError, above, at_least, settings, within};
 
 use super::{
     ClassHeadOutput, ClassRule, ClassWeights, Cosines, Description, Fallback, HeadKind,
-    angular::AngularMargins,
+    angular::AngularMargins, first_loss,
 };
 use crate::{Curve, EmbeddingBatch, Progress, Schedule, telemetry::MARGIN};
 
@@ -52,24 +52,16 @@ impl HeadKind for MagFaceConfig {
     }
 
     /// Unit features have the margin of the shortest embeddings. The penalty is part of it.
-    fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
-        let (scale, [low, high]) = (self.scale.at(Progress::START), self.margins(Progress::START));
-        let a = 1f64.clamp(self.norm_low, self.norm_high);
-        let margin = low + (high - low) * (a - self.norm_low) / (self.norm_high - self.norm_low);
-        let shift = self.fallback.expected_shift(margin, embedding);
-        let penalty = self.norm_weight * (a / self.norm_high.powi(2) + 1.0 / a);
-        Some(super::expected_cosine_loss(classes, embedding, scale) + scale * shift + penalty)
+    fn expected_first_loss(&self, classes: usize, embedding: usize) -> f64 {
+        let length = 1f64.clamp(self.norm_low, self.norm_high);
+        let penalty = self.norm_weight * (length / self.norm_high.powi(2) + 1.0 / length);
+        let curve = self.curve_of(length, Progress::START);
+        first_loss::cross_entropy(classes, embedding, 1, &curve) + penalty
     }
 
     /// For an embedding half-way between l_a and u_a.
-    fn curve(&self) -> Curve {
-        let [low, high] = self.margins(Progress::END);
-        super::ArcFaceConfig {
-            margin: (0.5 * (low + high)).into(),
-            fallback: self.fallback,
-            ..Default::default()
-        }
-        .curve()
+    fn curve(&self, progress: Progress) -> Curve {
+        self.curve_of(0.5 * (self.norm_low + self.norm_high), progress)
     }
 
     fn validate(&self, section: &str) -> Result<(), SettingsError> {
@@ -99,6 +91,14 @@ impl MagFaceConfig {
     /// l_m and u_m.
     fn margins(&self, progress: Progress) -> [f64; 2] {
         [self.margin_low.at(progress), self.margin_high.at(progress)]
+    }
+
+    /// For embeddings of `length`.
+    fn curve_of(&self, length: f64, progress: Progress) -> Curve {
+        let [low, high] = self.margins(progress);
+        let margin = low + (high - low) * (length - self.norm_low) / (self.norm_high - self.norm_low);
+        let (scale, fallback) = (self.scale.clone(), self.fallback);
+        super::ArcFaceConfig { scale, margin: margin.into(), fallback, ..Default::default() }.curve(progress)
     }
 }
 
@@ -246,7 +246,7 @@ mod tests {
     fn the_expected_first_loss_is_what_random_features_give() {
         for fallback in [Fallback::EasyMargin, Fallback::Linear] {
             let config = MagFaceConfig { scale: 16.0.into(), fallback, ..Default::default() };
-            check_first_loss(&config, 1000, 128);
+            check_first_loss(&config);
         }
     }
 

@@ -56,42 +56,22 @@ impl HeadKind for MvSoftmaxConfig {
         }
     }
 
-    /// Nearly all other classes are hard, and with an easy margin half of the targets have one; `None` where the
-    /// margin is not far above the spread 1/√d of random cosines.
-    fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
-        let at_start = |schedule: &Schedule| schedule.at(Progress::START);
-        let (scale, margin, t) = (at_start(&self.scale), at_start(&self.margin), at_start(&self.t));
-        let margin = match self.form {
-            Form::Arc => margin.sin(),
-            Form::Cos => margin,
-        };
-        let slope = match self.weight {
-            HardWeight::Fixed => 1.0,
-            HardWeight::Adaptive => t,
-        };
-        let having_it = if self.easy_margin { 0.5 } else { 1.0 };
-        (margin >= 3.0 / (embedding as f64).sqrt()).then(|| {
-            super::expected_cosine_loss(classes, embedding, scale * slope)
-                + scale * (t - 1.0 + having_it * margin)
-        })
-    }
-
     /// The other logit depends on the target's angle: here it is 60°, as well into a training.
-    fn curve(&self) -> Curve {
+    fn curve(&self, progress: Progress) -> Curve {
         let Self { form, easy_margin, .. } = *self;
-        let margin = self.margin.at(Progress::END);
-        let [_, b, c] = self.polynomial(Progress::END);
+        let margin = self.margin.at(progress);
+        let [_, b, c] = self.polynomial(progress);
         let margined = move |theta: f64| match form {
             Form::Arc => (theta + margin).cos(),
             Form::Cos => theta.cos() - margin,
         };
-        let hard = margined(60f64.to_radians());
-        Curve::new(
+        Curve::beside_target(
+            self.scale.at(progress),
             move |theta| match easy_margin && theta >= std::f64::consts::FRAC_PI_2 {
                 true => theta.cos(),
                 false => margined(theta),
             },
-            move |theta| match theta.cos() > hard {
+            move |theta: f64, own| match theta.cos() > margined(own) {
                 true => b * theta.cos() + c,
                 false => theta.cos(),
             },
@@ -245,25 +225,25 @@ mod tests {
     #[test]
     fn the_curve_is_the_logits_over_the_scale() {
         for config in variants(1.0, 1.2) {
-            let curve = config.curve();
+            let curve = config.curve(Progress::END);
             for theta in [0.1, 1.0, 1.6, 2.7, 3.1] {
                 let case = Case::at_angle(theta);
                 let z = logits(&case.x, &case.w, &case.labels, &config, 0.0);
                 assert!(((curve.target)(theta) - z[0][0]).abs() < 1e-6, "{theta}");
             }
             let nearest = if config.weight == HardWeight::Adaptive { 1.4 } else { 1.2 };
-            assert!(((curve.other)(0.0) - nearest).abs() < 1e-12);
-            assert_eq!((curve.other)(PI), -1.0);
+            assert!(((curve.other)(0.0, PI / 3.0) - nearest).abs() < 1e-12);
+            assert_eq!((curve.other)(PI, PI / 3.0), -1.0);
         }
     }
 
     #[test]
     fn the_expected_first_loss_is_what_random_features_give() {
         for config in variants(32.0, 1.2) {
-            check_first_loss(&config, 1000, 256);
+            check_first_loss(&config);
         }
         let none = MvSoftmaxConfig { margin: 0.0.into(), ..Default::default() };
-        assert_eq!(none.expected_first_loss(1000, 256), None);
+        check_first_loss(&none);
     }
 
     #[test]

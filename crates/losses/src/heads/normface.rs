@@ -42,8 +42,8 @@ impl HeadKind for NormFaceConfig {
         }
     }
 
-    fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
-        Some(super::expected_cosine_loss(classes, embedding, self.scale.at(Progress::START)))
+    fn curve(&self, progress: Progress) -> Curve {
+        Curve::new(self.scale.at(progress), f64::cos, f64::cos)
     }
 
     fn validate(&self, section: &str) -> Result<(), SettingsError> {
@@ -203,8 +203,8 @@ mod tests {
 
     #[test]
     fn the_expected_first_loss_is_what_random_features_give() {
-        check_first_loss(&NormFaceConfig { scale: 10.0.into(), learned: false }, 1000, 128);
-        check_first_loss(&NormFaceConfig { scale: 10.0.into(), learned: true }, 1000, 128);
+        check_first_loss(&NormFaceConfig { scale: 10.0.into(), learned: false });
+        check_first_loss(&NormFaceConfig { scale: 10.0.into(), learned: true });
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! Pages with every section, made up of formulas: no number here was measured.
 
 use facegrad_report::{
-    BarChart, Block, CaptionedImage, Drawing, ImageGroup, Page, PageSection, PairedTable, bar_chart,
-    result_sections,
+    Block, CaptionedImage, Drawing, ImageGroup, Page, PageSection, PairedTable, bar_chart, result_sections,
 };
 use facegrad_results::{
     Better, CurveKind, EmbeddedImage, EmbeddingMap, Fact, Figure, ImagePair, Interval, Layout, MapClass,
@@ -55,12 +54,9 @@ pub fn audit(hostile: bool) -> Page {
         vec![Block::Note(text("The same photograph, changed a little.")), Block::Groups(groups)]
     };
     let bars = [("1", 12), ("2–3", 40), ("4–7", 120), ("8–15", 3), ("16–31", 0), ("32–63", 9)];
-    let chart = BarChart {
-        title: text("Identities by their images"),
-        x_label: text("images"),
-        y_label: text("identities"),
-        bars: bars.map(|(name, count)| (text(name), count)).to_vec(),
-    };
+    let bars = bars.map(|(name, count)| (text(name), count));
+    let title = text("Identities by their images");
+    let chart = bar_chart(&title, &text("images"), &text("identities"), &bars);
     let table = |title: &str| {
         Block::Table(ResultTable {
             title: text(title),
@@ -80,7 +76,7 @@ pub fn audit(hostile: bool) -> Page {
             section(
                 "Images of an identity",
                 vec![
-                    Block::Drawing(Drawing::new(bar_chart(&chart).unwrap(), chart.title)),
+                    Block::Drawings(vec![Drawing::new(chart, title)]),
                     table("Unreadable images"),
                     table("Wrong size"),
                 ],
@@ -135,7 +131,7 @@ fn evaluation(words: &Words) -> Page {
         },
         tests: vec![Fact::new(text("paired t-test"), text("over 10 folds: p 0.0003"))],
     };
-    let mut sections = result_sections(&sheets, &[differences]).unwrap();
+    let mut sections = result_sections(&sheets, &[differences]);
     let facts = |all: &[(&str, &str)]| -> Vec<Fact> {
         all.iter().map(|(name, value)| Fact::new(text(name), text(value))).collect()
     };

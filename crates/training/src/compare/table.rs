@@ -126,13 +126,10 @@ impl Comparison {
     pub(super) fn write(&self, table: &ComparisonTable) -> Result<(), ComparisonError> {
         let report = table.report();
         let texts = [
-            (
-                "compare.html",
-                comparison_page(&report).map(|page| page.to_html()).map_err(std::io::Error::other),
-            ),
-            ("compare.svg", comparison_picture(&report).map_err(std::io::Error::other)),
+            ("compare.html", Ok(comparison_page(&report).to_html())),
+            ("compare.svg", Ok(comparison_picture(&report).to_svg())),
             ("compare.md", Ok(comparison_markdown(&report))),
-            ("compare.json", serde_json::to_string_pretty(table).map_err(Into::into)),
+            ("compare.json", serde_json::to_string_pretty(table).map_err(std::io::Error::from)),
         ];
         for (name, text) in texts {
             let path = self.plan.folder.join(name);
