@@ -7,7 +7,7 @@ use burn::{
 use facegrad_settings::{SettingsError, above, settings};
 
 use super::{ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup};
-use crate::{EmbeddingBatch, Progress, Schedule, telemetry::SCALE};
+use crate::{Curve, EmbeddingBatch, Progress, Schedule, telemetry::SCALE};
 
 settings! {
     /// Softmax of cosines, with a scale that is given or learned.
