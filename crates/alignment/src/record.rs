@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fs, io, path::Path};
 
-use facegrad_files::{Journal, JournalError};
+use facegrad_files::{Journal, JournalError, is_temporary};
 use serde::{Deserialize, Serialize};
 
 use crate::{AlignError, job::AlignSettings};
@@ -101,11 +101,6 @@ pub(crate) fn open_journal(
             }
         })?;
     Ok((journal, records))
-}
-
-/// Whether it is what a file was called that was being written when the program was killed.
-fn is_temporary(name: &std::ffi::OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b".writing-")
 }
 
 /// Writes the table of `records`, each with the file it became, in their order.

@@ -33,4 +33,4 @@ pub use limits::Limits;
 pub use record::RECORD;
 pub use registry::{UnknownCard, card, cards};
 pub use set::{CardFileResult, FetchStep, SetError, fetch_card};
-pub use unpack::{UnpackError, UnpackedContent, gunzip, unpack, unpack_tar};
+pub use unpack::{UnpackError, UnpackedContent, unpack};

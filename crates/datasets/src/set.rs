@@ -6,11 +6,11 @@ use std::{
 };
 
 use crate::{
-    card::{Card, File, Packing},
+    card::{Card, File},
     error::FetchError,
     fetch::{Download, FetchOptions, FetchResult, fetch},
     record::{FetchRecord, RECORD},
-    unpack::{UnpackError, UnpackedContent, gunzip, unpack},
+    unpack::{UnpackError, UnpackedContent, unpack},
 };
 use facegrad_files::Stop;
 
@@ -137,11 +137,7 @@ fn fetch_files(
         // is somebody else's.
         let mut note = || record.add(card, file, folder);
         let mut progress = |done: &UnpackedContent| report(FetchStep::Unpacking { file, done: *done });
-        let limits = file.limits();
-        let unpacked = match file.unpack {
-            Packing::Gz => gunzip(&archive, &path, &limits, stop, &mut note, &mut progress)?,
-            packing => unpack(&archive, packing, &path, &limits, stop, &mut note, &mut progress)?,
-        };
+        let unpacked = unpack(&archive, file.unpack, &path, &file.limits(), stop, &mut note, &mut progress)?;
         remove(&archive);
         arrived.push(CardFileResult { path, how, unpacked: Some(unpacked) });
     }

@@ -8,11 +8,11 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
-    io::{self, BufReader, ErrorKind, Read, Write},
+    io::{self, BufReader, ErrorKind},
     path::{Path, PathBuf},
 };
 
-use facegrad_files::{Stop, commit, folder_of, lock, sync_folder, temporary_beside};
+use facegrad_files::{Stop, folder_of, lock, sync_folder};
 use flate2::read::MultiGzDecoder;
 
 use crate::{card::Packing, limits::Limits};
@@ -21,8 +21,6 @@ mod names;
 mod output;
 mod tar_archive;
 mod zip_archive;
-
-pub use tar_archive::unpack_tar;
 
 use output::Output;
 
@@ -77,55 +75,58 @@ pub enum UnpackError {
     Stopped { archive: PathBuf },
 }
 
-/// Unpacks the archive `archive` as the new folder `folder`, whose parent is there.
+/// Unpacks the archive `archive` as the new folder `target`, or a gzip file as the new file `target`; the folder it lies
+/// in is there.
 ///
-/// `before_rename` is called when all is unpacked and on the disk, right before the folder gets its name;
-/// `progress` is told how much has come out so far.
+/// `before_rename` is called when all is unpacked and on the disk, right before it gets its name; `progress` is told
+/// how much has come out so far.
 ///
 /// # Errors
-/// [`UnpackError`]; then there is no `folder`. `packing` has to be tar, tar.gz or zip.
+/// [`UnpackError`]; then there is no `target`. What is not packed is an error.
 pub fn unpack(
     archive: &Path,
     packing: Packing,
-    folder: &Path,
+    target: &Path,
     limits: &Limits,
     stop: &Stop,
     before_rename: &mut dyn FnMut() -> io::Result<()>,
     progress: &mut dyn FnMut(&UnpackedContent),
 ) -> Result<UnpackedContent, UnpackError> {
     let unreadable = |source| UnpackError::Unreadable { archive: archive.into(), source };
-    let unwritable = |source| UnpackError::Unwritable { path: folder.into(), source };
-    if folder.symlink_metadata().is_ok() {
-        return Err(UnpackError::Occupied { path: folder.into() });
+    let unwritable = |source| UnpackError::Unwritable { path: target.into(), source };
+    if target.symlink_metadata().is_ok() {
+        return Err(UnpackError::Occupied { path: target.into() });
     }
     let file = File::open(archive).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
     lock(&file, archive).map_err(|_| UnpackError::Busy { archive: archive.into() })?;
     // On the same disk, so that it can be renamed.
     let mut prefix = OsString::from(".unpacking-");
-    prefix.push(folder.file_name().unwrap_or_default());
+    prefix.push(target.file_name().unwrap_or_default());
     prefix.push("-");
-    remove_leftovers(folder_of(folder), &prefix);
-    let temporary = tempfile::Builder::new().prefix(&prefix).tempdir_in(folder_of(folder));
+    remove_leftovers(folder_of(target), &prefix);
+    let temporary = tempfile::Builder::new().prefix(&prefix).tempdir_in(folder_of(target));
     let temporary = temporary.map_err(unwritable)?;
     let inner = temporary.path().join("content");
-    fs::create_dir(&inner).map_err(unwritable)?;
+    if packing != Packing::Gz {
+        fs::create_dir(&inner).map_err(unwritable)?;
+    }
     let mut output = Output::new(archive, &inner, *limits, size, stop, progress);
     let file = BufReader::new(file);
     match packing {
         Packing::Tar => tar_archive::read(file, &mut output)?,
         Packing::TarGz => tar_archive::read(MultiGzDecoder::new(file), &mut output)?,
         Packing::Zip => zip_archive::read(file, &mut output)?,
-        Packing::None | Packing::Gz => {
-            let what = format!("{packing} is no archive; tar, tar.gz and zip are");
-            return Err(unreadable(io::Error::new(ErrorKind::InvalidInput, what)));
+        Packing::Gz => output.only_file(MultiGzDecoder::new(file))?,
+        Packing::None => {
+            return Err(unreadable(io::Error::new(ErrorKind::InvalidInput, "it is not packed")));
         }
     }
     let unpacked = output.finish()?;
     before_rename().map_err(unwritable)?;
     // A folder cannot take the place of one that holds something, so that nothing is lost if one has appeared.
-    fs::rename(&inner, folder).map_err(unwritable)?;
-    sync_folder(folder_of(folder)).map_err(unwritable)?;
+    fs::rename(&inner, target).map_err(unwritable)?;
+    sync_folder(folder_of(target)).map_err(unwritable)?;
     Ok(unpacked)
 }
 
@@ -137,53 +138,6 @@ fn remove_leftovers(folder: &Path, prefix: &OsStr) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
-}
-
-/// Decompresses the gzip file `archive` as `path`, whose folder is there.
-///
-/// # Errors
-/// [`UnpackError`]; then there is no `path`.
-pub fn gunzip(
-    archive: &Path,
-    path: &Path,
-    limits: &Limits,
-    stop: &Stop,
-    before_rename: &mut dyn FnMut() -> io::Result<()>,
-    progress: &mut dyn FnMut(&UnpackedContent),
-) -> Result<UnpackedContent, UnpackError> {
-    let unreadable = |source| UnpackError::Unreadable { archive: archive.into(), source };
-    let unwritable = |source| UnpackError::Unwritable { path: path.into(), source };
-    if path.symlink_metadata().is_ok() {
-        return Err(UnpackError::Occupied { path: path.into() });
-    }
-    let file = File::open(archive).map_err(unreadable)?;
-    let mut reader = MultiGzDecoder::new(BufReader::new(file));
-    let mut target = temporary_beside(path).map_err(unwritable)?;
-    let mut unpacked = UnpackedContent { files: 1, ..Default::default() };
-    let mut buffer = vec![0; output::CHUNK];
-    loop {
-        if stop.is_asked() {
-            return Err(UnpackError::Stopped { archive: archive.into() });
-        }
-        let count = match reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => return Err(unreadable(error)),
-        };
-        unpacked.bytes += count as u64;
-        if unpacked.bytes > limits.bytes {
-            return Err(UnpackError::TooMuch {
-                archive: archive.into(),
-                limit: format!("{} bytes", limits.bytes),
-            });
-        }
-        target.write_all(&buffer[..count]).map_err(unwritable)?;
-        progress(&unpacked);
-    }
-    before_rename().map_err(unwritable)?;
-    commit(target, path).map_err(unwritable)?;
-    Ok(unpacked)
 }
 
 #[cfg(test)]

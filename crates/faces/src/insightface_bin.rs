@@ -8,9 +8,8 @@ use std::{
     collections::HashMap,
     fmt,
     fs::File,
-    io::{self, BufReader, BufWriter, Cursor, Read, Seek, Write},
+    io::{self, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
 };
 
 use facegrad_files::{commit, hexadecimal, temporary_beside};
@@ -22,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     FaceError,
+    formats::{Place, positioned::read_at},
     pickle::{self, Array, Blob, Dtype, Pickle, PickleError, Value},
 };
 
@@ -38,17 +38,15 @@ pub enum BinError {
     /// The file is larger than any verification set.
     #[error("{} has {bytes} bytes; a verification set has at most {limit}", file.display())]
     TooLarge { file: PathBuf, bytes: u64, limit: u64 },
-    /// The file is no pickle, is damaged, or asks for something that is not data.
-    #[error("{}, byte {offset}: {reason}", file.display())]
-    Pickle {
+    /// The file is no pickle, is damaged, asks for something that is not data, or holds something other than pairs of
+    /// images.
+    #[error("{}{place}: {reason}", file.display())]
+    Malformed {
         file: PathBuf,
-        /// The byte at which the opcode in question is, from 0.
-        offset: u64,
+        /// The byte at which the opcode in question is, if it is one.
+        place: Place,
         reason: String,
     },
-    /// The pickle holds something other than pairs of images.
-    #[error("{}: {reason}", file.display())]
-    Contents { file: PathBuf, reason: String },
     /// The file cannot be written.
     #[error("cannot write {}: {cause}", file.display())]
     Unwritable {
@@ -57,10 +55,6 @@ pub enum BinError {
         cause: io::Error,
     },
 }
-
-/// Where the images are: a file, or bytes in memory.
-trait Source: Read + Seek + Send {}
-impl<T: Read + Seek + Send> Source for T {}
 
 /// One of the distinct images.
 struct Image {
@@ -76,7 +70,7 @@ struct Image {
 /// after that only the place of each image is kept, and [`InsightfaceBin::load`] reads it again.
 pub struct InsightfaceBin {
     name: String,
-    source: Mutex<Box<dyn Source>>,
+    file: File,
     images: Vec<Image>,
     pairs: Vec<(usize, usize, bool)>,
 }
@@ -94,25 +88,17 @@ impl InsightfaceBin {
         if bytes > MAX_BYTES {
             return Err(BinError::TooLarge { file: path.into(), bytes, limit: MAX_BYTES });
         }
-        Self::read(Box::new(file), bytes, path)
+        Self::read(file, bytes, path)
     }
 
-    /// Reads a set from memory; `path` names it in messages.
-    ///
-    /// # Errors
-    /// As [`InsightfaceBin::open`].
-    pub fn from_bytes(bytes: Vec<u8>, path: &Path) -> Result<Self, BinError> {
-        let length = bytes.len() as u64;
-        Self::read(Box::new(Cursor::new(bytes)), length, path)
-    }
-
-    fn read(mut source: Box<dyn Source>, length: u64, path: &Path) -> Result<Self, BinError> {
-        let pickle = pickle::read(BufReader::new(&mut source), length).map_err(|error| match error {
+    /// Reads the `length` bytes of a file, which errors call `path`.
+    fn read(file: File, length: u64, path: &Path) -> Result<Self, BinError> {
+        let pickle = pickle::read(BufReader::new(&file), length).map_err(|error| match error {
             PickleError::Unreadable(cause) => BinError::Unreadable { file: path.into(), cause },
-            PickleError::Refused { offset, reason } => BinError::Pickle { file: path.into(), offset, reason },
+            PickleError::Refused { offset, reason } => malformed(path, Place::Byte(offset), reason),
         })?;
-        let contents = |reason| BinError::Contents { file: path.into(), reason };
-        let mut source = Strings { source, path };
+        let contents = |reason| malformed(path, Place::Whole, reason);
+        let source = Strings { file, path };
         let Some(&[images, flags]) = pickle.items(pickle.root) else {
             return Err(contents(format!(
                 "its content is {}, and not a list of images with a list of booleans",
@@ -122,7 +108,7 @@ impl InsightfaceBin {
         let images = pickle
             .items(images)
             .ok_or_else(|| contents(format!("in place of the list of images it has {}", images.kind())))?;
-        let flags = read_flags(&pickle, flags, &mut source)?;
+        let flags = read_flags(&pickle, flags, &source)?;
         if flags.is_empty() || images.len() != 2 * flags.len() {
             return Err(contents(format!(
                 "it has {} images and {} flags; a set has at least one pair and two images for each flag",
@@ -130,10 +116,10 @@ impl InsightfaceBin {
                 flags.len()
             )));
         }
-        let (distinct, indices) = tell_apart(&pickle, images, &mut source)?;
+        let (distinct, indices) = tell_apart(&pickle, images, &source)?;
         let pairs = indices.chunks_exact(2).zip(flags).map(|(pair, same)| (pair[0], pair[1], same)).collect();
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Ok(Self { name, source: Mutex::new(source.source), images: distinct, pairs })
+        Ok(Self { name, file: source.file, images: distinct, pairs })
     }
 
     /// The number of distinct images: those of the same bytes are one.
@@ -186,10 +172,7 @@ impl InsightfaceBin {
     pub fn encoded(&self, index: usize) -> Result<Vec<u8>, FaceError> {
         let image = &self.images[index];
         let fail = |reason: String| FaceError { name: self.name(index), reason };
-        let raw = {
-            let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
-            pickle::read_blob(&mut **source, image.blob)
-        };
+        let raw = read_at(&self.file, image.blob.offset, image.blob.length.into());
         let raw = raw.map_err(|error| fail(format!("it cannot be read: {error}")))?;
         let bytes = pickle::decode(raw, image.blob.coding).map_err(|reason| fail(reason.into()))?;
         if image.sha256 != sha256(&bytes) {
@@ -235,18 +218,17 @@ impl fmt::Debug for InsightfaceBin {
 
 /// The strings of a pickle, read when they are needed.
 struct Strings<'a> {
-    source: Box<dyn Source>,
+    file: File,
     path: &'a Path,
 }
 
 impl Strings<'_> {
-    fn read(&mut self, blob: Blob) -> Result<Vec<u8>, BinError> {
-        let raw = pickle::read_blob(&mut *self.source, blob)
+    fn read(&self, blob: Blob) -> Result<Vec<u8>, BinError> {
+        let raw = read_at(&self.file, blob.offset, blob.length.into())
             .map_err(|cause| BinError::Unreadable { file: self.path.into(), cause })?;
-        pickle::decode(raw, blob.coding).map_err(|reason| BinError::Pickle {
-            file: self.path.into(),
-            offset: blob.offset,
-            reason: format!("a string cannot be read: {reason}"),
+        pickle::decode(raw, blob.coding).map_err(|reason| {
+            let reason = format!("a string cannot be read: {reason}");
+            malformed(self.path, Place::Byte(blob.offset), reason)
         })
     }
 
@@ -263,11 +245,15 @@ impl Strings<'_> {
     }
 
     fn contents(&self, reason: String) -> BinError {
-        BinError::Contents { file: self.path.into(), reason }
+        malformed(self.path, Place::Whole, reason)
     }
 }
 
-fn read_flags(pickle: &Pickle, flags: Value, source: &mut Strings) -> Result<Vec<bool>, BinError> {
+fn malformed(file: &Path, place: Place, reason: String) -> BinError {
+    BinError::Malformed { file: file.into(), place, reason }
+}
+
+fn read_flags(pickle: &Pickle, flags: Value, source: &Strings) -> Result<Vec<bool>, BinError> {
     let flag = |number: i64, k: usize| match number {
         0 => Ok(false),
         1 => Ok(true),
@@ -294,7 +280,7 @@ fn read_flags(pickle: &Pickle, flags: Value, source: &mut Strings) -> Result<Vec
 fn tell_apart(
     pickle: &Pickle,
     images: &[Value],
-    source: &mut Strings,
+    source: &Strings,
 ) -> Result<(Vec<Image>, Vec<usize>), BinError> {
     let (mut distinct, mut indices) = (Vec::new(), Vec::with_capacity(images.len()));
     let mut by_hash: HashMap<[u8; 32], usize> = HashMap::new();
@@ -377,6 +363,7 @@ fn write_pairs<I: AsRef<[u8]>>(
 mod tests {
     use std::{
         fs,
+        io::Seek,
         time::{Duration, Instant},
     };
 
@@ -385,7 +372,11 @@ mod tests {
     use super::*;
 
     fn read(bytes: impl Into<Vec<u8>>) -> Result<InsightfaceBin, String> {
-        InsightfaceBin::from_bytes(bytes.into(), Path::new("folder/x.bin")).map_err(|error| error.to_string())
+        let (bytes, mut file) = (bytes.into(), tempfile::tempfile().unwrap());
+        file.write_all(&bytes).unwrap();
+        file.rewind().unwrap();
+        let read = InsightfaceBin::read(file, bytes.len() as u64, Path::new("folder/x.bin"));
+        read.map_err(|error| error.to_string())
     }
 
     fn refusal(bytes: impl Into<Vec<u8>>) -> String {

@@ -14,7 +14,7 @@
 
 use std::{
     collections::HashMap,
-    io::{self, BufRead, Seek, SeekFrom},
+    io::{self, BufRead, Seek},
 };
 
 /// Longest string, in bytes of the file.
@@ -232,7 +232,7 @@ struct Machine<R> {
     stack: Vec<Value>,
     /// The height of the stack at each open mark.
     marks: Vec<usize>,
-    memo: HashMap<u32, Value>,
+    memo: HashMap<u64, Value>,
     /// Lists and tuples.
     sequences: Vec<Vec<Value>>,
     /// Arrays; those that BUILD has not given their data yet are `None`.
@@ -294,70 +294,27 @@ impl<R: BufRead + Seek> Machine<R> {
                 Value::Int(self.number(line.strip_suffix('L').unwrap_or(&line))?)
             }
             b'J' => Value::Int(i32::from_le_bytes(self.take()?).into()),
-            b'K' => Value::Int(u8::from_le_bytes(self.take()?).into()),
-            b'M' => Value::Int(u16::from_le_bytes(self.take()?).into()),
+            b'K' => Value::Int(self.unsigned::<1>()? as i64),
+            b'M' => Value::Int(self.unsigned::<2>()? as i64),
             0x8A => Value::Int(self.long()?),
             // Byte strings: those of Python 2, then those of Python 3.
             b'S' => Value::Bytes(self.literal()?),
-            b'T' => {
-                let length = u32::from_le_bytes(self.take()?);
-                Value::Bytes(self.blob(length.into(), Coding::Plain)?)
-            }
-            b'U' | b'C' => {
-                let length = u8::from_le_bytes(self.take()?);
-                Value::Bytes(self.blob(length.into(), Coding::Plain)?)
-            }
-            b'B' => {
-                let length = u32::from_le_bytes(self.take()?);
-                Value::Bytes(self.blob(length.into(), Coding::Plain)?)
-            }
-            0x8E | 0x96 => {
-                let length = u64::from_le_bytes(self.take()?);
-                Value::Bytes(self.blob(length, Coding::Plain)?)
-            }
+            b'U' | b'C' => Value::Bytes(self.blob::<1>(Coding::Plain)?),
+            b'T' | b'B' => Value::Bytes(self.blob::<4>(Coding::Plain)?),
+            0x8E | 0x96 => Value::Bytes(self.blob::<8>(Coding::Plain)?),
             // Text.
             b'V' => Value::Text(self.blob_line(Coding::UnicodeEscape)?),
-            b'X' => {
-                let length = u32::from_le_bytes(self.take()?);
-                Value::Text(self.blob(length.into(), Coding::Utf8)?)
-            }
-            0x8C => {
-                let length = u8::from_le_bytes(self.take()?);
-                Value::Text(self.blob(length.into(), Coding::Utf8)?)
-            }
-            0x8D => {
-                let length = u64::from_le_bytes(self.take()?);
-                Value::Text(self.blob(length, Coding::Utf8)?)
-            }
-            // The memo.
-            b'p' => {
-                let line = self.line()?;
-                let key = self.key(&line)?;
-                return self.memoize(key);
-            }
-            b'q' => {
-                let key = u8::from_le_bytes(self.take()?);
-                return self.memoize(key.into());
-            }
-            b'r' => {
-                let key = u32::from_le_bytes(self.take()?);
-                return self.memoize(key);
-            }
-            // There are fewer entries than opcodes.
-            0x94 => return self.memoize(self.memo.len() as u32),
-            b'g' => {
-                let line = self.line()?;
-                let key = self.key(&line)?;
-                self.recall(key)?
-            }
-            b'h' => {
-                let key = u8::from_le_bytes(self.take()?);
-                self.recall(key.into())?
-            }
-            b'j' => {
-                let key = u32::from_le_bytes(self.take()?);
-                self.recall(key)?
-            }
+            0x8C => Value::Text(self.blob::<1>(Coding::Utf8)?),
+            b'X' => Value::Text(self.blob::<4>(Coding::Utf8)?),
+            0x8D => Value::Text(self.blob::<8>(Coding::Utf8)?),
+            // The memo. There are fewer entries than opcodes.
+            b'p' => return self.key_line().and_then(|key| self.memoize(key)),
+            b'q' => return self.unsigned::<1>().and_then(|key| self.memoize(key)),
+            b'r' => return self.unsigned::<4>().and_then(|key| self.memoize(key)),
+            0x94 => return self.memoize(self.memo.len() as u64),
+            b'g' => self.key_line().and_then(|key| self.recall(key))?,
+            b'h' => self.unsigned::<1>().and_then(|key| self.recall(key))?,
+            b'j' => self.unsigned::<4>().and_then(|key| self.recall(key))?,
             // Names and what is made with them.
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
@@ -384,7 +341,7 @@ impl<R: BufRead + Seek> Machine<R> {
                 return Ok(None);
             }
             0x95 => {
-                let frame = u64::from_le_bytes(self.take()?);
+                let frame = self.unsigned::<8>()?;
                 if frame > self.left() {
                     return self.refuse(format!(
                         "a frame of {frame} bytes is announced, and {} are left",
@@ -436,8 +393,17 @@ impl<R: BufRead + Seek> Machine<R> {
         text.parse().or_else(|_| self.refuse(format!("{:?} is not a number of 64 bits", shorten(text))))
     }
 
-    fn key(&self, text: &str) -> Done<u32> {
-        text.parse().or_else(|_| self.refuse(format!("{:?} is not a place of the memo", shorten(text))))
+    /// A place of the memo, in a line.
+    fn key_line(&mut self) -> Done<u64> {
+        let line = self.line()?;
+        let key = line.parse::<u32>().map(u64::from);
+        key.or_else(|_| self.refuse(format!("{:?} is not a place of the memo", shorten(&line))))
+    }
+
+    /// A number without sign in `N` bytes, at most eight.
+    fn unsigned<const N: usize>(&mut self) -> Done<u64> {
+        let bytes: [u8; N] = self.take()?;
+        Ok(bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
     }
 
     /// A number in as many bytes as the next one says, with sign.
@@ -455,8 +421,9 @@ impl<R: BufRead + Seek> Machine<R> {
         Ok(if length == 0 { 0 } else { number << unused >> unused })
     }
 
-    /// The string in the next `length` bytes.
-    fn blob(&mut self, length: u64, coding: Coding) -> Done<Blob> {
+    /// The string behind its length in `N` bytes.
+    fn blob<const N: usize>(&mut self, coding: Coding) -> Done<Blob> {
+        let length = self.unsigned::<N>()?;
         if length > self.left() {
             let left = self.left();
             return self.refuse(format!("a string of {length} bytes is announced, and {left} are left"));
@@ -585,14 +552,14 @@ impl<R: BufRead + Seek> Machine<R> {
         }
     }
 
-    fn memoize(&mut self, key: u32) -> Done<Option<Value>> {
+    fn memoize(&mut self, key: u64) -> Done<Option<Value>> {
         let value = self.pop()?;
         self.stack.push(value);
         self.memo.insert(key, value);
         Ok(None)
     }
 
-    fn recall(&self, key: u32) -> Done<Value> {
+    fn recall(&self, key: u64) -> Done<Value> {
         match self.memo.get(&key) {
             Some(&value) => Ok(value),
             None => self.refuse(format!("place {key} of the memo is empty")),
@@ -816,12 +783,4 @@ fn not_allowed(opcode: u8) -> String {
         _ => return format!("{opcode:#04x} is not an opcode of a pickle"),
     };
     format!("the opcode {name} is not allowed in a list of images")
-}
-
-/// The bytes of `blob`, as they are in the file.
-pub(crate) fn read_blob(source: &mut (impl io::Read + Seek + ?Sized), blob: Blob) -> io::Result<Vec<u8>> {
-    source.seek(SeekFrom::Start(blob.offset))?;
-    let mut raw = vec![0; blob.length as usize];
-    source.read_exact(&mut raw)?;
-    Ok(raw)
 }

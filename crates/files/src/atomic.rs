@@ -1,12 +1,16 @@
 //! Files that are there completely or not at all.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{self, Write},
     path::Path,
 };
 
 use tempfile::NamedTempFile;
+
+/// What the names of files begin with that are not complete.
+const UNFINISHED: &str = ".writing-";
 
 /// Writes `bytes` to `path` and has the disk confirm it.
 pub fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -36,7 +40,12 @@ pub fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     // Readable by others as the user's umask allows, like any file a program writes.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.prefix(".writing-").tempfile_in(folder_of(path))
+    builder.prefix(UNFINISHED).tempfile_in(folder_of(path))
+}
+
+/// Whether it is what a file of [`temporary_beside`] is called, left by a process that was killed.
+pub fn is_temporary(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
 }
 
 /// Has the disk confirm a file of [`temporary_beside`], and gives it the name `path`, in place of what had it.

@@ -31,7 +31,9 @@ mod open;
 mod pool;
 mod stop;
 
-pub use atomic::{commit, folder_of, remove_folder, replace, sync_folder, temporary_beside, write_synced};
+pub use atomic::{
+    commit, folder_of, is_temporary, remove_folder, replace, sync_folder, temporary_beside, write_synced,
+};
 pub use bounded::{NoText, TooLong, read_bounded, read_text_bounded, text_of};
 pub use hash::{hexadecimal, sha256, sha256_of};
 pub use journal::{Journal, JournalError, WorkDifference, WorkHeader};

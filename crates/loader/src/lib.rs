@@ -27,5 +27,5 @@
 mod loader;
 pub mod sampler;
 
-pub use loader::{ImageBatch, Loader, LoaderConfig, LoaderError, Plan, load_plain};
+pub use loader::{ImageBatch, Loader, LoaderConfig, LoaderError, Plan};
 pub use sampler::{Sampler, SamplerConfig, SamplerError, Visit};

@@ -17,10 +17,9 @@ use std::{
 use bytes::BytesMut;
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{settings, within};
-use rayon::prelude::*;
 
 use facegrad_faces::{FaceError, FaceSource};
-use facegrad_pictures::{AugmentationConfig, Picture, plain};
+use facegrad_pictures::{AugmentationConfig, Picture};
 
 use crate::{Sampler, SamplerConfig, SamplerError, Visit};
 
@@ -494,22 +493,13 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
-/// The images `indices` of `source` at `size` (height, width), without augmentation, loaded in parallel and
-/// returned in the order asked for.
-pub fn load_plain(
-    source: &dyn FaceSource,
-    indices: &[usize],
-    size: [usize; 2],
-) -> Vec<Result<Picture, FaceError>> {
-    indices.par_iter().map(|&index| Ok(plain(source.load(index, size)?, size))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, fs, io::Cursor};
 
     use super::*;
-    use facegrad_faces::{FaceFolder, FolderConfig, StoredImage};
+    use facegrad_faces::{FolderConfig, SourceConfig, StoredImage};
+    use facegrad_pictures::plain;
 
     /// Three images of each identity, each of one colour that tells its index; those in `bad` cannot be read.
     struct Colours {
@@ -636,13 +626,9 @@ mod tests {
             .next()
             .unwrap()
             .unwrap();
-        let expected = load_plain(source.as_ref(), &batch.indices, [6, 6]);
-        for (image, expected) in batch.pixels.chunks(6 * 6 * 3).zip(expected) {
-            assert_eq!(image, expected.unwrap().pixels());
+        for (image, index) in batch.pixels.chunks(6 * 6 * 3).zip(batch.indices) {
+            assert_eq!(image, plain(source.load(index, [6, 6]).unwrap(), [6, 6]).pixels());
         }
-        let again = load_plain(&colours(14, &[1]), &[2, 1, 0], [6, 6]);
-        assert_eq!(again[1].as_ref().unwrap_err().to_string(), "colour 1: it is blank");
-        assert!(again[0].is_ok() && again[2].is_ok());
     }
 
     #[test]
@@ -849,12 +835,11 @@ mod tests {
             }
         }
         let load = |workers| {
-            let folder = FaceFolder::open(&FolderConfig { path: root.path().into() }).unwrap();
+            let folder = SourceConfig::from(FolderConfig { path: root.path().into() }).open().unwrap();
             let plan = Plan { batch: 5, size: [24, 24], end_step: 9, ..PLAN };
             let augmentation = AugmentationConfig { low_resolution: 0.5, blur: 0.5, ..augmentation() };
             let sampler = SamplerConfig::default();
-            let loader =
-                Loader::start(Arc::new(folder), plan, &sampler, augmentation, config(workers)).unwrap();
+            let loader = Loader::start(folder.source, plan, &sampler, augmentation, config(workers)).unwrap();
             loader.map(Result::unwrap).collect::<Vec<_>>()
         };
         let one = load(1);
@@ -887,13 +872,11 @@ mod tests {
         fs::write(path("Zoë 2/1.jpg"), b"not an image").unwrap();
         fs::write(path("Zoë 3/1.jpg"), b"P6 100000 100000 255\n").unwrap();
         fs::write(path("Zoë 4/1.jpg"), b"").unwrap();
-        let folder = FolderConfig { path: root.path().into() };
-        let folder = FaceFolder::open(&folder).unwrap();
-        assert_eq!(folder.summary().to_string(), "39 images of 10 identities; left out: 1 junk file");
+        let folder = SourceConfig::from(FolderConfig { path: root.path().into() }).open().unwrap();
+        assert_eq!(folder.summary.to_string(), "39 images of 10 identities; left out: 1 junk file");
         let plan = Plan { batch: 13, end_step: 6, ..PLAN };
         let mut loader =
-            Loader::start(Arc::new(folder), plan, &SamplerConfig::default(), augmentation(), config(2))
-                .unwrap();
+            Loader::start(folder.source, plan, &SamplerConfig::default(), augmentation(), config(2)).unwrap();
         assert_eq!(batches(&mut loader).len(), 6);
         let mut skipped: Vec<_> = loader.skipped().iter().map(FaceError::to_string).collect();
         skipped.sort();

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::PathBuf, process::ExitCode};
 
-use facegrad::faces::{FaceFolder, FaceSource, FolderConfig, folder::with_slashes};
+use facegrad::faces::{FaceFolder, FolderConfig, folder::with_slashes};
 use facegrad::verification::PairList;
 use serde_json::json;
 
@@ -37,7 +37,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let Args { folder, folds, per_fold, seed, out, json } = args;
     let config = FolderConfig { path: folder.clone() };
     let faces = FaceFolder::open(&config)?;
-    let labels: Vec<usize> = (0..faces.len()).map(|image| faces.label(image)).collect();
+    let labels: Vec<usize> = faces.labels().iter().map(|label| *label as usize).collect();
     let drawn = PairList::<usize>::generate(&labels, folds.into(), per_fold as usize, seed)?;
     if let Some(image) = drawn.images().iter().find(|image| with_slashes(faces.relative(**image)).is_none()) {
         let path = faces.path(*image);
@@ -47,7 +47,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     list.write(&out)?;
     let people = list.people().iter().collect::<HashSet<_>>().len();
     let (pairs, genuine, impostor) = (list.pairs().len(), list.genuine(), list.impostor());
-    let (images, of_images, of_people) = (list.images().len(), faces.len(), faces.identities().len());
+    let (images, of_images, of_people) = (list.images().len(), labels.len(), faces.identities().len());
     if json {
         let text = json!({
             "out": out, "folder": folder, "folds": folds, "pairs": pairs, "genuine": genuine, "impostor": impostor,

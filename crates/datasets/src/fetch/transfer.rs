@@ -158,7 +158,11 @@ impl Transfer<'_, '_> {
                 if self.part.length > 0 {
                     self.part.start_over()?;
                 }
-                self.expect_size(response.headers().get("content-length"), self.part.download.bytes)?;
+                if let Some(found) = announced(response.headers())
+                    && found != self.part.download.bytes
+                {
+                    return Err(self.wrong_size(found.to_string()).into());
+                }
             }
             206 => {
                 if self.part.mark.is_some() && mark.is_some() && mark != self.part.mark {
@@ -183,17 +187,6 @@ impl Transfer<'_, '_> {
         self.part.set_mark(mark)?;
         self.part.is_mixed |= self.part.length > 0;
         self.receive(&mut response.body_mut().as_reader(), progress)
-    }
-
-    /// Whether the server announces as many bytes as there should be, if it announces any.
-    fn expect_size(&self, announced: Option<&http::HeaderValue>, expected: u64) -> Result<(), FetchError> {
-        let Some(found) = announced.and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok()) else {
-            return Ok(());
-        };
-        if found == expected {
-            return Ok(());
-        }
-        Err(self.wrong_size((self.part.download.bytes - expected).saturating_add(found).to_string()))
     }
 
     fn wrong_size(&self, found: String) -> FetchError {
@@ -221,12 +214,12 @@ impl Transfer<'_, '_> {
             Some((first, _)) if first == self.part.length => {
                 let rest = self.part.download.bytes - self.part.length;
                 // A server may send less of the rest than was asked for, but hardly more.
-                match headers.get("content-length").and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
-                {
-                    Some(length) if length > rest => self.expect_size(headers.get("content-length"), rest)?,
-                    _ => {}
+                match announced(headers) {
+                    Some(length) if length > rest => {
+                        Err(self.wrong_size(self.part.length.saturating_add(length).to_string()).into())
+                    }
+                    _ => Ok(()),
                 }
-                Ok(())
             }
             _ => {
                 // It sends another piece than the one asked for; the whole file is the way out.
@@ -284,6 +277,11 @@ impl Transfer<'_, '_> {
             error => BrokenTransfer::passing(error),
         }
     }
+}
+
+/// How many bytes the server announces, if it does.
+fn announced(headers: &http::HeaderMap) -> Option<u64> {
+    headers.get("content-length")?.to_str().ok()?.trim().parse().ok()
 }
 
 fn agent(options: &FetchOptions) -> Agent {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     path::Path,
 };
 
@@ -13,14 +13,14 @@ use super::{
 use facegrad_files::Stop;
 
 /// Bytes copied at a time.
-pub(super) const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 64 * 1024;
 /// Bytes that may come out of an archive however small it is.
 const FREE: u64 = 1 << 20;
 
-/// The folder that an archive is unpacked into.
+/// The folder that an archive is unpacked into, or the file.
 pub(super) struct Output<'a> {
     archive: &'a Path,
-    folder: &'a Path,
+    place: &'a Path,
     limits: Limits,
     stop: &'a Stop,
     progress: &'a mut dyn FnMut(&UnpackedContent),
@@ -30,10 +30,10 @@ pub(super) struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    /// `folder` is new and empty, `size` that of the archive in bytes.
+    /// `place` is a folder that is new and empty, or a file that is not there; `size` is that of the archive in bytes.
     pub(super) fn new(
         archive: &'a Path,
-        folder: &'a Path,
+        place: &'a Path,
         limits: Limits,
         size: u64,
         stop: &'a Stop,
@@ -44,7 +44,7 @@ impl<'a> Output<'a> {
             true => (limits.bytes, format!("{} bytes", limits.bytes)),
             false => (by_ratio, format!("{} times its own size", limits.ratio)),
         };
-        Self { archive, folder, limits, stop, progress, done: UnpackedContent::default(), most }
+        Self { archive, place, limits, stop, progress, done: UnpackedContent::default(), most }
     }
 
     /// The most bytes that may come out.
@@ -57,13 +57,13 @@ impl<'a> Output<'a> {
         self.limits.entries
     }
 
-    pub(super) fn unreadable(&self, source: std::io::Error) -> UnpackError {
+    pub(super) fn unreadable(&self, source: io::Error) -> UnpackError {
         // The libraries quote what is in the archive as it is.
         let text = source.to_string();
         let is_plain = text.len() <= 200 && !text.contains(char::is_control);
         let source = match is_plain {
             true => source,
-            false => std::io::Error::new(source.kind(), shown(text.escape_debug().to_string().as_bytes())),
+            false => io::Error::new(source.kind(), shown(text.escape_debug().to_string().as_bytes())),
         };
         UnpackError::Unreadable { archive: self.archive.into(), source }
     }
@@ -97,7 +97,7 @@ impl<'a> Output<'a> {
     }
 
     fn make_folders(&mut self, name: &[u8], path: &Path) -> Result<(), UnpackError> {
-        let mut here = self.folder.to_owned();
+        let mut here = self.place.to_owned();
         for part in path {
             here.push(part);
             match fs::create_dir(&here) {
@@ -135,15 +135,51 @@ impl<'a> Output<'a> {
         }
         self.done.files += 1;
         self.check_entries()?;
-        let path = self.folder.join(&relative);
-        let mut file = match File::options().write(true).create_new(true).open(&path) {
+        let path = self.place.join(&relative);
+        let file = match File::options().write(true).create_new(true).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 return Err(self.refuse(name, "is there twice, or differs from another in capitals only"));
             }
             Err(source) => return Err(UnpackError::Unwritable { path, source }),
         };
-        let unwritable = |source| UnpackError::Unwritable { path: path.clone(), source };
+        let unreadable = |error| self.refuse(name, format!("cannot be read ({error})"));
+        // The rest may be without end, and only what it says of itself was held against the limits.
+        let too_long = || self.refuse(name, format!("has more than the {size} bytes that it says it has"));
+        let length = self.copy(content, file, &path, size, &unreadable, &too_long)?;
+        if length != size {
+            return Err(self.refuse(name, format!("has {length} bytes, and says that it has {size}")));
+        }
+        self.done.bytes += length;
+        (self.progress)(&self.done);
+        Ok(())
+    }
+
+    /// The file that was compressed, in place of a folder.
+    pub(super) fn only_file(&mut self, mut content: impl Read) -> Result<(), UnpackError> {
+        let path = self.place;
+        let unwritable = |source| UnpackError::Unwritable { path: path.into(), source };
+        let file = File::create_new(path).map_err(unwritable)?;
+        self.done.files = 1;
+        (self.progress)(&self.done);
+        let unreadable = |error| self.unreadable(error);
+        let too_long = || self.too_much(format!("{} bytes", self.limits.bytes));
+        self.done.bytes = self.copy(&mut content, file, path, self.limits.bytes, &unreadable, &too_long)?;
+        (self.progress)(&self.done);
+        Ok(())
+    }
+
+    /// Writes `content` of at most `most` bytes to the file at `path`; how many they are.
+    fn copy(
+        &self,
+        content: &mut dyn Read,
+        mut file: File,
+        path: &Path,
+        most: u64,
+        unreadable: &dyn Fn(io::Error) -> UnpackError,
+        too_long: &dyn Fn() -> UnpackError,
+    ) -> Result<u64, UnpackError> {
+        let unwritable = |source| UnpackError::Unwritable { path: path.into(), source };
         let mut buffer = vec![0; CHUNK];
         let mut length = 0;
         loop {
@@ -154,37 +190,31 @@ impl<'a> Output<'a> {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.refuse(name, format!("cannot be read ({error})"))),
+                Err(error) => return Err(unreadable(error)),
             };
             length += count as u64;
-            // The rest may be without end, and only what it says of itself was held against the limits.
-            if length > size {
-                return Err(self.refuse(name, format!("has more than the {size} bytes that it says it has")));
+            if length > most {
+                return Err(too_long());
             }
-            self.done.bytes += count as u64;
             file.write_all(&buffer[..count]).map_err(unwritable)?;
-        }
-        if length != size {
-            return Err(self.refuse(name, format!("has {length} bytes, and says that it has {size}")));
         }
         // Where the whole file system can be synced at once, that is done in the end.
         if cfg!(not(target_os = "linux")) {
             file.sync_all().map_err(unwritable)?;
         }
-        (self.progress)(&self.done);
-        Ok(())
+        Ok(length)
     }
 
     /// Has the disk confirm what came out.
     pub(super) fn finish(self) -> Result<UnpackedContent, UnpackError> {
-        let unwritable = |source| UnpackError::Unwritable { path: self.folder.into(), source };
+        let unwritable = |source| UnpackError::Unwritable { path: self.place.into(), source };
         #[cfg(target_os = "linux")]
         {
-            let folder = File::open(self.folder).map_err(unwritable)?;
-            rustix::fs::syncfs(&folder).map_err(|error| unwritable(error.into()))?;
+            let place = File::open(self.place).map_err(unwritable)?;
+            rustix::fs::syncfs(&place).map_err(|error| unwritable(error.into()))?;
         }
         #[cfg(not(target_os = "linux"))]
-        facegrad_files::sync_folder(self.folder).map_err(unwritable)?;
+        facegrad_files::sync_folder(self.place).map_err(unwritable)?;
         Ok(self.done)
     }
 }

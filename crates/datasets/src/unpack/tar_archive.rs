@@ -3,16 +3,12 @@
 //! Headers are read one by one and not by the library's own handling of long names, which would take as much memory
 //! as the archive says.
 
-use std::{
-    io::{self, Read},
-    path::Path,
-};
+use std::io::{self, Read};
 
-use facegrad_files::Stop;
 use tar::{Archive, Entry, EntryType};
 
 use super::{
-    Limits, UnpackError, UnpackedContent,
+    UnpackError,
     names::{LONGEST_PATH, shown},
     output::Output,
 };
@@ -20,27 +16,7 @@ use super::{
 /// The most bytes of the attributes of one entry.
 const LONGEST_ATTRIBUTES: u64 = 64 * 1024;
 
-/// Unpacks a tar archive, not compressed, from `reader` into the empty folder `folder`; errors call it `name`.
-///
-/// This is [`super::unpack`] without the temporary folder, for archives that are no files: after an error `folder`
-/// holds what had come out until then, all of it inside and within the limits.
-///
-/// # Errors
-/// [`UnpackError`].
-pub fn unpack_tar(
-    reader: impl Read,
-    size: u64,
-    name: &Path,
-    folder: &Path,
-    limits: &Limits,
-) -> Result<UnpackedContent, UnpackError> {
-    let (stop, mut progress) = (Stop::default(), |_: &UnpackedContent| {});
-    let mut output = Output::new(name, folder, *limits, size, &stop, &mut progress);
-    read(reader, &mut output)?;
-    output.finish()
-}
-
-/// The same into an output.
+/// Unpacks a tar archive that is not compressed, or no longer.
 pub(super) fn read(reader: impl Read, output: &mut Output<'_>) -> Result<(), UnpackError> {
     // Headers and attributes of all entries that may be there, and the padding: beyond that nothing is read.
     let overhead = output.most_entries().saturating_add(16).saturating_mul(8192);
@@ -51,50 +27,45 @@ pub(super) fn read(reader: impl Read, output: &mut Output<'_>) -> Result<(), Unp
     for entry in entries.raw(true) {
         let mut entry = entry.map_err(|error| unreadable(error, output))?;
         let kind = entry.header().entry_type();
-        match kind {
+        let name_of_next = match kind {
             EntryType::GNULongName => {
                 let mut name = attributes(&mut entry, output)?;
                 while name.last() == Some(&0) {
                     name.pop();
                 }
-                if long_name.replace(name).is_some() {
-                    return Err(
-                        output.refuse(&entry.path_bytes(), "gives the name of the next entry a second time")
-                    );
-                }
+                Some(name)
             }
-            EntryType::XHeader => {
-                if let Some(name) = name_in_pax(&mut entry, output)?
-                    && long_name.replace(name).is_some()
-                {
-                    return Err(
-                        output.refuse(&entry.path_bytes(), "gives the name of the next entry a second time")
-                    );
-                }
-            }
+            EntryType::XHeader => name_in_pax(&mut entry, output)?,
             // What holds for all entries: a comment, mostly.
             EntryType::XGlobalHeader => {
                 attributes(&mut entry, output)?;
+                None
             }
-            EntryType::Directory => {
+            _ => {
                 let name = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
-                output.folder(&name)?;
-            }
-            EntryType::Regular | EntryType::Continuous => {
-                let name = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
-                // Before 1988 a folder was a file whose name ends so.
-                if name.ends_with(b"/") {
-                    output.folder(&name)?;
-                    continue;
+                match kind {
+                    EntryType::Directory => output.folder(&name)?,
+                    // Before 1988 a folder was a file whose name ends so.
+                    EntryType::Regular | EntryType::Continuous if name.ends_with(b"/") => {
+                        output.folder(&name)?
+                    }
+                    EntryType::Regular | EntryType::Continuous => {
+                        let size = entry.size();
+                        output.file(&name, size, &mut entry)?;
+                    }
+                    other => {
+                        let what = format!("is {}, and only files and folders are unpacked", kind_of(other));
+                        return Err(output.refuse(&name, what));
+                    }
                 }
-                let size = entry.size();
-                output.file(&name, size, &mut entry)?;
+                continue;
             }
-            other => {
-                let name = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
-                let what = format!("is {}, and only files and folders are unpacked", kind_of(other));
-                return Err(output.refuse(&name, what));
-            }
+        };
+        if let Some(name) = name_of_next
+            && long_name.replace(name).is_some()
+        {
+            let what = "gives the name of the next entry a second time";
+            return Err(output.refuse(&entry.path_bytes(), what));
         }
     }
     match long_name {

@@ -155,6 +155,8 @@ struct Image<'a> {
     /// Its place in the target, from 0.
     number: usize,
     label: u32,
+    /// The name of its identity.
+    identity: &'a str,
     /// What the source calls it.
     key: String,
     bytes: &'a [u8],
@@ -214,14 +216,7 @@ pub fn convert(
     let skipped = state.skipped().to_vec();
     if !state.is_written() {
         let mut writer = layout.writer(&plan, target, state.mark()).map_err(unwritable)?;
-        let end = write(source, &plan, state.mark().clone(), writer.as_mut(), go_on, &mut |mark| {
-            state.advance(mark)
-        })
-        .map_err(|error| match error {
-            WriteError::Image(error) => ConvertError::Image(error),
-            WriteError::Io(source) => unwritable(source),
-        })?;
-        if !end {
+        if !write(source, &plan, writer.as_mut(), &mut state, &unwritable, go_on)? {
             return Ok(ConvertEnd::Stopped { images: state.mark().images, work: layout.work });
         }
         writer.finish().map_err(unwritable)?;
@@ -238,65 +233,41 @@ pub fn convert(
     }))
 }
 
-/// What went wrong while images were written.
-enum WriteError {
-    Image(FaceError),
-    Io(io::Error),
-}
-
-impl From<io::Error> for WriteError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-/// Writes the images after `mark`; false if it was told to stop.
+/// Writes the images after the mark of `state`; false if it was told to stop.
 fn write(
     source: &dyn FaceSource,
     plan: &Plan,
-    mut mark: Mark,
     writer: &mut dyn Writer,
+    state: &mut State,
+    unwritable: &(dyn Fn(io::Error) -> ConvertError + Sync),
     go_on: &mut dyn FnMut(ConvertStep) -> bool,
-    advance: &mut dyn FnMut(&Mark) -> io::Result<()>,
-) -> Result<bool, WriteError> {
-    let mut done = mark.images;
+) -> Result<bool, ConvertError> {
+    let mut done = state.mark().images;
     let mut checked = done;
     let mut batch = read(source, plan, done);
     while !batch.is_empty() {
         if !go_on(ConvertStep::Writing(done)) {
-            keep(writer, &mut mark, advance)?;
+            state.advance(writer).map_err(unwritable)?;
             return Ok(false);
         }
         let count = batch.len();
-        let (written, next) =
-            rayon::join(|| append(writer, batch, plan, done), || read(source, plan, done + count));
+        let (written, next) = rayon::join(
+            || append(writer, batch, plan, done, unwritable),
+            || read(source, plan, done + count),
+        );
         if let Err(error) = written {
             // What was written before it can be kept.
-            keep(writer, &mut mark, advance)?;
+            state.advance(writer).map_err(unwritable)?;
             return Err(error);
         }
         (done, batch) = (done + count, next);
         if done - checked >= CHECKPOINT {
             checked = done;
-            keep(writer, &mut mark, advance)?;
+            state.advance(writer).map_err(unwritable)?;
         }
     }
     go_on(ConvertStep::Writing(done));
     Ok(true)
-}
-
-/// Notes how far the writer has come.
-fn keep(
-    writer: &mut dyn Writer,
-    mark: &mut Mark,
-    advance: &mut dyn FnMut(&Mark) -> io::Result<()>,
-) -> io::Result<()> {
-    let reached = writer.checkpoint()?;
-    if reached != *mark {
-        advance(&reached)?;
-        *mark = reached;
-    }
-    Ok(())
 }
 
 /// Reads the images from the `first` on, by all threads.
@@ -310,11 +281,14 @@ fn append(
     batch: Vec<Result<Content, FaceError>>,
     plan: &Plan,
     first: usize,
-) -> Result<(), WriteError> {
+    unwritable: &dyn Fn(io::Error) -> ConvertError,
+) -> Result<(), ConvertError> {
     for (number, content) in (first..).zip(batch) {
-        let Content { key, bytes, extension } = content.map_err(WriteError::Image)?;
-        let image = Image { number, label: plan.label(number), key, bytes: &bytes, extension };
-        writer.append(&image)?;
+        let Content { key, bytes, extension } = content.map_err(ConvertError::Image)?;
+        let label = plan.label(number);
+        let identity = &plan.identities()[label as usize];
+        let image = Image { number, label, identity, key, bytes: &bytes, extension };
+        writer.append(&image).map_err(unwritable)?;
     }
     Ok(())
 }
@@ -381,18 +355,18 @@ impl Layout {
             Err(ConvertError::ConversionTarget { path, kind, expected })
         };
         let named = ConversionFormat::of_path(path);
-        let (files, is_folder) = match target.kind {
-            _ if named.is_none() => (vec![path.clone()], true),
-            ConversionFormat::Folder => return refuse("the name of a folder"),
-            ConversionFormat::RecordIo if named == Some(ConversionFormat::RecordIo) => {
-                (recordio::files(path).into(), false)
-            }
-            ConversionFormat::RecordIo => return refuse("a .rec file, or a folder for train.rec,"),
-            ConversionFormat::WebDataset | ConversionFormat::Parquet if named == Some(target.kind) => {
-                (vec![path.clone()], false)
-            }
-            ConversionFormat::WebDataset => return refuse("a .tar file, or a folder for shards,"),
-            ConversionFormat::Parquet => return refuse("a .parquet file, or a folder for shards,"),
+        let is_folder = named.is_none();
+        if !is_folder && named != Some(target.kind) {
+            return refuse(match target.kind {
+                ConversionFormat::Folder => "the name of a folder",
+                ConversionFormat::RecordIo => "a .rec file, or a folder for train.rec,",
+                ConversionFormat::WebDataset => "a .tar file, or a folder for shards,",
+                ConversionFormat::Parquet => "a .parquet file, or a folder for shards,",
+            });
+        }
+        let files = match target.kind {
+            ConversionFormat::RecordIo if !is_folder => recordio::files(path).into(),
+            _ => vec![path.clone()],
         };
         if path.file_name().is_none() {
             return refuse("a path that ends with a name");

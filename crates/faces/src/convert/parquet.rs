@@ -17,6 +17,7 @@ use parquet::{
 use serde_json::json;
 use tempfile::NamedTempFile;
 
+use super::{Image, shards::Shard};
 use facegrad_pictures::decode::MAX_FILE_SIZE;
 
 /// Most images of a row group, as Hugging Face cuts them.
@@ -29,7 +30,7 @@ const GROUP_BYTES: usize = 32 << 20;
 const PAGE_BYTES: usize = 64 << 10;
 
 /// A Parquet file that is being written; it has its name when it is finished, and is gone if it is dropped before.
-pub(crate) struct ParquetShard {
+pub(super) struct ParquetShard {
     path: PathBuf,
     writer: SerializedFileWriter<NamedTempFile>,
     identities: usize,
@@ -40,9 +41,8 @@ pub(crate) struct ParquetShard {
     size: usize,
 }
 
-impl ParquetShard {
-    /// Begins the file `path`, for images of the identities that are called `identities`.
-    pub(crate) fn create(path: &Path, identities: &[String]) -> io::Result<Self> {
+impl Shard for ParquetShard {
+    fn create(path: &Path, identities: &[String]) -> io::Result<Self> {
         let column =
             |parts: &[&str]| ColumnPath::from(parts.iter().map(|&part| part.into()).collect::<Vec<_>>());
         let bytes = column(&["image", "bytes"]);
@@ -70,8 +70,8 @@ impl ParquetShard {
         Ok(Self { path: path.into(), writer, identities: identities.len(), bytes, keys, labels, size: 0 })
     }
 
-    /// Adds an image: its name, its label and the content of its file.
-    pub(crate) fn append(&mut self, key: &str, label: u32, bytes: &[u8]) -> io::Result<()> {
+    fn append(&mut self, image: &Image) -> io::Result<()> {
+        let Image { ref key, label, bytes, .. } = *image;
         let invalid = |reason: String| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         if label as usize >= self.identities {
             return invalid(format!(
@@ -83,7 +83,7 @@ impl ParquetShard {
             return invalid(format!("{key:?} has more than {} MiB", MAX_FILE_SIZE >> 20));
         }
         self.bytes.push(bytes.to_vec().into());
-        self.keys.push(key.into());
+        self.keys.push(key.as_str().into());
         self.labels.push(label.into());
         self.size += bytes.len();
         if self.labels.len() == GROUP_IMAGES || self.size >= GROUP_BYTES {
@@ -92,13 +92,14 @@ impl ParquetShard {
         Ok(())
     }
 
-    /// Writes what is left, has the disk confirm it and gives the file its name.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
+    fn finish(mut self) -> io::Result<()> {
         self.end_group()?;
         let file = self.writer.into_inner().map_err(io::Error::other)?;
         commit(file, &self.path)
     }
+}
 
+impl ParquetShard {
     fn end_group(&mut self) -> io::Result<()> {
         if !self.labels.is_empty() {
             self.write_group().map_err(io::Error::other)?;
@@ -159,11 +160,15 @@ mod tests {
         (0..length + i % 3).map(|at| (at * 31 + i * 7) as u8).collect()
     }
 
+    fn add(shard: &mut ParquetShard, key: &str, label: u32, bytes: &[u8]) -> io::Result<()> {
+        shard.append(&Image { number: 0, label, identity: "", key: key.into(), bytes, extension: "jpg" })
+    }
+
     fn write(path: &Path, images: usize) {
         let identities: Vec<String> = (0..IDENTITIES).map(|i| format!("Zoë \"{i}\"\n")).collect();
         let mut shard = ParquetShard::create(path, &identities).unwrap();
         for i in 0..images {
-            shard.append(&format!("a/{i}.jpg"), (i % IDENTITIES) as u32, &content(i)).unwrap();
+            add(&mut shard, &format!("a/{i}.jpg"), (i % IDENTITIES) as u32, &content(i)).unwrap();
         }
         shard.finish().unwrap();
     }
@@ -188,13 +193,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("x.parquet");
         let mut shard = ParquetShard::create(&path, &["a".into()]).unwrap();
-        shard.append("a", 0, b"image").unwrap();
+        add(&mut shard, "a", 0, b"image").unwrap();
         assert_eq!(
-            shard.append("b", 1, b"image").unwrap_err().to_string(),
+            add(&mut shard, "b", 1, b"image").unwrap_err().to_string(),
             "\"b\" has the label 1, and there are 1 identities"
         );
         let large = vec![0; MAX_FILE_SIZE as usize + 1];
-        assert_eq!(shard.append("b", 0, &large).unwrap_err().to_string(), "\"b\" has more than 64 MiB");
+        assert_eq!(add(&mut shard, "b", 0, &large).unwrap_err().to_string(), "\"b\" has more than 64 MiB");
         drop(shard);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
         // Without images there is still a file, with the names.

@@ -3,10 +3,11 @@
 //! (insightface, `recognition/common/face2rec2.py`). The names of the identities lie beside it.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, BufWriter, Seek, SeekFrom, Write},
+    io,
     path::{Path, PathBuf},
 };
+
+use facegrad_files::Journal;
 
 use super::{Image, Mark, Writer, plan::Plan};
 use crate::formats::recordio::{
@@ -25,41 +26,23 @@ pub(super) fn files(path: &Path) -> [PathBuf; 3] {
 pub(super) struct RecordWriter<'a> {
     plan: &'a Plan<'a>,
     names: PathBuf,
-    records: Appending,
-    index: Appending,
+    records: Journal,
+    index: Journal,
+    /// Of the index, since the last checkpoint.
+    lines: String,
     written: usize,
 }
 
-/// A file that is added to.
-struct Appending {
-    file: BufWriter<File>,
-    length: u64,
-}
-
-impl Appending {
-    /// The file at `path`, without what follows its first `length` bytes.
-    fn go_on(path: &Path, length: u64) -> io::Result<Self> {
-        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-        let there = file.metadata()?.len();
-        if there < length {
-            let reason =
-                format!("{} has {there} bytes, fewer than the {length} written before", path.display());
-            return Err(io::Error::other(reason));
-        }
-        file.set_len(length)?;
-        file.seek(SeekFrom::End(0))?;
-        Ok(Self { file: BufWriter::with_capacity(1 << 20, file), length })
+/// The file at `path`, without what follows its first `length` bytes.
+fn go_on_with(path: &Path, length: u64) -> io::Result<Journal> {
+    let mut file = Journal::open(path)?;
+    let there = file.end();
+    if there < length {
+        let reason = format!("{} has {there} bytes, fewer than the {length} written before", path.display());
+        return Err(io::Error::other(reason));
     }
-
-    fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.length += bytes.len() as u64;
-        self.file.write_all(bytes)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.file.flush()?;
-        self.file.get_ref().sync_all()
-    }
+    file.cut(length)?;
+    Ok(file)
 }
 
 impl<'a> RecordWriter<'a> {
@@ -73,8 +56,9 @@ impl<'a> RecordWriter<'a> {
         let mut writer = Self {
             plan,
             names,
-            records: Appending::go_on(&records, records_length)?,
-            index: Appending::go_on(&index, index_length)?,
+            records: go_on_with(&records, records_length)?,
+            index: go_on_with(&index, index_length)?,
+            lines: String::new(),
             written: mark.images,
         };
         if mark.lengths.is_empty() && writer.has_header() {
@@ -96,8 +80,8 @@ impl<'a> RecordWriter<'a> {
     fn add(&mut self, key: usize, labels: &[f32], image: &[u8]) -> io::Result<()> {
         let record = framed(&image_record(key as u64, labels, image))
             .ok_or_else(|| io::Error::other(format!("an image of {} bytes is too large", image.len())))?;
-        self.index.add(format!("{key}\t{}\n", self.records.length).as_bytes())?;
-        self.records.add(&record)
+        self.lines.push_str(&format!("{key}\t{}\n", self.records.end()));
+        self.records.append(&record)
     }
 }
 
@@ -110,9 +94,11 @@ impl Writer for RecordWriter<'_> {
     }
 
     fn checkpoint(&mut self) -> io::Result<Mark> {
+        self.index.append(self.lines.as_bytes())?;
+        self.lines.clear();
         self.records.sync()?;
         self.index.sync()?;
-        Ok(Mark { images: self.written, lengths: vec![self.records.length, self.index.length] })
+        Ok(Mark { images: self.written, lengths: vec![self.records.end(), self.index.end()] })
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {

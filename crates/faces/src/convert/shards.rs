@@ -2,43 +2,18 @@
 
 use std::{io, path::Path, path::PathBuf};
 
-use super::{Image, Mark, Writer, parquet::ParquetShard, plan::Plan};
+use super::{Image, Mark, Writer, plan::Plan};
 
 /// A file of images that is being written, under another name until it is finished.
 pub(super) trait Shard: Sized + Send {
-    /// Begins the file at `path`, whose first image is number `first` of the set.
-    fn create(path: &Path, first: usize, identities: &[String]) -> io::Result<Self>;
+    /// Begins the file at `path`, for images of a set with these identities.
+    fn create(path: &Path, identities: &[String]) -> io::Result<Self>;
 
-    /// Adds an image, which the set calls `key`.
-    fn append(&mut self, image: &ShardImage) -> io::Result<()>;
+    /// Adds an image.
+    fn append(&mut self, image: &Image) -> io::Result<()>;
 
     /// Has the disk confirm the file, and gives it its name.
     fn finish(self) -> io::Result<()>;
-}
-
-impl Shard for ParquetShard {
-    fn create(path: &Path, _first: usize, identities: &[String]) -> io::Result<Self> {
-        Self::create(path, identities)
-    }
-
-    fn append(&mut self, image: &ShardImage) -> io::Result<()> {
-        self.append(image.key, image.label, image.bytes)
-    }
-
-    fn finish(self) -> io::Result<()> {
-        self.finish()
-    }
-}
-
-/// An image of a shard.
-pub(super) struct ShardImage<'a> {
-    pub key: &'a str,
-    pub label: u32,
-    /// The name of its identity.
-    pub identity: &'a str,
-    pub bytes: &'a [u8],
-    /// The ending that its content asks for.
-    pub extension: &'static str,
 }
 
 /// The files of a set.
@@ -81,16 +56,10 @@ impl<S: Shard> Writer for Shards<'_, S> {
             Some(shard) => shard,
             none => {
                 let path = &self.files.paths[self.finished];
-                none.insert(S::create(path, image.number, self.plan.identities())?)
+                none.insert(S::create(path, self.plan.identities())?)
             }
         };
-        shard.append(&ShardImage {
-            key: &image.key,
-            label: image.label,
-            identity: &self.plan.identities()[image.label as usize],
-            bytes: image.bytes,
-            extension: image.extension,
-        })?;
+        shard.append(image)?;
         self.written += 1;
         if self.written.is_multiple_of(self.files.images) {
             self.finish_shard()?;

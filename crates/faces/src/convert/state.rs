@@ -2,18 +2,16 @@
 
 use std::{ffi::OsStr, fs, io, path::Path};
 
-use facegrad_files::{Journal, JournalError, WorkHeader};
+use facegrad_files::{Journal, JournalError, WorkHeader, is_temporary};
 use serde::{Deserialize, Serialize};
 
-use super::{ConversionTarget, ConvertError, Layout, Mark};
+use super::{ConversionTarget, ConvertError, Layout, Mark, Writer};
 use crate::{FaceError, FaceSource};
 
 /// The name of the file.
 pub(super) const FILE: &str = ".convert.json";
 /// An empty file that earlier versions had beside it.
 const OLD_LOCK: &str = ".lock";
-/// What files are called that are not complete; see [`facegrad_files::temporary_beside`].
-const UNFINISHED: &str = ".writing-";
 /// Longest such file, in bytes: it lists what is skipped.
 const MAX_STATE: u64 = 1 << 30;
 
@@ -86,7 +84,6 @@ impl State {
         target: &ConversionTarget,
         layout: &Layout,
     ) -> Result<Option<Self>, ConvertError> {
-        let unwritable = |path: &Path, source| ConvertError::Unwritable { path: path.into(), source };
         // A folder has its name before its state is removed.
         let named = layout.is_folder.then(|| target.path.join(FILE));
         let path = named.filter(|path| path.is_file()).unwrap_or_else(|| layout.work.join(FILE));
@@ -106,7 +103,7 @@ impl State {
         {
             return Err(ConvertError::Exists(file.clone()));
         }
-        remove_unfinished(&layout.work).map_err(|error| unwritable(&layout.work, error))?;
+        remove_unfinished(&layout.work)?;
         Ok(Some(state))
     }
 
@@ -117,11 +114,11 @@ impl State {
         layout: &Layout,
         skipped: Vec<(usize, FaceError)>,
     ) -> Result<Self, ConvertError> {
-        let unwritable = |source| ConvertError::Unwritable { path: layout.work.clone(), source };
-        fs::create_dir_all(&layout.work).map_err(unwritable)?;
+        fs::create_dir_all(&layout.work)
+            .map_err(|source| ConvertError::Unwritable { path: layout.work.clone(), source })?;
         let beginning = Beginning::of(source, target, skipped);
         let state = Self::in_file(&layout.work.join(FILE), layout, &beginning)?;
-        remove_unfinished(&layout.work).map_err(unwritable)?;
+        remove_unfinished(&layout.work)?;
         Ok(state)
     }
 
@@ -162,9 +159,13 @@ impl State {
         self.progress.is_written
     }
 
-    /// Notes that everything until `mark` is written.
-    pub fn advance(&mut self, mark: &Mark) -> io::Result<()> {
-        self.progress.mark = mark.clone();
+    /// Notes how far a writer has come.
+    pub fn advance(&mut self, writer: &mut dyn Writer) -> io::Result<()> {
+        let reached = writer.checkpoint()?;
+        if reached == self.progress.mark {
+            return Ok(());
+        }
+        self.progress.mark = reached;
         self.save()
     }
 
@@ -191,29 +192,32 @@ fn is_there(path: &Path) -> bool {
 /// Whether a folder of work holds something that no conversion begins with.
 fn is_foreign(work: &Path) -> bool {
     match fs::read_dir(work) {
-        Ok(entries) => entries.flatten().any(|entry| {
-            let name = entry.file_name();
-            name != OLD_LOCK && !is_unfinished(&name)
-        }),
+        Ok(entries) => entries.flatten().any(|entry| !is_unfinished(&entry.file_name())),
         Err(_) => work.symlink_metadata().is_ok(),
     }
 }
 
-/// Whether it is what a file is called while it is being written.
-fn is_unfinished(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
+/// Removes what a process that was killed has left half written.
+fn remove_unfinished(work: &Path) -> Result<(), ConvertError> {
+    let remove = || -> io::Result<()> {
+        for entry in fs::read_dir(work)? {
+            let entry = entry?;
+            if is_unfinished(&entry.file_name()) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    match remove() {
+        // A folder that has its name already.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(())
+        }
+        result => result.map_err(|source| ConvertError::Unwritable { path: work.into(), source }),
+    }
 }
 
-/// Removes what a process that was killed has left half written.
-fn remove_unfinished(work: &Path) -> io::Result<()> {
-    if !work.is_dir() {
-        return Ok(());
-    }
-    for entry in fs::read_dir(work)? {
-        let entry = entry?;
-        if is_unfinished(&entry.file_name()) || entry.file_name() == OLD_LOCK {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
+/// Whether nobody misses it.
+fn is_unfinished(name: &OsStr) -> bool {
+    name == OLD_LOCK || is_temporary(name)
 }

@@ -323,7 +323,8 @@ fn a_conversion_killed_while_names_are_given_is_finished() {
     let mut state = State::begin(&source, &rec, &layout, Vec::new()).unwrap();
     let plan = Plan::new(&source, &[]);
     let mut writer = layout.writer(&plan, &rec, &Mark::default()).unwrap();
-    write(&source, &plan, Mark::default(), writer.as_mut(), &mut |_| true, &mut |_| Ok(())).ok().unwrap();
+    let unwritable = |error: io::Error| -> ConvertError { panic!("{error}") };
+    assert!(write(&source, &plan, writer.as_mut(), &mut state, &unwritable, &mut |_| true).unwrap());
     writer.finish().unwrap();
     state.written().unwrap();
     drop(state);

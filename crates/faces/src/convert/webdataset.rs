@@ -10,41 +10,37 @@ use facegrad_files::{NamedTempFile, commit, temporary_beside};
 use serde_json::json;
 use tar::{Builder, Header};
 
-use super::shards::{Shard, ShardImage};
+use super::{Image, shards::Shard};
 
 pub(super) struct TarShard {
     path: PathBuf,
     builder: Builder<BufWriter<NamedTempFile>>,
-    /// The number of the next image in the set.
-    number: usize,
 }
 
 impl TarShard {
     /// Adds a member; what is not its content is the same on every machine and at every time.
-    fn member(&mut self, extension: &str, content: &[u8]) -> io::Result<()> {
+    fn member(&mut self, number: usize, extension: &str, content: &[u8]) -> io::Result<()> {
         let mut header = Header::new_ustar();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
         header.set_uid(0);
         header.set_gid(0);
         header.set_mtime(0);
-        self.builder.append_data(&mut header, format!("{:08}.{extension}", self.number), content)
+        self.builder.append_data(&mut header, format!("{number:08}.{extension}"), content)
     }
 }
 
 impl Shard for TarShard {
-    fn create(path: &Path, first: usize, _identities: &[String]) -> io::Result<Self> {
+    fn create(path: &Path, _identities: &[String]) -> io::Result<Self> {
         let file = BufWriter::with_capacity(1 << 20, temporary_beside(path)?);
-        Ok(Self { path: path.into(), builder: Builder::new(file), number: first })
+        Ok(Self { path: path.into(), builder: Builder::new(file) })
     }
 
-    fn append(&mut self, image: &ShardImage) -> io::Result<()> {
+    fn append(&mut self, image: &Image) -> io::Result<()> {
         let about = json!({ "label": image.label, "identity": image.identity, "key": image.key });
-        self.member(image.extension, image.bytes)?;
-        self.member("cls", image.label.to_string().as_bytes())?;
-        self.member("json", about.to_string().as_bytes())?;
-        self.number += 1;
-        Ok(())
+        self.member(image.number, image.extension, image.bytes)?;
+        self.member(image.number, "cls", image.label.to_string().as_bytes())?;
+        self.member(image.number, "json", about.to_string().as_bytes())
     }
 
     fn finish(self) -> io::Result<()> {

@@ -1,6 +1,9 @@
 //! Why a set of images cannot be opened.
 
-use std::{fmt, io, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 use crate::{BinError, folder::FolderError, formats::summary::counted};
 
@@ -68,6 +71,21 @@ pub enum SourceError {
     /// A set without images.
     #[error("{set} has no images")]
     Empty { set: String },
+}
+
+impl SourceError {
+    /// That the file `path` is wrong, and what would be right, as a clause.
+    pub(crate) fn malformed(path: &Path, place: Place, reason: impl Into<String>) -> Self {
+        Self::Malformed { path: path.into(), place, reason: reason.into() }
+    }
+
+    /// That `path` cannot be read, or that nothing is there.
+    pub(crate) fn unreadable(path: &Path, expected: &str, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Missing { path: path.into(), expected: expected.into() },
+            _ => Self::Unreadable { path: path.into(), source },
+        }
+    }
 }
 
 /// Where in a file something is wrong.

@@ -3,7 +3,6 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use facegrad_pictures::decode::read_file;
@@ -11,8 +10,12 @@ use facegrad_settings::settings;
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-use super::{Format, OpenSet, SourceError, SourceKind, Summary};
-use crate::{FaceError, FaceSource, StoredImage};
+use super::{
+    Format, OpenSet, SourceError, SourceKind, Summary, has_extension,
+    labelled::{Images, LabelledImages},
+    labels::Labels,
+};
+use crate::StoredImage;
 
 /// Extensions of the files that are taken for images, in any case.
 pub const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "bmp", "pgm", "ppm"];
@@ -59,9 +62,7 @@ impl Format for FolderConfig {
     }
 
     fn open(&self) -> Result<OpenSet, SourceError> {
-        let folder = FaceFolder::open(self)?;
-        let summary = folder.summary().clone();
-        Ok(OpenSet { source: Arc::new(folder), summary })
+        Ok(FaceFolder::open(self)?.0.open())
     }
 }
 
@@ -70,19 +71,13 @@ impl Format for FolderConfig {
 /// Identities and the images of each are ordered by the bytes of their names, whatever order the file system
 /// gives. Links are followed.
 #[derive(Debug)]
-pub struct FaceFolder {
-    root: PathBuf,
-    identities: Vec<String>,
-    images: Vec<Image>,
-    summary: Summary,
-    fingerprint: String,
-}
+pub struct FaceFolder(LabelledImages<FolderImages>);
 
 #[derive(Debug)]
-struct Image {
-    label: usize,
+struct FolderImages {
+    root: PathBuf,
     /// Relative to the root.
-    path: PathBuf,
+    paths: Vec<PathBuf>,
 }
 
 /// A file below the root.
@@ -96,42 +91,41 @@ impl FaceFolder {
     pub fn open(config: &FolderConfig) -> Result<Self, FolderError> {
         let root = &config.path;
         check_root(root)?;
-        let found = find_images(root)?;
+        let Files { in_folders, beside, junk } = find_images(root)?;
         let mut summary = Summary::default();
-        summary.leave_out(found.junk + found.beside.len(), "junk file", "junk files");
-        let people = group(found.in_folders);
-        if people.is_empty() {
+        summary.leave_out(junk + beside.len(), "junk file", "junk files");
+        if in_folders.is_empty() {
             return Err(FolderError::NoIdentities { path: root.clone(), summary });
         }
-        summary.identities = people.len();
-        summary.images = people.iter().map(Vec::len).sum();
-
-        let fingerprint = fingerprint(&people);
-        let identities =
-            people.iter().map(|images| identity(&images[0].path).display().to_string()).collect();
-        let images = people
-            .into_iter()
-            .enumerate()
-            .flat_map(|(label, images)| {
-                images.into_iter().map(move |found| Image { label, path: found.path })
-            })
-            .collect();
-        Ok(Self { root: root.clone(), identities, images, summary, fingerprint })
+        let mut labels = Labels { labels: Vec::with_capacity(in_folders.len()), identities: Vec::new() };
+        for person in in_folders.chunk_by(|a, b| identity(&a.path) == identity(&b.path)) {
+            labels.labels.extend(person.iter().map(|_| labels.identities.len() as u32));
+            labels.identities.push(identity(&person[0].path).display().to_string());
+        }
+        let fingerprint = fingerprint(&in_folders);
+        let paths = in_folders.into_iter().map(|file| file.path).collect();
+        let images = FolderImages { root: root.clone(), paths };
+        Ok(Self(LabelledImages { images, labels, summary, fingerprint }))
     }
 
-    /// What was found, and what was left out.
-    pub fn summary(&self) -> &Summary {
-        &self.summary
+    /// The name of each identity, by label.
+    pub fn identities(&self) -> &[String] {
+        &self.0.labels.identities
+    }
+
+    /// The label of each image.
+    pub fn labels(&self) -> &[u32] {
+        &self.0.labels.labels
     }
 
     /// The path of image `index`.
     pub fn path(&self, index: usize) -> PathBuf {
-        self.root.join(self.relative(index))
+        self.0.images.path(index)
     }
 
     /// The path of image `index` relative to the folder.
     pub fn relative(&self, index: usize) -> &Path {
-        &self.images[index].path
+        &self.0.images.paths[index]
     }
 }
 
@@ -155,12 +149,8 @@ impl ImagePaths {
     pub fn below(root: &Path) -> Result<Self, FolderError> {
         check_root(root)?;
         let Files { in_folders, beside, junk } = find_images(root)?;
-        let sorted = |images: Vec<FolderFile>| {
-            let mut paths: Vec<PathBuf> = images.into_iter().map(|found| found.path).collect();
-            paths.sort_unstable();
-            paths
-        };
-        Ok(Self { in_folders: sorted(in_folders), beside: sorted(beside), junk_files: junk })
+        let paths = |files: Vec<FolderFile>| files.into_iter().map(|file| file.path).collect();
+        Ok(Self { in_folders: paths(in_folders), beside: paths(beside), junk_files: junk })
     }
 }
 
@@ -183,35 +173,24 @@ fn check_root(root: &Path) -> Result<(), FolderError> {
     }
 }
 
-impl FaceSource for FaceFolder {
-    fn len(&self) -> usize {
-        self.images.len()
+impl FolderImages {
+    fn path(&self, index: usize) -> PathBuf {
+        self.root.join(&self.paths[index])
     }
+}
 
-    fn identities(&self) -> &[String] {
-        &self.identities
-    }
-
-    fn label(&self, index: usize) -> usize {
-        self.images[index].label
-    }
-
+impl Images for FolderImages {
     fn name(&self, index: usize) -> String {
         self.path(index).display().to_string()
     }
 
     fn key(&self, index: usize) -> String {
-        let path = self.relative(index);
+        let path = &self.paths[index];
         with_slashes(path).unwrap_or_else(|| path.display().to_string())
     }
 
-    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
-        let read = read_file(&self.path(index)).map(StoredImage::Encoded);
-        read.map_err(|error| FaceError { name: self.name(index), reason: error.to_string() })
-    }
-
-    fn fingerprint(&self) -> String {
-        self.fingerprint.clone()
+    fn stored(&self, index: usize) -> Result<StoredImage, String> {
+        read_file(&self.path(index)).map(StoredImage::Encoded).map_err(|error| error.to_string())
     }
 }
 
@@ -224,11 +203,7 @@ fn is_hidden(name: &std::ffi::OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
-fn has_image_extension(path: &Path) -> bool {
-    path.extension().is_some_and(|found| EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)))
-}
-
-/// What lies in a folder, in no particular order.
+/// What lies in a folder, in the order of the paths, which compare part by part, each by its bytes.
 #[derive(Default)]
 struct Files {
     /// Images in folders of the folder.
@@ -266,16 +241,15 @@ fn find_images(root: &Path) -> Result<Files, FolderError> {
         if entry.file_type().is_dir() {
             continue;
         }
-        if !entry.file_type().is_file() || !has_image_extension(entry.path()) {
+        if !entry.file_type().is_file() || !has_extension(entry.path(), &EXTENSIONS) {
             files.junk += 1;
             continue;
         }
-        let size = match entry.metadata() {
-            Ok(metadata) => metadata.len(),
-            Err(error) => {
-                return Err(FolderError::Unreadable { path: entry.path().to_owned(), source: error.into() });
-            }
+        let unreadable = |error: walkdir::Error| FolderError::Unreadable {
+            path: entry.path().to_owned(),
+            source: error.into(),
         };
+        let size = entry.metadata().map_err(unreadable)?.len();
         match entry.path().strip_prefix(root) {
             Ok(path) if size > 0 => {
                 let images = if entry.depth() > 1 { &mut files.in_folders } else { &mut files.beside };
@@ -284,27 +258,16 @@ fn find_images(root: &Path) -> Result<Files, FolderError> {
             _ => files.junk += 1,
         }
     }
+    for images in [&mut files.in_folders, &mut files.beside] {
+        images.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    }
     Ok(files)
 }
 
-/// The images of each identity; identities by name, images by relative path, both by their bytes.
-fn group(mut images: Vec<FolderFile>) -> Vec<Vec<FolderFile>> {
-    // Paths compare part by part, each by its bytes.
-    images.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    let mut people: Vec<Vec<FolderFile>> = Vec::new();
-    for image in images {
-        match people.last_mut() {
-            Some(person) if identity(&person[0].path) == identity(&image.path) => person.push(image),
-            _ => people.push(vec![image]),
-        }
-    }
-    people
-}
-
 /// SHA-256 over the relative path (parts ended by `/`) and the size in bytes of each image, in order.
-fn fingerprint(people: &[Vec<FolderFile>]) -> String {
+fn fingerprint(images: &[FolderFile]) -> String {
     let mut hash = Sha256::new();
-    for image in people.iter().flatten() {
+    for image in images {
         for part in image.path.components() {
             hash.update(part.as_os_str().as_encoded_bytes());
             hash.update(b"/");
@@ -334,8 +297,12 @@ pub(super) mod tests {
         FolderConfig { path: root.into() }
     }
 
-    fn names(folder: &FaceFolder) -> Vec<String> {
-        folder.images.iter().map(|image| image.path.display().to_string()).collect()
+    fn open(root: &Path) -> OpenSet {
+        config(root).open().unwrap()
+    }
+
+    fn names(set: &OpenSet) -> Vec<String> {
+        (0..set.source.len()).map(|image| set.source.key(image)).collect()
     }
 
     /// Three identities; files are made in an order that is not that of their names.
@@ -375,15 +342,15 @@ pub(super) mod tests {
             ]
         );
         assert_eq!(found.junk_files, 3);
-        assert_eq!(FaceFolder::open(&config(root.path())).unwrap().summary().left_out[0].0, 5);
+        assert_eq!(open(root.path()).summary.left_out[0].0, 5);
         assert!(matches!(ImagePaths::below(&root.path().join("b.png")), Err(FolderError::NotAFolder(_))));
     }
 
     #[test]
     fn images_are_ordered_by_the_bytes_of_their_names() {
         let root = three();
-        let folder = FaceFolder::open(&config(root.path())).unwrap();
-        assert_eq!(folder.identities(), ["Bo", "Zoë Müller", "ann lee"]);
+        let folder = open(root.path());
+        assert_eq!(folder.source.identities(), ["Bo", "Zoë Müller", "ann lee"]);
         assert_eq!(
             names(&folder),
             [
@@ -395,10 +362,10 @@ pub(super) mod tests {
                 "ann lee/deep.ppm",
             ]
         );
-        assert_eq!((0..6).map(|i| folder.label(i)).collect::<Vec<_>>(), [0, 1, 1, 2, 2, 2]);
-        assert_eq!(folder.len(), 6);
-        assert_eq!(folder.summary().to_string(), "6 images of 3 identities");
-        assert!(folder.name(1).ends_with("Zoë Müller/1.jpg"), "{}", folder.name(1));
+        assert_eq!((0..6).map(|i| folder.source.label(i)).collect::<Vec<_>>(), [0, 1, 1, 2, 2, 2]);
+        assert_eq!(folder.source.len(), 6);
+        assert_eq!(folder.summary.to_string(), "6 images of 3 identities");
+        assert!(folder.source.name(1).ends_with("Zoë Müller/1.jpg"), "{}", folder.source.name(1));
     }
 
     #[test]
@@ -417,10 +384,10 @@ pub(super) mod tests {
         }
         put(root.path(), "Bo/empty.jpg", b"");
         fs::create_dir(root.path().join("nobody")).unwrap();
-        let folder = FaceFolder::open(&config(root.path())).unwrap();
-        assert_eq!(folder.identities().len(), 3);
+        let folder = open(root.path());
+        assert_eq!(folder.source.identities().len(), 3);
         // .git counts once: what is inside a hidden folder is not looked at.
-        assert_eq!(folder.summary().to_string(), "6 images of 3 identities; left out: 8 junk files");
+        assert_eq!(folder.summary.to_string(), "6 images of 3 identities; left out: 8 junk files");
     }
 
     #[cfg(unix)]
@@ -436,19 +403,22 @@ pub(super) mod tests {
         symlink(root.path(), root.path().join("Bo/loop")).unwrap();
         symlink("nothing.jpg", root.path().join("Bo/dangling.jpg")).unwrap();
         symlink("x.JPeG", root.path().join("Bo/y.jpg")).unwrap();
-        let folder = FaceFolder::open(&config(root.path())).unwrap();
-        assert_eq!(folder.summary().left_out, [(2, "junk file", "junk files")]);
+        let folder = open(root.path());
+        assert_eq!(folder.summary.left_out, [(2, "junk file", "junk files")]);
         assert_eq!(names(&folder)[..2], ["Bo/x.JPeG", "Bo/y.jpg"]);
         if odd.exists() {
-            assert_eq!(folder.identities()[3], "caf\u{fffd}");
-            assert_eq!(fs::read(folder.path(folder.len() - 1)).unwrap(), b"image");
+            assert_eq!(folder.source.identities()[3], "caf\u{fffd}");
+            assert_eq!(
+                folder.source.stored(folder.source.len() - 1).unwrap(),
+                StoredImage::Encoded(b"image".into())
+            );
         }
     }
 
     #[test]
     fn the_fingerprint_is_of_names_and_sizes() {
         let (a, b) = (three(), three());
-        let print = |root: &TempDir| FaceFolder::open(&config(root.path())).unwrap().fingerprint();
+        let print = |root: &TempDir| open(root.path()).source.fingerprint();
         let before = print(&a);
         assert_eq!(before.len(), 64);
         assert_eq!(before, print(&b));
@@ -504,8 +474,8 @@ pub(super) mod tests {
     #[test]
     fn a_corrupt_image_is_named_when_it_is_loaded() {
         let root = three();
-        let folder = FaceFolder::open(&config(root.path())).unwrap();
-        let error = folder.load(1, [8, 8]).unwrap_err();
+        let folder = open(root.path());
+        let error = folder.source.load(1, [8, 8]).unwrap_err();
         assert!(error.name.ends_with("Zoë Müller/1.jpg"), "{}", error.name);
         assert_eq!(error.reason, "its content is not a JPEG, PNG, WebP, BMP or PNM image");
     }

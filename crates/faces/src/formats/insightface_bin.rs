@@ -1,14 +1,15 @@
 //! insightface's verification sets as labelled images, for what needs labels: an audit, or a comparison with a set.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use facegrad_settings::settings;
 
-use super::{Format, OpenSet, Place, SourceError, SourceKind, Summary};
-use crate::{FaceError, FaceSource, InsightfaceBin, StoredImage};
+use super::{
+    Format, OpenSet, Place, SourceError, SourceKind, Summary, has_extension,
+    labelled::{Images, LabelledImages},
+    labels::Labels,
+};
+use crate::{InsightfaceBin, StoredImage};
 
 settings! {
     /// The images of a verification set of insightface, such as lfw.bin.
@@ -21,8 +22,7 @@ settings! {
 
 impl Format for InsightfaceBinSetConfig {
     fn of_path(&self, path: &Path) -> Option<SourceKind> {
-        let is_bin = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("bin"));
-        (is_bin && path.is_file()).then(|| Self { path: path.into() }.into())
+        (has_extension(path, &["bin"]) && path.is_file()).then(|| Self { path: path.into() }.into())
     }
 
     fn path(&self) -> Option<(&Path, &'static str)> {
@@ -31,55 +31,41 @@ impl Format for InsightfaceBinSetConfig {
 
     fn open(&self) -> Result<OpenSet, SourceError> {
         let set = InsightfaceBin::open(&self.path)?;
-        let faces = BinImages::of(set).map_err(|reason| SourceError::Malformed {
-            path: self.path.clone(),
-            place: Place::Whole,
-            reason,
-        })?;
-        let summary =
-            Summary { images: faces.len(), identities: faces.identities.len(), ..Summary::default() };
-        Ok(OpenSet { source: Arc::new(faces), summary })
+        let labels =
+            labels(&set).map_err(|reason| SourceError::malformed(&self.path, Place::Whole, reason))?;
+        let fingerprint = set.fingerprint();
+        Ok(LabelledImages { images: set, labels, summary: Summary::default(), fingerprint }.open())
     }
 }
 
-/// The distinct images of a verification set, labelled by what its pairs connect.
-#[derive(Debug)]
-pub(crate) struct BinImages {
-    set: InsightfaceBin,
-    labels: Vec<u32>,
-    /// Each called by the place of its first image.
-    identities: Vec<String>,
-}
-
-impl BinImages {
-    /// An error, as a clause, if the pairs contradict one another.
-    fn of(set: InsightfaceBin) -> Result<Self, String> {
-        let mut groups = Groups((0..set.images() as u32).collect());
-        for &(a, b, same) in set.pairs() {
-            if same {
-                groups.join(a as u32, b as u32);
-            }
+/// The distinct images of a set, labelled by what its pairs connect; an error, as a clause, if these contradict one
+/// another. An identity is called by the place of its first image.
+fn labels(set: &InsightfaceBin) -> Result<Labels, String> {
+    let mut groups = Groups((0..set.images() as u32).collect());
+    for &(a, b, same) in set.pairs() {
+        if same {
+            groups.join(a as u32, b as u32);
         }
-        let mut contradicts = |&(a, b, same): &(usize, usize, bool)| !same && groups.of(a) == groups.of(b);
-        if let Some(pair) = set.pairs().iter().position(&mut contradicts) {
-            return Err(format!(
-                "pair {pair} is of different people, and other pairs have its images as the same person"
-            ));
-        }
-        // The least image of a group is its first, so that labels count up along the images.
-        let (mut labels, mut identities) = (Vec::with_capacity(set.images()), Vec::new());
-        for image in 0..set.images() {
-            let first = groups.of(image);
-            let label = if first == image {
-                identities.push(format!("person of image {}", set.position(image)));
-                identities.len() as u32 - 1
-            } else {
-                labels[first]
-            };
-            labels.push(label);
-        }
-        Ok(Self { set, labels, identities })
     }
+    let mut contradicts = |&(a, b, same): &(usize, usize, bool)| !same && groups.of(a) == groups.of(b);
+    if let Some(pair) = set.pairs().iter().position(&mut contradicts) {
+        return Err(format!(
+            "pair {pair} is of different people, and other pairs have its images as the same person"
+        ));
+    }
+    // The least image of a group is its first, so that labels count up along the images.
+    let (mut labels, mut identities) = (Vec::with_capacity(set.images()), Vec::new());
+    for image in 0..set.images() {
+        let first = groups.of(image);
+        let label = if first == image {
+            identities.push(format!("person of image {}", set.position(image)));
+            identities.len() as u32 - 1
+        } else {
+            labels[first]
+        };
+        labels.push(label);
+    }
+    Ok(Labels { labels, identities })
 }
 
 /// Images that belong together: for each an earlier one of its group, or itself if it is the first.
@@ -103,33 +89,17 @@ impl Groups {
     }
 }
 
-impl FaceSource for BinImages {
-    fn len(&self) -> usize {
-        self.set.images()
-    }
-
-    fn identities(&self) -> &[String] {
-        &self.identities
-    }
-
-    fn label(&self, index: usize) -> usize {
-        self.labels[index] as usize
-    }
-
+impl Images for InsightfaceBin {
     fn name(&self, index: usize) -> String {
-        self.set.name(index)
+        self.name(index)
     }
 
     fn key(&self, index: usize) -> String {
-        self.set.position(index).to_string()
+        self.position(index).to_string()
     }
 
-    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
-        self.set.encoded(index).map(StoredImage::Encoded)
-    }
-
-    fn fingerprint(&self) -> String {
-        self.set.fingerprint()
+    fn stored(&self, index: usize) -> Result<StoredImage, String> {
+        self.encoded(index).map(StoredImage::Encoded).map_err(|error| error.reason)
     }
 }
 

@@ -8,7 +8,6 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use facegrad_files::hexadecimal;
@@ -21,10 +20,13 @@ use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, labels::Labels, positioned::read_at,
+    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, has_extension,
+    labelled::{Images, LabelledImages},
+    labels::Labels,
+    positioned::read_at,
     title_of,
 };
-use crate::{FaceError, FaceSource, StoredImage};
+use crate::StoredImage;
 
 const IMAGES: u32 = 0x0000_0803;
 const LABELS: u32 = 0x0000_0801;
@@ -72,13 +74,7 @@ impl Format for MnistConfig {
     }
 
     fn open(&self) -> Result<OpenSet, SourceError> {
-        let faces = IdxImages::open(self)?;
-        let summary = Summary {
-            images: faces.labels.labels.len(),
-            identities: faces.labels.identities.len(),
-            ..Summary::default()
-        };
-        Ok(OpenSet { source: Arc::new(faces), summary })
+        Ok(IdxImages::read(self)?.open())
     }
 }
 
@@ -103,8 +99,6 @@ pub(crate) struct IdxImages {
     content: Content,
     rows: usize,
     columns: usize,
-    labels: Labels,
-    fingerprint: String,
 }
 
 /// The content of an idx file behind its header.
@@ -117,7 +111,7 @@ enum Content {
 }
 
 impl IdxImages {
-    fn open(config: &MnistConfig) -> Result<Self, SourceError> {
+    fn read(config: &MnistConfig) -> Result<LabelledImages<Self>, SourceError> {
         let path = |kind, axes| {
             find(&config.path, config.part, kind, axes).ok_or_else(|| {
                 let part = if config.part == MnistPart::Train { "train" } else { "t10k" };
@@ -136,7 +130,7 @@ impl IdxImages {
                 label_sides[0],
                 images.display()
             );
-            return Err(SourceError::Malformed { path: labels, place: Place::Whole, reason });
+            return Err(SourceError::malformed(&labels, Place::Whole, reason));
         }
         let numbers = match numbers {
             Content::Inflated(numbers) => numbers,
@@ -148,26 +142,24 @@ impl IdxImages {
         [count, rows, columns, size].iter().for_each(|number| hash.update(number.to_le_bytes()));
         hash.update(&numbers);
         let numbers = numbers.into_iter().map(u32::from).collect();
-        Ok(Self {
-            content,
-            rows: rows as usize,
-            columns: columns as usize,
+        Ok(LabelledImages {
+            images: Self { images, content, rows: rows as usize, columns: columns as usize },
             labels: Labels::of_numbers(numbers, config.label_gaps, &labels)?,
+            summary: Summary::default(),
             fingerprint: hexadecimal(&hash.finalize()),
-            images,
         })
     }
 }
 
 /// The sides of an idx file (1 where there is none), its content, and its size on disk; `magic` says what it should be.
 fn read(path: &Path, magic: u32) -> Result<([u64; 3], Content, u64), SourceError> {
-    let malformed = |place, reason: String| SourceError::Malformed { path: path.into(), place, reason };
+    let malformed = |place, reason: String| SourceError::malformed(path, place, reason);
     let unreadable = |source| SourceError::Unreadable { path: path.into(), source };
     let file = File::open(path).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
     let axes = (magic & 0xff) as usize;
     let mut header = vec![0; 4 + 4 * axes];
-    let is_compressed = path.extension().is_some_and(|extension| extension == "gz");
+    let is_compressed = has_extension(path, &["gz"]);
     let mut stream: Box<dyn Read + '_> =
         if is_compressed { Box::new(MultiGzDecoder::new(&file)) } else { Box::new(&file) };
     stream.read_exact(&mut header).map_err(|error| match error.kind() {
@@ -201,7 +193,7 @@ fn read(path: &Path, magic: u32) -> Result<([u64; 3], Content, u64), SourceError
     }
     // Below 2^32 times 64 million.
     let expected = count * rows * columns;
-    let content = if is_compressed {
+    let (found, content) = if is_compressed {
         if expected > MAX_INFLATED || expected / MAX_RATIO > size {
             let reason = format!(
                 "its header claims {expected} bytes of content; a compressed file of {size} bytes has at most {}",
@@ -217,41 +209,21 @@ fn read(path: &Path, magic: u32) -> Result<([u64; 3], Content, u64), SourceError
             }
             _ => unreadable(error),
         })?;
-        check_length(bytes.len() as u64, expected, true)
-            .map_err(|reason| malformed(Place::Byte(4), reason))?;
-        Content::Inflated(bytes)
+        (bytes.len() as u64, Content::Inflated(bytes))
     } else {
         drop(stream);
         let start = header.len() as u64;
-        check_length(size.saturating_sub(start), expected, false)
-            .map_err(|reason| malformed(Place::Byte(4), reason))?;
-        Content::File(file, start)
+        (size.saturating_sub(start), Content::File(file, start))
     };
+    if found != expected {
+        let more = if is_compressed && found > expected { " or more" } else { "" };
+        let reason = format!("its header claims {expected} bytes of content, and there are {found}{more}");
+        return Err(malformed(Place::Byte(4), reason));
+    }
     Ok((sides, content, size))
 }
 
-/// What is wrong if a file has `found` bytes behind its header, or at least as many.
-fn check_length(found: u64, expected: u64, at_least: bool) -> Result<(), String> {
-    let more = if at_least && found > expected { " or more" } else { "" };
-    match found == expected {
-        true => Ok(()),
-        false => Err(format!("its header claims {expected} bytes of content, and there are {found}{more}")),
-    }
-}
-
-impl FaceSource for IdxImages {
-    fn len(&self) -> usize {
-        self.labels.labels.len()
-    }
-
-    fn identities(&self) -> &[String] {
-        &self.labels.identities
-    }
-
-    fn label(&self, index: usize) -> usize {
-        self.labels.labels[index] as usize
-    }
-
+impl Images for IdxImages {
     fn name(&self, index: usize) -> String {
         format!("{} image {index}", self.images.display())
     }
@@ -260,24 +232,19 @@ impl FaceSource for IdxImages {
         index.to_string()
     }
 
-    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
+    fn stored(&self, index: usize) -> Result<StoredImage, String> {
         let size = self.rows * self.columns;
         let read;
         let grey = match &self.content {
             Content::Inflated(bytes) => &bytes[index * size..(index + 1) * size],
             Content::File(file, start) => {
-                read = read_at(file, start + (index * size) as u64, size as u64).map_err(|error| {
-                    FaceError { name: self.name(index), reason: format!("it cannot be read: {error}") }
-                })?;
+                read = read_at(file, start + (index * size) as u64, size as u64)
+                    .map_err(|error| format!("it cannot be read: {error}"))?;
                 &read
             }
         };
         let pixels = grey.iter().flat_map(|&grey| [grey; 3]).collect();
         Ok(StoredImage::Pixels(Picture::new(self.columns, self.rows, pixels)))
-    }
-
-    fn fingerprint(&self) -> String {
-        self.fingerprint.clone()
     }
 }
 

@@ -1,6 +1,10 @@
 //! Kinds of data sets: one file and one line here for each.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use facegrad_settings::{KeyPath, Schema, Section, Setting, SettingsError, kinds, toml};
 
@@ -9,6 +13,7 @@ use crate::FaceSource;
 mod error;
 pub mod folder;
 mod insightface_bin;
+mod labelled;
 mod labels;
 mod list;
 mod mnist;
@@ -206,6 +211,22 @@ facegrad_settings::serde_through_toml!(SourceConfig);
 pub(crate) fn title_of(path: &Path) -> String {
     let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
     name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// Whether a name ends with one of these extensions, in any case.
+pub(crate) fn has_extension(path: &Path, known: &[&str]) -> bool {
+    path.extension().is_some_and(|found| known.iter().any(|known| found.eq_ignore_ascii_case(known)))
+}
+
+/// What lies in a folder and not in folders of it and `is_wanted`, by name.
+fn files_in(folder: &Path, is_wanted: impl Fn(&Path) -> bool) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        found.push(entry?.path());
+    }
+    found.retain(|path| is_wanted(path));
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// The image that `reference/write_records.py` calls number `number`: no image, but bytes with the magic number of

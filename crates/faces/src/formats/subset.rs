@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -112,13 +111,8 @@ struct Exclusions {
 }
 
 fn find_excluded(list: &Path, source: &dyn FaceSource, title: &str) -> Result<Exclusions, SourceError> {
-    let unreadable = |source| SourceError::Unreadable { path: list.into(), source };
-    let bytes = read_bounded(list, MAX_LIST).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            SourceError::Missing { path: list.into(), expected: "a list of images to leave out".into() }
-        }
-        _ => unreadable(error),
-    })?;
+    let bytes = read_bounded(list, MAX_LIST)
+        .map_err(|error| SourceError::unreadable(list, "a list of images to leave out", error))?;
     // Each with whether an image has it. Some sets read a key from the disk, so each is asked for once.
     let mut names: HashMap<String, bool> =
         read_list(&bytes, list)?.into_iter().map(|name| (name, false)).collect();
@@ -141,8 +135,7 @@ fn find_excluded(list: &Path, source: &dyn FaceSource, title: &str) -> Result<Ex
 
 /// The images of a list: of its column `image` if its first line has one, or else its lines.
 fn read_list(bytes: &[u8], path: &Path) -> Result<HashSet<String>, SourceError> {
-    let malformed =
-        |place, reason: &str| SourceError::Malformed { path: path.into(), place, reason: reason.into() };
+    let malformed = |place, reason: &str| SourceError::malformed(path, place, reason);
     let text = std::str::from_utf8(bytes).map_err(|error| {
         malformed(Place::Byte(error.valid_up_to() as u64), "it is not UTF-8; a list of images is expected")
     })?;

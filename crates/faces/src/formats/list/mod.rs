@@ -1,9 +1,6 @@
 //! A list of images: a text file of `path label` lines, a table in CSV or TSV, or a `.lst` of im2rec or insightface.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use facegrad_files::{folder_of, hexadecimal, read_bounded};
 use facegrad_settings::{choice, settings};
@@ -12,8 +9,12 @@ use sha2::{Digest, Sha256};
 use self::parse::Texts;
 use facegrad_pictures::decode::read_file;
 
-use super::{Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, labels::Labels};
-use crate::{FaceError, FaceSource, StoredImage};
+use super::{
+    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, has_extension,
+    labelled::{Images, LabelledImages, add_text},
+    labels::Labels,
+};
+use crate::StoredImage;
 
 mod parse;
 
@@ -52,8 +53,7 @@ settings! {
 
 impl Format for ListConfig {
     fn of_path(&self, path: &Path) -> Option<SourceKind> {
-        let extension = path.extension()?;
-        let is_list = path.is_file() && EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known));
+        let is_list = path.is_file() && has_extension(path, &EXTENSIONS);
         is_list.then(|| Self { path: path.into(), ..Self::default() }.into())
     }
 
@@ -62,8 +62,12 @@ impl Format for ListConfig {
     }
 
     fn open(&self) -> Result<OpenSet, SourceError> {
-        let (list, summary) = ImageList::open(self)?;
-        Ok(OpenSet { source: Arc::new(list), summary })
+        let bytes = read_bounded(&self.path, MAX_LIST).map_err(|source| {
+            SourceError::unreadable(&self.path, "a list of images with their labels", source)
+        })?;
+        let list = read(bytes, self)?;
+        check_first(&list.images, &self.path)?;
+        Ok(list.open())
     }
 }
 
@@ -76,86 +80,55 @@ pub(crate) struct ImageList {
     root: PathBuf,
     /// As the list has them, without a leading `./`.
     paths: Texts,
-    labels: Labels,
-    fingerprint: String,
 }
 
-impl ImageList {
-    fn open(config: &ListConfig) -> Result<(Self, Summary), SourceError> {
-        let path = &config.path;
-        let bytes = read_bounded(path, MAX_LIST).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => SourceError::Missing {
-                path: path.clone(),
-                expected: "a list of images with their labels".into(),
-            },
-            _ => SourceError::Unreadable { path: path.clone(), source },
-        })?;
-        let (list, summary) = Self::read(bytes, config)?;
-        list.check_first(config)?;
-        Ok((list, summary))
-    }
+/// Reads the content of a list without looking for images.
+fn read(bytes: Vec<u8>, config: &ListConfig) -> Result<LabelledImages<ImageList>, SourceError> {
+    let mut rows = parse::parse(&bytes, config)?;
+    drop(bytes);
+    let doubled = rows.drop_doubles(&config.path)?;
+    let labels = match rows.numbers(&config.path)? {
+        Some(numbers) => Labels::of_numbers(numbers, config.label_gaps, &config.path)?,
+        None => Labels::of_names(&rows.labels.iter().collect::<Vec<_>>()),
+    };
+    let mut summary = Summary::default();
+    summary.leave_out(doubled, "line that repeats another", "lines that repeat others");
+    let root = config.root.clone().unwrap_or_else(|| folder_of(&config.path).into());
+    let fingerprint = fingerprint(&rows.paths, &labels);
+    Ok(LabelledImages { images: ImageList { root, paths: rows.paths }, labels, summary, fingerprint })
+}
 
-    /// Reads the content of a list without looking for images.
-    fn read(bytes: Vec<u8>, config: &ListConfig) -> Result<(Self, Summary), SourceError> {
-        let mut rows = parse::parse(&bytes, config)?;
-        drop(bytes);
-        let doubled = rows.drop_doubles(&config.path)?;
-        let labels = match rows.numbers(&config.path)? {
-            Some(numbers) => Labels::of_numbers(numbers, config.label_gaps, &config.path)?,
-            None => Labels::of_names(&rows.labels.iter().collect::<Vec<_>>()),
-        };
-        let mut summary =
-            Summary { images: rows.len(), identities: labels.identities.len(), ..Summary::default() };
-        summary.leave_out(doubled, "line that repeats another", "lines that repeat others");
-        let root = config.root.clone().unwrap_or_else(|| folder_of(&config.path).into());
-        let fingerprint = fingerprint(&rows.paths, &labels);
-        Ok((Self { root, paths: rows.paths, labels, fingerprint }, summary))
+/// An error if the first image is not there: then the root is wrong, and so are all.
+fn check_first(images: &ImageList, list: &Path) -> Result<(), SourceError> {
+    let first = images.path(0);
+    if first.is_file() {
+        return Ok(());
     }
-
-    /// An error if the first image is not there: then the root is wrong, and so are all.
-    fn check_first(&self, config: &ListConfig) -> Result<(), SourceError> {
-        let first = self.path(0);
-        if first.is_file() {
-            return Ok(());
-        }
-        let reason = format!(
-            // A path of a table may hold line breaks.
-            "its first image would be {first:?}, which is no file; set root to the folder that its paths are relative to"
-        );
-        Err(SourceError::Malformed { path: config.path.clone(), place: Place::Whole, reason })
-    }
-
-    fn path(&self, index: usize) -> PathBuf {
-        // An absolute path replaces the root.
-        self.root.join(self.paths.get(index))
-    }
+    let reason = format!(
+        // A path of a table may hold line breaks.
+        "its first image would be {first:?}, which is no file; set root to the folder that its paths are relative to"
+    );
+    Err(SourceError::malformed(list, Place::Whole, reason))
 }
 
 /// SHA-256 over the path and the identity of each image, in order.
 fn fingerprint(paths: &Texts, labels: &Labels) -> String {
     let mut hash = Sha256::new();
     for (path, &label) in paths.iter().zip(&labels.labels) {
-        for text in [path, &labels.identities[label as usize]] {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text);
-        }
+        add_text(&mut hash, path);
+        add_text(&mut hash, &labels.identities[label as usize]);
     }
     hexadecimal(&hash.finalize())
 }
 
-impl FaceSource for ImageList {
-    fn len(&self) -> usize {
-        self.paths.len()
+impl ImageList {
+    fn path(&self, index: usize) -> PathBuf {
+        // An absolute path replaces the root.
+        self.root.join(self.paths.get(index))
     }
+}
 
-    fn identities(&self) -> &[String] {
-        &self.labels.identities
-    }
-
-    fn label(&self, index: usize) -> usize {
-        self.labels.labels[index] as usize
-    }
-
+impl Images for ImageList {
     fn name(&self, index: usize) -> String {
         self.path(index).display().to_string()
     }
@@ -164,13 +137,8 @@ impl FaceSource for ImageList {
         self.paths.get(index).into()
     }
 
-    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
-        let read = read_file(&self.path(index)).map(StoredImage::Encoded);
-        read.map_err(|error| FaceError { name: self.name(index), reason: error.to_string() })
-    }
-
-    fn fingerprint(&self) -> String {
-        self.fingerprint.clone()
+    fn stored(&self, index: usize) -> Result<StoredImage, String> {
+        read_file(&self.path(index)).map(StoredImage::Encoded).map_err(|error| error.to_string())
     }
 }
 

@@ -5,10 +5,10 @@
 //! `aligned TAB path TAB label (TAB bounding box and landmarks)` (insightface, `face_preprocess.parse_lst_line`). The
 //! two are told apart by their second column, which is a number in the former.
 
-use std::{borrow::Cow, path::Path};
+use std::path::Path;
 
 use super::{ListConfig, ListOrder};
-use crate::formats::{Place, SourceError, folder};
+use crate::formats::{Place, SourceError, folder, has_extension};
 
 /// Longest path or label, in bytes.
 const MAX_TEXT: usize = 4096;
@@ -88,7 +88,7 @@ impl Rows {
                     excerpt(self.labels.get(one)),
                     self.lines[one]
                 );
-                return Err(malformed(path, Place::Line(self.lines[other].into()), reason));
+                return Err(SourceError::malformed(path, Place::Line(self.lines[other].into()), reason));
             }
             doubles.push(other);
         }
@@ -120,7 +120,7 @@ impl Rows {
                         excerpt(label),
                         u32::MAX
                     );
-                    return Err(malformed(path, Place::Line(self.lines[row].into()), reason));
+                    return Err(SourceError::malformed(path, Place::Line(self.lines[row].into()), reason));
                 }
                 None => return Ok(None),
             }
@@ -137,7 +137,7 @@ impl Rows {
     /// Adds a line if it is right.
     fn take(&mut self, path: &str, label: &str, line: u64, list: &Path) -> Result<(), SourceError> {
         let (path, label) = (path.strip_prefix("./").unwrap_or(path), label.trim());
-        let wrong = |reason: String| Err(malformed(list, Place::Line(line), reason));
+        let wrong = |reason: String| Err(SourceError::malformed(list, Place::Line(line), reason));
         for (text, what) in [(path, "path"), (label, "label")] {
             if text.is_empty() {
                 return wrong(format!("the {what} is missing; a path and a label are expected"));
@@ -172,7 +172,11 @@ pub(crate) fn parse(bytes: &[u8], config: &ListConfig) -> Result<Rows, SourceErr
     let list = &config.path;
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
-        malformed(list, Place::Line(line as u64 + 1), "it is not UTF-8; a list of images is expected")
+        SourceError::malformed(
+            list,
+            Place::Line(line as u64 + 1),
+            "it is not UTF-8; a list of images is expected",
+        )
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let rows = match Layout::of(text, config)? {
@@ -183,7 +187,7 @@ pub(crate) fn parse(bytes: &[u8], config: &ListConfig) -> Result<Rows, SourceErr
             let mut is_header = header;
             while reader
                 .read_record(&mut record)
-                .map_err(|error| malformed(list, Place::Whole, error.to_string()))?
+                .map_err(|error| SourceError::malformed(list, Place::Whole, error.to_string()))?
             {
                 if std::mem::take(&mut is_header) {
                     continue;
@@ -194,7 +198,7 @@ pub(crate) fn parse(bytes: &[u8], config: &ListConfig) -> Result<Rows, SourceErr
                 let line = line_of(text, record.position());
                 if record.len() != columns {
                     let reason = format!("it has {} columns, and the first line {columns}", record.len());
-                    return Err(malformed(list, Place::Line(line), reason));
+                    return Err(SourceError::malformed(list, Place::Line(line), reason));
                 }
                 // Both are within the columns of the first line.
                 let cell = |column| record.get(column).unwrap_or_default();
@@ -226,7 +230,7 @@ pub(crate) fn parse(bytes: &[u8], config: &ListConfig) -> Result<Rows, SourceErr
         }
     };
     if rows.len() == 0 {
-        return Err(malformed(
+        return Err(SourceError::malformed(
             list,
             Place::Whole,
             "it lists no images; a path and a label a line are expected",
@@ -271,7 +275,7 @@ impl Layout {
                 }
                 Header::Half(what) => {
                     let reason = format!("its header names no column of {what}");
-                    return Err(malformed(list, Place::Line(line), reason));
+                    return Err(SourceError::malformed(list, Place::Line(line), reason));
                 }
                 Header::None => {}
             }
@@ -290,7 +294,7 @@ impl Layout {
                 let reason = format!(
                     "it has {columns} columns and no header; a first line that calls two of them path and label is expected"
                 );
-                return Err(malformed(list, Place::Line(line), reason));
+                return Err(SourceError::malformed(list, Place::Line(line), reason));
             }
         }
         let last_first = |label_first| split_words(first, label_first).map(|(path, _)| path);
@@ -376,8 +380,7 @@ fn split_words(line: &str, label_first: bool) -> Option<(&str, &str)> {
 }
 
 fn is_image(text: &str) -> bool {
-    let extension = Path::new(text.trim()).extension();
-    extension.is_some_and(|found| folder::EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)))
+    has_extension(Path::new(text.trim()), &folder::EXTENSIONS)
 }
 
 /// A number in the one way to write it.
@@ -395,21 +398,16 @@ fn whole(text: &str) -> Option<u32> {
 
 fn no_label(list: &Path, line: u64, text: &str) -> SourceError {
     let reason = format!("{} is not a path and a label", excerpt(text));
-    malformed(list, Place::Line(line), reason)
-}
-
-fn malformed(path: &Path, place: Place, reason: impl Into<String>) -> SourceError {
-    SourceError::Malformed { path: path.into(), place, reason: reason.into() }
+    SourceError::malformed(list, Place::Line(line), reason)
 }
 
 /// The start of a text, in quotes.
 fn excerpt(text: &str) -> String {
     let end = text.char_indices().map(|(at, _)| at).find(|at| *at >= QUOTED);
-    let start: Cow<str> = match end {
-        Some(end) => format!("{}…", &text[..end]).into(),
-        None => text.into(),
-    };
-    format!("{start:?}")
+    match end {
+        Some(end) => format!("{:?}", format!("{}…", &text[..end])),
+        None => format!("{text:?}"),
+    }
 }
 
 #[cfg(test)]

@@ -34,15 +34,11 @@ pub(super) fn each_line(
         if text.is_empty() && line.len() < MAX_LINE as usize {
             continue;
         }
-        let (key, offset) = parse(text, length).map_err(|reason| malformed(path, number, reason))?;
+        let (key, offset) = parse(text, length)
+            .map_err(|reason| SourceError::malformed(path, Place::Line(number), reason))?;
         each(number, key, offset)?;
     }
     Ok(())
-}
-
-/// An error about a line.
-pub(super) fn malformed(path: &Path, line: u64, reason: String) -> SourceError {
-    SourceError::Malformed { path: path.into(), place: Place::Line(line), reason }
 }
 
 /// Key and byte of a line, or what is wrong with it.
@@ -69,13 +65,9 @@ fn parse(line: &[u8], length: u64) -> Result<(u32, u64), String> {
 
 /// A number in decimal digits and nothing else.
 fn digits(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || text.len() > 20 {
-        return None;
-    }
-    text.iter().try_fold(0u64, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
+    let text =
+        std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    text.parse().ok()
 }
 
 #[cfg(test)]

@@ -9,9 +9,8 @@ mod index;
 pub(crate) mod record;
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use facegrad_files::{hexadecimal, read_bounded};
@@ -20,13 +19,16 @@ use rayon::{ThreadPoolBuilder, prelude::*};
 use sha2::{Digest, Sha256};
 
 use self::{
-    index::{each_line, malformed},
+    index::each_line,
     record::{RecordError, RecordFile},
 };
 use super::{
-    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, labels::Labels, offset::Offset,
+    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, files_in, has_extension,
+    labelled::{Images, LabelledImages, add_text},
+    labels::Labels,
+    offset::Offset,
 };
-use crate::{FaceError, FaceSource, StoredImage};
+use crate::StoredImage;
 
 /// What is expected at a path.
 const EXPECTED: &str = "a RecordIO file (.rec), or a folder with one,";
@@ -51,7 +53,11 @@ settings! {
 
 impl Format for RecordIoConfig {
     fn of_path(&self, path: &Path) -> Option<SourceKind> {
-        let is_set = if path.is_dir() { !records_in(path).ok()?.is_empty() } else { is_record_file(path) };
+        let is_set = if path.is_dir() {
+            !files_in(path, is_record_file).ok()?.is_empty()
+        } else {
+            is_record_file(path)
+        };
         is_set.then(|| Self { path: path.into(), ..Default::default() }.into())
     }
 
@@ -60,8 +66,7 @@ impl Format for RecordIoConfig {
     }
 
     fn open(&self) -> Result<OpenSet, SourceError> {
-        let (source, summary) = RecordIo::open(self)?;
-        Ok(OpenSet { source: Arc::new(source), summary })
+        Ok(RecordIo::read(self)?.open())
     }
 }
 
@@ -70,18 +75,15 @@ pub(crate) fn names_file(path: &Path) -> PathBuf {
     path.with_extension("identities.json")
 }
 
-/// A RecordIO file: where its images are, and whose.
+/// A RecordIO file, and where its images are.
 ///
-/// An image takes 9 bytes of memory, and 4 more if the keys are not consecutive numbers.
+/// With its label an image takes 9 bytes of memory, and 4 more if the keys are not consecutive numbers.
 #[derive(Debug)]
 struct RecordIo {
     path: PathBuf,
     file: RecordFile,
     images: Vec<Offset>,
     keys: Keys,
-    labels: Vec<u32>,
-    identities: Vec<String>,
-    fingerprint: String,
 }
 
 /// The keys of the images.
@@ -128,9 +130,10 @@ struct RecordIndex {
 }
 
 impl RecordIo {
-    fn open(config: &RecordIoConfig) -> Result<(Self, Summary), SourceError> {
+    fn read(config: &RecordIoConfig) -> Result<LabelledImages<Self>, SourceError> {
         let path = find_record_file(&config.path)?;
-        let file = RecordFile::open(&path).map_err(|error| unreadable(&path, error))?;
+        let file =
+            RecordFile::open(&path).map_err(|error| SourceError::unreadable(&path, EXPECTED, error))?;
         if file.length() == 0 {
             return Err(whole(&path, "it is empty; a RecordIO file is expected"));
         }
@@ -146,36 +149,24 @@ impl RecordIo {
         let without = remove_empty(&mut found);
         summary.leave_out(without, "record without an image", "records without an image");
         summary.leave_out(found.strange, "key beyond the header record", "keys beyond the header record");
-        let Labels { labels, mut identities } = Labels::of_numbers(found.numbers, config.label_gaps, &path)?;
-        match read_names(&names_file(&path), &identities)? {
-            Names::Fit(names) => identities = names,
-            Names::None => {}
-            Names::Strange => summary.leave_out(
+        let mut labels = Labels::of_numbers(found.numbers, config.label_gaps, &path)?;
+        match read_names(&names_file(&path))? {
+            // The list counts from 0, one name an identity.
+            Some(names) if are_all(&labels.identities, names.len()) => labels.identities = names,
+            Some(_) => summary.leave_out(
                 1,
                 "list of names that does not fit the labels",
                 "lists of names that do not fit the labels",
             ),
+            None => {}
         }
-        (summary.images, summary.identities) = (labels.len(), identities.len());
-        let fingerprint = fingerprint(file.length(), &found.images, &labels, &identities);
-        let RecordIndex { images, keys, .. } = found;
-        Ok((Self { path, file, images, keys: keys.compact(), labels, identities, fingerprint }, summary))
+        let fingerprint = fingerprint(file.length(), &found.images, &labels);
+        let images = Self { path, file, images: found.images, keys: found.keys.compact() };
+        Ok(LabelledImages { images, labels, summary, fingerprint })
     }
 }
 
-impl FaceSource for RecordIo {
-    fn len(&self) -> usize {
-        self.images.len()
-    }
-
-    fn identities(&self) -> &[String] {
-        &self.identities
-    }
-
-    fn label(&self, index: usize) -> usize {
-        self.labels[index] as usize
-    }
-
+impl Images for RecordIo {
     fn name(&self, index: usize) -> String {
         format!("{}, record {}", self.path.display(), self.keys.get(index))
     }
@@ -184,50 +175,26 @@ impl FaceSource for RecordIo {
         self.keys.get(index).to_string()
     }
 
-    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
+    fn stored(&self, index: usize) -> Result<StoredImage, String> {
         let read = self.file.image(self.images[index].get()).map(StoredImage::Encoded);
-        read.map_err(|RecordError { at, reason }| FaceError {
-            name: self.name(index),
-            reason: format!("byte {at}: {reason}"),
-        })
-    }
-
-    fn fingerprint(&self) -> String {
-        self.fingerprint.clone()
-    }
-}
-
-fn unreadable(path: &Path, source: io::Error) -> SourceError {
-    match source.kind() {
-        io::ErrorKind::NotFound => SourceError::Missing { path: path.into(), expected: EXPECTED.into() },
-        _ => SourceError::Unreadable { path: path.into(), source },
+        read.map_err(|RecordError { at, reason }| format!("byte {at}: {reason}"))
     }
 }
 
 fn whole(path: &Path, reason: impl Into<String>) -> SourceError {
-    SourceError::Malformed { path: path.into(), place: Place::Whole, reason: reason.into() }
+    SourceError::malformed(path, Place::Whole, reason)
+}
+
+fn twice(index: &Path, line: u64, key: u32) -> SourceError {
+    SourceError::malformed(index, Place::Line(line), format!("key {key} is in the index twice"))
 }
 
 fn in_record(path: &Path, key: u32, RecordError { at, reason }: RecordError) -> SourceError {
-    let reason = format!("record {key}: {reason}");
-    SourceError::Malformed { path: path.into(), place: Place::Byte(at), reason }
+    SourceError::malformed(path, Place::Byte(at), format!("record {key}: {reason}"))
 }
 
 fn is_record_file(path: &Path) -> bool {
-    path.is_file() && path.extension().is_some_and(|found| found.eq_ignore_ascii_case("rec"))
-}
-
-/// The RecordIO files in a folder, by name.
-fn records_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if is_record_file(&path) {
-            found.push(path);
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
+    path.is_file() && has_extension(path, &["rec"])
 }
 
 /// The RecordIO file that a path names: itself, or the only one in a folder, or `train.rec`.
@@ -235,7 +202,8 @@ fn find_record_file(path: &Path) -> Result<PathBuf, SourceError> {
     if !path.is_dir() {
         return Ok(path.into());
     }
-    let mut found = records_in(path).map_err(|error| unreadable(path, error))?;
+    let mut found =
+        files_in(path, is_record_file).map_err(|error| SourceError::unreadable(path, EXPECTED, error))?;
     if let Some(train) = found.iter().find(|file| file.file_name().is_some_and(|name| name == "train.rec")) {
         return Ok(train.clone());
     }
@@ -254,7 +222,7 @@ fn from_index(file: &RecordFile, path: &Path, index: &Path) -> Result<RecordInde
     let (mut lines, mut zero) = (0usize, None);
     each_line(index, file.length(), |line, key, offset| {
         if key == 0 && zero.replace(offset).is_some() {
-            return Err(malformed(index, line, "key 0 is in the index twice".into()));
+            return Err(twice(index, line, key));
         }
         lines += 1;
         Ok(())
@@ -304,7 +272,7 @@ fn with_header(
         };
         match *place == Offset::NONE {
             true => *place = Offset::new(offset),
-            false => return Err(malformed(index, line, format!("key {key} is in the index twice"))),
+            false => return Err(twice(index, line, key)),
         }
         Ok(())
     })?;
@@ -400,10 +368,9 @@ fn without_header(
         Ok(())
     })?;
     if !is_run(&keys)
-        && let Some(twice) = first_twice(&keys)
+        && let Some(key) = first_twice(&keys)
     {
-        let line = second_line(index, file.length(), twice)?;
-        return Err(malformed(index, line, format!("key {twice} is in the index twice")));
+        return Err(twice(index, second_line(index, file.length(), key)?, key));
     }
     let keys = Keys::Each(keys).compact();
     let numbers = from_images(file, path, &images, &keys)?;
@@ -486,43 +453,31 @@ fn remove_empty(found: &mut RecordIndex) -> usize {
     empty
 }
 
-/// A list of names beside a set.
-enum Names {
-    /// There is none.
-    None,
-    /// One name for each identity.
-    Fit(Vec<String>),
-    /// It is not for these identities.
-    Strange,
-}
-
-/// The list at `path`, for identities that are called by their numbers.
-fn read_names(path: &Path, numbers: &[String]) -> Result<Names, SourceError> {
+/// The list of names at `path`, if there is one.
+fn read_names(path: &Path) -> Result<Option<Vec<String>>, SourceError> {
     let bytes = match read_bounded(path, MAX_NAMES) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Names::None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(|source| SourceError::Unreadable { path: path.into(), source })?,
     };
-    let names: Vec<String> = serde_json::from_slice(&bytes).map_err(|error| {
-        let reason = format!("a JSON array of names is expected: {error}");
-        SourceError::Malformed { path: path.into(), place: Place::Whole, reason }
-    })?;
-    // The list counts from 0, one name an identity.
-    let are_all = numbers.iter().enumerate().all(|(label, number)| *number == label.to_string());
-    Ok(if are_all && names.len() == numbers.len() { Names::Fit(names) } else { Names::Strange })
+    let names = serde_json::from_slice(&bytes);
+    names.map(Some).map_err(|error| whole(path, format!("a JSON array of names is expected: {error}")))
+}
+
+/// Whether identities are called by the numbers below `count`, all of them.
+fn are_all(identities: &[String], count: usize) -> bool {
+    identities.len() == count
+        && identities.iter().enumerate().all(|(label, number)| *number == label.to_string())
 }
 
 /// SHA-256 over the length of the file, where each image begins and whose it is, and the names of the identities.
-fn fingerprint(length: u64, images: &[Offset], labels: &[u32], identities: &[String]) -> String {
+fn fingerprint(length: u64, images: &[Offset], labels: &Labels) -> String {
     let mut hash = Sha256::new();
     hash.update(length.to_le_bytes());
-    for (offset, label) in images.iter().zip(labels) {
+    for (offset, label) in images.iter().zip(&labels.labels) {
         hash.update(offset.bytes());
         hash.update(label.to_le_bytes());
     }
-    for name in identities {
-        hash.update((name.len() as u64).to_le_bytes());
-        hash.update(name);
-    }
+    labels.identities.iter().for_each(|name| add_text(&mut hash, name));
     hexadecimal(&hash.finalize())
 }
 

@@ -9,7 +9,7 @@ use std::{fs::File, io, path::Path};
 
 use facegrad_pictures::decode::MAX_FILE_SIZE;
 
-use crate::formats::positioned::{fill_at, read_at};
+use crate::formats::positioned::fill_at;
 
 /// What every part begins with.
 pub(crate) const MAGIC: [u8; 4] = 0xCED7_230A_u32.to_le_bytes();
@@ -216,13 +216,7 @@ impl RecordFile {
 
     /// The image of the record at `offset`: what follows its labels.
     pub fn image(&self, offset: u64) -> Result<Vec<u8>, RecordError> {
-        let (part, length) = self.part(offset, self.head(offset)?)?;
-        let mut bytes = match part {
-            Part::Whole if length <= MAX_FILE_SIZE => {
-                read_at(&self.file, offset + HEAD, length).map_err(|error| RecordError::io(offset, &error))?
-            }
-            _ => self.record(offset)?.0,
-        };
+        let mut bytes = self.record(offset)?.0;
         let header = image_header(&bytes, bytes.len() as u64, offset)?;
         if !header.has_image {
             return Err(RecordError::new(offset, "the record has no image"));

@@ -1,6 +1,6 @@
 use std::{
     fmt::Write,
-    fs::File,
+    fs::{self, File},
     io::{Seek, SeekFrom, Write as _},
 };
 
@@ -11,7 +11,7 @@ use super::{
     record::{framed, image_record},
     *,
 };
-use crate::SourceConfig;
+use crate::{FaceSource, SourceConfig};
 
 /// A `.rec` file in a folder: records (key, labels, image) in the order of the file, with or without an index.
 fn write(folder: &Path, records: &[(u32, &[f32], &[u8])], with_index: bool) -> PathBuf {
@@ -324,11 +324,12 @@ fn an_image_takes_nine_bytes_of_memory() {
         put(first + 49, &[identity as f32], b"last");
     }
     file.flush().unwrap();
-    let (source, _) = RecordIo::open(&RecordIoConfig { path, ..Default::default() }).unwrap();
-    assert_eq!((source.len(), source.identities().len()), (images as usize, identities as usize));
-    assert_eq!((source.label(49), source.label(50)), (0, 1));
-    assert_eq!(source.keys, Keys::From(1));
-    let heap = source.images.capacity() * size_of::<Offset>() + source.labels.capacity() * size_of::<u32>();
+    let set = RecordIo::read(&RecordIoConfig { path, ..Default::default() }).unwrap();
+    assert_eq!((set.len(), set.identities().len()), (images as usize, identities as usize));
+    assert_eq!((set.label(49), set.label(50)), (0, 1));
+    assert_eq!(set.images.keys, Keys::From(1));
+    let (offsets, labels) = (set.images.images.capacity(), set.labels.labels.capacity());
+    let heap = offsets * size_of::<Offset>() + labels * size_of::<u32>();
     assert_eq!(heap, 9 * images as usize);
 }
 

@@ -142,12 +142,7 @@ impl DistinctLabels {
     ///
     /// # Errors
     /// If all labels are numbers and some are not used.
-    pub fn labels(
-        self,
-        mut images: Vec<u32>,
-        gaps: LabelGaps,
-        path: &Path,
-    ) -> Result<(Vec<u32>, Vec<String>), SourceError> {
+    pub fn labels(self, mut images: Vec<u32>, gaps: LabelGaps, path: &Path) -> Result<Labels, SourceError> {
         // `017` is a name.
         let number = |value: &String| value.parse().ok().filter(|number: &u32| number.to_string() == *value);
         let numbers: Option<Vec<u32>> = self.values.iter().map(number).collect();
@@ -155,7 +150,7 @@ impl DistinctLabels {
             let names: Vec<&str> = self.values.iter().map(String::as_str).collect();
             let Labels { labels, identities } = Labels::of_names(&names);
             images.iter_mut().for_each(|label| *label = labels[*label as usize]);
-            return Ok((images, identities));
+            return Ok(Labels { labels: images, identities });
         };
         let Labels { labels, mut identities } = Labels::of_numbers(numbers, gaps, path)?;
         let mut names: Vec<Option<String>> = vec![None; identities.len()];
@@ -171,6 +166,6 @@ impl DistinctLabels {
             identities = names;
         }
         images.iter_mut().for_each(|label| *label = labels[*label as usize]);
-        Ok((images, identities))
+        Ok(Labels { labels: images, identities })
     }
 }

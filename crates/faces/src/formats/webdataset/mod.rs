@@ -8,9 +8,7 @@ mod members;
 
 use std::{
     fs::{self, File},
-    io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use facegrad_files::hexadecimal;
@@ -25,10 +23,14 @@ use self::{
 use facegrad_pictures::decode::MAX_FILE_SIZE;
 
 use super::{
-    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, folder::EXTENSIONS, offset::Offset,
+    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, files_in,
+    folder::EXTENSIONS,
+    has_extension,
+    labelled::{Images, LabelledImages, add_text},
+    offset::Offset,
     positioned::read_at,
 };
-use crate::{FaceError, FaceSource, StoredImage};
+use crate::StoredImage;
 
 /// What is expected at a path.
 const EXPECTED: &str = "a tar file, or a folder of them,";
@@ -63,9 +65,9 @@ impl Format for WebDatasetConfig {
             // Archives among folders are somebody's downloads.
             true => {
                 let has_folders = fs::read_dir(path).ok()?.flatten().any(|entry| entry.path().is_dir());
-                !has_folders && !shards_in(path).ok()?.is_empty()
+                !has_folders && !files_in(path, is_shard).ok()?.is_empty()
             }
-            false => path.is_file() && (is_tar(path) || is_compressed(path)),
+            false => is_archive(path),
         };
         is_set.then(|| Self { path: path.into(), ..Default::default() }.into())
     }
@@ -75,22 +77,18 @@ impl Format for WebDatasetConfig {
     }
 
     fn open(&self) -> Result<OpenSet, SourceError> {
-        let (source, summary) = WebDataset::open(self)?;
-        Ok(OpenSet { source: Arc::new(source), summary })
+        Ok(WebDataset::read(self)?.open())
     }
 }
 
-/// Tar files of samples: where the images are, and whose.
+/// Tar files of samples, and where the images are.
 ///
-/// An image takes 9 bytes of memory: names are read from the archive when they are asked for.
+/// With its label an image takes 9 bytes of memory: names are read from the archive when they are asked for.
 #[derive(Debug)]
 struct WebDataset {
     shards: Vec<Shard>,
     /// The first header of each image, shard by shard.
     images: Vec<Offset>,
-    labels: Vec<u32>,
-    identities: Vec<String>,
-    fingerprint: String,
 }
 
 #[derive(Debug)]
@@ -116,7 +114,7 @@ struct ShardContent {
 }
 
 impl WebDataset {
-    fn open(config: &WebDatasetConfig) -> Result<(Self, Summary), SourceError> {
+    fn read(config: &WebDatasetConfig) -> Result<LabelledImages<Self>, SourceError> {
         let paths = find_shards(&config.path)?;
         let found: Vec<Result<ShardContent, SourceError>> =
             paths.par_iter().map(|path| scan(path, config.label_key.as_deref())).collect();
@@ -136,19 +134,15 @@ impl WebDataset {
             hash.update(found.hash.finalize());
             shards.push(found.shard);
         }
-        let (labels, identities) = values.labels(labels, config.label_gaps, &config.path)?;
-        let mut summary =
-            Summary { images: images.len(), identities: identities.len(), left_out: Vec::new() };
+        let labels = values.labels(labels, config.label_gaps, &config.path)?;
+        let mut summary = Summary::default();
         let [without, empty, others] = left_out;
         summary.leave_out(without, "sample without an image", "samples without an image");
         summary.leave_out(empty, "empty image", "empty images");
         summary.leave_out(others, "link or device", "links or devices");
-        for name in &identities {
-            hash.update((name.len() as u64).to_le_bytes());
-            hash.update(name);
-        }
+        labels.identities.iter().for_each(|name| add_text(&mut hash, name));
         let fingerprint = hexadecimal(&hash.finalize());
-        Ok((Self { shards, images, labels, identities, fingerprint }, summary))
+        Ok(LabelledImages { images: Self { shards, images }, labels, summary, fingerprint })
     }
 
     fn shard(&self, index: usize) -> &Shard {
@@ -167,19 +161,7 @@ impl WebDataset {
     }
 }
 
-impl FaceSource for WebDataset {
-    fn len(&self) -> usize {
-        self.images.len()
-    }
-
-    fn identities(&self) -> &[String] {
-        &self.identities
-    }
-
-    fn label(&self, index: usize) -> usize {
-        self.labels[index] as usize
-    }
-
+impl Images for WebDataset {
     fn name(&self, index: usize) -> String {
         let member = self.member(index).map_or_else(|_| self.place(index), |(_, member)| member.name);
         // Names come from outside and may hold anything.
@@ -198,32 +180,24 @@ impl FaceSource for WebDataset {
         }
     }
 
-    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
-        let error = |reason: String| FaceError { name: self.name(index), reason };
+    fn stored(&self, index: usize) -> Result<StoredImage, String> {
         let (shard, member) = self
             .member(index)
-            .map_err(|TarError { at, reason }| error(format!("byte {at} of the archive: {reason}")))?;
+            .map_err(|TarError { at, reason }| format!("byte {at} of the archive: {reason}"))?;
         if member.size > MAX_FILE_SIZE {
-            return Err(error(format!("the file is larger than {} MiB", MAX_FILE_SIZE >> 20)));
+            return Err(format!("the file is larger than {} MiB", MAX_FILE_SIZE >> 20));
         }
         let read = read_at(&shard.file, member.content, member.size);
-        Ok(StoredImage::Encoded(read.map_err(|source| error(format!("it cannot be read: {source}")))?))
-    }
-
-    fn fingerprint(&self) -> String {
-        self.fingerprint.clone()
+        read.map(StoredImage::Encoded).map_err(|error| format!("it cannot be read: {error}"))
     }
 }
 
-fn unreadable(path: &Path, source: io::Error) -> SourceError {
-    match source.kind() {
-        io::ErrorKind::NotFound => SourceError::Missing { path: path.into(), expected: EXPECTED.into() },
-        _ => SourceError::Unreadable { path: path.into(), source },
-    }
+fn is_archive(path: &Path) -> bool {
+    path.is_file() && (has_extension(path, &["tar"]) || is_compressed(path))
 }
 
-fn is_tar(path: &Path) -> bool {
-    path.extension().is_some_and(|found| found.eq_ignore_ascii_case("tar"))
+fn is_shard(path: &Path) -> bool {
+    !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) && is_archive(path)
 }
 
 fn is_compressed(path: &Path) -> bool {
@@ -231,26 +205,12 @@ fn is_compressed(path: &Path) -> bool {
     COMPRESSED.iter().any(|ending| name.ends_with(ending))
 }
 
-/// The tar files in a folder, compressed ones too, by name.
-fn shards_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !is_hidden && path.is_file() && (is_tar(&path) || is_compressed(&path)) {
-            found.push(path);
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
-}
-
-/// The tar files that a path names.
+/// The tar files that a path names, compressed ones too.
 fn find_shards(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
     if !path.is_dir() {
         return Ok(vec![path.into()]);
     }
-    let found = shards_in(path).map_err(|error| unreadable(path, error))?;
+    let found = files_in(path, is_shard).map_err(|error| SourceError::unreadable(path, EXPECTED, error))?;
     if found.is_empty() {
         return Err(SourceError::Unknown { path: path.into(), reason: "it holds no .tar files".into() });
     }
@@ -275,31 +235,19 @@ struct Sample {
 
 /// Goes through a shard.
 fn scan(path: &Path, label_key: Option<&str>) -> Result<ShardContent, SourceError> {
-    let whole = |reason: &str| SourceError::Malformed {
-        path: path.into(),
-        place: Place::Whole,
-        reason: reason.into(),
-    };
-    let file = File::open(path).map_err(|error| unreadable(path, error))?;
-    let length = file.metadata().map_err(|error| unreadable(path, error))?.len();
-    let start = read_at(&file, 0, length.min(8)).map_err(|error| unreadable(path, error))?;
+    let whole = |reason: &str| SourceError::malformed(path, Place::Whole, reason);
+    let unreadable = |error| SourceError::unreadable(path, EXPECTED, error);
+    let file = File::open(path).map_err(unreadable)?;
+    let length = file.metadata().map_err(unreadable)?.len();
+    let start = read_at(&file, 0, length.min(8)).map_err(unreadable)?;
     if is_compressed(path) || COMPRESSED_MAGIC.iter().any(|magic| start.starts_with(magic)) {
         return Err(whole("it is compressed, so that images cannot be read in any order; decompress it"));
     }
     if length >= Offset::LIMIT {
         return Err(whole("it is larger than 4 TiB, more than can be addressed"));
     }
-    let malformed = |TarError { at, reason }| SourceError::Malformed {
-        path: path.into(),
-        place: Place::Byte(at),
-        reason,
-    };
-    let shard = Shard {
-        path: path.into(),
-        file: file.try_clone().map_err(|e| unreadable(path, e))?,
-        length,
-        first: 0,
-    };
+    let malformed = |TarError { at, reason }| SourceError::malformed(path, Place::Byte(at), reason);
+    let shard = Shard { path: path.into(), file: file.try_clone().map_err(unreadable)?, length, first: 0 };
     let mut found = ShardContent {
         shard,
         images: Vec::new(),
@@ -325,11 +273,8 @@ fn scan(path: &Path, label_key: Option<&str>) -> Result<ShardContent, SourceErro
         }
         let Some(sample) = &mut sample else { continue };
         let ending = ending.to_ascii_lowercase();
-        let in_member = |reason: String| SourceError::Malformed {
-            path: path.into(),
-            place: Place::Member(member.name.clone()),
-            reason,
-        };
+        let in_member =
+            |reason: String| SourceError::malformed(path, Place::Member(member.name.clone()), reason);
         if sample.endings.contains(&ending) {
             return Err(in_member(format!("its sample has a second member .{ending}")));
         }
@@ -363,17 +308,12 @@ impl ShardContent {
             return Ok(());
         }
         let Some(label) = sample.label.value() else {
-            return Err(SourceError::Malformed {
-                path: self.shard.path.clone(),
-                place: Place::Member(image.name),
-                reason: "its sample has no label; a .cls or .json member of the same name is expected".into(),
-            });
+            let reason = "its sample has no label; a .cls or .json member of the same name is expected";
+            return Err(SourceError::malformed(&self.shard.path, Place::Member(image.name), reason));
         };
-        self.hash.update((image.name.len() as u64).to_le_bytes());
-        self.hash.update(&image.name);
+        add_text(&mut self.hash, &image.name);
         self.hash.update(image.size.to_le_bytes());
-        self.hash.update((label.value.len() as u64).to_le_bytes());
-        self.hash.update(&label.value);
+        add_text(&mut self.hash, &label.value);
         self.labels.push(self.values.add(label));
         self.images.push(Offset::new(image.start));
         Ok(())

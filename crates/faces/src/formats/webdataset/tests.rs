@@ -1,11 +1,11 @@
-use std::fs;
+use std::{fs, io};
 
 use facegrad_random::{Purpose, Stream};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
 use super::*;
-use crate::SourceConfig;
+use crate::{FaceSource, SourceConfig};
 
 type Content<'a> = (&'a str, &'a [u8]);
 
