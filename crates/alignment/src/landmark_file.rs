@@ -1,16 +1,17 @@
 //! Landmarks from a table instead of a detector.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
-    fs::File,
-    io::{self, BufRead, BufReader, Read},
+    collections::HashMap,
+    io,
     path::{Path, PathBuf},
 };
+
+use facegrad_files::{TooLong, read_bounded};
 
 /// Largest file that is read, in bytes: some ten million lines.
 const MAX_FILE_SIZE: u64 = 1 << 30;
 /// Longest line of a table without quotes, in bytes.
-const MAX_LINE: u64 = 1 << 16;
+const MAX_LINE: usize = 1 << 16;
 /// No coordinate is larger, in pixels; no photograph is.
 const MAX_COORDINATE: f32 = 1e6;
 
@@ -74,20 +75,17 @@ impl LandmarkFile {
     /// # Errors
     /// If it cannot be read, is too large, or a line is wrong.
     pub fn read(path: &Path) -> Result<Self, LandmarkFileError> {
-        let unreadable = |source| LandmarkFileError::Unreadable { path: path.into(), source };
-        let file = File::open(path).map_err(unreadable)?;
-        if file.metadata().map_err(unreadable)?.len() > MAX_FILE_SIZE {
-            return Err(LandmarkFileError::TooLarge { path: path.into() });
-        }
-        // A pipe states no size.
-        let mut rows = Rows::new(path, BufReader::new(file.take(MAX_FILE_SIZE)))?;
+        let bytes = read_bounded(path, MAX_FILE_SIZE).map_err(|source| match TooLong::of(&source) {
+            Some(_) => LandmarkFileError::TooLarge { path: path.into() },
+            None => LandmarkFileError::Unreadable { path: path.into(), source },
+        })?;
         let mut table = Table { path, faces: HashMap::new(), columns: None, stated: None, lines: 0 };
-        while let Some((line, fields)) = rows.next(path)? {
-            table.add(line, &fields)?;
+        let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        match separator(path, text) {
+            Some(separator) => table.add_separated(text, separator)?,
+            None => table.add_blanks(text)?,
         }
-        let faces = table.finish()?;
-        let sha256 = facegrad_files::sha256_of(path).map_err(unreadable)?;
-        Ok(Self { sha256, faces })
+        Ok(Self { sha256: facegrad_files::sha256(&bytes), faces: table.finish()? })
     }
 
     /// The landmarks on the image `path`, with `/` between its parts.
@@ -111,90 +109,30 @@ impl LandmarkFile {
     }
 }
 
-/// The fields of one line after the other.
-enum Rows<R: Read> {
-    Separated(Box<csv::Reader<R>>),
-    Blanks { reader: R, line: u64 },
-}
-
-impl<R: BufRead> Rows<R> {
-    fn new(path: &Path, mut reader: R) -> Result<Self, LandmarkFileError> {
-        let unreadable = |source| LandmarkFileError::Unreadable { path: path.into(), source };
-        let start = reader.fill_buf().map_err(unreadable)?;
-        let is_marked = start.starts_with(b"\xef\xbb\xbf");
-        // The first line with something in it; a count alone says nothing of the separator.
-        let mut lines = start[if is_marked { 3 } else { 0 }..].split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
-        let telling = lines.find(|line| line.iter().any(|b| !b.is_ascii_digit())).unwrap_or_default();
-        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
-        let delimiter = match extension.as_ref().and_then(|extension| extension.to_str()) {
-            Some("csv") => Some(b','),
-            Some("tsv") => Some(b'\t'),
-            _ => [b'\t', b','].into_iter().find(|delimiter| telling.contains(delimiter)),
-        };
-        if is_marked {
-            reader.consume(3);
-        }
-        Ok(match delimiter {
-            Some(delimiter) => {
-                let mut builder = csv::ReaderBuilder::new();
-                let builder = builder.delimiter(delimiter).has_headers(false).flexible(true);
-                Self::Separated(Box::new(builder.from_reader(reader)))
-            }
-            None => Self::Blanks { reader, line: 0 },
-        })
-    }
-
-    /// The number and the fields of the next line.
-    fn next(&mut self, path: &Path) -> Result<Option<(u64, Vec<String>)>, LandmarkFileError> {
-        let wrong = |line, problem: String| LandmarkFileError::Line { path: path.into(), line, problem };
-        let unreadable = |source| LandmarkFileError::Unreadable { path: path.into(), source };
-        match self {
-            Self::Separated(reader) => {
-                let mut record = csv::StringRecord::new();
-                match reader.read_record(&mut record) {
-                    Ok(false) => Ok(None),
-                    Ok(true) => {
-                        let line = record.position().map_or(0, csv::Position::line);
-                        Ok(Some((line, record.iter().map(str::to_owned).collect())))
-                    }
-                    Err(error) => {
-                        let line = error.position().map_or(0, csv::Position::line);
-                        match error.into_kind() {
-                            csv::ErrorKind::Io(error) => Err(unreadable(error)),
-                            csv::ErrorKind::Utf8 { .. } => Err(wrong(line, "it is not UTF-8".into())),
-                            other => Err(wrong(line, format!("it is no line of a table ({other:?})"))),
-                        }
-                    }
-                }
-            }
-            Self::Blanks { reader, line } => {
-                *line += 1;
-                let mut bytes = Vec::new();
-                reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut bytes).map_err(unreadable)?;
-                if bytes.is_empty() {
-                    return Ok(None);
-                }
-                if bytes.len() as u64 == MAX_LINE {
-                    return Err(wrong(*line, format!("it is longer than {MAX_LINE} bytes")));
-                }
-                let text = String::from_utf8(bytes).map_err(|_| wrong(*line, "it is not UTF-8".into()))?;
-                Ok(Some((*line, by_blanks(&text))))
-            }
-        }
+/// What separates the fields of a table, if it is not blanks: by its name, or by the first line with something in it,
+/// where a count alone says nothing.
+fn separator(path: &Path, text: &[u8]) -> Option<u8> {
+    let mut lines = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
+    let telling = lines.find(|line| line.iter().any(|b| !b.is_ascii_digit())).unwrap_or_default();
+    let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+    match extension.as_ref().and_then(|extension| extension.to_str()) {
+        Some("csv") => Some(b','),
+        Some("tsv") => Some(b'\t'),
+        _ => [b'\t', b','].into_iter().find(|separator| telling.contains(separator)),
     }
 }
 
 /// The fields between blanks; if there are more than eleven, the name has blanks in it.
-fn by_blanks(line: &str) -> Vec<String> {
+fn by_blanks(line: &str) -> Vec<&str> {
     let mut rest = line.trim();
     let mut fields = Vec::new();
     while fields.len() < 10
         && let Some((before, last)) = rest.rsplit_once(char::is_whitespace)
     {
-        fields.push(last.to_owned());
+        fields.push(last);
         rest = before.trim_end();
     }
-    fields.push(rest.to_owned());
+    fields.push(rest);
     fields.reverse();
     fields
 }
@@ -210,16 +148,56 @@ struct Table<'a> {
     lines: u64,
 }
 
-enum Columns {
-    /// Path and ten coordinates, nothing else.
-    InOrder,
-    /// By their names.
-    Named { path: usize, coordinates: [usize; 10], count: usize },
+struct Columns {
+    path: usize,
+    coordinates: [usize; 10],
+    count: usize,
+    /// Whether a header names them.
+    are_named: bool,
 }
 
+/// A path and ten coordinates, nothing else.
+const IN_ORDER: Columns =
+    Columns { path: 0, coordinates: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], count: 11, are_named: false };
+
 impl Table<'_> {
-    fn add(&mut self, line: u64, fields: &[String]) -> Result<(), LandmarkFileError> {
-        let wrong = |problem| LandmarkFileError::Line { path: self.path.into(), line, problem };
+    fn wrong(&self, line: u64, problem: impl Into<String>) -> LandmarkFileError {
+        LandmarkFileError::Line { path: self.path.into(), line, problem: problem.into() }
+    }
+
+    fn add_separated(&mut self, text: &[u8], separator: u8) -> Result<(), LandmarkFileError> {
+        let mut builder = csv::ReaderBuilder::new();
+        let builder = builder.delimiter(separator).has_headers(false).flexible(true);
+        let mut reader = builder.from_reader(text);
+        let mut record = csv::StringRecord::new();
+        let line = |position: Option<&csv::Position>| position.map_or(0, csv::Position::line);
+        loop {
+            match reader.read_record(&mut record) {
+                Ok(false) => return Ok(()),
+                Ok(true) => self.add(line(record.position()), &record.iter().collect::<Vec<_>>())?,
+                Err(error) => {
+                    let problem = match error.kind() {
+                        csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".into(),
+                        other => format!("it is no line of a table ({other:?})"),
+                    };
+                    return Err(self.wrong(line(error.position()), problem));
+                }
+            }
+        }
+    }
+
+    fn add_blanks(&mut self, text: &[u8]) -> Result<(), LandmarkFileError> {
+        for (line, bytes) in (1..).zip(text.split(|&b| b == b'\n')) {
+            if bytes.len() > MAX_LINE {
+                return Err(self.wrong(line, format!("it is longer than {MAX_LINE} bytes")));
+            }
+            let text = std::str::from_utf8(bytes).map_err(|_| self.wrong(line, "it is not UTF-8"))?;
+            self.add(line, &by_blanks(text))?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, line: u64, fields: &[&str]) -> Result<(), LandmarkFileError> {
         if fields.iter().all(|field| field.trim().is_empty()) {
             return Ok(());
         }
@@ -232,40 +210,36 @@ impl Table<'_> {
             }
             let is_header = fields.iter().skip(1).all(|field| field.trim().parse::<f32>().is_err());
             if !is_header {
-                self.columns = Some(Columns::InOrder);
+                self.columns = Some(IN_ORDER);
                 return self.add(line, fields);
             }
             self.columns = Some(match named(fields) {
                 Some(columns) => columns,
                 // CelebA's header has no name for the path.
-                None if fields.len() == 10 || fields.len() == 11 => Columns::InOrder,
+                None if fields.len() == 10 || fields.len() == 11 => IN_ORDER,
                 None => {
                     let problem = format!(
                         "a header of {} columns in which path, left_eye_x, left_eye_y, right_eye_x, ... nose_x, \
                          ... left_mouth_x, ... right_mouth_y are not all named",
                         fields.len()
                     );
-                    return Err(wrong(problem));
+                    return Err(self.wrong(line, problem));
                 }
             });
             return Ok(());
         };
         self.lines += 1;
-        let (image, coordinates): (&String, [&String; 10]) = match columns {
-            Columns::InOrder if fields.len() == 11 => (&fields[0], std::array::from_fn(|i| &fields[i + 1])),
-            Columns::InOrder => {
-                let found = fields.len();
-                return Err(wrong(format!("{found} fields instead of 11: a path and ten coordinates")));
-            }
-            Columns::Named { path, coordinates, count } if fields.len() == *count => {
-                (&fields[*path], coordinates.map(|column| &fields[column]))
-            }
-            Columns::Named { count, .. } => {
-                return Err(wrong(format!("{} fields where the header has {count}", fields.len())));
-            }
-        };
+        let (found, count) = (fields.len(), columns.count);
+        if found != count {
+            let problem = match columns.are_named {
+                true => format!("{found} fields where the header has {count}"),
+                false => format!("{found} fields instead of {count}: a path and ten coordinates"),
+            };
+            return Err(self.wrong(line, problem));
+        }
+        let (image, coordinates) = (fields[columns.path], columns.coordinates.map(|column| fields[column]));
         if image.is_empty() {
-            return Err(wrong("the path is empty".into()));
+            return Err(self.wrong(line, "the path is empty"));
         }
         if coordinates.iter().all(|field| field.trim().is_empty()) {
             return Ok(());
@@ -274,31 +248,32 @@ impl Table<'_> {
         for (value, field) in values.iter_mut().zip(coordinates) {
             *value = match field.trim().parse::<f32>() {
                 Ok(value) if value.abs() <= MAX_COORDINATE => value,
-                _ => return Err(wrong(format!("{field:?} is no coordinate in pixels"))),
+                _ => return Err(self.wrong(line, format!("{field:?} is no coordinate in pixels"))),
             };
         }
         let landmarks = std::array::from_fn(|i| [values[2 * i], values[2 * i + 1]]);
         let name = image.strip_prefix("./").unwrap_or(image);
-        match self.faces.entry(name.to_owned()) {
-            Entry::Vacant(vacant) => vacant.insert(landmarks),
-            Entry::Occupied(_) => return Err(wrong(format!("a second face for the image {name:?}"))),
-        };
-        Ok(())
+        match self.faces.insert(name.to_owned(), landmarks) {
+            None => Ok(()),
+            Some(_) => Err(self.wrong(line, format!("a second face for the image {name:?}"))),
+        }
     }
 
     fn finish(self) -> Result<HashMap<String, [[f32; 2]; 5]>, LandmarkFileError> {
-        let Self { path, faces, stated, lines, .. } = self;
-        if let Some(count) = stated.filter(|&count| count != lines) {
-            let problem = format!("it says that {count} lines follow, and there are {lines}");
-            return Err(LandmarkFileError::Line { path: path.into(), line: 1, problem });
+        let lines = self.lines;
+        if let Some(count) = self.stated.filter(|&count| count != lines) {
+            return Err(self.wrong(1, format!("it says that {count} lines follow, and there are {lines}")));
         }
-        if faces.is_empty() { Err(LandmarkFileError::Empty { path: path.into() }) } else { Ok(faces) }
+        match self.faces.is_empty() {
+            true => Err(LandmarkFileError::Empty { path: self.path.into() }),
+            false => Ok(self.faces),
+        }
     }
 }
 
 /// The columns of a header that names them all.
-fn named(fields: &[String]) -> Option<Columns> {
-    let bare = |field: &String| -> String {
+fn named(fields: &[&str]) -> Option<Columns> {
+    let bare = |field: &&str| -> String {
         let kept = field.chars().filter(|c| !matches!(c, '_' | '-') && !c.is_whitespace());
         kept.flat_map(char::to_lowercase).collect()
     };
@@ -309,7 +284,7 @@ fn named(fields: &[String]) -> Option<Columns> {
     for (column, names) in coordinates.iter_mut().zip(&COORDINATE_NAMES) {
         *column = find(names)?;
     }
-    Some(Columns::Named { path, coordinates, count: fields.len() })
+    Some(Columns { path, coordinates, count: fields.len(), are_named: true })
 }
 
 #[cfg(test)]

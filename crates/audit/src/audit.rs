@@ -2,9 +2,9 @@
 
 use facegrad_faces::OpenSet;
 use facegrad_recognition::{EmbedderError, EmbeddingSource, SourceImages};
-use facegrad_verification::Flip;
+use facegrad_verification::{Flip, UnitEmbeddingsError};
 
-use crate::{AuditOptions, EvaluationSet, Findings, IdentityError, LabelledEmbeddings, SetSurvey};
+use crate::{AuditOptions, EvaluationSet, Findings, LabelledEmbeddings, SetSurvey};
 
 /// A set to be looked through.
 pub struct Audit<'a> {
@@ -59,7 +59,7 @@ pub enum AuditError {
     Embeddings(EmbedderError),
     /// The embeddings cannot be used.
     #[error(transparent)]
-    Identity(#[from] IdentityError),
+    Unusable(#[from] UnitEmbeddingsError),
 }
 
 impl From<EmbedderError> for AuditError {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use facegrad_pictures::decode::turns;
+
 /// The format of an image file, by its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileFormat {
@@ -110,39 +112,13 @@ fn jpeg(bytes: &[u8], usual: Content) -> Content {
                 found.cmyk = segment.get(5) == Some(&4);
                 break;
             }
-            0xE1 => found.turned |= segment.strip_prefix(b"Exif\0\0").is_some_and(is_turned),
+            0xE1 => found.turned |= segment.strip_prefix(b"Exif\0\0").is_some_and(turns),
             0xDA | 0xD9 => break,
             _ => {}
         }
         at += 2 + length;
     }
     found
-}
-
-/// Whether the orientation (tag 0x0112 of EXIF 2.3) is there and not 1.
-fn is_turned(tiff: &[u8]) -> bool {
-    let Some(order) = tiff.get(..4) else { return false };
-    let little = match order {
-        b"II*\0" => true,
-        b"MM\0*" => false,
-        _ => return false,
-    };
-    let short = |at: usize| -> Option<u16> {
-        let pair: [u8; 2] = tiff.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if little { u16::from_le_bytes(pair) } else { u16::from_be_bytes(pair) })
-    };
-    let first = || -> Option<usize> {
-        let four: [u8; 4] = tiff.get(4..8)?.try_into().ok()?;
-        Some(if little { u32::from_le_bytes(four) } else { u32::from_be_bytes(four) } as usize)
-    };
-    let orientation = || -> Option<u16> {
-        let directory = first()?;
-        let entries = usize::from(short(directory)?);
-        let tag = |entry: usize| directory + 2 + 12 * entry;
-        let found = (0..entries).map(tag).find(|&at| short(at) == Some(0x0112))?;
-        short(found + 8)
-    };
-    orientation().is_some_and(|value| (2..=8).contains(&value))
 }
 
 /// Whether the largest value in the header (the third number) takes more than 8 bits.

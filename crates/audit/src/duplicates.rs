@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use crate::{Fingerprint, HammingIndex, SetSurvey, Thumbnail};
+use crate::{Fingerprint, HammingIndex, ImageRecord, SetSurvey, Thumbnail};
 
 /// What counts as a near duplicate.
 ///
@@ -44,6 +44,11 @@ pub enum Sameness {
 }
 
 impl Sameness {
+    /// How images of the same pixels are the same.
+    fn of_pixels(a: &ImageRecord, b: &ImageRecord) -> Self {
+        if a.file == b.file { Self::File } else { Self::Pixels }
+    }
+
     /// 0 for the same file; larger for what is less alike.
     fn distance(self) -> f32 {
         match self {
@@ -107,31 +112,24 @@ pub fn duplicates(
 ) -> Option<Vec<DuplicateGroup>> {
     let mut links: Vec<(usize, usize, Sameness)> = Vec::new();
     let mut different: Vec<(usize, Fingerprint)> = Vec::new();
-    for run in by_pixels(survey).chunk_by(|a, b| a.0 == b.0) {
-        let first = run[0].1;
-        let Some(record) = &survey.records[first] else { continue };
+    let records = survey.records.iter().enumerate();
+    let mut records: Vec<(usize, &ImageRecord)> =
+        records.filter_map(|(image, record)| Some((image, record.as_ref()?))).collect();
+    records.par_sort_unstable_by_key(|(image, record)| (record.pixels, *image));
+    for run in records.chunk_by(|a, b| a.1.pixels == b.1.pixels) {
+        let (first, record) = run[0];
         different.extend(record.fingerprint.map(|fingerprint| (first, fingerprint)));
-        for &(_, image) in &run[1..] {
-            let is_file = survey.records[image].as_ref().is_some_and(|other| other.file == record.file);
-            links.push((first, image, if is_file { Sameness::File } else { Sameness::Pixels }));
-        }
+        links.extend(
+            run[1..].iter().map(|(image, other)| (first, *image, Sameness::of_pixels(record, other))),
+        );
     }
     different.sort_unstable_by_key(|(image, _)| *image);
 
-    let hashes: Vec<u64> = different.iter().map(|(_, fingerprint)| fingerprint.hash).collect();
-    let index = HammingIndex::new(&hashes, nearness.bits);
+    let index = LookAlikes::new(&different, nearness.bits);
     for first in (0..different.len()).step_by(IMAGES_AT_A_TIME) {
         let some = first..(first + IMAGES_AT_A_TIME).min(different.len());
         let candidates: Vec<Pair> =
-            some.into_par_iter()
-                .flat_map_iter(|at| {
-                    let (image, fingerprint) = different[at];
-                    candidates(&index, fingerprint, Some(at))
-                        .into_iter()
-                        .map(move |(position, mirrored)| Pair { a: image, b: position, mirrored })
-                })
-                .map(|pair| Pair { b: different[pair.b].0, ..pair })
-                .collect();
+            some.into_par_iter().flat_map_iter(|at| index.pairs(different[at], Some(at))).collect();
         let limit = |pair: &Pair| {
             if labels[pair.a] == labels[pair.b] { nearness.within } else { nearness.across }
         };
@@ -149,37 +147,28 @@ pub fn common(
     (other, other_thumbnails): (&SetSurvey, Thumbnails),
     nearness: &Nearness,
 ) -> Vec<SharedImage> {
-    let mut exact: HashMap<[u8; 16], usize> = HashMap::new();
+    let mut exact: HashMap<[u8; 16], (usize, &ImageRecord)> = HashMap::new();
     let mut different: Vec<(usize, Fingerprint)> = Vec::new();
     for (image, record) in other.records.iter().enumerate() {
         let Some(record) = record else { continue };
-        exact.entry(record.pixels).or_insert(image);
+        exact.entry(record.pixels).or_insert((image, record));
         different.extend(record.fingerprint.map(|fingerprint| (image, fingerprint)));
     }
-    let hashes: Vec<u64> = different.iter().map(|(_, fingerprint)| fingerprint.hash).collect();
-    let index = HammingIndex::new(&hashes, nearness.bits);
+    let index = LookAlikes::new(&different, nearness.bits);
     let mut found: Vec<SharedImage> = Vec::new();
     for first in (0..survey.records.len()).step_by(IMAGES_AT_A_TIME) {
         let some = first..(first + IMAGES_AT_A_TIME).min(survey.records.len());
-        let mut pairs = Vec::new();
-        for image in some.clone() {
+        let mut others = Vec::new();
+        for image in some {
             let Some(record) = &survey.records[image] else { continue };
-            if let Some(&twin) = exact.get(&record.pixels) {
-                let is_file = other.records[twin].as_ref().is_some_and(|other| other.file == record.file);
-                let sameness = if is_file { Sameness::File } else { Sameness::Pixels };
-                found.push(SharedImage { image, other: twin, sameness });
+            if let Some(&(other, twin)) = exact.get(&record.pixels) {
+                found.push(SharedImage { image, other, sameness: Sameness::of_pixels(record, twin) });
             } else if let Some(fingerprint) = record.fingerprint {
-                pairs.push((image, fingerprint));
+                others.push((image, fingerprint));
             }
         }
-        let candidates: Vec<Pair> = pairs
-            .into_par_iter()
-            .flat_map_iter(|(image, fingerprint)| {
-                let near = candidates(&index, fingerprint, None).into_iter();
-                near.map(move |(position, mirrored)| Pair { a: image, b: position, mirrored })
-            })
-            .map(|pair| Pair { b: different[pair.b].0, ..pair })
-            .collect();
+        let candidates: Vec<Pair> =
+            others.into_par_iter().flat_map_iter(|image| index.pairs(image, None)).collect();
         let near = verified(&candidates, thumbnails, other_thumbnails, &|_| nearness.across);
         found.extend(near.into_iter().map(|(image, other, sameness)| SharedImage { image, other, sameness }));
     }
@@ -191,15 +180,6 @@ pub fn common(
     found
 }
 
-/// The images that can be used, by the hash of their pixels and then in their order.
-fn by_pixels(survey: &SetSurvey) -> Vec<([u8; 16], usize)> {
-    let records = survey.records.iter().enumerate();
-    let mut sorted: Vec<([u8; 16], usize)> =
-        records.filter_map(|(image, record)| Some((record.as_ref()?.pixels, image))).collect();
-    sorted.par_sort_unstable();
-    sorted
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Pair {
     a: usize,
@@ -207,19 +187,43 @@ struct Pair {
     mirrored: bool,
 }
 
-/// The positions in `index` of hashes near that of an image or of its mirror image, and whether it is the latter's;
-/// only those after its own position `at`, if it has one.
-fn candidates(index: &HammingIndex, fingerprint: Fingerprint, at: Option<usize>) -> Vec<(usize, bool)> {
-    let near = |hash: u64, mirrored: bool| {
-        let near = index.near(hash).into_iter();
-        near.map(move |(position, bits)| (bits, position, mirrored))
-    };
-    let mut found: Vec<(u32, usize, bool)> =
-        near(fingerprint.hash, false).chain(near(fingerprint.mirrored, true)).collect();
-    found.retain(|(_, position, _)| at.is_none_or(|at| *position > at));
-    found.sort_unstable();
-    found.truncate(MOST_CANDIDATES);
-    found.into_iter().map(|(_, position, mirrored)| (position, mirrored)).collect()
+/// Images that others may look like.
+struct LookAlikes {
+    images: Vec<usize>,
+    index: HammingIndex,
+}
+
+impl LookAlikes {
+    fn new(images: &[(usize, Fingerprint)], bits: u32) -> Self {
+        let hashes = images.iter().map(|(_, fingerprint)| fingerprint.hash).collect();
+        Self {
+            images: images.iter().map(|(image, _)| *image).collect(),
+            index: HammingIndex::new(hashes, bits),
+        }
+    }
+
+    /// An image with those whose hashes are near its own or that of its mirror image; only with those after its own
+    /// position `at`, if it is one of them.
+    fn pairs(
+        &self,
+        (image, fingerprint): (usize, Fingerprint),
+        at: Option<usize>,
+    ) -> impl Iterator<Item = Pair> {
+        let near = |hash: u64, mirrored: bool| {
+            let near = self.index.near(hash).into_iter();
+            near.map(move |(position, bits)| (bits, position, mirrored))
+        };
+        let mut found: Vec<(u32, usize, bool)> =
+            near(fingerprint.hash, false).chain(near(fingerprint.mirrored, true)).collect();
+        found.retain(|(_, position, _)| at.is_none_or(|at| *position > at));
+        found.sort_unstable();
+        found.truncate(MOST_CANDIDATES);
+        found.into_iter().map(move |(_, position, mirrored)| Pair {
+            a: image,
+            b: self.images[position],
+            mirrored,
+        })
+    }
 }
 
 /// The pairs whose thumbnails differ by no more than `limit`.

@@ -42,7 +42,7 @@ pub const ALIGNED_LIKENESS: f32 = 0.3;
 pub const MOST_OFF: f32 = 6.0;
 
 /// What was found in a set.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Findings {
     /// How many images the set has.
     pub images: usize,
@@ -182,22 +182,11 @@ impl Findings {
             unreadable: survey.unreadable,
             sizes,
             size,
-            wrong_size: Vec::new(),
-            formats: Vec::new(),
-            misnamed: Vec::new(),
-            grey: 0,
-            turned: 0,
-            deep: 0,
-            cmyk: 0,
-            likeness: None,
-            unaligned: Vec::new(),
-            with_landmarks: 0,
-            misplaced: Vec::new(),
             duplicates,
             few,
             alike_names: names::alike(source.identities()),
             against: overlap,
-            labels: None,
+            ..Self::default()
         };
         let mut formats: BTreeMap<FileFormat, usize> = BTreeMap::new();
         let mut likenesses = Vec::new();

@@ -12,8 +12,8 @@ const PART_BITS: u32 = 16;
 /// So only hashes that are near in a part are compared as a whole.
 ///
 /// Source: Norouzi, Punjani and Fleet, "Fast search in Hamming space with multi-index hashing", CVPR 2012.
-pub struct HammingIndex<'a> {
-    hashes: &'a [u64],
+pub struct HammingIndex {
+    hashes: Vec<u64>,
     /// For each part: where in `order` the hashes begin that have each value of it.
     starts: Vec<Vec<u32>>,
     /// For each part: positions in `hashes`, by the value of the part and then in their order.
@@ -23,9 +23,9 @@ pub struct HammingIndex<'a> {
     changes: Vec<u16>,
 }
 
-impl<'a> HammingIndex<'a> {
+impl HammingIndex {
     /// Takes in at most 2³² hashes, to find those that differ in at most `distance` bits.
-    pub fn new(hashes: &'a [u64], distance: u32) -> Self {
+    pub fn new(hashes: Vec<u64>, distance: u32) -> Self {
         let (starts, order) = (0..PARTS)
             .into_par_iter()
             .map(|part| {
@@ -94,13 +94,13 @@ mod tests {
         }
         hashes.push(hashes[0]);
         for distance in [0, 3, 4, 8, 11, 13] {
-            let index = HammingIndex::new(&hashes, distance);
+            let index = HammingIndex::new(hashes.clone(), distance);
             for &hash in hashes.iter().step_by(7) {
                 let all = hashes.iter().map(|other| (other ^ hash).count_ones()).enumerate();
                 let expected: Vec<(usize, u32)> = all.filter(|(_, bits)| *bits <= distance).collect();
                 assert_eq!(index.near(hash), expected, "{distance}");
             }
         }
-        assert_eq!(HammingIndex::new(&[], 8).near(1), []);
+        assert_eq!(HammingIndex::new(Vec::new(), 8).near(1), []);
     }
 }

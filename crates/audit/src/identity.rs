@@ -5,34 +5,18 @@
 //! medians and quartiles, so that they hold for any model whose embeddings are compared by their cosine; none of them
 //! proves anything. A model that was trained on the very labels tends to confirm them.
 
+use facegrad_verification::{LabelledUnitEmbeddings, UnitEmbeddings, UnitEmbeddingsError};
 use rayon::prelude::*;
 
 /// Embeddings of images with the labels they have, scaled to length one.
 pub struct LabelledEmbeddings {
-    /// `[images, dim]`
-    units: Vec<f32>,
-    dim: usize,
+    units: UnitEmbeddings,
     labels: Vec<usize>,
     /// The sum of the units of each label, `[identities, dim]`.
     sums: Vec<f32>,
     /// The lengths of the sums.
     lengths: Vec<f32>,
     counts: Vec<usize>,
-}
-
-/// Embeddings that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs)] // The sentences say what the fields are.
-pub enum IdentityError {
-    /// Rows, labels and sizes do not fit.
-    #[error("{numbers} numbers are not {images} embeddings of {dim}")]
-    Shape { numbers: usize, images: usize, dim: usize },
-    /// A label beyond the last identity.
-    #[error("the label {label} is none of {identities} identities")]
-    Label { label: usize, identities: usize },
-    /// An embedding without a direction.
-    #[error("the embedding of image {image} is zero or not finite")]
-    NoDirection { image: usize },
 }
 
 /// How near an image is to its identity and to others.
@@ -114,67 +98,40 @@ const VERY_UNUSUAL: f32 = 4.0;
 const PER_MAD: f32 = 1.4826;
 
 impl LabelledEmbeddings {
-    /// Takes in `rows` `[images, dim]`, whose labels are below `identities`.
+    /// Takes in `rows` `[images, dim]` and the label of each.
     ///
     /// # Errors
     /// If the sizes do not fit, or an embedding has no direction.
+    ///
+    /// # Panics
+    /// If a label is not below `identities`.
     pub fn new(
-        mut rows: Vec<f32>,
+        rows: Vec<f32>,
         dim: usize,
         labels: Vec<usize>,
         identities: usize,
-    ) -> Result<Self, IdentityError> {
-        if dim == 0 || labels.len().checked_mul(dim) != Some(rows.len()) {
-            return Err(IdentityError::Shape { numbers: rows.len(), images: labels.len(), dim });
-        }
-        if let Some(&label) = labels.iter().find(|label| **label >= identities) {
-            return Err(IdentityError::Label { label, identities });
-        }
-        for (image, row) in rows.chunks_exact_mut(dim).enumerate() {
-            let length = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-            if !length.is_finite() || length < 1e-12 {
-                return Err(IdentityError::NoDirection { image });
-            }
-            row.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
-        }
+    ) -> Result<Self, UnitEmbeddingsError> {
+        let units = UnitEmbeddings::new(rows, dim)?;
+        LabelledUnitEmbeddings::new(&units, &labels)?;
         let mut sums = vec![0.0f64; identities * dim];
         let mut counts = vec![0; identities];
-        for (row, &label) in rows.chunks_exact(dim).zip(&labels) {
+        for (image, &label) in labels.iter().enumerate() {
             let sum = &mut sums[label * dim..(label + 1) * dim];
-            sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+            sum.iter_mut().zip(units.row(image)).for_each(|(sum, x)| *sum += f64::from(*x));
             counts[label] += 1;
         }
         let sums: Vec<f32> = sums.into_iter().map(|x| x as f32).collect();
         let lengths = sums.chunks_exact(dim).map(|sum| dot(sum, sum).sqrt()).collect();
-        Ok(Self { units: rows, dim, labels, sums, lengths, counts })
-    }
-
-    /// How many images there are.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// How many numbers an embedding has.
-    pub fn dim(&self) -> usize {
-        self.dim
-    }
-
-    /// The label of an image.
-    pub fn label(&self, image: usize) -> usize {
-        self.labels[image]
+        Ok(Self { units, labels, sums, lengths, counts })
     }
 
     fn unit(&self, image: usize) -> &[f32] {
-        &self.units[image * self.dim..(image + 1) * self.dim]
+        self.units.row(image)
     }
 
     fn sum(&self, label: usize) -> &[f32] {
-        &self.sums[label * self.dim..(label + 1) * self.dim]
+        let dim = self.units.dim();
+        &self.sums[label * dim..(label + 1) * dim]
     }
 
     /// The images of each identity, in their order.
@@ -214,7 +171,7 @@ impl LabelledEmbeddings {
             }
             affinity
         };
-        (0..self.len()).into_par_iter().with_min_len(BLOCK).map(affinity).collect()
+        (0..self.labels.len()).into_par_iter().with_min_len(BLOCK).map(affinity).collect()
     }
 
     /// The mean of each identity against that of the nearest other.
@@ -242,7 +199,7 @@ impl LabelledEmbeddings {
     }
 
     fn mean_of(&self, images: impl Iterator<Item = usize>) -> Vec<f32> {
-        let mut sum = vec![0.0; self.dim];
+        let mut sum = vec![0.0; self.units.dim()];
         for image in images {
             sum.iter_mut().zip(self.unit(image)).for_each(|(sum, x)| *sum += x);
         }
@@ -387,7 +344,7 @@ impl LabelledEmbeddings {
     /// quarters of the images with their identity, and 5 deviations above the median of what identities of `other` have
     /// with the nearest here, most of whom are nobody's.
     pub fn common(&self, other: &Self, usual: &AffinityStatistics) -> Vec<IdentityPair> {
-        if self.dim != other.dim {
+        if self.units.dim() != other.units.dim() {
             return Vec::new();
         }
         let (from_other, from_here) = (nearest(other, self, false), nearest(self, other, false));
@@ -517,7 +474,7 @@ mod tests {
             assert!(found.len() - right <= 1, "{found:?}");
             assert!(odd.len() < 10, "{odd:?}");
             for found in found.iter().filter(|found| planted.contains(&found.image)) {
-                assert_eq!(found.nearest, (set.label(found.image) + 7) % 60);
+                assert_eq!(found.nearest, (set.labels[found.image] + 7) % 60);
             }
             assert!(found.windows(2).all(|two| two[0].other - two[0].own >= two[1].other - two[1].own));
         }
@@ -600,9 +557,9 @@ mod tests {
         let error = |rows: Vec<f32>, labels: Vec<usize>| {
             LabelledEmbeddings::new(rows, 2, labels, 2).map(|_| ()).unwrap_err().to_string()
         };
-        assert_eq!(error(vec![1.0; 3], vec![0]), "3 numbers are not 1 embeddings of 2");
-        assert_eq!(error(vec![1.0; 2], vec![2]), "the label 2 is none of 2 identities");
-        assert_eq!(error(vec![0.0; 2], vec![0]), "the embedding of image 0 is zero or not finite");
-        assert_eq!(error(vec![f32::NAN; 2], vec![0]), "the embedding of image 0 is zero or not finite");
+        assert_eq!(error(vec![1.0; 3], vec![0]), "3 numbers are not embeddings with 2 numbers each");
+        assert_eq!(error(vec![1.0; 2], vec![0, 1]), "2 identities for 1 embeddings; it takes one for each");
+        assert!(error(vec![0.0; 2], vec![0]).starts_with("embedding 0 (from 0) is zero"));
+        assert!(error(vec![f32::NAN; 2], vec![0]).starts_with("embedding 0 (from 0) is not finite"));
     }
 }

@@ -53,8 +53,7 @@ pub use findings::{
 };
 pub use hamming::HammingIndex;
 pub use identity::{
-    Affinity, AffinityStatistics, IdentityError, IdentityPair, LabelledEmbeddings, MixedIdentity,
-    SuspectLabel, TRUSTED,
+    Affinity, AffinityStatistics, IdentityPair, LabelledEmbeddings, MixedIdentity, SuspectLabel, TRUSTED,
 };
 pub use likeness::MeanFace;
 pub use output::{json, table};

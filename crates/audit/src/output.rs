@@ -7,7 +7,7 @@ use facegrad_results::{
 };
 use serde_json::{Value, json};
 
-use crate::{Exclude, Exclusion, Findings, MOST_OFF, Sameness};
+use crate::{DuplicateGroup, Exclude, Exclusion, Findings, MOST_OFF, Sameness, SuspectLabel};
 
 /// A number of things, with thousands set apart.
 pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
@@ -160,20 +160,17 @@ pub fn json(
     let identity = |label: usize| source.identities()[label].clone();
     let of = |image: usize| identity(source.label(image));
     let (least, median, most) = findings.count_range();
-    let group = |group: &crate::DuplicateGroup| {
+    let keys = |images: &[usize]| list(images, |&image| key(image).into());
+    let group = |group: &&DuplicateGroup| {
         let first = json!({ "image": key(group.first), "identity": of(group.first) });
         let others = group.others.iter().map(|&(image, sameness)| {
-            let mut entry = json!({ "image": key(image), "identity": of(image) });
-            if let Value::Object(entry) = &mut entry {
-                entry.extend(sameness_entries(sameness));
-            }
-            entry
+            with_sameness(json!({ "image": key(image), "identity": of(image) }), sameness)
         });
         Value::Array(std::iter::once(first).chain(others).collect())
     };
     let (across, within): (Vec<_>, Vec<_>) =
         findings.duplicates.iter().partition(|group| Findings::is_across(group, source));
-    let mislabelled = |found: &crate::SuspectLabel| {
+    let mislabelled = |found: &SuspectLabel| {
         json!({
             "image": key(found.image), "identity": of(found.image), "own": found.own, "other": found.other,
             "nearest": identity(found.nearest),
@@ -190,96 +187,91 @@ pub fn json(
         "images": findings.images,
         "identities": findings.identities,
         "images_per_identity": { "least": least, "median": median, "most": most },
-        "identities_by_images": findings.count_bins().iter()
-            .map(|(from, to, identities)| json!({ "from": from, "to": to, "identities": identities }))
-            .collect::<Vec<_>>(),
-        "unreadable": findings.unreadable.iter()
-            .map(|unreadable| json!({ "image": key(unreadable.image), "reason": unreadable.reason }))
-            .collect::<Vec<_>>(),
-        "sizes": findings.sizes.iter()
-            .map(|((width, height), images)| json!({ "width": width, "height": height, "images": images }))
-            .collect::<Vec<_>>(),
+        "identities_by_images": list(&findings.count_bins(), |(from, to, identities)| {
+            json!({ "from": from, "to": to, "identities": identities })
+        }),
+        "unreadable": list(&findings.unreadable, |unreadable| {
+            json!({ "image": key(unreadable.image), "reason": unreadable.reason })
+        }),
+        "sizes": list(&findings.sizes, |((width, height), images)| {
+            json!({ "width": width, "height": height, "images": images })
+        }),
         "size": findings.size.map(|(width, height)| json!({ "width": width, "height": height })),
-        "wrong_size": findings.wrong_size.iter().map(|&image| key(image)).collect::<Vec<_>>(),
-        "formats": findings.formats.iter()
-            .map(|(format, files)| json!({ "format": format.to_string(), "files": files }))
-            .collect::<Vec<_>>(),
-        "misnamed": findings.misnamed.iter().map(|&image| key(image)).collect::<Vec<_>>(),
+        "wrong_size": keys(&findings.wrong_size),
+        "formats": list(&findings.formats, |(format, files)| {
+            json!({ "format": format.to_string(), "files": files })
+        }),
+        "misnamed": keys(&findings.misnamed),
         "grey": findings.grey,
         "turned_by_exif": findings.turned,
         "more_than_8_bits": findings.deep,
         "cmyk": findings.cmyk,
         "median_likeness": findings.likeness,
-        "unaligned": findings.unaligned.iter()
-            .map(|&(image, likeness)| json!({ "image": key(image), "likeness": likeness }))
-            .collect::<Vec<_>>(),
+        "unaligned": list(&findings.unaligned, |&(image, likeness)| {
+            json!({ "image": key(image), "likeness": likeness })
+        }),
         "with_landmarks": findings.with_landmarks,
-        "misplaced": findings.misplaced.iter()
-            .map(|&(image, off)| json!({ "image": key(image), "eyes_off": off }))
-            .collect::<Vec<_>>(),
-        "duplicates": within.into_iter().map(group).collect::<Vec<_>>(),
-        "cross_identity": across.into_iter().map(group).collect::<Vec<_>>(),
-        "few_images": findings.few.iter()
-            .map(|&label| json!({ "identity": identity(label), "images": findings.counts[label] }))
-            .collect::<Vec<_>>(),
-        "names_alike": findings.alike_names.iter()
-            .map(|labels| labels.iter().map(|&label| identity(label)).collect::<Vec<_>>())
-            .collect::<Vec<_>>(),
+        "misplaced": list(&findings.misplaced, |&(image, off)| json!({ "image": key(image), "eyes_off": off })),
+        "duplicates": list(&within, group),
+        "cross_identity": list(&across, group),
+        "few_images": list(&findings.few, |&label| {
+            json!({ "identity": identity(label), "images": findings.counts[label] })
+        }),
+        "names_alike": list(&findings.alike_names, |labels| list(labels, |&label| identity(label).into())),
         "excluded": { "images": exclusions.len(), "reasons": reasons },
     });
-    let Value::Object(entries) = &mut found else { return found };
     if let Some(labels) = &findings.labels {
-        let entry = json!({
+        found["labels"] = json!({
             "recognised": labels.usual.recognised,
             "usual": {
                 "own_median": labels.usual.own, "own_lower_quartile": labels.usual.own_quartile,
                 "nearest_identity_median": labels.usual.between, "halves_lowest_tenth": labels.usual.halves,
             },
-            "mislabelled": labels.mislabelled.iter().map(mislabelled).collect::<Vec<_>>(),
-            "odd": labels.odd.iter().map(mislabelled).collect::<Vec<_>>(),
-            "merged": labels.merged.iter().map(|merged| json!({
-                "identity": identity(merged.identity), "cosine": merged.cosine,
-                "part": merged.part.iter().map(|&image| key(image)).collect::<Vec<_>>(),
-            })).collect::<Vec<_>>(),
-            "split": labels.split.iter().map(|alike| json!({
+            "mislabelled": list(&labels.mislabelled, mislabelled),
+            "odd": list(&labels.odd, mislabelled),
+            "merged": list(&labels.merged, |merged| json!({
+                "identity": identity(merged.identity), "cosine": merged.cosine, "part": keys(&merged.part),
+            })),
+            "split": list(&labels.split, |alike| json!({
                 "identities": [identity(alike.a), identity(alike.b)], "cosine": alike.cosine,
-            })).collect::<Vec<_>>(),
+            })),
         });
-        entries.insert("labels".into(), entry);
     }
     if let (Some(overlap), Some(other)) = (&findings.against, against) {
         let there = |label: usize| other.identities()[label].clone();
-        let entry = json!({
+        found["against"] = json!({
             "images": other.len(),
             "identities": other.identities().len(),
-            "by_name": overlap.names.iter().map(|&(a, b)| json!([identity(a), there(b)])).collect::<Vec<_>>(),
-            "by_image": overlap.images.iter().map(|common| {
-                let mut entry = json!({
+            "by_name": list(&overlap.names, |&(a, b)| json!([identity(a), there(b)])),
+            "by_image": list(&overlap.images, |common| with_sameness(
+                json!({
                     "image": key(common.image), "identity": of(common.image), "other": other.key(common.other),
                     "other_identity": there(other.label(common.other)),
-                });
-                if let Value::Object(entry) = &mut entry {
-                    entry.extend(sameness_entries(common.sameness));
-                }
-                entry
-            }).collect::<Vec<_>>(),
-            "by_looks": overlap.people.iter().map(|alike| json!({
+                }),
+                common.sameness,
+            )),
+            "by_looks": list(&overlap.people, |alike| json!({
                 "identities": [identity(alike.a), there(alike.b)], "cosine": alike.cosine,
-            })).collect::<Vec<_>>(),
+            })),
         });
-        entries.insert("against".into(), entry);
     }
     found
 }
 
-fn sameness_entries(sameness: Sameness) -> Vec<(String, Value)> {
-    match sameness {
-        Sameness::File => vec![("same".into(), "file".into())],
-        Sameness::Pixels => vec![("same".into(), "pixels".into())],
-        Sameness::Near { difference, mirrored } => vec![
-            ("same".into(), "near".into()),
-            ("difference".into(), json!(difference)),
-            ("mirrored".into(), mirrored.into()),
-        ],
+fn list<T>(items: &[T], entry: impl Fn(&T) -> Value) -> Value {
+    items.iter().map(entry).collect()
+}
+
+/// An entry, and how the image in it is the same as another.
+fn with_sameness(mut entry: Value, sameness: Sameness) -> Value {
+    entry["same"] = match sameness {
+        Sameness::File => "file",
+        Sameness::Pixels => "pixels",
+        Sameness::Near { difference, mirrored } => {
+            (entry["difference"], entry["mirrored"]) = (difference.into(), mirrored.into());
+            "near"
+        }
     }
+    .into();
+    entry
 }

@@ -164,17 +164,15 @@ fn tell(table: &ComparisonTable, out: &std::path::Path, json: bool) -> Result<Ex
     if json {
         say!("{}", serde_json::to_string_pretty(table)?);
     } else {
-        let cells = table.cells();
-        let remarks = cells[0].iter().position(|head| head == "remarks");
-        let columns = remarks.unwrap_or(cells[0].len());
+        let results = table.results();
         let align = |column| if column < 2 { Align::Left } else { Align::Right };
-        let mut text = TextTable::new(&(0..columns).map(align).collect::<Vec<_>>());
-        cells.iter().for_each(|cells| text.row(cells[..columns].iter().cloned()));
+        let mut text = TextTable::new(&(0..results.header.len()).map(align).collect::<Vec<_>>());
+        std::iter::once(&results.header).chain(&results.rows).for_each(|row| text.row(row.iter().cloned()));
         say!("{}", text.to_string().trim_end());
-        for cells in &cells[1..] {
-            if let Some(remark) = remarks.map(|column| &cells[column]).filter(|text| !text.is_empty()) {
-                say!("{}: {remark}", cells[0]);
-            }
+        for (row, remark) in
+            results.rows.iter().zip(&results.remarks).filter(|(_, remark)| !remark.is_empty())
+        {
+            say!("{}: {remark}", row[0]);
         }
         say!("report   {}", out.join("compare.html").display());
         if !is_over {

@@ -43,8 +43,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let map = Tsne { iterations, ..Tsne::default() }.map(&rows, dim)?;
     println!("{map}: {:.2} s", start.elapsed().as_secs_f64());
-    for divergence in &map.divergences {
-        println!("{:6} iterations: {:.4}", divergence.iteration, divergence.nats);
-    }
     Ok(())
 }

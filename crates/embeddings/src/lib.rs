@@ -50,7 +50,7 @@ pub use moments::EmbeddingMoments;
 pub use origin::Origin;
 pub use pca::{Pca, PcaError};
 pub use rows::{MAX_DIM, RowsError};
-pub use tsne::{Divergence, MAX_POINTS, Tsne, TsneError, TsneMap};
+pub use tsne::{MAX_POINTS, Tsne, TsneError, TsneMap};
 pub use whitening::{
     FitSet, KeptComponents, WhitenedComponents, Whitening, WhiteningConfig, WhiteningDescription,
     WhiteningError, WhiteningFit,

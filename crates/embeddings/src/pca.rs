@@ -42,7 +42,6 @@ pub enum PcaError {
 /// The principal components of embeddings: the directions of largest variance about the mean, in f64.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pca {
-    rows: usize,
     mean: Vec<f64>,
     components: Vec<f64>,
     variances: Vec<f64>,
@@ -98,17 +97,12 @@ impl Pca {
             components.extend(vector.iter().map(|x| x * sign));
         }
         let variances = order.into_iter().map(value).collect();
-        Ok(Self { rows, mean, components, variances, total })
+        Ok(Self { mean, components, variances, total })
     }
 
     /// The length of an embedding.
     pub fn dim(&self) -> usize {
         self.mean.len()
-    }
-
-    /// How many embeddings the components are of.
-    pub fn rows(&self) -> usize {
-        self.rows
     }
 
     /// How many components there are; none if all embeddings are equal.

@@ -183,6 +183,11 @@ fn orientation(exif: Option<&[u8]>) -> Orientation {
     exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
 }
 
+/// Whether the EXIF block of a file, a TIFF header and its directories, asks for the picture to be turned or mirrored.
+pub fn turns(exif: &[u8]) -> bool {
+    orientation(Some(exif)) != Orientation::NoTransforms
+}
+
 /// A side that is no whole number of pixels when scaled is rounded up, which moves what is in the picture; it may do so
 /// by one in so many.
 const MAX_STRETCH: usize = 400;

@@ -128,21 +128,22 @@ impl ResultSheet {
         self.figure(key)?.value
     }
 
+    /// The figure by which a model is chosen, with its name in a sentence: the first that was measured, else the first.
+    fn chosen(&self) -> Option<(&'static str, &Figure)> {
+        let candidates = self.headlines.iter().filter_map(|&(key, name)| Some((name, self.figure(key)?)));
+        candidates.min_by_key(|(_, figure)| figure.value.is_none())
+    }
+
     /// The figure by which a model is chosen; one without a value if none could be measured.
     pub fn chosen_by(&self) -> Option<&Figure> {
-        let mut candidates = self.headlines.iter().filter_map(|(key, _)| self.figure(key));
-        let first = candidates.clone().next();
-        candidates.find(|figure| figure.value.is_some()).or(first)
+        self.chosen().map(|(_, figure)| figure)
     }
 
     /// The number by which a model is chosen, if it could be measured.
     pub fn headline(&self) -> Option<HeadlineFigure> {
-        self.headlines.iter().find_map(|&(key, name)| {
-            let figure = self.figure(key)?;
-            let error = figure.spread.filter(|spread| spread.of == "standard error");
-            let standard_error = error.map(|spread| spread.value);
-            Some(HeadlineFigure { name, value: figure.value?, standard_error })
-        })
+        let (name, figure) = self.chosen()?;
+        let error = figure.spread.filter(|spread| spread.of == "standard error");
+        Some(HeadlineFigure { name, value: figure.value?, standard_error: error.map(|spread| spread.value) })
     }
 
     /// The sheet as aligned plain text; ends with a line feed.

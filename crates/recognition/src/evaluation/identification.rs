@@ -109,7 +109,7 @@ impl OpenProtocol for Open {
         let result = IdentificationResult::measure(&search, bootstrap, provenance);
         let curve = Some(ResultCurve {
             kind: CurveKind::OpenSet,
-            points: open_set(search.probes()),
+            points: open_set(&search.probes),
             support: result.nonmated_probes,
         });
         Ok(ProtocolOutcome { curve, ..ProtocolOutcome::without_pairs(result) })

@@ -6,7 +6,7 @@ use facegrad_faces::FaceError;
 use facegrad_pictures::{Picture, Similarity2d, arcface_landmarks, decode::read_picture, warp};
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
-    Flip,
+    Flip, Similarity,
     ijb::{
         FaceList, IjbFolder, IjbResult, IjbSearch, IjbSet, IjbSource, IjbVerification, MediaList, PoolError,
         SubjectList, TemplateNorm, Templates,
@@ -104,7 +104,7 @@ impl Images for Crops {
     fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
         let path = self.folder.join(self.media.name(index));
         let wrong = |reason: String| FaceError { name: path.display().to_string(), reason };
-        let face = self.faces.as_ref().map(|faces| faces.faces()[index]);
+        let face = self.faces.as_ref().map(|faces| faces.faces[index]);
         let face = face.ok_or_else(|| wrong("its landmarks were not read".into()))?;
         let picture = read_picture(&path).map_err(|error| wrong(error.to_string()))?;
         let transform = Similarity2d::estimate(face.landmarks, arcface_landmarks(size));
@@ -166,7 +166,7 @@ impl OpenProtocol for Open {
             String::new(),
             stream.images_sha256(),
             flip,
-            Default::default(),
+            Similarity::Cosine,
         );
         let source = IjbSource {
             protocol: provenance.protocol,

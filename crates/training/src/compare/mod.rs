@@ -4,6 +4,7 @@
 //! So a comparison that was stopped at any instant goes on where it was: what is done is not done again.
 
 mod budget;
+mod page;
 mod record;
 mod table;
 

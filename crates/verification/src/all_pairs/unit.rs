@@ -73,6 +73,14 @@ impl UnitEmbeddings {
         self.dim
     }
 
+    /// The embedding at a position, `[dim]`.
+    ///
+    /// # Panics
+    /// If `position` is not below [`UnitEmbeddings::len`].
+    pub fn row(&self, position: usize) -> &[f32] {
+        self.rows(position, position + 1)
+    }
+
     /// The embeddings from `start` up to `end`: `[end − start, dim]`, row by row.
     pub(crate) fn rows(&self, start: usize, end: usize) -> &[f32] {
         &self.numbers[start * self.dim..end * self.dim]
@@ -83,7 +91,7 @@ impl UnitEmbeddings {
     /// # Panics
     /// If a position is not below [`UnitEmbeddings::len`].
     pub fn select(&self, positions: &[usize]) -> Self {
-        let numbers = positions.iter().flat_map(|&i| self.rows(i, i + 1)).copied().collect();
+        let numbers = positions.iter().flat_map(|&i| self.row(i)).copied().collect();
         Self { numbers, dim: self.dim }
     }
 }

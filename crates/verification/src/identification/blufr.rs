@@ -325,7 +325,7 @@ impl BlufrResult {
                 LabelledUnitEmbeddings::new(&probes.0, &probes.1)?,
             );
             let search = Search::new(gallery, probes, IdentityScore::Max)?;
-            let mated_probes = search.probes().iter().filter(|found| found.mate.is_some()).count();
+            let mated_probes = search.probes.iter().filter(|found| found.mate.is_some()).count();
             Ok(BlufrTrial {
                 test_images: sets.test.len(),
                 genuine: counts.genuine(),

@@ -123,7 +123,7 @@ pub struct IdentificationResult {
 impl IdentificationResult {
     /// Measures everything that the search supports. The score of the provenance becomes the cosine.
     pub fn measure(search: &Search, bootstrap: Option<IdentityBootstrap>, provenance: Provenance) -> Self {
-        let probes = Probes::new(search.probes());
+        let probes = Probes::new(&search.probes);
         let rounds: Vec<Rates> = bootstrap.map_or_else(Vec::new, |bootstrap| {
             (0..bootstrap.rounds)
                 .into_par_iter()
@@ -131,46 +131,31 @@ impl IdentificationResult {
                 .collect()
         });
         let rates = probes.rates(&vec![1; probes.identities], &FPIR_TARGETS);
-        let share = |of: &dyn Fn(&Rates) -> Option<f64>| {
-            of(&rates).map(|value| Rate {
-                value,
-                wilson: wilson((value * rates.mated as f64).round() as usize, rates.mated),
-                bootstrap: percentiles(rounds.iter().filter_map(of)),
-            })
-        };
         let closed_set = rates.mean_average_precision.map(|mean_average_precision| ClosedSet {
             ranks: RANKS
                 .iter()
                 .enumerate()
                 .map(|(i, &rank)| {
-                    let can_miss = search.gallery_identities() > rank;
-                    RankRate { rank, measured: share(&|rates| rates.within[i]).filter(|_| can_miss) }
+                    let can_miss = search.gallery_identities > rank;
+                    RankRate {
+                        rank,
+                        measured: rates.share(&rounds, &|rates| rates.within[i]).filter(|_| can_miss),
+                    }
                 })
                 .collect(),
-            cmc: probes.cmc(search.gallery_identities().min(CMC_RANKS)),
+            cmc: probes.cmc(search.gallery_identities.min(CMC_RANKS)),
             mean_average_precision,
             mean_average_precision_bootstrap: percentiles(
                 rounds.iter().filter_map(|rates| rates.mean_average_precision),
             ),
         });
-        let open_set = FPIR_TARGETS.iter().enumerate().map(|(i, &target)| {
-            let nonmated_needed = needed(target);
-            let open = rates.open[i].filter(|_| rates.nonmated >= nonmated_needed);
-            let measured = open.and_then(|open| {
-                Some(OpenSetPoint {
-                    threshold: open.threshold.into(),
-                    fpir: open.fpir,
-                    fnir: share(&|rates| rates.open[i].map(|open| open.fnir))?,
-                    fnir_any_rank: share(&|rates| rates.open[i].map(|open| open.fnir_any_rank))?,
-                })
-            });
-            FnirAtFpir { target, nonmated_needed, measured }
-        });
+        let targets = FPIR_TARGETS.iter().enumerate();
+        let open_set = targets.map(|(i, &target)| rates.fnir_at_fpir(&rounds, i, target));
         Self {
             provenance: Provenance { score: Similarity::Cosine, ..provenance },
-            identity_score: search.rule(),
-            gallery_images: search.gallery_images(),
-            gallery_identities: search.gallery_identities(),
+            identity_score: search.rule,
+            gallery_images: search.gallery_images,
+            gallery_identities: search.gallery_identities,
             mated_probes: rates.mated,
             nonmated_probes: rates.nonmated,
             probe_identities: probes.identities,
@@ -265,22 +250,8 @@ fn rate_figure(key: String, label: String, better: Better, measured: Result<&Rat
 /// The detection and identification rate at rank 1 where the false-positive identification rate is not above
 /// `target`, with the rates and intervals of the point.
 pub(super) fn fnir_at_fpir(search: &Search, target: f64) -> FnirAtFpir {
-    let probes = Probes::new(search.probes());
-    let rates = probes.rates(&vec![1; probes.identities], &[target]);
-    let nonmated_needed = needed(target);
-    let open = rates.open[0].filter(|_| rates.nonmated >= nonmated_needed);
-    let rate = |value: f64| Rate {
-        value,
-        wilson: wilson((value * rates.mated as f64).round() as usize, rates.mated),
-        bootstrap: None,
-    };
-    let measured = open.map(|open| OpenSetPoint {
-        threshold: open.threshold.into(),
-        fpir: open.fpir,
-        fnir: rate(open.fnir),
-        fnir_any_rank: rate(open.fnir_any_rank),
-    });
-    FnirAtFpir { target, nonmated_needed, measured }
+    let probes = Probes::new(&search.probes);
+    probes.rates(&vec![1; probes.identities], &[target]).fnir_at_fpir(&[], 0, target)
 }
 
 /// Probes by class, with their people numbered from 0.
@@ -300,6 +271,32 @@ struct Rates {
     mean_average_precision: Option<f64>,
     /// At each target; absent without probes of both classes.
     open: Vec<Option<Open>>,
+}
+
+impl Rates {
+    /// A rate of mated probes, with the interval over the rates of resampling `rounds`.
+    fn share(&self, rounds: &[Self], of: &dyn Fn(&Self) -> Option<f64>) -> Option<Rate> {
+        of(self).map(|value| Rate {
+            value,
+            wilson: wilson((value * self.mated as f64).round() as usize, self.mated),
+            bootstrap: percentiles(rounds.iter().filter_map(of)),
+        })
+    }
+
+    /// The rates at target `i`, which is `target`.
+    fn fnir_at_fpir(&self, rounds: &[Self], i: usize, target: f64) -> FnirAtFpir {
+        let nonmated_needed = needed(target);
+        let open = self.open[i].filter(|_| self.nonmated >= nonmated_needed);
+        let measured = open.and_then(|open| {
+            Some(OpenSetPoint {
+                threshold: open.threshold.into(),
+                fpir: open.fpir,
+                fnir: self.share(rounds, &|rates| rates.open[i].map(|open| open.fnir))?,
+                fnir_any_rank: self.share(rounds, &|rates| rates.open[i].map(|open| open.fnir_any_rank))?,
+            })
+        });
+        FnirAtFpir { target, nonmated_needed, measured }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -490,7 +487,7 @@ mod tests {
             got.iter().zip(expected).for_each(|(a, b)| assert!((a - b).abs() < 1e-12, "{a} {b}"));
         };
         near(&closed.cmc, &numbers("cmc"));
-        let precision = search.probes().iter().filter_map(|found| Some(found.mate?.average_precision));
+        let precision = search.probes.iter().filter_map(|found| Some(found.mate?.average_precision));
         near(&precision.collect::<Vec<_>>(), &numbers("average_precision"));
         near(&[closed.mean_average_precision], &[reference["mean_average_precision"].as_f64().unwrap()]);
         for (expected, got) in reference["open_set"].as_array().unwrap().iter().zip(result.open_set) {
@@ -534,7 +531,7 @@ mod tests {
             (0..600).map(|_| (stream.range(0.0, 360.0).round(), stream.below(60))).collect();
         let search = search(&gallery, &probes);
         let (mated, non): (Vec<&ProbeMatch>, Vec<&ProbeMatch>) =
-            search.probes().iter().partition(|f| f.mate.is_some());
+            search.probes.iter().partition(|f| f.mate.is_some());
         for target in [0.05, 0.1, 0.3] {
             let got = fnir_at_fpir(&search, target).measured.unwrap();
             let rates = |t: f64| {
@@ -543,7 +540,7 @@ mod tests {
                 let hit = |f: &&&ProbeMatch| f.mate.is_some_and(|m| m.rank == 1 && f64::from(m.score) >= t);
                 (fpir, 1.0 - mated.iter().filter(hit).count() as f64 / mated.len() as f64)
             };
-            let scores = search.probes().iter().flat_map(|f| [Some(f.top_score), f.mate.map(|m| m.score)]);
+            let scores = search.probes.iter().flat_map(|f| [Some(f.top_score), f.mate.map(|m| m.score)]);
             let best = scores.flatten().map(|t| rates(t.into())).filter(|(fpir, _)| *fpir <= target);
             let best = best.map(|(_, fnir)| fnir).fold(1.0, f64::min);
             assert!((got.fnir.value - best).abs() < 1e-12, "{got:?} {best}");

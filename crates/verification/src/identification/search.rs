@@ -45,10 +45,14 @@ pub enum SearchError {
 /// Scores are cosines, computed in f32.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Search {
-    probes: Vec<ProbeMatch>,
-    gallery_images: usize,
-    gallery_identities: usize,
-    rule: IdentityScore,
+    /// What was found, in the order of the probes.
+    pub probes: Vec<ProbeMatch>,
+    /// The number of images in the gallery.
+    pub gallery_images: usize,
+    /// The number of identities in the gallery.
+    pub gallery_identities: usize,
+    /// The score of an identity with several images.
+    pub rule: IdentityScore,
 }
 
 /// What the search of one probe found.
@@ -109,26 +113,6 @@ impl Search {
             gallery_identities: gallery.identities.len(),
             rule,
         })
-    }
-
-    /// What was found, in the order of the probes.
-    pub fn probes(&self) -> &[ProbeMatch] {
-        &self.probes
-    }
-
-    /// The number of images in the gallery.
-    pub fn gallery_images(&self) -> usize {
-        self.gallery_images
-    }
-
-    /// The number of identities in the gallery.
-    pub fn gallery_identities(&self) -> usize {
-        self.gallery_identities
-    }
-
-    /// The score of an identity with several images.
-    pub fn rule(&self) -> IdentityScore {
-        self.rule
     }
 }
 
@@ -323,7 +307,7 @@ mod tests {
             let search =
                 |rule| Search::new(gallery, LabelledUnitEmbeddings::new(&rows, &who).unwrap(), rule).unwrap();
             let max = search(IdentityScore::Max);
-            for (i, found) in max.probes().iter().enumerate() {
+            for (i, found) in max.probes.iter().enumerate() {
                 let mut expected = naive(gallery, rows.rows(i, i + 1), who[i], IdentityScore::Max);
                 if let (Some(mate), Some(expected)) = (found.mate, &mut expected.mate) {
                     // Summed in another order.
@@ -333,7 +317,7 @@ mod tests {
                 assert_eq!(*found, expected);
             }
             // Templates are not exact in f32, so that ties may fall either way.
-            for (i, found) in search(IdentityScore::Mean).probes().iter().enumerate() {
+            for (i, found) in search(IdentityScore::Mean).probes.iter().enumerate() {
                 let expected = naive(gallery, rows.rows(i, i + 1), who[i], IdentityScore::Mean);
                 assert!((found.top_score - expected.top_score).abs() < 1e-6);
                 let (Some(mate), Some(expected)) = (found.mate, expected.mate) else {
@@ -355,8 +339,8 @@ mod tests {
         let probes = UnitEmbeddings::new(vec![0.6, 0.8, 1.0, 0.0, 1.0, 0.0], 2).unwrap();
         let probes = LabelledUnitEmbeddings::new(&probes, &[5, 6, 8]).unwrap();
         let search = Search::new(gallery, probes, IdentityScore::Max).unwrap();
-        assert_eq!((search.gallery_images(), search.gallery_identities()), (4, 3));
-        let [of_5, of_6, of_8] = search.probes() else { panic!() };
+        assert_eq!((search.gallery_images, search.gallery_identities), (4, 3));
+        let [of_5, of_6, of_8] = &search.probes[..] else { panic!() };
         // 7 has the same score, so it ranks before; its image comes together with the first of 5.
         let mate = of_5.mate.unwrap();
         assert_eq!((mate.rank, of_5.top_identity), (2, 5));
@@ -365,7 +349,7 @@ mod tests {
         assert_eq!((of_8.mate, of_8.top_identity, of_8.top_score), (None, 6, 1.0));
         // The template of 5 lies between its images, so that it is 7 alone that is met exactly.
         let mean = Search::new(gallery, probes, IdentityScore::Mean).unwrap();
-        assert_eq!((mean.probes()[0].top_identity, mean.probes()[0].mate.unwrap().rank), (7, 2));
+        assert_eq!((mean.probes[0].top_identity, mean.probes[0].mate.unwrap().rank), (7, 2));
     }
 
     #[test]
@@ -380,7 +364,7 @@ mod tests {
         let none = UnitEmbeddings::new(vec![], 2).unwrap();
         let none = LabelledUnitEmbeddings::new(&none, &[]).unwrap();
         assert_eq!(Search::new(none, two, IdentityScore::Max), Err(SearchError::NoGallery));
-        assert!(Search::new(two, none, IdentityScore::Max).unwrap().probes().is_empty());
+        assert!(Search::new(two, none, IdentityScore::Max).unwrap().probes.is_empty());
     }
 
     #[test]

@@ -293,8 +293,10 @@ pub struct IjbFace {
 /// in the [`MediaList`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaceList {
-    faces: Vec<IjbFace>,
-    sha256: String,
+    /// The faces, in the order of the images.
+    pub faces: Vec<IjbFace>,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
 }
 
 impl FaceList {
@@ -326,16 +328,6 @@ impl FaceList {
         }
         Ok(Self { faces, sha256: lines.sha256() })
     }
-
-    /// The faces, in the order of the images.
-    pub fn faces(&self) -> &[IjbFace] {
-        &self.faces
-    }
-
-    /// SHA-256 of the file, in hexadecimal.
-    pub fn sha256(&self) -> &str {
-        &self.sha256
-    }
 }
 
 fn parse_face(fields: &[&str]) -> Option<IjbFace> {
@@ -354,10 +346,12 @@ fn parse_face(fields: &[&str]) -> Option<IjbFace> {
 /// looked at. Each further line is an image of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubjectList {
-    file: PathBuf,
-    /// Position of the template and number of the person, in the order of the positions.
-    subjects: Vec<(u32, u32)>,
-    sha256: String,
+    /// The file that was read.
+    pub file: PathBuf,
+    /// The position of each template and the number of the person on it, in the order of the positions.
+    pub subjects: Vec<(u32, u32)>,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
 }
 
 impl SubjectList {
@@ -402,21 +396,6 @@ impl SubjectList {
         let mut subjects: Vec<(u32, u32)> = subject_of.into_iter().collect();
         subjects.sort_unstable();
         Ok(Self { file: file.into(), subjects, sha256: lines.sha256() })
-    }
-
-    /// The file that was read.
-    pub fn file(&self) -> &Path {
-        &self.file
-    }
-
-    /// The position of each template and the number of the person on it, in the order of the positions.
-    pub fn subjects(&self) -> &[(u32, u32)] {
-        &self.subjects
-    }
-
-    /// SHA-256 of the file, in hexadecimal.
-    pub fn sha256(&self) -> &str {
-        &self.sha256
     }
 }
 
@@ -466,8 +445,8 @@ mod tests {
         let faces = |lines: &[String]| read(lines.concat(), |file| FaceList::read(file, &media()));
         let list = faces(&[line(1), line(2), line(3), line(4)]).unwrap();
         let landmarks = [[1.0, 2.0], [3.5, 4.0], [-5.0, 6.0], [7.0, 80.0], [9.0, 10.0]];
-        assert_eq!(list.faces()[2], IjbFace { landmarks, score: 0.3 });
-        assert_eq!(list.faces().len(), 4);
+        assert_eq!(list.faces[2], IjbFace { landmarks, score: 0.3 });
+        assert_eq!(list.faces.len(), 4);
         assert_eq!(
             faces(&[line(1), line(2), line(4)]).unwrap_err(),
             "list:3: expected image 3.jpg as in this line of the list of media, \
@@ -493,10 +472,10 @@ mod tests {
     fn people_of_templates() {
         let subjects = |text: &str| read(text, |file| SubjectList::read(file, media().templates()));
         let list = subjects("TEMPLATE_ID,SUBJECT_ID,FILENAME\n7,12,img/1.jpg\n3,5,a\n7,12,b\n").unwrap();
-        assert_eq!(list.subjects(), [(0, 5), (1, 12)]);
-        assert_eq!(list.file().file_name().unwrap(), "list");
+        assert_eq!(list.subjects, [(0, 5), (1, 12)]);
+        assert_eq!(list.file.file_name().unwrap(), "list");
         let other = subjects("FILENAME,SUBJECT_ID, TEMPLATE_ID\na,5,3\nb,12,7").unwrap();
-        assert_eq!(other.subjects(), list.subjects());
+        assert_eq!(other.subjects, list.subjects);
         for (text, message) in [
             (
                 "",

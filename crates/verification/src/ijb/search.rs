@@ -169,13 +169,13 @@ impl IjbSearch {
         probes: &SubjectList,
     ) -> Result<Self, SearchError> {
         for list in galleries.iter().chain([probes]) {
-            if list.subjects().is_empty() {
-                return Err(SearchError::Empty { file: list.file().into() });
+            if list.subjects.is_empty() {
+                return Err(SearchError::Empty { file: list.file.clone() });
             }
         }
         for gallery in galleries {
-            if let Some(subject) = repeated(gallery.subjects()) {
-                return Err(SearchError::TwoTemplates { file: gallery.file().into(), subject });
+            if let Some(subject) = repeated(&gallery.subjects) {
+                return Err(SearchError::TwoTemplates { file: gallery.file.clone(), subject });
             }
         }
         let searched: Vec<GallerySearch> =
@@ -195,8 +195,8 @@ impl IjbSearch {
             tpir: mean(&|gallery| gallery.tpir_at_fpir[i].measured.map(|point| point.tpir)),
         });
         Ok(Self {
-            probes_sha256: probes.sha256().into(),
-            probes: probes.subjects().len(),
+            probes_sha256: probes.sha256.clone(),
+            probes: probes.subjects.len(),
             mean_ranks: mean_ranks.collect(),
             mean_tpir: mean_tpir.collect(),
             insightface: as_insightface(templates, galleries, probes),
@@ -212,7 +212,7 @@ fn repeated(subjects: &[(u32, u32)]) -> Option<u32> {
 }
 
 fn search(templates: &Templates, gallery: &SubjectList, probes: &SubjectList) -> GallerySearch {
-    let (outcomes, _) = compare(templates, gallery.subjects(), probes.subjects(), 0);
+    let (outcomes, _) = compare(templates, &gallery.subjects, &probes.subjects, 0);
     let mates: Vec<Mate> = outcomes.iter().filter_map(|outcome| outcome.mate).collect();
     let unmated = outcomes.iter().filter(|outcome| outcome.mate.is_none());
     let best_of_unmated: Vec<f32> = unmated.map(|outcome| outcome.best).collect();
@@ -224,8 +224,8 @@ fn search(templates: &Templates, gallery: &SubjectList, probes: &SubjectList) ->
         TpirAtFpir { target, unmated_needed, measured: measured.flatten() }
     });
     GallerySearch {
-        gallery_sha256: gallery.sha256().into(),
-        subjects: gallery.subjects().len(),
+        gallery_sha256: gallery.sha256.clone(),
+        subjects: gallery.subjects.len(),
         mated: mates.len(),
         unmated: best_of_unmated.len(),
         ranks: rank_rates(&mates),
@@ -265,15 +265,16 @@ fn as_insightface(
     galleries: &[SubjectList],
     probes: &SubjectList,
 ) -> Option<InsightfaceSearch> {
-    let mut merged: Vec<(u32, u32)> = galleries.iter().flat_map(SubjectList::subjects).copied().collect();
+    let mut merged: Vec<(u32, u32)> =
+        galleries.iter().flat_map(|gallery| &gallery.subjects).copied().collect();
     merged.sort_unstable();
     merged.dedup_by_key(|entry| entry.0);
-    let count = probes.subjects().len();
+    let count = probes.subjects.len();
     let places = FPIR_TARGETS.map(|far| (far * count as f64).ceil() as usize);
     if repeated(&merged).is_some() {
         return None;
     }
-    let (outcomes, highest) = compare(templates, &merged, probes.subjects(), places[FPIR_TARGETS.len() - 1]);
+    let (outcomes, highest) = compare(templates, &merged, &probes.subjects, places[FPIR_TARGETS.len() - 1]);
     let mates: Vec<Mate> = outcomes.iter().map(|outcome| outcome.mate).collect::<Option<_>>()?;
     let recalls = FPIR_TARGETS.iter().zip(places).map(|(&far, place)| {
         let threshold = *highest.get(place - 1)?;
@@ -400,7 +401,7 @@ mod tests {
         let probe_list = list("probes", of(people..people + probes));
         let result = IjbSearch::measure(&templates, &galleries, &probe_list).unwrap();
         assert_eq!(result.insightface, None, "people 40 to 47 are in no gallery");
-        assert_eq!((result.probes, result.probes_sha256.as_str()), (2400, probe_list.sha256()));
+        assert_eq!((result.probes, result.probes_sha256.as_str()), (2400, &*probe_list.sha256));
 
         for (found, gallery) in result.galleries.iter().zip([0..25, 25..people]) {
             let score = |a: u32, b: u32| -> f64 {

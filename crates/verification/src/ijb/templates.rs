@@ -103,7 +103,7 @@ impl Templates {
         let numbers = templates.checked_mul(dim).filter(|&numbers| 0 < numbers && numbers <= MAX_NUMBERS);
         let numbers = numbers.ok_or(PoolError::Dim { dim, templates })?;
         if let Some(faces) = faces {
-            assert_eq!(faces.faces().len(), media.images(), "a face for each image");
+            assert_eq!(faces.faces.len(), media.images(), "a face for each image");
         }
         let mut sums = vec![0.0f64; numbers];
         let mut embedding = vec![0.0f32; dim];
@@ -123,7 +123,7 @@ impl Templates {
             }
             let (template, images) = media.place(image);
             // The mean over a medium is a sum with weights, so no sums of media have to be kept.
-            let mut weight = faces.map_or(1.0, |faces| faces.faces()[image].score.into()) / images as f64;
+            let mut weight = faces.map_or(1.0, |faces| faces.faces[image].score.into()) / images as f64;
             if norm == TemplateNorm::Unit {
                 weight /= length;
             }
@@ -146,7 +146,7 @@ impl Templates {
             norm,
             detector_score: faces.is_some(),
             media_sha256: media.sha256().into(),
-            faces_sha256: faces.map(|faces| faces.sha256().into()),
+            faces_sha256: faces.map(|faces| faces.sha256.clone()),
         };
         Ok(Self { ids: ids.clone(), vectors, dim, pooled })
     }
@@ -243,7 +243,7 @@ pub(super) mod tests {
             {
                 let used: Vec<Vec<f64>> = embeddings
                     .iter()
-                    .zip(faces.faces())
+                    .zip(&faces.faces)
                     .map(|(embedding, face)| {
                         let length = length(embedding.iter().map(|&x| f64::from(x)));
                         let unit = if norm == TemplateNorm::Unit { 1.0 / length } else { 1.0 };

@@ -304,19 +304,15 @@ impl Layout {
             {
                 return Ok(Self::Words { label_first: path == 1, header: true });
             }
-            match config.order {
-                ListOrder::PathLabel => return Ok(Self::Words { label_first: false, header: false }),
-                ListOrder::LabelPath => return Ok(Self::Words { label_first: true, header: false }),
-                ListOrder::Auto if is_image(without_last) => {
-                    return Ok(Self::Words { label_first: false, header: false });
-                }
-                ListOrder::Auto if is_image(without_first) => {
-                    return Ok(Self::Words { label_first: true, header: false });
-                }
-                ListOrder::Auto if other.is_none() => {
-                    return Ok(Self::Words { label_first: false, header: false });
-                }
-                ListOrder::Auto => {}
+            let label_first = match config.order {
+                ListOrder::PathLabel => Some(false),
+                ListOrder::LabelPath => Some(true),
+                ListOrder::Auto if is_image(without_last) => Some(false),
+                ListOrder::Auto if is_image(without_first) => Some(true),
+                ListOrder::Auto => other.is_none().then_some(false),
+            };
+            if let Some(label_first) = label_first {
+                return Ok(Self::Words { label_first, header: false });
             }
         }
         other.ok_or_else(|| no_label(list, line, first))
