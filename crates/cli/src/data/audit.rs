@@ -3,26 +3,25 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Instant,
 };
 
+use facegrad::embeddings::EmbeddingFile;
+use facegrad::faces::{FaceSource, OpenSet};
+use facegrad::recognition::EmbeddingSource;
+use facegrad::verification::Flip;
 use facegrad_alignment::LandmarkFile;
 use facegrad_audit::{
     Audit, AuditEmbeddings, AuditError, AuditOptions, Exclude, Exclusion, Findings, PageOptions, PageOrigin,
     Stage,
 };
-use facegrad_embeddings::EmbeddingFile;
-use facegrad_faces::{FaceSource, OpenSet};
-use facegrad_recognition::EmbeddingSource;
 use facegrad_results::numbers::thousands;
-use facegrad_verification::Flip;
 
 use super::source::source_config;
 use crate::{
     arguments::{BatchArgs, ModelArgs, size_within},
     command_line,
-    failure::{Failure, INTERRUPTED, stop_on_signal},
-    progress::Progress,
+    failure::{Failure, INTERRUPTED, stop_on_signal, write_file},
+    progress::Stages,
     say,
 };
 
@@ -110,12 +109,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         AuditOptions { min_images: args.min_images, size: args.size, landmarks, ..Default::default() };
     let audit =
         Audit { set: &opened, against: against.as_ref(), options: &options, embeddings: embeddings.as_ref() };
-    let mut screen = Screen::default();
+    let mut stages = Stages::default();
     let findings = audit.run(&mut |stage, done, total| {
-        screen.show(stage, done, total);
+        stages.show(name(stage), done, total);
         !stop.is_asked()
     });
-    drop(screen);
+    drop(stages);
     let findings = match findings {
         Err(AuditError::Stopped) => {
             crate::remark!("stopped before its end; nothing was written");
@@ -140,7 +139,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         };
         let shown = PageOptions { shown: args.shown.into(), ..Default::default() };
         let page = audit.page(&findings, &origin, shown).to_html();
-        facegrad_files::replace(path, page.as_bytes()).map_err(|error| Failure::unwritable(path, error))?;
+        write_file(path, page.as_bytes())?;
     }
     if args.json {
         let mut found = facegrad_audit::json(&findings, source, other, &exclusions);
@@ -173,35 +172,6 @@ fn landmarks(path: &Path, source: &dyn FaceSource) -> Result<Vec<Option<[[f32; 2
         return Err(Failure::input(format!("{path} has no landmarks of any image of the set{example}")));
     }
     Ok(landmarks)
-}
-
-/// The progress of the stage that is under way.
-#[derive(Default)]
-struct Screen(Option<(Stage, Progress, Instant)>);
-
-impl Screen {
-    fn show(&mut self, stage: Stage, done: usize, total: usize) {
-        if self.0.as_ref().is_none_or(|(shown, ..)| *shown != stage) {
-            self.finish();
-            self.0 = Some((stage, Progress::new(name(stage), 0, total), Instant::now()));
-        }
-        if let Some((_, progress, began)) = self.0.as_mut().filter(|_| done > 0) {
-            let rate = done as f64 / began.elapsed().as_secs_f64().max(1e-9);
-            progress.set(done, &format!("{rate:.0} images/s"));
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some((_, progress, _)) = self.0.take() {
-            progress.finish();
-        }
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        self.finish();
-    }
 }
 
 fn name(stage: Stage) -> &'static str {
