@@ -15,7 +15,7 @@ use facegrad_files::Stop;
 use serde_json::json;
 
 use crate::{
-    arguments::{DeviceArgs, size},
+    arguments::{DeviceArgs, file_to_read, size},
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Stages,
@@ -36,7 +36,7 @@ pub struct Args {
     output: PathBuf,
     /// A table of landmarks, a line an image: path x1 y1 ... x5 y5 (eyes, nose, corners of the mouth, from left to
     /// right), by commas, tabs or blanks, with or without a header; CelebA's lists are read as they are.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["detector_weights", "detector_url", "min_face"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["detector_weights", "detector_url", "min_face"], value_parser = file_to_read())]
     landmarks: Option<PathBuf>,
     /// The folder with the detector's weights: pnet.safetensors, rnet.safetensors and onet.safetensors of MTCNN;
     /// without it what the environment variable FACEGRAD_MTCNN says.

@@ -8,7 +8,7 @@ use facegrad::verification::Flip;
 use serde_json::json;
 
 use crate::{
-    arguments::{BatchArgs, ModelArgs},
+    arguments::{BatchArgs, ModelArgs, file_to_read},
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Stages,
@@ -23,7 +23,7 @@ use crate::{
 pub struct Args {
     /// Folders with one folder of images an identity, folders of images, images, or text lists with lines `path`
     /// or `path identity`.
-    #[arg(required = true)]
+    #[arg(required = true, value_parser = file_to_read())]
     sources: Vec<PathBuf>,
     /// The folder that holds the images of lists; without it that of the list.
     #[arg(long, value_name = "FOLDER")]

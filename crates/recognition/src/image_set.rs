@@ -1,6 +1,9 @@
 //! Images that a person points at: a folder, a list or a file.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use facegrad_faces::{
     FaceError,
@@ -93,10 +96,10 @@ impl ImageSet {
             return Self::of_folder(source);
         }
         let parent = source.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let is_image = source
-            .extension()
-            .is_some_and(|found| EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)));
-        if is_image {
+        let is_image = |found| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(found));
+        if source.extension().is_some_and(|found| found.to_str().is_some_and(is_image))
+            || begins_as_image(source)
+        {
             let name = source.file_name().and_then(|name| name.to_str());
             let name = name.ok_or_else(|| ImageSetError::Name(source.into()))?;
             return Ok(Self { names: vec![name.into()], files: vec![source.into()], ..Self::default() });
@@ -214,6 +217,14 @@ impl ImageSet {
         }
         Some(ImageSurvey { pixels_sha256: hexadecimal(&hash.finalize()), unreadable, fingerprints })
     }
+}
+
+/// Whether a file that may be called anything, such as a pipe, begins as a JPEG, PNG or WebP image does, and no text.
+fn begins_as_image(path: &Path) -> bool {
+    const STARTS: [&[u8]; 3] = [b"\xFF\xD8\xFF", b"\x89PNG", b"RIFF"];
+    let mut start = [0; 4];
+    let read = facegrad_files::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && STARTS.iter().any(|known| start.starts_with(known))
 }
 
 /// What tells pictures apart: the start of the SHA-256 of their pixels.

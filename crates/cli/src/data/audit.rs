@@ -18,7 +18,7 @@ use facegrad_results::numbers::thousands;
 
 use super::source::source_config;
 use crate::{
-    arguments::{BatchArgs, ModelArgs, size_within},
+    arguments::{BatchArgs, ModelArgs, file_to_read, size_within},
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal, write_file},
     progress::Stages,
@@ -46,7 +46,7 @@ pub struct Args {
     size: Option<[usize; 2]>,
     /// Landmarks of the faces where they are on the images of the set, such as alignment.csv of `facegrad align`: which
     /// faces lie elsewhere than in the template.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file_to_read())]
     landmarks: Option<PathBuf>,
     /// Embeddings of the set, by `facegrad embed`, in place of a model.
     #[arg(long, value_name = "FILE", conflicts_with = "model")]

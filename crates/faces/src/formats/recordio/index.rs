@@ -1,7 +1,6 @@
 //! The `.idx` file beside a RecordIO file: a line for each record, its key, a tab and the byte it begins at.
 
 use std::{
-    fs::File,
     io::{BufRead, BufReader, Read},
     path::Path,
 };
@@ -22,7 +21,7 @@ pub(super) fn each_line(
     mut each: impl FnMut(u64, u32, u64) -> Result<(), SourceError>,
 ) -> Result<(), SourceError> {
     let unreadable = |source| SourceError::Unreadable { path: path.into(), source };
-    let mut reader = BufReader::with_capacity(1 << 18, File::open(path).map_err(unreadable)?);
+    let mut reader = BufReader::with_capacity(1 << 18, facegrad_files::open(path).map_err(unreadable)?);
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();

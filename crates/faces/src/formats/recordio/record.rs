@@ -96,7 +96,7 @@ pub(crate) struct RecordFile {
 
 impl RecordFile {
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let file = facegrad_files::open(path)?;
         let length = file.metadata()?.len();
         Ok(Self { file, length })
     }

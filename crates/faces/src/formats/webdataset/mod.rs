@@ -237,7 +237,7 @@ struct Sample {
 fn scan(path: &Path, label_key: Option<&str>) -> Result<ShardContent, SourceError> {
     let whole = |reason: &str| SourceError::malformed(path, Place::Whole, reason);
     let unreadable = |error| SourceError::unreadable(path, EXPECTED, error);
-    let file = File::open(path).map_err(unreadable)?;
+    let file = facegrad_files::open(path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?.len();
     let start = read_at(&file, 0, length.min(8)).map_err(unreadable)?;
     if is_compressed(path) || COMPRESSED_MAGIC.iter().any(|magic| start.starts_with(magic)) {
