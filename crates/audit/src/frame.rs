@@ -27,9 +27,9 @@ pub(crate) fn unframed(picture: &Picture) -> Option<Picture> {
     let row = |y: usize, x: usize| (y * width + x) * 3;
     let column = |x: usize, y: usize| (y * width + x) * 3;
     // Within the bars above and below there may be a frame, and the other way round.
-    let rows = within(picture, rows, &columns, &row);
-    let columns = within(picture, columns, &rows, &column);
-    let rows = within(picture, rows, &columns, &row);
+    let rows = within(picture, rows, &columns, row);
+    let columns = within(picture, columns, &rows, column);
+    let rows = within(picture, rows, &columns, row);
     let is_whole = |left: usize, of: usize| (of - left) * THICKNESS < of;
     let is_too_small = |left: usize, of: usize| left < LEAST_SIDE || left * LEAST_SHARE < of;
     let sides = [(rows.len(), height), (columns.len(), width)];
@@ -49,7 +49,7 @@ fn within(
     picture: &Picture,
     lines: std::ops::Range<usize>,
     across: &std::ops::Range<usize>,
-    place: &dyn Fn(usize, usize) -> usize,
+    place: impl Fn(usize, usize) -> usize + Copy,
 ) -> std::ops::Range<usize> {
     let step = across.len().div_ceil(SAMPLED).max(1);
     let pixels = |line: usize| {
