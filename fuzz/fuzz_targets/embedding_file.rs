@@ -32,7 +32,7 @@ fn let_parquet_panic() {
 }
 
 fuzz_target!(init: let_parquet_panic(), |bytes: &[u8]| {
-    for format in ["npz", "safetensors", "csv", "parquet"] {
+    for format in ["npz", "npy", "safetensors", "csv", "parquet"] {
         let path = FOLDER.path().join(format!("x.{format}"));
         fs::write(&path, bytes).expect("room for a small file");
         let read = EmbeddingFile::open(&path).and_then(|file| {

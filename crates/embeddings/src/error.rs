@@ -35,6 +35,9 @@ pub enum EmbeddingError {
     /// An embedding is infinite or not a number.
     #[error("the embedding of {name:?} in {} has a number that is not finite; the model is broken or diverged, or the file is damaged", path.display())]
     NotFinite { path: PathBuf, name: String },
+    /// An embedding has a number that 32 bits do not hold.
+    #[error("the embedding of {name:?} in {} has a number that is finite, but not in the 32 bits that are computed with; scale it, or save it in 32 bits", path.display())]
+    TooLarge { path: PathBuf, name: String },
     /// Rows were asked for that the file does not have, or space of another size was offered for them.
     #[error("rows {start} to {end} of {} do not fit: it has {rows} rows of {dim} numbers, and there is space for {space} numbers", path.display())]
     Range { path: PathBuf, start: usize, end: usize, rows: usize, dim: usize, space: usize },
@@ -61,6 +64,8 @@ pub(crate) enum Problem {
     Content(String),
     /// The row is not finite.
     NotFinite(usize),
+    /// The row has a number that is finite, but not in 32 bits.
+    TooLarge(usize),
 }
 
 impl Problem {
@@ -82,6 +87,7 @@ impl Problem {
             Self::Io(source) => EmbeddingError::Io { doing: "read", path, source },
             Self::Content(problem) => EmbeddingError::Malformed { path, problem: one_line(&problem) },
             Self::NotFinite(row) => EmbeddingError::NotFinite { path, name: format!("row {row}") },
+            Self::TooLarge(row) => EmbeddingError::TooLarge { path, name: format!("row {row}") },
         }
     }
 
@@ -93,6 +99,9 @@ impl Problem {
             Self::Content(problem) => EmbeddingError::Unwritable { path, problem },
             Self::NotFinite(row) => {
                 EmbeddingError::NotFinite { path, name: names.get(row).cloned().unwrap_or_default() }
+            }
+            Self::TooLarge(row) => {
+                EmbeddingError::TooLarge { path, name: names.get(row).cloned().unwrap_or_default() }
             }
         }
     }
@@ -122,6 +131,7 @@ impl fmt::Display for Problem {
             Self::Io(error) => error.fmt(f),
             Self::Content(problem) => f.write_str(problem),
             Self::NotFinite(row) => write!(f, "row {row} is not finite"),
+            Self::TooLarge(row) => write!(f, "row {row} is too large for 32 bits"),
         }
     }
 }

@@ -16,9 +16,9 @@ use crate::{
 
 /// An open file of embeddings: rows with names, and where they come from.
 ///
-/// Names are in memory. The rows of `.safetensors` and of uncompressed `.npz` stay in the file and are read by
+/// Names are in memory. The rows of `.safetensors`, `.npy` and uncompressed `.npz` stay in the file and are read by
 /// position, so a set may be larger than memory; those of `.csv`, `.parquet` and compressed `.npz` are loaded, up
-/// to 4 GiB of them.
+/// to 4 GiB of them, and so is an array that has its columns one after the other.
 ///
 /// Nothing in the file is trusted: what is damaged, cut off or made to harm ends in an [`EmbeddingError`]. The
 /// rows of formats read by position have no checksum; that they are finite is checked whenever they are read.
@@ -43,8 +43,7 @@ impl EmbeddingFile {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, EmbeddingError> {
         let path = path.as_ref();
         let format = formats::of(path)?;
-        let opened = open_file(path).and_then(|file| format.open(file));
-        Self::of(path, opened.map_err(|problem| problem.reading(path))?)
+        Self::of(path, format.open(path).map_err(|problem| problem.reading(path))?)
     }
 
     /// Checks what is the same for all formats.
@@ -104,7 +103,12 @@ impl EmbeddingFile {
         if start > end || end > rows || (end - start).checked_mul(dim) != Some(space) {
             return Err(EmbeddingError::Range { path: self.path.clone(), start, end, rows, dim, space });
         }
-        self.rows.read(start * dim, out).map_err(|error| Problem::from(error).reading(&self.path))?;
+        self.rows.read(start, dim, out).map_err(|problem| match problem {
+            Problem::TooLarge(row) => {
+                EmbeddingError::TooLarge { path: self.path.clone(), name: self.names[row].clone() }
+            }
+            other => other.reading(&self.path),
+        })?;
         match out.iter().position(|number| !number.is_finite()) {
             None => Ok(()),
             Some(at) => {

@@ -34,7 +34,6 @@ mod moments;
 mod origin;
 mod pca;
 mod rows;
-mod section;
 mod stored;
 #[cfg(test)]
 mod testing;
@@ -44,6 +43,7 @@ mod writer;
 
 pub use error::EmbeddingError;
 pub use file::EmbeddingFile;
+pub use formats::is_embedding_file;
 pub use gallery::{Gallery, GalleryError, Match};
 pub use journal::{EmbeddingJournal, EmbeddingJournalHeader};
 pub use moments::EmbeddingMoments;

@@ -6,7 +6,9 @@ use std::{
     ops::Range,
 };
 
-use crate::{Origin, error::Problem, section::read_exact_at};
+use facegrad_files::fill_at;
+
+use crate::{Origin, error::Problem};
 
 /// How much is read, converted and written at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -41,12 +43,15 @@ impl Element {
     }
 
     /// Converts as many numbers as `out` has.
-    pub(crate) fn convert(self, bytes: &[u8], out: &mut [f32]) {
+    ///
+    /// # Errors
+    /// The place of one that is finite, but not in 32 bits.
+    pub(crate) fn convert(self, bytes: &[u8], out: &mut [f32]) -> Result<(), usize> {
         fn each<const N: usize>(
             bytes: &[u8],
             out: &mut [f32],
             big_endian: bool,
-            read: impl Fn([u8; N]) -> f32,
+            mut read: impl FnMut([u8; N]) -> f32,
         ) {
             for (out, number) in out.iter_mut().zip(bytes.as_chunks::<N>().0) {
                 let mut number = *number;
@@ -59,9 +64,27 @@ impl Element {
         match self.number {
             Number::F16 => each(bytes, out, self.big_endian, |b| half(u16::from_le_bytes(b))),
             Number::F32 => each(bytes, out, self.big_endian, f32::from_le_bytes),
-            Number::F64 => each(bytes, out, self.big_endian, |b| f64::from_le_bytes(b) as f32),
+            Number::F64 => {
+                let (mut at, mut too_large) = (0, None);
+                each(bytes, out, self.big_endian, |b| {
+                    let number = narrow(f64::from_le_bytes(b));
+                    if number.is_none() {
+                        too_large.get_or_insert(at);
+                    }
+                    at += 1;
+                    number.unwrap_or(f32::INFINITY)
+                });
+                return too_large.map_or(Ok(()), Err);
+            }
         }
+        Ok(())
     }
+}
+
+/// A number in 32 bits, unless it is finite and would no longer be.
+pub(crate) fn narrow(number: f64) -> Option<f32> {
+    let narrow = number as f32;
+    (narrow.is_finite() || !number.is_finite()).then_some(narrow)
 }
 
 /// The value of an IEEE 754 half-precision number.
@@ -86,12 +109,13 @@ pub(crate) enum Rows {
 }
 
 impl Rows {
-    /// Copies the numbers from `first` on.
-    pub(crate) fn read(&self, first: usize, out: &mut [f32]) -> io::Result<()> {
+    /// Copies the rows of `dim` numbers from `row` on.
+    pub(crate) fn read(&self, row: usize, dim: usize, out: &mut [f32]) -> Result<(), Problem> {
+        let first = row * dim;
         let (file, at, element) = match self {
             Self::Loaded(numbers) => {
                 let numbers = numbers.get(first..first + out.len());
-                out.copy_from_slice(numbers.ok_or(io::ErrorKind::UnexpectedEof)?);
+                out.copy_from_slice(numbers.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?);
                 return Ok(());
             }
             Self::Stored { file, at, element } => (file, *at, *element),
@@ -99,10 +123,10 @@ impl Rows {
         let size = element.size();
         let mut bytes = vec![0; CHUNK_BYTES.min(out.len() * size)];
         let mut at = at + (first * size) as u64;
-        for out in out.chunks_mut(CHUNK_BYTES / size) {
+        for (number, out) in (first..).step_by(CHUNK_BYTES / size).zip(out.chunks_mut(CHUNK_BYTES / size)) {
             let bytes = &mut bytes[..out.len() * size];
-            read_exact_at(file, bytes, at)?;
-            element.convert(bytes, out);
+            fill_at(file, at, bytes)?;
+            element.convert(bytes, out).map_err(|at| Problem::TooLarge((number + at) / dim))?;
             at += bytes.len() as u64;
         }
         Ok(())
@@ -169,16 +193,22 @@ mod tests {
         let bits: [u16; 5] = [0x3c00, 0xc000, 0x7bff, 0x0400, 0x0001];
         let bytes: Vec<u8> = bits.iter().flat_map(|bits| bits.to_le_bytes()).collect();
         let mut out = [0.0; 5];
-        f16.convert(&bytes, &mut out);
+        f16.convert(&bytes, &mut out).unwrap();
         assert_eq!(out, [1.0, -2.0, 65504.0, 6.103_515_6e-5, 5.960_464_5e-8]);
         assert!(half(0x7c00) == f32::INFINITY && half(0xfc00) == f32::NEG_INFINITY && half(0x7e00).is_nan());
 
         let mut one = [0.0];
-        Element { number: Number::F32, big_endian: true }.convert(&1.5f32.to_be_bytes(), &mut one);
+        Element { number: Number::F32, big_endian: true }.convert(&1.5f32.to_be_bytes(), &mut one).unwrap();
         assert_eq!(one, [1.5]);
-        Element { number: Number::F64, big_endian: false }.convert(&(-0.1f64).to_le_bytes(), &mut one);
+        Element { number: Number::F64, big_endian: false }
+            .convert(&(-0.1f64).to_le_bytes(), &mut one)
+            .unwrap();
         assert_eq!(one, [-0.1]);
-        Element { number: Number::F64, big_endian: true }.convert(&1e300f64.to_be_bytes(), &mut one);
-        assert_eq!(one, [f32::INFINITY]);
+        let f64 = Element { number: Number::F64, big_endian: true };
+        let mut two = [0.0; 2];
+        let bytes = |numbers: [f64; 2]| numbers.map(f64::to_be_bytes).concat();
+        assert_eq!(f64.convert(&bytes([1.0, 1e300]), &mut two), Err(1));
+        f64.convert(&bytes([f64::NEG_INFINITY, f64::NAN]), &mut two).unwrap();
+        assert!(two[0] == f32::NEG_INFINITY && two[1].is_nan());
     }
 }

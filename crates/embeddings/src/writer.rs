@@ -132,7 +132,7 @@ pub(crate) struct Target {
 impl Target {
     /// Makes sure that there can be a file at `path`.
     pub(crate) fn create(path: &Path) -> Result<Self, EmbeddingError> {
-        formats::of(path)?;
+        formats::to_write(path)?;
         if path.is_dir() {
             return Err(Problem::content("there is a folder of that name").writing(path, &[]));
         }
@@ -149,7 +149,7 @@ impl Target {
         origin: Option<&Origin>,
         rows: &mut dyn Read,
     ) -> Result<(), EmbeddingError> {
-        let format = formats::of(&self.path)?;
+        let format = formats::to_write(&self.path)?;
         self.write(names, &mut Set { dim, names, identities, origin, rows }, |set, file| {
             format.write(set, file)
         })

@@ -241,11 +241,9 @@ fn rows_are_read_within_the_file_and_finite() {
         let error = file.all().unwrap_err().to_string();
         assert!(error.contains("embedding of \"2\"") && error.contains("not finite"), "{error}");
     }
-    for (extension, text) in [("csv", "name,e0\na,1\nb,inf\n"), ("csv", "name,e0\na,1\nb,1e39\n")] {
-        let path = path.with_extension(extension);
-        fs::write(&path, text).unwrap();
-        assert!(EmbeddingFile::open(&path).unwrap().all().unwrap_err().to_string().contains("of \"b\""));
-    }
+    let path = path.with_extension("csv");
+    fs::write(&path, "name,e0\na,1\nb,inf\n").unwrap();
+    assert!(EmbeddingFile::open(&path).unwrap().all().unwrap_err().to_string().contains("of \"b\""));
 }
 
 #[test]
@@ -327,10 +325,14 @@ fn damage_ends_in_a_sentence() {
     let folder = folder();
     let mut stream = Stream::new(3, Purpose::Benchmark, 1, 0);
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference");
-    let mut originals: Vec<PathBuf> =
-        ["numpy_savez_compressed.npz", "pyarrow_default.parquet", "pyarrow_groups.parquet"]
-            .map(|name| reference.join(name))
-            .to_vec();
+    let mut originals: Vec<PathBuf> = [
+        "numpy_savez_compressed.npz",
+        "numpy_fortran.npz",
+        "pyarrow_default.parquet",
+        "pyarrow_groups.parquet",
+    ]
+    .map(|name| reference.join(name))
+    .to_vec();
     for extension in FORMATS {
         let path = folder.path().join("original").with_extension(extension);
         Content::new(3, true, Some(origin())).write(&path, 100);
@@ -363,6 +365,99 @@ fn damage_ends_in_a_sentence() {
     }
 }
 
+/// An array as numpy saves it.
+fn npy(descr: &str, by_columns: bool, shape: &str, items: &[u8]) -> Vec<u8> {
+    let order = if by_columns { "True" } else { "False" };
+    let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}\n");
+    let length = (header.len() as u16).to_le_bytes();
+    [b"\x93NUMPY\x01\0".as_slice(), &length, header.as_bytes(), items].concat()
+}
+
+fn bytes_of(numbers: &[f64]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+#[test]
+fn arrays_without_names_are_called_by_their_rows() {
+    let folder = folder();
+    let path = folder.path().join("e.npy");
+    let rows = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    let columns = [1.0, 3.0, 5.0, 2.0, 4.0, 6.0];
+    for (by_columns, numbers) in [(false, rows), (true, columns)] {
+        fs::write(&path, npy("<f8", by_columns, "(3, 2)", &bytes_of(&numbers))).unwrap();
+        let file = EmbeddingFile::open(&path).unwrap();
+        assert_eq!((file.len(), file.dim(), file.names()[2].as_str()), (3, 2, "2"));
+        assert_eq!((file.identities(), file.origin(), file.position("1")), (None, None, Some(1)));
+        assert_eq!(file.all().unwrap(), rows.map(|number| number as f32));
+    }
+    let refuse = |bytes: &[u8], sentence: &str| {
+        fs::write(&path, bytes).unwrap();
+        let error = survive(&path).unwrap();
+        assert!(error.contains(sentence), "{error}");
+    };
+    let sound = npy("<f8", true, "(3, 2)", &bytes_of(&columns));
+    refuse(&sound[..sound.len() - 1], "3 rows of 2 numbers take");
+    refuse(&[&sound[..], b"x"].concat(), "3 rows of 2 numbers take");
+    refuse(&npy("<f8", true, "(4294967295, 65536)", b""), "take");
+    refuse(&npy("<f8", false, "(6,)", &bytes_of(&rows)), "it has 1 axes instead of two");
+    refuse(&npy("<i8", false, "(3, 2)", &bytes_of(&rows)), "astype('float32')");
+    refuse(b"PK", "it ends too early");
+    // Names would have no place there.
+    let error = EmbeddingWriter::create(&path, 2, None).unwrap_err().to_string();
+    assert!(error.ends_with("files that end in .npz, .safetensors, .csv, .parquet"), "{error}");
+    let error = EmbeddingFile::open(folder.path().join("e.txt")).unwrap_err().to_string();
+    assert!(error.ends_with("files that end in .npz, .safetensors, .csv, .parquet, .npy"), "{error}");
+}
+
+/// A finite number that 32 bits do not hold is neither infinite nor the fault of a model.
+#[test]
+fn numbers_too_large_for_32_bits_are_named_as_such() {
+    use parquet::{
+        data_type::{ByteArrayType, DoubleType},
+        file::writer::SerializedFileWriter,
+        schema::parser::parse_message_type,
+    };
+    let folder = folder();
+    let numbers = [1.0, 2.0, 1e300, 4.0];
+    let in_file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        EmbeddingFile::open(&path).and_then(|file| file.all()).unwrap_err().to_string()
+    };
+    for by_columns in [false, true] {
+        let error = in_file("e.npy", &npy("<f8", by_columns, "(2, 2)", &bytes_of(&numbers)));
+        let row = if by_columns { "\"row 0\"" } else { "\"1\"" };
+        assert!(error.starts_with(&format!("the embedding of {row} in")), "{error}");
+        assert!(
+            error.ends_with(
+                "is finite, but not in the 32 bits that are computed with; scale it, or save it in 32 bits"
+            ),
+            "{error}"
+        );
+    }
+    let error = in_file("e.csv", b"name,e0,e1\na,1.0,2.0\nb,1e300,4.0\n");
+    assert!(error.ends_with("line 3 has \"1e300\" which is too large for 32 bits"), "{error}");
+    let error = in_file("e.csv", b"name,e0,e1\na,1.0,2.0\nb,-inf,4.0\n");
+    assert!(error.contains("a number that is not finite"), "{error}");
+
+    let path = folder.path().join("e.parquet");
+    let schema = "message s { REQUIRED BYTE_ARRAY name (STRING); REQUIRED GROUP embedding (LIST) { REPEATED GROUP list { REQUIRED DOUBLE element; } } }";
+    let schema = parse_message_type(schema).unwrap().into();
+    let mut out =
+        SerializedFileWriter::new(fs::File::create(&path).unwrap(), schema, Default::default()).unwrap();
+    let mut group = out.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<ByteArrayType>().write_batch(&["a".into(), "b".into()], None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<DoubleType>().write_batch(&numbers, Some(&[1; 4]), Some(&[0, 1, 0, 1])).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    out.close().unwrap();
+    let error = EmbeddingFile::open(&path).unwrap_err().to_string();
+    assert!(error.starts_with("the embedding of \"row 1\" in"), "{error}");
+}
+
 /// A zip archive of stored files.
 fn hostile_npz(header: &str, data: usize) -> Vec<u8> {
     use std::io::Write;
@@ -385,13 +480,27 @@ fn files_made_to_harm_end_in_a_sentence() {
         let error = survive(&path).unwrap();
         assert!(error.contains(sentence), "{error}");
     };
-    let npy = |shape: &str| format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
-    refuse("a.npz", &hostile_npz(&npy("(4294967295, 65536)"), 8), "take");
-    refuse("a.npz", &hostile_npz(&npy("(18446744073709551615, 2)"), 8), "there may be");
-    refuse("a.npz", &hostile_npz(&npy("(2, 0)"), 0), "there may be");
-    refuse("a.npz", &hostile_npz(&npy("(2, 1, 1)"), 8), "3 axes");
-    refuse("a.npz", &hostile_npz(&npy("(2, 1)"), 8), "no array called names");
-    refuse("a.npz", &hostile_npz(&npy("(3, 1)"), 8), "has");
+    let header = |shape: &str| format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+    refuse("a.npz", &hostile_npz(&header("(4294967295, 65536)"), 8), "take");
+    refuse("a.npz", &hostile_npz(&header("(18446744073709551615, 2)"), 8), "there may be");
+    refuse("a.npz", &hostile_npz(&header("(2, 0)"), 0), "there may be");
+    refuse("a.npz", &hostile_npz(&header("(2, 1, 1)"), 8), "3 axes");
+    refuse(
+        "a.npz",
+        &hostile_npz(&header("(2, 1)"), 8),
+        "no array called names; it has embeddings, and embeddings",
+    );
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for name in ["arr_0.npy", "arr_1.npy"] {
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+    }
+    let positional = zip.finish().unwrap().into_inner();
+    refuse(
+        "a.npz",
+        &positional,
+        "it has no array called embeddings; it has arr_0, arr_1, and embeddings [rows, dim] and",
+    );
+    refuse("a.npz", &hostile_npz(&header("(3, 1)"), 8), "has");
     // An end record of 64 bits that claims 2^40 files in a directory as large as it likes.
     let mut zip64 = b"PK\x06\x06".to_vec();
     zip64.extend([44_u64.to_le_bytes(), [0; 8], [0; 8]].concat()[..20].iter());
@@ -409,7 +518,7 @@ fn files_made_to_harm_end_in_a_sentence() {
     let safetensors =
         |header: &str, data: &[u8], sentence: &str| refuse("a.safetensors", &tensors(header, data), sentence);
     refuse("a.safetensors", &u64::MAX.to_le_bytes(), "truncated");
-    safetensors("{}", b"", "no tensor called embeddings");
+    safetensors("{}", b"", "no tensor called embeddings; it has none, and embeddings and names are expected");
     safetensors(&"[".repeat(100_000), b"", "header is not");
     let embeddings = |shape: &str, end: u64| {
         format!(r#"{{"embeddings":{{"dtype":"F32","shape":{shape},"data_offsets":[0,{end}]}}}}"#)

@@ -82,7 +82,7 @@ contents[2], contents[3], contents[9] = None, "null", None
 table = pa.table({"image": groups(contents), "label": pa.array([i % 2 for i in range(10)], pa.int64())})
 write("set_nulls", table, data_page_size=1, write_batch_size=4, use_dictionary=False)
 
-# A row without a label, and a compression that is not read.
+# A row without a label, and a compression that is rare.
 table = pa.table({"image": groups(images(4)), "label": pa.array([0, 1, None, 1], pa.int64())})
 write("set_unlabelled", table)
 table = pa.table({"image": groups(images(4)), "label": pa.array([0, 1, 0, 1], pa.int64())})

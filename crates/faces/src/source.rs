@@ -46,6 +46,11 @@ pub trait FaceSource: Send + Sync {
         }
     }
 
+    /// What makes single images of the set costly to read, and what mends it, in a sentence; mostly nothing.
+    fn advice(&self) -> Option<String> {
+        None
+    }
+
     /// SHA-256 (hex) over what the set is: names, labels and sizes of its files, or its recipe.
     fn fingerprint(&self) -> String;
 }

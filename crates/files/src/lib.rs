@@ -3,7 +3,7 @@
 //! - A file is there completely or not at all: [`replace`], or [`temporary_beside`] and [`commit`]; where none can be
 //!   written is known before the work: [`check_writable`].
 //! - Files are opened by [`open`], which never waits for ever; no more of one is read than it could need:
-//!   [`read_bounded`].
+//!   [`read_bounded`]. Threads read parts of one at once: [`fill_at`].
 //! - A set may have more files than may be open: [`PooledFile`].
 //! - Work is killed at any instant and continued: [`Journal`]. One process at a time does it: [`lock`].
 //! - It ends early when a person asks for it: [`Stop`].
@@ -30,6 +30,7 @@ mod journal;
 mod lock;
 mod open;
 mod pool;
+mod positioned;
 mod stop;
 
 pub use atomic::{
@@ -42,5 +43,6 @@ pub use journal::{Journal, JournalError, WorkDifference, WorkHeader};
 pub use lock::{Lock, LockError, LockHeld, lock};
 pub use open::{NoRegularFile, open, spool};
 pub use pool::{PooledFile, raise_open_files};
+pub use positioned::{Section, fill_at};
 pub use stop::Stop;
 pub use tempfile::NamedTempFile;

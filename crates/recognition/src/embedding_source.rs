@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use facegrad_embeddings::{EmbeddingError, EmbeddingFile, Whitening, WhiteningError};
+use facegrad_embeddings::{EmbeddingError, EmbeddingFile, Whitening, WhiteningError, is_embedding_file};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -53,12 +53,10 @@ impl EmbeddingSource {
     /// # Errors
     /// If it cannot be read as what it looks like.
     pub fn open(path: &Path, device: &Device, backend: &str) -> Result<Self, EmbeddingSourceError> {
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        let file = match extension.as_str() {
-            "npz" | "csv" | "parquet" => Some(EmbeddingFile::open(path)?),
-            // Both models and embeddings are kept in this format.
-            "safetensors" => EmbeddingFile::open(path).ok(),
-            _ => None,
+        let file = match is_embedding_file(path) {
+            true => Some(EmbeddingFile::open(path)?),
+            // Both models and embeddings are kept in .safetensors.
+            false => EmbeddingFile::open(path).ok(),
         };
         Ok(match file {
             Some(file) => Self::File { path: path.into(), name: last_part(path), file: Box::new(file) },

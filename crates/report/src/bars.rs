@@ -1,7 +1,7 @@
 //! Counts as bars.
 
 use crate::{
-    chart::{Axis, Chart, Layer, Panel, number, outward, round_step},
+    chart::{Axis, Chart, LINEAR, Layer, Panel, number, outward, round_step},
     svg::{BLUE, Look, Picture},
 };
 
@@ -13,16 +13,12 @@ pub fn bar_chart(title: &str, x_label: &str, y_label: &str, bars: &[(String, u64
         let (from, to, count) = (i as f64 + 0.1, i as f64 + 0.9, *count as f64);
         Layer::new(Look::Area(BLUE), [(from, 0.0), (from, count), (to, count), (to, 0.0)])
     };
-    let x = Axis {
-        label: x_label.to_owned(),
-        range: (0.0, bars.len().max(1) as f64),
-        ticks: bars.iter().enumerate().map(|(i, (name, _))| (i as f64 + 0.5, name.clone())).collect(),
-        ..Axis::default()
-    };
-    let y = Axis::linear(y_label, (0.0, highest), 8, number);
-    let layers = bars.iter().enumerate().map(bar).collect();
-    let panel = Panel { x, y, height: Some(400.0), layers, ..Panel::default() };
-    Chart { title: title.to_owned(), panels: vec![panel], ..Chart::default() }.picture()
+    let names = bars.iter().enumerate().map(|(i, (name, _))| (i as f64 + 0.5, name.clone()));
+    let axes = [
+        Axis::new(x_label, (0.0, bars.len().max(1) as f64), LINEAR, names),
+        Axis::linear(y_label, (0.0, highest), 8, number),
+    ];
+    Chart::new(title, Panel::new(axes, Some(400.0), bars.iter().enumerate().map(bar))).picture()
 }
 
 #[cfg(test)]

@@ -25,7 +25,6 @@ pub(crate) struct Chart {
 }
 
 /// Axes and what is drawn between them.
-#[derive(Default)]
 pub(crate) struct Panel {
     /// May be empty.
     pub title: String,
@@ -85,22 +84,23 @@ pub(crate) struct Axis {
     pub ticks: Vec<Tick>,
 }
 
-impl Default for Axis {
-    fn default() -> Self {
-        Self { label: String::new(), range: (0.0, 1.0), scale: |x| x, ticks: Vec::new() }
-    }
-}
+/// The scale of most axes.
+pub(crate) const LINEAR: fn(f64) -> f64 = |value| value;
 
 impl Axis {
+    pub fn new(
+        label: &str,
+        range: (f64, f64),
+        scale: fn(f64) -> f64,
+        ticks: impl IntoIterator<Item = Tick>,
+    ) -> Self {
+        Self { label: label.into(), range, scale, ticks: ticks.into_iter().collect() }
+    }
+
     /// An axis with at most so many steps between its grid lines, at round numbers.
     pub fn linear(label: &str, range: (f64, f64), steps: usize, write: fn(f64) -> String) -> Self {
         let ticks = multiples(range, round_step(range.1 - range.0, steps));
-        Self {
-            label: label.into(),
-            range,
-            ticks: ticks.map(|place| (place, write(place))).collect(),
-            ..Self::default()
-        }
+        Self::new(label, range, LINEAR, ticks.map(|place| (place, write(place))))
     }
 
     /// Where a value lies between the ends, from 0 to 1.
@@ -136,6 +136,11 @@ pub(crate) fn picture(charts: &[Chart]) -> Picture {
 }
 
 impl Chart {
+    /// A chart of one panel.
+    pub fn new(title: &str, panel: Panel) -> Self {
+        Self { title: title.into(), panels: vec![panel], ..Self::default() }
+    }
+
     /// The chart by itself.
     pub fn picture(self) -> Picture {
         picture(&[self])
@@ -194,6 +199,11 @@ impl Chart {
 }
 
 impl Panel {
+    pub fn new([x, y]: [Axis; 2], height: Option<f64>, layers: impl IntoIterator<Item = Layer>) -> Self {
+        let layers = layers.into_iter().collect();
+        Self { title: String::new(), x, y, height, is_small: false, layers, beside: Vec::new() }
+    }
+
     /// The size of text.
     fn font(&self) -> f64 {
         if self.is_small { FONT * 0.7 } else { FONT }
@@ -372,8 +382,7 @@ mod tests {
     fn any_text_can_be_a_title() {
         let name = "a < b & \"c\" > 'd' \u{0} \n é";
         let layers = vec![Layer::entry(Look::dashed(BLUE), name)];
-        let panels = vec![Panel { layers, ..Panel::default() }];
-        let svg = Chart { title: name.into(), panels, ..Chart::default() }.picture().to_svg();
+        let svg = Chart::new(name, Panel::new(axes([]), Some(100.0), layers)).picture().to_svg();
         let texts = texts_of_well_formed(&svg);
         assert_eq!(texts.len(), 2);
         for text in texts {
@@ -384,12 +393,17 @@ mod tests {
         }
     }
 
+    /// Axes from 0 to 1, with ticks on the first.
+    fn axes(ticks: impl IntoIterator<Item = Tick>) -> [Axis; 2] {
+        [Axis::new("", (0.0, 1.0), LINEAR, ticks), Axis::new("", (0.0, 1.0), LINEAR, [])]
+    }
+
     /// The texts of a panel with these labels below it.
     fn labels(texts: &[&str]) -> Vec<String> {
-        let ticks = texts.iter().enumerate().map(|(i, text)| (i as f64, (*text).to_owned())).collect();
-        let x = Axis { range: (0.0, texts.len() as f64 - 1.0), ticks, ..Axis::default() };
-        let panel = Panel { x, height: Some(100.0), ..Panel::default() };
-        texts_of_well_formed(&Chart { panels: vec![panel], ..Chart::default() }.picture().to_svg())
+        let last = texts.len() as f64 - 1.0;
+        let ticks = texts.iter().enumerate().map(|(i, text)| (i as f64 / last, (*text).to_owned()));
+        let panel = Panel::new(axes(ticks), Some(100.0), []);
+        texts_of_well_formed(&Chart::new("", panel).picture().to_svg())
     }
 
     #[test]
@@ -403,15 +417,9 @@ mod tests {
     #[test]
     fn what_leaves_a_panel_runs_along_its_edge_and_what_is_no_number_is_left_out() {
         let points = [(-7.0, 0.0), (f64::NAN, 0.5), (0.5, f64::INFINITY), (1.0, 7.0)];
-        let panel = Panel {
-            height: Some(100.0),
-            layers: vec![
-                Layer::new(Look::line(BLUE), points),
-                Layer::new(Look::Text("none".into()), [(f64::NAN, 0.0)]),
-            ],
-            ..Panel::default()
-        };
-        let svg = Chart { panels: vec![panel], ..Chart::default() }.picture().to_svg();
+        let none = Layer::new(Look::Text("none".into()), [(f64::NAN, 0.0)]);
+        let panel = Panel::new(axes([]), Some(100.0), [Layer::new(Look::line(BLUE), points), none]);
+        let svg = Chart::new("", panel).picture().to_svg();
         let line = svg.split("<polyline").find(|line| line.contains(BLUE.0)).unwrap();
         let points = line.split('"').nth(1).unwrap();
         let places: Vec<&str> = points.split([' ', ',']).collect();

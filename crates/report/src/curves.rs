@@ -3,7 +3,7 @@
 use facegrad_results::ResultCurve;
 
 use crate::{
-    chart::{Axis, Chart, Layer, Panel, multiples, number, outward, percent, round_step},
+    chart::{Axis, Chart, Layer, Panel, number, outward, percent, round_step},
     svg::{Look, NEUTRAL, Picture, line_colour},
 };
 
@@ -66,12 +66,7 @@ pub fn det_curve(title: &str, curves: &[ModelCurve]) -> Picture {
     let lowest_miss = TICKS.into_iter().rev().find(|tick| *tick <= fewest).unwrap_or(TICKS[0]);
     let axis = |label: &str, lowest: f64| {
         let ticks = TICKS.into_iter().filter(|rate| (lowest * 0.99..=highest).contains(rate));
-        Axis {
-            label: label.into(),
-            range: (lowest, highest),
-            scale: probit,
-            ticks: ticks.map(|rate| (rate, percent(rate))).collect(),
-        }
+        Axis::new(label, (lowest, highest), probit, ticks.map(|rate| (rate, percent(rate))))
     };
     let axes = [axis("false-accept rate", lowest_rate(curves)), axis("false-reject rate", lowest_miss)];
     let from = axes[0].range.0.max(lowest_miss);
@@ -99,17 +94,13 @@ pub fn cmc_curve(title: &str, curves: &[ModelCurve]) -> Picture {
     // Over many decades only their beginnings are labelled.
     let is_labelled = |rank: f64| last <= 2000.0 || rank.log10().fract() == 0.0;
     let write = |rank| if is_labelled(rank) { number(rank) } else { String::new() };
-    let x = Axis {
-        label: "rank".into(),
-        range: (1.0, last),
-        scale: f64::log10,
-        ticks: ranks.take_while(|rank| *rank <= last).map(|rank| (rank, write(rank))).collect(),
-    };
+    let ticks = ranks.take_while(|rank| *rank <= last).map(|rank| (rank, write(rank)));
     let range = (outward((lowest.max(0.0), 1.0), step).0.min(1.0 - step), 1.0);
-    let shares = multiples(range, step).map(|share| (share, percent(share)));
-    let y = Axis { label: "found up to this rank".into(), range, ticks: shares.collect(), ..Axis::default() };
-    let panel = Panel { x, y, height: Some(HEIGHT), layers, ..Panel::default() };
-    Chart { title: title.into(), panels: vec![panel], ..Chart::default() }.picture()
+    let axes = [
+        Axis::new("rank", (1.0, last), f64::log10, ticks),
+        Axis::linear("found up to this rank", range, 8, percent),
+    ];
+    Chart::new(title, Panel::new(axes, Some(HEIGHT), layers)).picture()
 }
 
 /// Curves whose abscissa is the rate of false accepts: pale where they are `unsure`, beside a line for `reference`. `shown` is
@@ -117,24 +108,23 @@ pub fn cmc_curve(title: &str, curves: &[ModelCurve]) -> Picture {
 fn rates(
     title: &str,
     curves: &[ModelCurve],
-    [x, y]: [Axis; 2],
+    axes: [Axis; 2],
     unsure: &str,
     reference: Option<(&str, Vec<(f64, f64)>)>,
     shown: fn(f64) -> f64,
 ) -> Picture {
-    let (lowest, highest) = x.range;
+    let (lowest, highest) = axes[0].range;
     let (mut layers, mut pale) = (Vec::new(), vec![Layer::entry(Look::pale(NEUTRAL), unsure)]);
     for ModelCurve { name, colour, curve } in curves {
         let sure = (10.0 / curve.support.max(1) as f64).clamp(lowest, highest);
-        let levels = levels(&curve.points, x.scale);
+        let levels = levels(&curve.points, axes[0].scale);
         let line = |from, to| staircase(&levels, from, to).into_iter().map(|(rate, y)| (rate, shown(y)));
         layers.push(Layer::new(Look::numbered(*colour), line(sure, highest)).named(*name));
         pale.push(Layer::new(Look::pale(line_colour(*colour)), line(lowest, sure)));
     }
     layers.extend(pale);
     layers.extend(reference.map(|(name, points)| Layer::new(Look::dashed(NEUTRAL), points).named(name)));
-    let panel = Panel { x, y, height: Some(HEIGHT), layers, ..Panel::default() };
-    Chart { title: title.into(), panels: vec![panel], ..Chart::default() }.picture()
+    Chart::new(title, Panel::new(axes, Some(HEIGHT), layers)).picture()
 }
 
 /// The smallest rate that the largest curve can show, as a power of ten from 1e-2 to 1e-6.
@@ -148,7 +138,7 @@ fn decades(label: &str, curves: &[ModelCurve]) -> Axis {
     let lowest = lowest_rate(curves);
     let powers = lowest.log10().round() as i32..=0;
     let ticks = powers.map(|power| 10_f64.powi(power)).map(|rate| (rate, percent(rate)));
-    Axis { label: label.into(), range: (lowest, 1.0), scale: f64::log10, ticks: ticks.collect() }
+    Axis::new(label, (lowest, 1.0), f64::log10, ticks)
 }
 
 /// The highest ordinate reached at each abscissa, with no more points than a picture can show.

@@ -46,14 +46,8 @@ pub fn counts_histogram(title: &str, counts: &ScoreDistribution, thresholds: &[N
         layers.push(Layer::new(Look::dashed(TEXT), [(threshold.value, 0.0), end]).named(text));
         layers.extend(is_lettered.then(|| Layer::new(Look::Text(letter.into()), [end])));
     }
-    let panel = Panel {
-        x: Axis::linear("score", x, 8, number),
-        y: Axis::linear("share of pairs", (0.0, top), 6, percent),
-        height: Some(550.0),
-        layers,
-        ..Panel::default()
-    };
-    Chart { title: title.into(), panels: vec![panel], ..Chart::default() }.picture()
+    let axes = [Axis::linear("score", x, 8, number), Axis::linear("share of pairs", (0.0, top), 6, percent)];
+    Chart::new(title, Panel::new(axes, Some(550.0), layers)).picture()
 }
 
 /// The outline of a histogram, from the axis and back to it; all shares zero without counts.

@@ -2,9 +2,9 @@
 //!
 //! Everything here takes plain numbers, text and [sheets](facegrad_results::ResultSheet), and gives SVG or HTML as text;
 //! nothing can fail. There is one [`Page`]: sections of [`Block`]s, which evaluations ([`result_sections`]), runs,
-//! comparisons ([`comparison_page`]) and audits fill. A [`Picture`] comes from a function for each kind: [`loss_curve`],
-//! [`roc_curve`], [`det_curve`], [`cmc_curve`], [`fnir_curve`], [`counts_histogram`], [`embedding_map`], [`bar_chart`];
-//! [`roofline`] of a machine; [`logits`] of loss heads. Each describes a chart (title, legend, panels of axes and layers),
+//! comparisons and audits fill. A [`Picture`] comes from a function for each kind: [`loss_curve`], [`roc_curve`],
+//! [`det_curve`], [`cmc_curve`], [`fnir_curve`], [`counts_histogram`], [`embedding_map`], [`bar_chart`], [`mean_figures`];
+//! [`roofline`] of a machine; [`logits`] of loss heads. Each describes a chart (title, panels of axes and layers, notes),
 //! and `chart.rs` draws all of them. How numbers came about is the business of others.
 //!
 //! The pictures have a white background, so that they read on any page; the HTML page repaints them where
@@ -26,13 +26,13 @@
 
 mod bars;
 mod chart;
-mod compare;
 mod curves;
 mod histogram;
 mod html;
 mod logits;
 mod loss;
 mod map;
+mod means;
 mod page;
 mod roofline;
 mod sheets;
@@ -41,15 +41,13 @@ mod svg;
 mod testing;
 
 pub use bars::bar_chart;
-pub use compare::{
-    ComparisonReport, ComparisonRow, comparison_markdown, comparison_page, comparison_picture,
-};
 pub use curves::{ModelCurve, cmc_curve, det_curve, fnir_curve, roc_curve};
 pub use histogram::counts_histogram;
 pub use html::Grid;
 pub use logits::{LogitCurve, logits};
 pub use loss::{LossCurve, loss_curve};
 pub use map::embedding_map;
+pub use means::mean_figures;
 pub use page::{Block, CaptionedImage, Drawing, ImageGroup, Page, PageSection};
 pub use roofline::{OperatorFamily, OperatorPoint, Roofline, roofline};
 pub use sheets::{PairedTable, result_sections};

@@ -1,7 +1,7 @@
 //! Heads as functions of the angle: target logits, and how two classes are told apart.
 
 use crate::{
-    chart::{Axis, Chart, Layer, Panel, Tick, extent, multiples, number, outward, picture},
+    chart::{Axis, Chart, LINEAR, Layer, Panel, extent, multiples, number, outward, picture},
     svg::{BLUE, Look, NEUTRAL, ORANGE, Picture},
 };
 
@@ -49,8 +49,8 @@ fn thinned(samples: &[(f64, f64)]) -> Vec<(f64, f64)> {
 
 /// An axis of angles.
 fn angles(label: &str, last: f64) -> Axis {
-    let ticks = multiples((0.0, last), 30.0).map(|angle| -> Tick { (angle, format!("{angle}°")) });
-    Axis { label: label.into(), range: (0.0, last), ticks: ticks.collect(), ..Axis::default() }
+    let ticks = multiples((0.0, last), 30.0).map(|angle| (angle, format!("{angle}°")));
+    Axis::new(label, (0.0, last), LINEAR, ticks)
 }
 
 fn target_logits(heads: &[LogitCurve]) -> Chart {
@@ -60,14 +60,11 @@ fn target_logits(heads: &[LogitCurve]) -> Chart {
     let layers = heads.iter().zip(lines).enumerate().flat_map(|(i, (head, line))| {
         line.into_iter().map(move |piece| Layer::new(Look::numbered(i), thinned(&piece)).named(head.name))
     });
-    let panel = Panel {
-        x: angles("angle θ between embedding and class weight", 180.0),
-        y: Axis::linear("target logit / scale", range, 9, number),
-        height: Some(620.0),
-        layers: layers.collect(),
-        ..Panel::default()
-    };
-    Chart { title: "Target logit by angle".into(), panels: vec![panel], ..Chart::default() }
+    let axes = [
+        angles("angle θ between embedding and class weight", 180.0),
+        Axis::linear("target logit / scale", range, 9, number),
+    ];
+    Chart::new("Target logit by angle", Panel::new(axes, Some(620.0), layers))
 }
 
 /// The curve of `target` in pieces without a gap.
@@ -109,9 +106,8 @@ fn square(head: &LogitCurve) -> Panel {
     };
     let diagonal = Layer::new(Look::dashed(NEUTRAL), [(0.0, 0.0), (END, END)]).named("θ₁ = θ₂");
     let regions = regions(BLUE, "class 1", |place| place).chain(regions(ORANGE, "class 2", |(x, y)| (y, x)));
-    let layers = regions.chain([diagonal]).collect();
-    let (x, y) = (angles("θ₁", END), angles("θ₂", END));
-    Panel { title: head.name.into(), x, y, is_small: true, layers, ..Panel::default() }
+    let axes = [angles("θ₁", END), angles("θ₂", END)];
+    Panel { title: head.name.into(), is_small: true, ..Panel::new(axes, None, regions.chain([diagonal])) }
 }
 
 /// A part of a region: between two edges over the same θ₁.

@@ -1,7 +1,7 @@
 //! The course of a training run: loss and accuracy over steps.
 
 use crate::{
-    chart::{Axis, Chart, Layer, Panel, extent, number, outward, percent, rounded},
+    chart::{Axis, Chart, LINEAR, Layer, Panel, extent, number, outward, percent, rounded},
     svg::{BLUE, Look, NEUTRAL, Picture, line_colour},
 };
 
@@ -51,27 +51,23 @@ pub fn loss_curve(curve: &LossCurve) -> Picture {
     let (low, high) = extent(loss.iter().map(|point| point.1).chain(expected).chain([0.0]));
     let y = Axis::linear("training loss", (low, high * 1.05), 6, number);
     let below = Axis::linear(&curve.x_label, x, 6, number);
-    let mut above = Panel { y, height: Some(380.0), layers, ..Panel::default() };
-    let mut panels = Vec::new();
+    let mut chart = Chart { title: curve.title.clone(), ..Chart::default() };
     if curve.accuracy.is_empty() {
-        above.x = below;
-    } else {
-        // The labels are those of the panel below.
-        let ticks = below.ticks.iter().map(|(place, _)| (*place, String::new())).collect();
-        above.x = Axis { range: x, ticks, ..Axis::default() };
-        let mut layers = Vec::new();
-        for (i, (name, points)) in curve.accuracy.iter().enumerate() {
-            layers.push(Layer::new(Look::numbered(i + 1), points.clone()).named(name));
-            if points.len() <= 60 {
-                layers.push(Layer::new(Look::dots(line_colour(i + 1), 6.0), points.clone()));
-            }
-        }
-        let (low, high) = outward(extent(accuracy().map(|point| point.1)), 0.05);
-        let y = Axis::linear("accuracy", (low.max(0.0), high.min(1.0)), 5, percent);
-        panels.push(Panel { x: below, y, height: Some(220.0), layers, ..Panel::default() });
+        chart.panels.push(Panel::new([below, y], Some(380.0), layers));
+        return chart.picture();
     }
-    panels.insert(0, above);
-    Chart { title: curve.title.clone(), panels, ..Chart::default() }.picture()
+    // The labels are those of the panel below.
+    let above = Axis::new("", x, LINEAR, below.ticks.iter().map(|(place, _)| (*place, String::new())));
+    chart.panels.push(Panel::new([above, y], Some(380.0), layers));
+    let layers = curve.accuracy.iter().enumerate().flat_map(|(i, (name, points))| {
+        let dots = Layer::new(Look::dots(line_colour(i + 1), 6.0), points.iter().copied());
+        let line = Layer::new(Look::numbered(i + 1), points.iter().copied()).named(name);
+        [line].into_iter().chain((points.len() <= 60).then_some(dots))
+    });
+    let (low, high) = outward(extent(accuracy().map(|point| point.1)), 0.05);
+    let y = Axis::linear("accuracy", (low.max(0.0), high.min(1.0)), 5, percent);
+    chart.panels.push(Panel::new([below, y], Some(220.0), layers));
+    chart.picture()
 }
 
 /// The mean of a point and its `half` neighbours on either side, for as many points as the picture can show.

@@ -3,7 +3,7 @@
 use facegrad_results::{EmbeddingMap, MapClass};
 
 use crate::{
-    chart::{Axis, Chart, Layer, Panel, extent, number},
+    chart::{Axis, Chart, LINEAR, Layer, Panel, extent, number},
     svg::{BLUE, Colour, GREEN, Look, NEUTRAL, ORANGE, PINK, PURPLE, Picture},
 };
 
@@ -24,7 +24,7 @@ pub fn embedding_map(map: &EmbeddingMap) -> Picture {
             _ => layer,
         }
     };
-    let layers = map.classes.iter().enumerate().map(layer).collect();
+    let layers = map.classes.iter().enumerate().map(layer);
 
     let points = || map.classes.iter().flat_map(|class| &class.points);
     let (x, y) = (extent(points().map(|point| point.0)), extent(points().map(|point| point.1)));
@@ -33,12 +33,9 @@ pub fn embedding_map(map: &EmbeddingMap) -> Picture {
     let axis = |label: &str, (low, high): (f64, f64)| {
         let middle = (low + high) / 2.0;
         let range = (middle - half, middle + half);
-        let ticks = [range.0, range.1].map(|end| (end, String::new()));
-        Axis { label: label.into(), range, ticks: ticks.into(), ..Axis::default() }
+        Axis::new(label, range, LINEAR, [range.0, range.1].map(|end| (end, String::new())))
     };
-    let (x, y) = (axis(&map.x_label, x), axis(&map.y_label, y));
-    let panel = Panel { x, y, layers, ..Panel::default() };
-    Chart { title: map.title.clone(), panels: vec![panel], ..Chart::default() }.picture()
+    Chart::new(&map.title, Panel::new([axis(&map.x_label, x), axis(&map.y_label, y)], None, layers)).picture()
 }
 
 /// How the class with this number looks.

@@ -89,9 +89,8 @@ pub fn roofline(roofline: &Roofline) -> Picture {
     let [product, memory] = [gflops, gigabytes].map(|rate| rounded(rate, 3));
     layers.push(Layer::new(Look::line(TEXT), flat).named(format!("matrix product: {product} GFLOP/s")));
     layers.push(Layer::new(Look::dashed(TEXT), slope).named(format!("memory: {memory} GB/s")));
-    let panel = Panel { x, y, height: Some(560.0), layers, ..Panel::default() };
-    let (title, notes) = (roofline.title.clone(), roofline.notes.clone());
-    Chart { title, panels: vec![panel], notes, ..Chart::default() }.picture()
+    let chart = Chart::new(&roofline.title, Panel::new([x, y], Some(560.0), layers));
+    Chart { notes: roofline.notes.clone(), ..chart }.picture()
 }
 
 /// The marker of the family with this number.
@@ -110,12 +109,8 @@ fn powers_of_two(label: &str, values: impl Iterator<Item = f64>) -> Axis {
         true => format!("1/{}", number((-power).exp2())),
         false => number(power.exp2()),
     };
-    Axis {
-        label: label.into(),
-        range: (low.exp2(), high.exp2()),
-        scale: f64::log2,
-        ticks: powers.map(|power| (power.exp2(), write(power))).collect(),
-    }
+    let ticks = powers.map(|power| (power.exp2(), write(power)));
+    Axis::new(label, (low.exp2(), high.exp2()), f64::log2, ticks)
 }
 
 #[cfg(test)]

@@ -7,12 +7,14 @@ use std::{
     fmt::Write as _,
     fs::File,
     io::{self, BufRead, BufReader, BufWriter, Read, Write as _},
+    path::Path,
 };
 
-use super::Format;
+use super::{Format, WrittenFormat};
 use crate::{
     Origin,
     error::Problem,
+    file::open_file,
     limits::{MAX_DIM, MAX_ORIGIN_BYTES, Names, check_loaded},
     stored::{Rows, Set, StoredEmbeddings},
 };
@@ -30,36 +32,8 @@ impl Format for Csv {
         "csv"
     }
 
-    fn write(&self, set: &mut Set<'_>, file: &mut File) -> Result<(), Problem> {
-        let mut out = BufWriter::with_capacity(1 << 20, file);
-        if let Some(origin) = set.origin {
-            writeln!(out, "{ORIGIN}{}", origin.to_json()?)?;
-        }
-        let mut csv = csv::Writer::from_writer(out);
-        let columns = ["name"].into_iter().chain(set.identities.map(|_| "identity"));
-        let numbers: Vec<String> = (0..set.dim).map(|i| format!("e{i}")).collect();
-        csv.write_record(columns.chain(numbers.iter().map(String::as_str))).map_err(io::Error::from)?;
-        let (names, identities, dim) = (set.names, set.identities, set.dim);
-        let mut digits = String::new();
-        set.for_each_batch(|rows, bytes| {
-            for (row, bytes) in rows.zip(bytes.chunks(dim * 4)) {
-                csv.write_field(&names[row]).map_err(io::Error::from)?;
-                if let Some(identities) = identities {
-                    csv.write_field(&identities[row]).map_err(io::Error::from)?;
-                }
-                for number in bytes.as_chunks().0 {
-                    digits.clear();
-                    let _ = write!(digits, "{:?}", f32::from_le_bytes(*number));
-                    csv.write_field(&digits).map_err(io::Error::from)?;
-                }
-                csv.write_record(None::<&[u8]>).map_err(io::Error::from)?;
-            }
-            Ok(())
-        })?;
-        Ok(csv.flush()?)
-    }
-
-    fn open(&self, file: File) -> Result<StoredEmbeddings, Problem> {
+    fn open(&self, path: &Path) -> Result<StoredEmbeddings, Problem> {
+        let file = open_file(path)?;
         let mut file = BufReader::with_capacity(1 << 20, file);
         let origin = read_origin(&mut file)?;
         let first_line = 1 + u64::from(origin.is_some());
@@ -101,14 +75,50 @@ impl Format for Csv {
                 identities.push(record[1].into())?;
             }
             for number in record.iter().skip(before) {
-                numbers.push(number.parse::<f32>().map_err(|_| {
+                let content = |reason| {
                     let line = line_of(record.position());
-                    Problem::Content(format!("line {line} has {number:?} where a number has to be"))
-                })?);
+                    Problem::Content(format!("line {line} has {number:?} {reason}"))
+                };
+                let read: f32 = number.parse().map_err(|_| content("where a number has to be"))?;
+                if read.is_infinite() && !number.to_lowercase().contains("inf") {
+                    return Err(content("which is too large for 32 bits"));
+                }
+                numbers.push(read);
             }
         }
         let identities = with_identities.then(|| identities.into_vec());
         Ok(StoredEmbeddings { dim, names: names.into_vec(), identities, origin, rows: Rows::Loaded(numbers) })
+    }
+}
+
+impl WrittenFormat for Csv {
+    fn write(&self, set: &mut Set<'_>, file: &mut File) -> Result<(), Problem> {
+        let mut out = BufWriter::with_capacity(1 << 20, file);
+        if let Some(origin) = set.origin {
+            writeln!(out, "{ORIGIN}{}", origin.to_json()?)?;
+        }
+        let mut csv = csv::Writer::from_writer(out);
+        let columns = ["name"].into_iter().chain(set.identities.map(|_| "identity"));
+        let numbers: Vec<String> = (0..set.dim).map(|i| format!("e{i}")).collect();
+        csv.write_record(columns.chain(numbers.iter().map(String::as_str))).map_err(io::Error::from)?;
+        let (names, identities, dim) = (set.names, set.identities, set.dim);
+        let mut digits = String::new();
+        set.for_each_batch(|rows, bytes| {
+            for (row, bytes) in rows.zip(bytes.chunks(dim * 4)) {
+                csv.write_field(&names[row]).map_err(io::Error::from)?;
+                if let Some(identities) = identities {
+                    csv.write_field(&identities[row]).map_err(io::Error::from)?;
+                }
+                for number in bytes.as_chunks().0 {
+                    digits.clear();
+                    let _ = write!(digits, "{:?}", f32::from_le_bytes(*number));
+                    csv.write_field(&digits).map_err(io::Error::from)?;
+                }
+                csv.write_record(None::<&[u8]>).map_err(io::Error::from)?;
+            }
+            Ok(())
+        })?;
+        Ok(csv.flush()?)
     }
 }
 

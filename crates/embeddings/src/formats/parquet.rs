@@ -4,36 +4,28 @@
 //! file without rows would lose, are in the key-value metadata. Source: apache/parquet-format, LogicalTypes.md,
 //! "Lists".
 
-use std::{
-    fs::File,
-    io,
-    panic::{self, AssertUnwindSafe},
-    sync::Arc,
-};
+use std::{fs::File, io, path::Path, sync::Arc};
 
+use facegrad_parquet::{ParquetFault, ParquetFile, caught};
 use parquet::{
     basic::{Compression, Encoding, LogicalType, Repetition, Type as Physical},
-    column::{
-        page::{Page, PageMetadata, PageReader},
-        reader::ColumnReaderImpl,
-    },
+    column::reader::ColumnReaderImpl,
     data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FloatType},
     errors::{ParquetError, Result as ParquetResult},
     file::{
-        metadata::{KeyValue, ParquetMetaData},
+        metadata::KeyValue,
         properties::{EnabledStatistics, WriterProperties},
-        reader::{FileReader, SerializedFileReader},
         writer::SerializedFileWriter,
     },
     schema::types::{ColumnPath, Type},
 };
 
-use super::Format;
+use super::{Format, WrittenFormat};
 use crate::{
     Origin,
     error::Problem,
     limits::{Names, check_loaded, check_shape},
-    stored::{Rows, Set, StoredEmbeddings},
+    stored::{Rows, Set, StoredEmbeddings, narrow},
 };
 
 const ORIGIN: &str = "facegrad.origin";
@@ -54,11 +46,56 @@ impl From<ParquetError> for Problem {
     }
 }
 
+impl From<ParquetFault> for Problem {
+    fn from(fault: ParquetFault) -> Self {
+        match fault {
+            ParquetFault::Io(error) => Self::Io(error),
+            ParquetFault::Content(reason) => Self::Content(reason),
+        }
+    }
+}
+
 impl Format for Parquet {
     fn extension(&self) -> &'static str {
         "parquet"
     }
 
+    fn open(&self, path: &Path) -> Result<StoredEmbeddings, Problem> {
+        let file = ParquetFile::open(path)?;
+        let columns = Columns::find(&file)?;
+        let origin = file.value(ORIGIN).map(Origin::parse).transpose()?;
+        let (rows, dim) = shape(&file, &columns)?;
+        check_loaded(rows, dim)?;
+
+        let (mut names, mut identities) = (Names::default(), Names::default());
+        let mut numbers = Vec::new();
+        for group in (0..file.metadata().num_row_groups()).filter(|group| file.rows(*group) > 0) {
+            let texts = |column, texts: &mut Names| read_texts(&file, group, column, texts);
+            texts(columns.name, &mut names)?;
+            if let Some(column) = columns.identity {
+                texts(column, &mut identities)?;
+            }
+            let (column, rows) = (columns.embedding, file.rows(group));
+            caught(|| match file.column(column).physical_type() {
+                Physical::FLOAT => read_numbers(file.reader::<FloatType>(group, column)?, rows, dim, |row| {
+                    numbers.extend_from_slice(row);
+                    Ok(())
+                }),
+                _ => read_numbers(file.reader::<DoubleType>(group, column)?, rows, dim, |row| {
+                    for number in row {
+                        let number = narrow(*number);
+                        numbers.push(number.ok_or(Problem::TooLarge(numbers.len() / dim))?);
+                    }
+                    Ok(())
+                }),
+            })?;
+        }
+        let identities = columns.identity.map(|_| identities.into_vec());
+        Ok(StoredEmbeddings { dim, names: names.into_vec(), identities, origin, rows: Rows::Loaded(numbers) })
+    }
+}
+
+impl WrittenFormat for Parquet {
     fn write(&self, set: &mut Set<'_>, file: &mut File) -> Result<(), Problem> {
         let mut metadata = vec![KeyValue::new(DIM.into(), set.dim.to_string())];
         if let Some(origin) = set.origin {
@@ -118,68 +155,6 @@ impl Format for Parquet {
         out.close()?;
         Ok(())
     }
-
-    fn open(&self, file: File) -> Result<StoredEmbeddings, Problem> {
-        // The library asserts some of what a damaged file may violate; the file is dropped with whatever is half read.
-        let opened = panic::catch_unwind(AssertUnwindSafe(|| open(file)));
-        opened.unwrap_or_else(|_| {
-            Err(Problem::content("it is damaged in a way that its decoder does not expect"))
-        })
-    }
-}
-
-fn open(file: File) -> Result<StoredEmbeddings, Problem> {
-    let length = file.metadata()?.len();
-    let reader = SerializedFileReader::new(file)?;
-    let metadata = reader.metadata();
-    check_places(metadata, length)?;
-    let columns = Columns::find(metadata)?;
-    let pairs = metadata.file_metadata().key_value_metadata();
-    let value = |key| pairs?.iter().find(|pair| pair.key == key)?.value.as_deref();
-    let origin = value(ORIGIN).map(Origin::parse).transpose()?;
-    let (rows, dim) = shape(metadata, &columns, value(DIM))?;
-    check_loaded(rows, dim)?;
-
-    let (mut names, mut identities) = (Names::default(), Names::default());
-    let mut numbers = Vec::new();
-    for (group, about) in metadata.row_groups().iter().enumerate() {
-        let (group, rows) = (reader.get_row_group(group)?, about.num_rows() as usize);
-        let pages = |column| -> ParquetResult<Box<dyn PageReader>> {
-            let left = about.column(column).num_values();
-            Ok(Box::new(BoundedPages { inner: group.get_column_page_reader(column)?, left }))
-        };
-        let descriptor = |column| metadata.file_metadata().schema_descr().column(column);
-        let texts = |column, texts: &mut Names| {
-            read_texts(ColumnReaderImpl::new(descriptor(column), pages(column)?), rows, texts)
-        };
-        texts(columns.name, &mut names)?;
-        if let Some(column) = columns.identity {
-            texts(column, &mut identities)?;
-        }
-        let (column, pages) = (descriptor(columns.embedding), pages(columns.embedding)?);
-        if column.physical_type() == Physical::FLOAT {
-            let reader = ColumnReaderImpl::<FloatType>::new(column, pages);
-            read_numbers(reader, rows, dim, |row| numbers.extend_from_slice(row))?;
-        } else {
-            let reader = ColumnReaderImpl::<DoubleType>::new(column, pages);
-            read_numbers(reader, rows, dim, |row| numbers.extend(row.iter().map(|x| *x as f32)))?;
-        }
-    }
-    let identities = columns.identity.map(|_| identities.into_vec());
-    Ok(StoredEmbeddings { dim, names: names.into_vec(), identities, origin, rows: Rows::Loaded(numbers) })
-}
-
-/// Whether all columns are within the file.
-fn check_places(metadata: &ParquetMetaData, length: u64) -> Result<(), Problem> {
-    for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
-        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
-        let end = start.checked_add(column.compressed_size());
-        let within = |end: i64| u64::try_from(end).is_ok_and(|end| end <= length);
-        if start < 0 || column.compressed_size() < 0 || !end.is_some_and(within) {
-            return Err(Problem::content("a column is not within the file, which may be truncated"));
-        }
-    }
-    Ok(())
 }
 
 fn schema(with_identities: bool) -> ParquetResult<Type> {
@@ -217,8 +192,8 @@ struct Columns {
 }
 
 impl Columns {
-    fn find(metadata: &ParquetMetaData) -> Result<Self, Problem> {
-        let all = metadata.file_metadata().schema_descr().columns();
+    fn find(file: &ParquetFile) -> Result<Self, Problem> {
+        let all = file.metadata().file_metadata().schema_descr().columns();
         let (mut name, mut identity, mut embedding) = (None, None, None);
         for (i, column) in all.iter().enumerate() {
             let root = column.path().parts().first().map(String::as_str);
@@ -238,22 +213,15 @@ impl Columns {
 }
 
 /// Rows of the file and numbers of a row, from what the groups claim; reading checks it.
-fn shape(
-    metadata: &ParquetMetaData,
-    columns: &Columns,
-    dim: Option<&str>,
-) -> Result<(usize, usize), Problem> {
-    let mut dim = match dim {
-        Some(dim) => Some(
-            dim.parse::<u64>().map_err(|_| Problem::Content(format!("{DIM} is {dim:?}, not a number")))?,
-        ),
-        None => None,
-    };
+fn shape(file: &ParquetFile, columns: &Columns) -> Result<(usize, usize), Problem> {
+    let parse =
+        |dim: &str| dim.parse().map_err(|_| Problem::Content(format!("{DIM} is {dim:?}, not a number")));
+    let mut dim: Option<u64> = file.value(DIM).map(parse).transpose()?;
     let mut all = 0_u64;
-    for group in metadata.row_groups() {
-        let negative = |_| Problem::content("a row group has a negative size");
-        let rows = u64::try_from(group.num_rows()).map_err(negative)?;
-        let numbers = u64::try_from(group.column(columns.embedding).num_values()).map_err(negative)?;
+    for group in file.metadata().row_groups() {
+        let numbers = u64::try_from(group.column(columns.embedding).num_values());
+        let numbers = numbers.map_err(|_| Problem::content("a row group has a negative size"))?;
+        let rows = group.num_rows() as u64;
         if rows == 0 {
             continue;
         }
@@ -272,30 +240,13 @@ fn shape(
 }
 
 /// Reads a column of text without gaps.
-fn read_texts(
-    mut column: ColumnReaderImpl<ByteArrayType>,
-    rows: usize,
-    texts: &mut Names,
-) -> Result<(), Problem> {
-    let (mut levels, mut values) = (Vec::new(), Vec::new());
-    let mut left = rows;
-    while left > 0 {
-        levels.clear();
-        values.clear();
-        let (read, found, _) =
-            column.read_records(left.min(READ_ROWS), Some(&mut levels), None, &mut values)?;
-        if read == 0 || found < read {
-            let row = rows - left;
-            return Err(Problem::Content(format!(
-                "a name or identity is missing behind row {row} of a group"
-            )));
-        }
-        for value in &values {
-            texts.push(value.as_utf8()?.into())?;
-        }
-        left = left.saturating_sub(read);
-    }
-    Ok(())
+fn read_texts(file: &ParquetFile, group: usize, column: usize, texts: &mut Names) -> Result<(), Problem> {
+    file.values::<ByteArrayType, Problem>(group, column, |text| {
+        let row = texts.len();
+        let text =
+            text.ok_or_else(|| Problem::Content(format!("the name or identity of row {row} is missing")))?;
+        texts.push(text.as_utf8()?.into())
+    })
 }
 
 /// Reads a column of lists that all have `dim` numbers, in blocks of whole rows.
@@ -303,7 +254,7 @@ fn read_numbers<T: DataType>(
     mut column: ColumnReaderImpl<T>,
     rows: usize,
     dim: usize,
-    mut take: impl FnMut(&[T::T]),
+    mut take: impl FnMut(&[T::T]) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
     let (mut definition, mut repetition, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let mut left = rows;
@@ -327,43 +278,8 @@ fn read_numbers<T: DataType>(
                 "embeddings are of different length, or numbers are missing; every row has to have {dim}"
             )));
         }
-        take(&values);
+        take(&values)?;
         left -= read;
     }
     Ok(())
-}
-
-/// Pages that together hold no more values than their column claims, so that a page cannot claim any number.
-struct BoundedPages {
-    inner: Box<dyn PageReader>,
-    left: i64,
-}
-
-impl PageReader for BoundedPages {
-    fn get_next_page(&mut self) -> ParquetResult<Option<Page>> {
-        let page = self.inner.get_next_page()?;
-        if let Some(page @ (Page::DataPage { .. } | Page::DataPageV2 { .. })) = &page {
-            self.left -= i64::from(page.num_values());
-            if self.left < 0 {
-                return Err(ParquetError::General("its pages hold more values than its columns".into()));
-            }
-        }
-        Ok(page)
-    }
-
-    fn peek_next_page(&mut self) -> ParquetResult<Option<PageMetadata>> {
-        self.inner.peek_next_page()
-    }
-
-    fn skip_next_page(&mut self) -> ParquetResult<()> {
-        self.inner.skip_next_page()
-    }
-}
-
-impl Iterator for BoundedPages {
-    type Item = ParquetResult<Page>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.get_next_page().transpose()
-    }
 }

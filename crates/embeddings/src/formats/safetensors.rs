@@ -9,8 +9,10 @@ use std::{
     fmt,
     fs::File,
     io::{BufReader, BufWriter, Seek, Write},
+    path::Path,
 };
 
+use facegrad_files::{Section, fill_at};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::{
     Deserializer,
@@ -18,12 +20,12 @@ use serde::{
 };
 use serde_json::json;
 
-use super::Format;
+use super::{Format, WrittenFormat};
 use crate::{
     Origin,
     error::Problem,
+    file::open_file,
     limits::{Names, check_shape},
-    section::{Section, read_exact_at},
     stored::{Element, Number, Rows, Set, StoredEmbeddings},
 };
 
@@ -38,12 +40,14 @@ impl Format for Safetensors {
         "safetensors"
     }
 
+    fn open(&self, path: &Path) -> Result<StoredEmbeddings, Problem> {
+        Ok(open(open_file(path)?)?.0)
+    }
+}
+
+impl WrittenFormat for Safetensors {
     fn write(&self, set: &mut Set<'_>, file: &mut File) -> Result<(), Problem> {
         write(set, file, &[("facegrad", "embeddings")])
-    }
-
-    fn open(&self, file: File) -> Result<StoredEmbeddings, Problem> {
-        Ok(open(file)?.0)
     }
 }
 
@@ -90,7 +94,7 @@ pub(crate) fn write(set: &mut Set<'_>, file: &mut File, metadata: &[(&str, &str)
 pub(crate) fn open(mut file: File) -> Result<(StoredEmbeddings, HashMap<String, String>), Problem> {
     let length = file.seek(std::io::SeekFrom::End(0))?;
     let mut start = [0; 8];
-    read_exact_at(&file, &mut start, 0)?;
+    fill_at(&file, 0, &mut start)?;
     let header_bytes = u64::from_le_bytes(start);
     if header_bytes > MAX_HEADER_BYTES || header_bytes > length - 8 {
         return Err(Problem::Content(format!(
@@ -98,14 +102,21 @@ pub(crate) fn open(mut file: File) -> Result<(StoredEmbeddings, HashMap<String, 
         )));
     }
     let mut header = vec![0; header_bytes as usize];
-    read_exact_at(&file, &mut header, 8)?;
+    fill_at(&file, 8, &mut header)?;
     let header: Metadata = serde_json::from_slice(&header).map_err(|error| {
         Problem::Content(format!("its header is not that of a safetensors file: {error}"))
     })?;
     let data = 8 + header_bytes;
 
     let found = |name: &str| {
-        header.info(name).ok_or_else(|| Problem::Content(format!("it has no tensor called {name}")))
+        header.info(name).ok_or_else(|| {
+            let mut all: Vec<String> = header.tensors().into_keys().collect();
+            all.sort_unstable();
+            let all = if all.is_empty() { "none".into() } else { all.join(", ") };
+            Problem::Content(format!(
+                "it has no tensor called {name}; it has {all}, and embeddings and names are expected (identities may be there)"
+            ))
+        })
     };
     let (bytes, at) = (|info: &TensorInfo| section(info, data, length), found("embeddings")?);
     let number = match at.dtype {

@@ -17,6 +17,11 @@ pub(super) trait Images: Send + Sync + 'static {
 
     /// As [`FaceSource::stored`], or why not, as a clause.
     fn stored(&self, index: usize) -> Result<StoredImage, String>;
+
+    /// As [`FaceSource::advice`].
+    fn advice(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Images with their labels.
@@ -61,6 +66,10 @@ impl<I: Images> FaceSource for LabelledImages<I> {
 
     fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
         self.images.stored(index).map_err(|reason| FaceError { name: self.name(index), reason })
+    }
+
+    fn advice(&self) -> Option<String> {
+        self.images.advice()
     }
 
     fn fingerprint(&self) -> String {

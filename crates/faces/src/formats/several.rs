@@ -155,6 +155,10 @@ impl FaceSource for Several {
         part.source.load(there, size)
     }
 
+    fn advice(&self) -> Option<String> {
+        self.parts.iter().find_map(|part| part.source.advice())
+    }
+
     fn fingerprint(&self) -> String {
         let prints: Vec<String> = self.parts.iter().map(|part| part.source.fingerprint()).collect();
         sha256(prints.concat().as_bytes())

@@ -202,6 +202,10 @@ impl FaceSource for Subset {
         self.source.load(self.there(index), size)
     }
 
+    fn advice(&self) -> Option<String> {
+        self.source.advice()
+    }
+
     fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(self.source.fingerprint());

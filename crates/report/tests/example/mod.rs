@@ -1,11 +1,13 @@
 //! Pages with every section, made up of formulas: no number here was measured.
 
 use facegrad_report::{
-    Block, CaptionedImage, Drawing, ImageGroup, Page, PageSection, PairedTable, bar_chart, result_sections,
+    Block, CaptionedImage, Drawing, ImageGroup, Page, PageSection, PairedTable, bar_chart, mean_figures,
+    result_sections,
 };
 use facegrad_results::{
     Better, CurveKind, EmbeddedImage, EmbeddingMap, Fact, Figure, ImagePair, Interval, Layout, MapClass,
-    NamedThreshold, ResultCurve, ResultSection, ResultSheet, ResultTable, Scale, ScoreDistribution,
+    MeanFigure, NamedThreshold, ResultCurve, ResultSection, ResultSheet, ResultTable, Scale,
+    ScoreDistribution,
     numbers::{percent, too_few},
 };
 
@@ -56,6 +58,11 @@ pub fn audit(hostile: bool) -> Page {
     let bars = [("1", 12), ("2–3", 40), ("4–7", 120), ("8–15", 3), ("16–31", 0), ("32–63", 9)];
     let bars = bars.map(|(name, count)| (text(name), count));
     let title = text("Identities by their images");
+    let mean =
+        |mean| MeanFigure { name: text("accuracy"), mean, of_runs: vec![mean], ..MeanFigure::default() };
+    let rows =
+        [(text("cosface"), Some(mean(0.97))), (text("softmax"), Some(mean(0.94))), (text("none"), None)];
+    let means = Drawing::new(mean_figures(&rows, Some(0.5)), title.clone());
     let chart = bar_chart(&title, &text("images"), &text("identities"), &bars);
     let table = |title: &str| {
         Block::Table(ResultTable {
@@ -76,7 +83,7 @@ pub fn audit(hostile: bool) -> Page {
             section(
                 "Images of an identity",
                 vec![
-                    Block::Drawings(vec![Drawing::new(chart, title)]),
+                    Block::Drawings(vec![Drawing::new(chart, title), means]),
                     table("Unreadable images"),
                     table("Wrong size"),
                 ],

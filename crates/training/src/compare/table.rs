@@ -1,14 +1,9 @@
-//! The table of a comparison, its page and its other files.
+//! The table of a comparison, and its files.
 
 use std::collections::BTreeSet;
 
 use facegrad_files as files;
-use facegrad_report::{
-    ComparisonReport, ComparisonRow, comparison_markdown, comparison_page, comparison_picture,
-};
-use facegrad_results::{
-    Better, Figure, HeadlineFigure, IntervalOver, MeanFigure, ResultSheet, Scale, numbers::percent,
-};
+use facegrad_results::{Better, Figure, HeadlineFigure, IntervalOver, MeanFigure, ResultSheet, Scale};
 use facegrad_verification::{normal_half_width, student_half_width};
 use serde::{Serialize, Serializer};
 
@@ -80,7 +75,7 @@ impl Experiment {
         {
             words = format!("{words}, {}", criterion.kind());
         }
-        let beside = self.auxiliary.iter().map(|auxiliary| auxiliary.kind());
+        let beside = self.auxiliary.iter().map(|auxiliary| auxiliary.loss.kind());
         let beside = beside.chain(self.regularisation.iter().map(|penalty| penalty.kind()));
         beside.fold(words, |words, kind| format!("{words} + {kind}"))
     }
@@ -124,11 +119,10 @@ impl Comparison {
 
     /// Writes `compare.html`, `compare.md`, `compare.svg` and `compare.json`.
     pub(super) fn write(&self, table: &ComparisonTable) -> Result<(), ComparisonError> {
-        let report = table.report();
         let texts = [
-            ("compare.html", Ok(comparison_page(&report).to_html())),
-            ("compare.svg", Ok(comparison_picture(&report).to_svg())),
-            ("compare.md", Ok(comparison_markdown(&report))),
+            ("compare.html", Ok(table.page().to_html())),
+            ("compare.svg", Ok(table.picture().to_svg())),
+            ("compare.md", Ok(table.markdown())),
             ("compare.json", serde_json::to_string_pretty(table).map_err(std::io::Error::from)),
         ];
         for (name, text) in texts {
@@ -171,7 +165,7 @@ impl ConfigRow {
     }
 
     /// What is to be known beside the numbers: runs that diverged, failed or wait.
-    fn remarks(&self) -> Vec<String> {
+    pub(super) fn remarks(&self) -> Vec<String> {
         let several = self.runs.len() > 1;
         let remark = |run: &RunRecord| {
             let who = if several { format!("seed {}: ", run.seed) } else { String::new() };
@@ -197,7 +191,7 @@ fn finished(run: &RunRecord) -> Option<&RunResult> {
     }
 }
 
-fn mean(values: &[f64]) -> Option<f64> {
+pub(super) fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
@@ -227,53 +221,9 @@ fn means(sheets: &[ResultSheet]) -> Vec<Figure> {
 }
 
 impl ComparisonTable {
-    /// The table as columns of text: a line of headings, and a line for each row.
-    pub fn cells(&self) -> Vec<Vec<String>> {
-        self.report().cells()
-    }
-
     /// Runs that neither finished nor diverged, but failed.
     pub fn failures(&self) -> usize {
         let runs = self.rows.iter().flat_map(|row| &row.runs);
         runs.filter(|run| matches!(run.state, RunState::Failed { .. })).count()
-    }
-
-    /// What the report room draws.
-    fn report(&self) -> ComparisonReport {
-        let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
-        let mut facts = vec![
-            format!("{} steps a run", self.steps),
-            format!("seed{} {}", if seeds.len() == 1 { "" } else { "s" }, seeds.join(", ")),
-        ];
-        facts.push(match &self.protocol {
-            Some(protocol) if protocol.starts_with(&self.evaluation) => protocol.clone(),
-            Some(protocol) => format!("{}: {protocol}", self.evaluation),
-            None => self.evaluation.clone(),
-        });
-        facts.extend(self.backends.iter().cloned());
-        if self.runs_over < self.runs {
-            facts.push(format!("{} of {} runs so far", self.runs_over, self.runs));
-        }
-        let untrained: Vec<f64> = self.rows.iter().filter_map(|row| row.untrained).collect();
-        facts.extend(mean(&untrained).map(|share| format!("untrained networks {}", percent(share))));
-        let row = |row: &ConfigRow| ComparisonRow {
-            name: row.config.clone(),
-            loss: row.loss.clone(),
-            mark: row.accuracy.clone(),
-            figures: row.figures.0.clone(),
-            remarks: row.remarks(),
-        };
-        // What guessing reaches where half of the answers are yes.
-        let is_of_pairs = |row: &ConfigRow| {
-            row.accuracy.as_ref().is_none_or(|a| ["accuracy", "AUC"].contains(&a.name.as_str()))
-        };
-        ComparisonReport {
-            title: format!("{} configs compared", self.rows.len()),
-            facts,
-            unequal: self.differences.clone(),
-            chance: self.rows.iter().all(is_of_pairs).then_some(0.5),
-            rows: self.rows.iter().map(row).collect(),
-            command: self.command.clone(),
-        }
     }
 }

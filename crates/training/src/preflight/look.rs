@@ -40,11 +40,16 @@ pub(crate) fn look(
     size: [usize; 2],
 ) -> Result<Look, TrainError> {
     let count = source.len().min(LOOKED_AT);
-    // With both ends, so that a set that is cut short shows.
-    let indices = (0..count).map(|i| i * (source.len() - 1) / (count - 1).max(1));
+    // With both ends, so that a set that is cut short shows; of both halves in turn, as neighbours may share what it
+    // takes to read them, which they rarely do in the order of training.
+    let turns = (0..count).map(|i| if i % 2 == 0 { i / 2 } else { count.div_ceil(2) + i / 2 });
+    let mut looked: Vec<_> = turns
+        .map(|i| (i, sample(source, i * (source.len() - 1) / (count - 1).max(1), decoded, size)))
+        .collect();
+    looked.sort_unstable_by_key(|(i, _)| *i);
     let (mut samples, mut unreadable) = (Vec::new(), Vec::new());
-    for index in indices {
-        match sample(source, index, decoded, size) {
+    for (_, image) in looked {
+        match image {
             Ok(image) => samples.push(image),
             Err(error) => unreadable.push(error),
         }
@@ -57,6 +62,7 @@ pub(crate) fn look(
                 unreadable_note(first, count - samples.len(), count),
                 grey_note(&samples),
                 size_note(&samples, size),
+                source.advice(),
             ]
             .into_iter()
             .flatten()

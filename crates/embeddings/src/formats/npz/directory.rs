@@ -8,10 +8,9 @@ use std::{
     io::{self, BufReader, Read},
 };
 
-use crate::{
-    error::Problem,
-    section::{Section, read_exact_at},
-};
+use facegrad_files::{Section, fill_at};
+
+use crate::error::Problem;
 
 /// Arrays that numpy wrote for something else may lie in the archive as well.
 const MAX_ENTRIES: u64 = 4096;
@@ -73,10 +72,22 @@ impl Directory {
             return Err(damaged());
         }
         let mut directory = vec![0; bytes as usize];
-        read_exact_at(file, &mut directory, start)?;
+        fill_at(file, start, &mut directory)?;
         let mut rest = directory.as_slice();
         let parsed: Option<Vec<Entry>> = (0..entries).map(|_| entry(&mut rest, start)).collect();
         Ok(Self(parsed.ok_or_else(damaged)?))
+    }
+
+    /// What the arrays are called, as one would say them.
+    pub(super) fn names(&self) -> String {
+        let name = |entry: &Entry| {
+            let name = String::from_utf8_lossy(&entry.name);
+            name.strip_suffix(".npy").unwrap_or(&name).to_owned()
+        };
+        match self.0.len() {
+            0 => "none".into(),
+            _ => self.0.iter().map(name).collect::<Vec<_>>().join(", "),
+        }
     }
 
     /// The file called `name`, if there is one.
@@ -96,7 +107,7 @@ impl Directory {
 fn find(file: &File, length: u64) -> io::Result<Option<(u64, u64, u64)>> {
     let tail = length.min(END_BYTES as u64 + MAX_COMMENT_BYTES);
     let mut bytes = vec![0; tail as usize];
-    read_exact_at(file, &mut bytes, length - tail)?;
+    fill_at(file, length - tail, &mut bytes)?;
     // The comment must reach to the end of the file.
     let is_end = |at: &usize| {
         let comment = bytes.len() - at - END_BYTES;
@@ -119,7 +130,7 @@ fn find(file: &File, length: u64) -> io::Result<Option<(u64, u64, u64)>> {
         return Ok(None);
     };
     let mut record = [0; 56];
-    read_exact_at(file, &mut record, at)?;
+    fill_at(file, at, &mut record)?;
     if !record.starts_with(b"PK\x06\x06") {
         return Ok(None);
     }
@@ -170,7 +181,7 @@ impl Entry {
             return Err(damaged());
         }
         let mut local = [0; 30];
-        read_exact_at(file, &mut local, self.header)?;
+        fill_at(file, self.header, &mut local)?;
         let lengths = || Some(30 + u16_at(&local, 26)? + u16_at(&local, 28)?);
         let start = lengths().filter(|_| local.starts_with(b"PK\x03\x04")).map(|length| self.header + length);
         let fits = |start: &u64| start.checked_add(self.packed).is_some_and(|end| end <= self.end);
@@ -178,7 +189,7 @@ impl Entry {
     }
 
     /// Its bytes as they are in the archive, behind the local header that [`unpacked`] reads.
-    pub(super) fn packed<'a>(&self, file: &'a File) -> Result<Section<'a>, Problem> {
+    pub(super) fn packed<'a>(&self, file: &'a File) -> Result<Section<&'a File>, Problem> {
         let end = self.data_start(file)? + self.packed;
         // Whatever the local header says: nothing behind the end can be read.
         Ok(Section { file, at: self.header, end })
@@ -186,7 +197,7 @@ impl Entry {
 }
 
 /// The bytes of a file of an archive; reading to the end checks their checksum.
-pub(super) fn unpacked<'a>(packed: &'a mut Section<'_>) -> Result<impl Read + 'a, Problem> {
+pub(super) fn unpacked<'a>(packed: &'a mut Section<&File>) -> Result<impl Read + 'a, Problem> {
     let file = zip::read::read_zipfile_from_stream(packed).map_err(io::Error::from)?;
     Ok(BufReader::new(file.ok_or_else(damaged)?))
 }

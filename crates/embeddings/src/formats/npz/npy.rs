@@ -2,17 +2,26 @@
 //!
 //! Source: numpy, `numpy/lib/format.py`, "Format Version 1.0" to "3.0".
 
-use std::io::Read;
+use std::{
+    fs::File,
+    io::{BufReader, Read},
+};
+
+use facegrad_files::Section;
 
 use crate::{
     error::Problem,
-    stored::{Element, Number},
+    limits::{check_loaded, check_shape},
+    stored::{Element, Number, Rows},
 };
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
 /// numpy refuses longer ones itself.
 const MAX_HEADER_BYTES: usize = 10_000;
+
+/// Numbers that are read at a time.
+const ITEMS: usize = 4096;
 
 /// What the items of an array are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +39,8 @@ pub(super) enum Kind {
 pub(super) struct Array {
     pub(super) kind: Kind,
     pub(super) shape: Vec<usize>,
+    /// Whether its columns come one after the other (Fortran order), in place of its rows.
+    pub(super) by_columns: bool,
     /// Bytes before the first item.
     pub(super) header_bytes: u64,
 }
@@ -83,8 +94,68 @@ impl Array {
         let mut text = vec![0; length];
         content.read_exact(&mut text)?;
         let text = String::from_utf8(text).map_err(|_| Problem::content("its header is not text"))?;
-        let (kind, shape) = parse(&text)?;
-        Ok(Self { kind, shape, header_bytes: (before + length) as u64 })
+        let (kind, shape, by_columns) = parse(&text)?;
+        Ok(Self { kind, shape, by_columns, header_bytes: (before + length) as u64 })
+    }
+
+    /// The rows of an array of numbers that takes `found` bytes with its header and lies in `file` from `start` on: the
+    /// length of one, how many there are, and where. Only their columns are loaded if they come one after the other.
+    pub(super) fn stored(
+        &self,
+        found: u64,
+        file: &File,
+        start: u64,
+    ) -> Result<(usize, usize, Rows), Problem> {
+        let at = start + self.header_bytes;
+        if self.by_columns {
+            return self.loaded(found, &mut BufReader::new(Section { file, at, end: start + found }));
+        }
+        let (rows, dim, element) = self.rows(found)?;
+        Ok((dim, rows, Rows::Stored { file: file.try_clone()?, at, element }))
+    }
+
+    /// The same of an array whose items are read from `content`, to its end.
+    pub(super) fn loaded(&self, found: u64, content: &mut dyn Read) -> Result<(usize, usize, Rows), Problem> {
+        let (rows, dim, element) = self.rows(found)?;
+        check_loaded(rows, dim)?;
+        // Grows with what is there: the size is a claim.
+        let mut numbers = Vec::new();
+        let mut bytes = vec![0; ITEMS * element.size()];
+        let mut items = [0.0; ITEMS];
+        let row_of = |item: usize| if self.by_columns { item % rows } else { item / dim };
+        while numbers.len() < rows * dim {
+            let items = &mut items[..ITEMS.min(rows * dim - numbers.len())];
+            let bytes = &mut bytes[..items.len() * element.size()];
+            content.read_exact(bytes)?;
+            let converted = element.convert(bytes, items);
+            converted.map_err(|at| Problem::TooLarge(row_of(numbers.len() + at)))?;
+            numbers.extend_from_slice(items);
+        }
+        end(content)?;
+        if self.by_columns {
+            let row = |row: usize| numbers.iter().skip(row).step_by(rows).copied();
+            numbers = (0..rows).flat_map(row).collect();
+        }
+        Ok((dim, rows, Rows::Loaded(numbers)))
+    }
+
+    /// How many rows there are, of how many numbers, and how these are stored, in `found` bytes with the header.
+    fn rows(&self, found: u64) -> Result<(usize, usize, Element), Problem> {
+        let &[rows, dim] = self.shape.as_slice() else {
+            let axes = self.shape.len();
+            return Err(Problem::Content(format!("it has {axes} axes instead of two, [rows, dim]")));
+        };
+        check_shape(rows, dim)?;
+        let Kind::Number(element) = self.kind else {
+            return Err(Problem::content("it is an array of text; it has to be of numbers"));
+        };
+        let bytes = self.header_bytes + (rows * dim * element.size()) as u64;
+        if found != bytes {
+            return Err(Problem::Content(format!(
+                "it has {found} bytes, and {rows} rows of {dim} numbers take {bytes}"
+            )));
+        }
+        Ok((rows, dim, element))
     }
 
     /// Reads `count` texts of at most `limit` bytes, as UTF-8, without the zeros that fill them up.
@@ -121,6 +192,14 @@ impl Array {
     }
 }
 
+/// Nothing may follow; reading to the end also checks the checksum.
+pub(super) fn end(content: &mut dyn Read) -> Result<(), Problem> {
+    match content.read(&mut [0; 1])? {
+        0 => Ok(()),
+        _ => Err(Problem::content("an array is longer than its shape says")),
+    }
+}
+
 /// How many items there are up to the last that is not zero.
 fn length<T: PartialEq + Default>(items: &[T]) -> usize {
     items.iter().rposition(|item| *item != T::default()).map_or(0, |last| last + 1)
@@ -133,7 +212,7 @@ fn unicode(bytes: &[u8], big_endian: bool) -> Option<String> {
 }
 
 /// A strict reader of `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`, its keys in any order.
-fn parse(header: &str) -> Result<(Kind, Vec<usize>), Problem> {
+fn parse(header: &str) -> Result<(Kind, Vec<usize>, bool), Problem> {
     let not_read = || Problem::Content(format!("its header {:?} is not understood", header.trim_end()));
     let mut rest = Literal(header);
     let (mut kind, mut order, mut shape) = (None, None, None);
@@ -156,12 +235,9 @@ fn parse(header: &str) -> Result<(Kind, Vec<usize>), Problem> {
     let (Some(kind), Some(fortran), Some(shape), "") = (kind, order, shape, rest.0.trim()) else {
         return Err(not_read());
     };
-    if fortran && shape.len() > 1 {
-        return Err(Problem::content(
-            "its columns come one after the other (Fortran order); save numpy.ascontiguousarray of it",
-        ));
-    }
-    Ok((kind, shape))
+    // With one axis both orders are the same.
+    let by_columns = fortran && shape.len() > 1;
+    Ok((kind, shape, by_columns))
 }
 
 fn kind_of(descr: &str) -> Result<Kind, Problem> {
@@ -251,7 +327,7 @@ mod tests {
             assert_eq!(std::str::from_utf8(&written[10..]).unwrap().trim_end(), expected);
             assert_eq!(written[127], b'\n');
             let array = Array::read(&mut written.as_slice()).unwrap();
-            assert_eq!(array, Array { kind: F32, shape, header_bytes: 128 });
+            assert_eq!(array, Array { kind: F32, shape, by_columns: false, header_bytes: 128 });
         }
     }
 

@@ -7,9 +7,8 @@
 
 use std::{fs::File, io, path::Path};
 
+use facegrad_files::fill_at;
 use facegrad_pictures::decode::MAX_FILE_SIZE;
-
-use crate::formats::positioned::fill_at;
 
 /// What every part begins with.
 pub(crate) const MAGIC: [u8; 4] = 0xCED7_230A_u32.to_le_bytes();
