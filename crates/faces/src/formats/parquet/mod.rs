@@ -800,7 +800,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("x.parquet");
         let images: Vec<Vec<u8>> =
-            (0..4).map(|image| (0..3 << 20).map(|at| (at * at % 251 + image) as u8).collect()).collect();
+            (0..4).map(|image| (0..3_u64 << 20).map(|at| (at * at % 251 + image) as u8).collect()).collect();
         let images = || Values::Strings(images.iter().map(|image| Some(&image[..])).collect());
         let schema = "message s { OPTIONAL BYTE_ARRAY image; REQUIRED INT64 label; }";
         for (compression, size) in
