@@ -143,6 +143,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             let entry = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string()).into();
             found.insert("set".into(), args.set.display().to_string().into());
             found.insert("fingerprint".into(), source.fingerprint().into());
+            found.insert("notes".into(), opened.summary.notes.clone().into());
             found.insert("report".into(), entry(&args.report));
             found.insert("exclude".into(), entry(&args.exclude));
         }
@@ -155,7 +156,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 
 /// Opens the set at `path` with `overrides` of its keys.
 fn open(path: &Path, overrides: &[String]) -> Result<OpenSet, Failure> {
-    Ok(source_config(path, overrides)?.open_any()?)
+    let opened = source_config(path, overrides)?.open_any()?;
+    crate::output::notes(&opened.summary.notes);
+    Ok(opened)
 }
 
 /// The landmarks of each image of a set, by what the set calls it.
@@ -272,6 +275,9 @@ fn page(
     if let (Some(path), Some(against)) = (&args.against, against) {
         report.facts.push(format!("against {}: {}", path.display(), against.summary));
     }
+    report
+        .warnings
+        .extend([Some(opened), against].into_iter().flatten().flat_map(|set| set.summary.notes.clone()));
     if let Some(labels) = &findings.labels {
         if labels.usual.recognised < TRUSTED {
             report.warnings.push(format!(
