@@ -9,8 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use facegrad_pictures::{ARCFACE_LANDMARKS, Picture, Similarity2d, decode::read_picture, warp, write_png};
-use facegrad_synthetic::{SyntheticConfig, SyntheticFaces};
+use facegrad::pictures::{ARCFACE_LANDMARKS, Picture, Similarity2d, decode::read_picture, warp, write_png};
+use facegrad::synthetic::{SyntheticConfig, SyntheticFaces};
 use serde_json::Value;
 use server::{Answer, Server};
 use support::{FACEGRAD, Place};

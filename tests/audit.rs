@@ -4,8 +4,8 @@ mod support;
 
 use std::{collections::BTreeMap, fs};
 
-use facegrad_pictures::{ARCFACE_LANDMARKS, ImageFormat, Picture, encode};
-use facegrad_synthetic::{SyntheticConfig, SyntheticFaces};
+use facegrad::pictures::{ARCFACE_LANDMARKS, ImageFormat, Picture, encode};
+use facegrad::synthetic::{SyntheticConfig, SyntheticFaces};
 use serde_json::Value;
 use support::{Ended, FACEGRAD, Place, TINY};
 

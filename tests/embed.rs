@@ -4,8 +4,8 @@ mod support;
 
 use std::{collections::HashMap, fs, path::PathBuf};
 
-use facegrad_embeddings::{EmbeddingFile, EmbeddingJournal, EmbeddingJournalHeader, Gallery};
-use facegrad_verification::PairList;
+use facegrad::embeddings::{EmbeddingFile, EmbeddingJournal, EmbeddingJournalHeader, Gallery};
+use facegrad::verification::PairList;
 use serde_json::Value;
 use support::{Ended, FACEGRAD, Place};
 

@@ -7,13 +7,13 @@ use support::{Place, TINY, transcript::Transcript};
 
 /// Lists that grow with the program become their names: a new head is no change of what is said here.
 fn without_lists(sentence: &str) -> String {
-    let activations: Vec<_> = facegrad_backbones::Activation::ALL.iter().map(|kind| kind.as_str()).collect();
+    let activations: Vec<_> = facegrad::backbones::Activation::ALL.iter().map(|kind| kind.as_str()).collect();
     let lists = [
-        (facegrad_losses::HeadConfig::kinds().join(", "), "HEADS"),
-        (facegrad_losses::CriterionConfig::KINDS.join(", "), "CRITERIA"),
+        (facegrad::losses::HeadConfig::kinds().join(", "), "HEADS"),
+        (facegrad::losses::CriterionConfig::KINDS.join(", "), "CRITERIA"),
         (activations.join(", "), "ACTIVATIONS"),
-        (facegrad_backbones::BackboneConfig::KINDS.join(", "), "BACKBONES"),
-        (facegrad_recognition::EvaluationConfig::KINDS.join(", "), "PROTOCOLS"),
+        (facegrad::backbones::BackboneConfig::KINDS.join(", "), "BACKBONES"),
+        (facegrad::recognition::EvaluationConfig::KINDS.join(", "), "PROTOCOLS"),
     ];
     let text = lists.iter().fold(sentence.to_owned(), |text, (list, name)| text.replace(list, name));
     match text.split_once("it belongs to ") {

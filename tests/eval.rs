@@ -4,7 +4,7 @@ mod support;
 
 use std::{fmt::Write, fs};
 
-use facegrad_faces::InsightfaceBin;
+use facegrad::faces::InsightfaceBin;
 use facegrad_random::{Purpose, Stream};
 use serde_json::Value;
 use support::{Ended, Place, TINY};
@@ -380,7 +380,8 @@ fn every_protocol_and_switch_is_measured_and_named() {
         assert!(table.contains(line), "{line}\n{table}");
     }
     let rows = csv(&place.text("r.csv"));
-    assert_eq!(rows.len(), 2, "two models on one protocol of pairs");
+    assert_eq!(rows.len(), 4, "two models on two protocols");
+    assert!(rows[1]["protocol"].starts_with("probes: ") && rows[1]["genuine"].is_empty());
     assert_eq!((&rows[0]["flip"][..], &rows[0]["genuine"][..]), ("unit", "24"));
     let page = place.text("r.html");
     for part in ["Content-Security-Policy", "view2", "probes", "data:image/jpeg;base64,", "t-SNE", "McNemar"]

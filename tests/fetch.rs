@@ -6,9 +6,9 @@ mod support;
 
 use std::{fs, process::Command};
 
+use facegrad::training::Experiment;
 use facegrad_datasets::cards;
 use facegrad_files::sha256;
-use facegrad_training::Experiment;
 use serde_json::Value;
 use server::{Answer, Server};
 use support::{Ended, FACEGRAD, Place};

@@ -148,9 +148,7 @@ fn results_of_given_embeddings() {
         let mut transcript = Transcript::new(&place, five_digits);
         transcript.run(&[&eval[..], &["--report", "page.html"]].concat()).file("page.html");
         transcript.run(&[&eval[..], &["--json"]].concat());
-        if name.ends_with("pairs") && name != "all-pairs" {
-            transcript.run(&[&eval[..], &["--csv", "table.csv"]].concat()).file("table.csv");
-        }
+        transcript.run(&[&eval[..], &["--csv", "table.csv"]].concat()).file("table.csv");
         transcript.is(&format!("eval-{name}.txt"));
     }
     // Two models, two protocols, every switch.

@@ -31,7 +31,7 @@ const SMALL: [&str; 8] = [
 fn every_config_trains_logs_its_measures_and_goes_on_from_a_checkpoint() {
     let configs = configs();
     assert!(configs.len() >= 20, "{}", configs.len());
-    let kinds: Vec<_> = facegrad_losses::HeadConfig::kinds();
+    let kinds: Vec<_> = facegrad::losses::HeadConfig::kinds();
     for kind in kinds.iter().filter(|kind| **kind != "center") {
         let named = |(_, text): &(String, String)| text.contains(&format!("kind = \"{kind}\""));
         assert!(configs.iter().any(named), "no config in configs/losses shows {kind}");

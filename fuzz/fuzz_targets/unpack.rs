@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use std::{fs, path::Path, sync::atomic::AtomicBool};
+use std::{fs, path::Path};
 
 use facegrad_datasets::{Limits, Packing, UnpackedContent, unpack};
 use libfuzzer_sys::fuzz_target;
@@ -18,8 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     for (packing, bytes) in [(Packing::Tar, &tar[..]), (Packing::Zip, bytes)] {
         let (archive, folder) = (path("archive"), path("folder"));
         fs::write(&archive, bytes).expect("a file");
-        let stop = AtomicBool::new(false);
-        match unpack(&archive, packing, &folder, &LIMITS, &stop, &mut || Ok(()), &mut |_| {}) {
+        match unpack(&archive, packing, &folder, &LIMITS, &Default::default(), &mut || Ok(()), &mut |_| {}) {
             Ok(unpacked) => {
                 assert_eq!(unpacked, count(&folder));
                 assert!(unpacked.bytes <= LIMITS.bytes, "{unpacked:?}");

@@ -57,6 +57,6 @@ pub use identity::{
 };
 pub use likeness::MeanFace;
 pub use output::{json, table};
-pub use page::{PageOptions, report};
+pub use page::{PageOptions, PageOrigin};
 pub use perceptual::{Fingerprint, SIDE, Thumbnail};
 pub use survey::{GREY_SHARE, GREY_TOLERANCE, ImageRecord, SetSurvey, UnreadableEntry, thumbnail};

@@ -1,12 +1,16 @@
 //! Findings as a page with the images side by side.
 
+use std::path::PathBuf;
+
 use facegrad_faces::FaceSource;
 use facegrad_pictures::{ImageFormat, encode, plain};
+use facegrad_recognition::EmbeddingSource;
 use facegrad_report::{Block, CaptionedImage, Drawing, ImageGroup, Page, PageSection, bar_chart};
-use facegrad_results::{EmbeddedImage, ResultTable};
+use facegrad_results::{EmbeddedImage, Fact, ResultTable};
 
 use crate::{
-    DuplicateGroup, Findings, GREY_TOLERANCE, MOST_OFF, Nearness, Sameness, SuspectLabel,
+    Audit, AuditEmbeddings, DuplicateGroup, Findings, GREY_TOLERANCE, MOST_OFF, Nearness, Sameness,
+    SuspectLabel, TRUSTED,
     output::{counted, facts},
 };
 
@@ -104,22 +108,83 @@ fn first_of(shown: usize, all: usize) -> String {
     if all > shown { format!(" The first {shown} of {all} are shown.") } else { String::new() }
 }
 
-/// The page of what was found; title, facts, warnings, run and command are left to the caller. `against` is the other
-/// set, if there was one.
-pub fn report(
-    findings: &Findings,
-    source: &dyn FaceSource,
-    against: Option<&dyn FaceSource>,
-    nearness: &Nearness,
-    options: PageOptions,
-) -> Page {
-    let sets = Sets { source, against, options };
-    let overview = Block::Facts(String::new(), facts(findings, source, against));
+/// What a page says of how it came about.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PageOrigin {
+    /// Where the set is.
+    pub set: PathBuf,
+    /// Where the evaluation set is, if there is one.
+    pub against: Option<PathBuf>,
+    /// The command that made the page.
+    pub command: String,
+}
+
+impl Audit<'_> {
+    /// The page of what was found, with the images side by side.
+    pub fn page(&self, findings: &Findings, origin: &PageOrigin, options: PageOptions) -> Page {
+        let mut facts = vec![self.set.summary.to_string()];
+        if let (Some(path), Some(against)) = (&origin.against, self.against) {
+            facts.push(format!("against {}: {}", path.display(), against.summary));
+        }
+        let sets = [Some(self.set), self.against];
+        let mut warnings: Vec<String> =
+            sets.into_iter().flatten().flat_map(|set| set.summary.notes.iter().cloned()).collect();
+        if let Some(labels) = &findings.labels {
+            if labels.usual.recognised < TRUSTED {
+                warnings.push(format!(
+                    "The embeddings tell these identities apart for {:.1} % of the images only: what they say of labels is \
+                     not to be trusted.",
+                    100.0 * labels.usual.recognised
+                ));
+            }
+            warnings.push(
+                "What embeddings say of labels is likely, not certain: look at the images. A model that was trained on \
+                 these labels tends to confirm them."
+                    .into(),
+            );
+        }
+        let against = self.against.map(|against| against.source.as_ref());
+        let sets = Sets { source: self.set.source.as_ref(), against, options };
+        let mut sections = sections(findings, &sets, &self.options.nearness);
+        let mut run = vec![
+            Fact::new("facegrad", env!("CARGO_PKG_VERSION")),
+            Fact::new("set", sets.source.fingerprint()),
+        ];
+        run.extend(against.map(|against| Fact::new("evaluation set", against.fingerprint())));
+        run.extend(self.embeddings.into_iter().flat_map(AuditEmbeddings::facts));
+        let blocks = vec![Block::Facts(String::new(), run), Block::Command(origin.command.clone())];
+        sections.push(PageSection { title: "Reproducing this".into(), blocks });
+        Page { title: format!("Audit of {}", origin.set.display()), facts, warnings, sections }
+    }
+}
+
+impl AuditEmbeddings {
+    /// What they are.
+    fn facts(&self) -> Vec<Fact> {
+        match &self.source {
+            EmbeddingSource::Model { path, model, backend } => {
+                let mut facts = vec![Fact::new("model", path.display().to_string())];
+                facts.extend(model.sha256.iter().map(|sha256| Fact::new("model SHA-256", sha256)));
+                facts.push(Fact::new("flip fusion", self.flip.to_string()));
+                facts.push(Fact::new("backend", backend));
+                facts
+            }
+            EmbeddingSource::File { name, file, .. } => {
+                let size = format!("{} of {} numbers", file.len(), file.dim());
+                vec![Fact::new("embeddings", format!("{name}: {size}"))]
+            }
+        }
+    }
+}
+
+/// What was found, by kind; kinds without findings are left out.
+fn sections(findings: &Findings, sets: &Sets, nearness: &Nearness) -> Vec<PageSection> {
+    let overview = Block::Facts(String::new(), facts(findings, sets.source, sets.against));
     let mut sections = vec![PageSection { title: "Overview".into(), blocks: vec![overview] }];
     sections.extend(people(findings));
-    sections.push(files(findings, &sets));
+    sections.push(files(findings, sets));
     let (across, within): (Vec<&DuplicateGroup>, Vec<_>) =
-        findings.duplicates.iter().partition(|group| Findings::is_across(group, source));
+        findings.duplicates.iter().partition(|group| Findings::is_across(group, sets.source));
     let (exact, near): (Vec<_>, Vec<_>) = within.into_iter().partition(|group| {
         group.others.iter().all(|(_, sameness)| !matches!(sameness, Sameness::Near { .. }))
     });
@@ -134,14 +199,14 @@ pub fn report(
         ("Exact duplicates within an identity", exact, "The same file, or the same pixels.".to_owned()),
     ];
     for (title, groups, note) in kinds {
-        let shown = groups.iter().take(options.shown).map(|group| sets.group(group)).collect();
-        sections.push(section(title, format!("{note}{}", first_of(options.shown, groups.len())), shown));
+        let shown = groups.iter().take(sets.options.shown).map(|group| sets.group(group)).collect();
+        sections.push(section(title, format!("{note}{}", first_of(sets.options.shown, groups.len())), shown));
     }
-    sections.extend(labels(findings, &sets));
-    sections.extend(overlap(findings, &sets));
-    sections.push(unaligned(findings, &sets));
+    sections.extend(labels(findings, sets));
+    sections.extend(overlap(findings, sets));
+    sections.push(unaligned(findings, sets));
     sections.retain(|section| section.blocks.iter().any(|block| !matches!(block, Block::Note(_))));
-    Page { sections, ..Page::default() }
+    sections
 }
 
 /// A kind of finding: what it means and how it was found, and the images; nothing without images.

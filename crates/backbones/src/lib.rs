@@ -59,7 +59,7 @@ pub use crate::{
     layers::{ComposedKind, EmbeddingLayer, Layer, Residual},
     mobilefacenet::MobileFaceNetConfig,
     nano::NanoConfig,
-    operations::{Operation, Transforms},
+    operations::Operation,
     sfnet::SfNetConfig,
     sizes::Cost,
     squeeze_excitation::SqueezeExcitation,

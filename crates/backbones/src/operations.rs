@@ -1,58 +1,26 @@
 //! What a network asks of the CPU kernels in training, to measure that one by one: the operators of the plan without
 //! their place in it, so that equal ones are equal.
 
-use facegrad_kernels::{Conv, Dims};
+use facegrad_kernels::Dims;
 
 use crate::{
-    BackboneConfig, BackboneError, ComposedKind,
-    plan::{self, OperatorKind},
+    BackboneConfig, BackboneError,
+    plan::{MapReading, Operator, OperatorKind},
 };
 
-/// What is done to the elements of a map on their way into an operation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Transforms {
-    /// Batch normalisation.
-    pub norm: bool,
-    /// A non-linearity, whatever its kind.
-    pub act: bool,
-}
-
-/// One operation of the layers between the image and the last linear layer.
+/// An operator between the image and the last linear layer, in which every layer and every map has the number 0.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Operation {
-    /// A convolution.
-    Conv {
-        /// Which.
-        conv: Conv,
-        /// The shape of its input.
-        input: Dims,
-        /// How it reads that.
-        reading: Transforms,
-        /// Whether a bias is added.
-        bias: bool,
-        /// Whether a normalisation follows, which needs the moments of the output.
-        moments: bool,
-        /// Whether the input has a gradient: the images have none.
-        input_gradient: bool,
-    },
-    /// The sum of two branches, or the end of one that a normalisation cannot wait for.
-    Join {
-        /// The shape of the maps.
-        dims: Dims,
-        /// How the body is read.
-        body: Transforms,
-        /// How the shortcut is read.
-        shortcut: Option<Transforms>,
-        /// Whether a normalisation follows.
-        moments: bool,
-    },
-    /// A layer that nothing fuses with, which has no kernels.
-    Composed {
-        /// Which.
-        kind: ComposedKind,
-        /// The shape of its input.
-        input: Dims,
-    },
+pub struct Operation {
+    /// What is computed.
+    pub kind: OperatorKind,
+    /// How the input is read.
+    pub reading: MapReading,
+    /// The shape of the input.
+    pub input: Dims,
+    /// Whether a normalisation follows, which needs the moments of the output.
+    pub moments: bool,
+    /// Whether the input has a gradient: the images have none.
+    pub input_gradient: bool,
 }
 
 impl BackboneConfig {
@@ -62,28 +30,25 @@ impl BackboneConfig {
     /// [`BackboneError::TooSmall`].
     pub fn operations(&self, input: [usize; 2], batch: usize) -> Result<Vec<Operation>, BackboneError> {
         let plan = self.plan(input)?;
-        let of = |operator: &plan::Operator| {
-            let input = Dims { batch, ..plan.dims(operator.input.map) };
-            let reading = Transforms::of(operator.input);
-            let moments = plan.map(operator.output).needs_moments();
-            match &operator.kind {
-                &OperatorKind::Conv { conv, bias, .. } => {
-                    let input_gradient = operator.input.map != 0;
-                    Operation::Conv { conv, input, reading, bias, moments, input_gradient }
+        let placeless = |reading: MapReading| MapReading {
+            map: 0,
+            norm: reading.norm.map(|_| 0),
+            act: reading.act.map(|_| 0),
+        };
+        let of = |Operator { kind, input, output }: &Operator| Operation {
+            kind: match kind.clone() {
+                OperatorKind::Conv { conv, bias, finish, .. } => {
+                    OperatorKind::Conv { layer: 0, conv, bias, finish }
                 }
-                OperatorKind::Join { add } => {
-                    Operation::Join { dims: input, body: reading, shortcut: add.map(Transforms::of), moments }
-                }
-                OperatorKind::Composed { kind, .. } => Operation::Composed { kind: kind.clone(), input },
-            }
+                OperatorKind::Join { add } => OperatorKind::Join { add: add.map(placeless) },
+                OperatorKind::Composed { kind, .. } => OperatorKind::Composed { layer: 0, kind },
+            },
+            reading: placeless(*input),
+            input: Dims { batch, ..plan.dims(input.map) },
+            moments: plan.map(*output).needs_moments(),
+            input_gradient: input.map != 0,
         };
         Ok(plan.operators().iter().map(of).collect())
-    }
-}
-
-impl Transforms {
-    fn of(reading: plan::MapReading) -> Self {
-        Self { norm: reading.norm.is_some(), act: reading.act.is_some() }
     }
 }
 
@@ -98,11 +63,11 @@ mod tests {
             let operations = config.operations([112, 112], 2).unwrap();
             let products: usize = operations
                 .iter()
-                .filter_map(|operation| match operation {
-                    Operation::Conv { conv, input, .. } => {
-                        Some(conv.output(*input).pixels() * conv.weights())
+                .filter_map(|operation| match &operation.kind {
+                    OperatorKind::Conv { conv, .. } => {
+                        Some(conv.output(operation.input).pixels() * conv.weights())
                     }
-                    Operation::Join { .. } | Operation::Composed { .. } => None,
+                    OperatorKind::Join { .. } | OperatorKind::Composed { .. } => None,
                 })
                 .sum();
             let layout = config.checked_layout([112, 112]).unwrap();
@@ -117,14 +82,17 @@ mod tests {
         let short: Vec<String> = operations
             .iter()
             .take(7)
-            .map(|operation| match operation {
-                Operation::Conv { conv, reading, moments, .. } => {
-                    format!("{}x s{} {} {} {moments}", conv.kernel[0], conv.stride, reading.norm, reading.act)
+            .map(|Operation { kind, reading, moments, .. }| match kind {
+                OperatorKind::Conv { conv, .. } => {
+                    let (kernel, stride) = (conv.kernel[0], conv.stride);
+                    let [norm, act] = [reading.norm.is_some(), reading.act.is_some()];
+                    format!("{kernel}x s{stride} {norm} {act} {moments}")
                 }
-                Operation::Join { body, shortcut, moments, .. } => {
-                    format!("join {} {} {moments}", body.norm, shortcut.is_some_and(|s| s.norm))
+                OperatorKind::Join { add } => {
+                    let shortcut = add.is_some_and(|add| add.norm.is_some());
+                    format!("join {} {shortcut} {moments}", reading.norm.is_some())
                 }
-                Operation::Composed { kind, .. } => format!("{kind:?}"),
+                OperatorKind::Composed { kind, .. } => format!("{kind:?}"),
             })
             .collect();
         let expected = [

@@ -61,7 +61,7 @@ pub struct Operator {
 }
 
 /// What an operator computes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum OperatorKind {
     /// A convolution.
     Conv {

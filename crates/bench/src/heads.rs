@@ -6,6 +6,7 @@ use burn::{
     optim::GradientsParams,
     tensor::{Device, Tensor, TensorData},
 };
+use facegrad_devices::process;
 use facegrad_losses::{
     CriterionConfig, EmbeddingBatch, Head, HeadConfig, HeadError, HeadOutput, Labels, Progress, composed,
 };
@@ -13,7 +14,7 @@ use facegrad_random::{Purpose, Stream};
 use facegrad_training::StepError;
 use serde::{Deserialize, Serialize};
 
-use crate::{BenchError, median, process};
+use crate::{BenchError, median};
 
 /// A head to be measured.
 #[derive(Debug, Clone)]

@@ -29,7 +29,6 @@ mod heads;
 mod loader;
 mod network;
 pub mod operators;
-pub mod process;
 
 use std::time::{Duration, Instant};
 

@@ -7,14 +7,14 @@ use std::{
 };
 
 use facegrad_backbones::BackboneConfig;
-use facegrad_devices::Chosen;
+use facegrad_devices::{Chosen, process};
 use facegrad_faces::FaceSource;
 use facegrad_loader::{ImageBatch, Loader, LoaderConfig, Plan, SamplerConfig};
 use facegrad_pictures::{AugmentationConfig, ImageFormat, WriteError};
 use facegrad_synthetic::{SyntheticConfig, write_folder};
 use facegrad_training::TrainError;
 
-use crate::{BenchError, ImageShape, Length, measure, median, network::Training, process};
+use crate::{BenchError, ImageShape, Length, measure, median, network::Training};
 
 /// Rounds that a measurement is divided into.
 const ROUNDS: u32 = 5;

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use facegrad_backbones::BackboneConfig;
-use facegrad_devices::{Backend, Chosen};
+use facegrad_devices::{Backend, Chosen, process};
 use facegrad_kernels::{peak, profile};
 use facegrad_losses::Progress;
 use facegrad_recognition::{EmbeddingModel, ModelCard, Preprocessing};
 use facegrad_training::{Experiment, Learner};
 
-use crate::{BenchError, ImageShape, Length, PEAK_TIME, measure, median, process};
+use crate::{BenchError, ImageShape, Length, PEAK_TIME, measure, median};
 
 /// A network to be timed, on one and the same batch of noise.
 #[derive(Debug, Clone)]

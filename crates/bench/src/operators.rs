@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use facegrad_backbones::{BackboneConfig, Operation, Transforms};
+use facegrad_backbones::{
+    BackboneConfig, Operation,
+    plan::{MapReading, OperatorKind},
+};
 use facegrad_kernels::{
     Dims, GradientMask, Input, Norm, Transform,
     conv::{self, is_winograd},
@@ -57,12 +60,12 @@ impl Family {
         [Self::Winograd, Self::Direct, Self::Pointwise, Self::Grouped, Self::Elementwise];
 
     fn of(operation: &Operation) -> Self {
-        match operation {
-            Operation::Join { .. } | Operation::Composed { .. } => Self::Elementwise,
-            Operation::Conv { conv, .. } if conv.groups > 1 => Self::Grouped,
-            Operation::Conv { conv, .. } if conv.kernel == [1, 1] => Self::Pointwise,
-            Operation::Conv { conv, input, .. } if is_winograd(conv, *input) => Self::Winograd,
-            Operation::Conv { .. } => Self::Direct,
+        match &operation.kind {
+            OperatorKind::Join { .. } | OperatorKind::Composed { .. } => Self::Elementwise,
+            OperatorKind::Conv { conv, .. } if conv.groups > 1 => Self::Grouped,
+            OperatorKind::Conv { conv, .. } if conv.kernel == [1, 1] => Self::Pointwise,
+            OperatorKind::Conv { conv, .. } if is_winograd(conv, operation.input) => Self::Winograd,
+            OperatorKind::Conv { .. } => Self::Direct,
         }
     }
 }
@@ -157,13 +160,13 @@ fn numbers(count: usize, operand: u64) -> Vec<f32> {
 struct Map {
     x: Vec<f32>,
     dims: Dims,
-    reading: Transforms,
+    reading: MapReading,
     /// γ and σ², β and μ, slopes.
     parameters: [Vec<f32>; 3],
 }
 
 impl Map {
-    fn new(dims: Dims, reading: Transforms, operand: u64) -> Self {
+    fn new(dims: Dims, reading: MapReading, operand: u64) -> Self {
         let parameters = [1.0, 0.0, 0.25].map(|value| vec![value; dims.channels]);
         Self { x: numbers(dims.elements(), operand), dims, reading, parameters }
     }
@@ -171,17 +174,17 @@ impl Map {
     fn input(&self) -> Input<'_> {
         let [one, zero, slope] = &self.parameters;
         let norm = Norm { gamma: one, beta: zero, mean: zero, variance: one, epsilon: 1e-5, of_batch: true };
-        let Transforms { norm: normalised, act } = self.reading;
-        let transform =
-            Transform { norm: normalised.then_some(norm), slope: act.then_some(slope.as_slice()) };
+        let MapReading { norm: by, act, .. } = self.reading;
+        let transform = Transform { norm: by.map(|_| norm), slope: act.map(|_| slope.as_slice()) };
         Input { x: &self.x, dims: self.dims, transform }
     }
 }
 
 /// The passes of `operation`, as long as `time` each.
 fn time_passes(operation: &Operation, time: Duration) -> Vec<Pass> {
-    match *operation {
-        Operation::Conv { conv, input, reading, bias, moments, input_gradient } => {
+    let &Operation { ref kind, reading, input, moments, input_gradient } = operation;
+    match *kind {
+        OperatorKind::Conv { conv, bias, .. } => {
             let map = Map::new(input, reading, 0);
             let weight = numbers(conv.weights(), 1);
             let bias_values = bias.then(|| numbers(conv.outputs, 2));
@@ -196,15 +199,15 @@ fn time_passes(operation: &Operation, time: Duration) -> Vec<Pass> {
                 }),
             ]
         }
-        Operation::Join { dims, body: body_reading, shortcut: shortcut_reading, moments } => {
-            let elements = dims.elements() as u64;
-            let body = Map::new(dims, body_reading, 0);
-            let shortcut = shortcut_reading.map(|reading| Map::new(dims, reading, 1));
-            let g = numbers(dims.elements(), 3);
+        OperatorKind::Join { add } => {
+            let elements = input.elements() as u64;
+            let body = Map::new(input, reading, 0);
+            let shortcut = add.map(|add| Map::new(input, add, 1));
+            let g = numbers(input.elements(), 3);
             let join = timed(time, false, || {
                 join(body.input(), shortcut.as_ref().map(Map::input), moments);
             });
-            let operations = join_operations(body_reading, shortcut_reading, moments);
+            let operations = join_operations(reading, add, moments);
             let mut passes = vec![Pass { estimate: elements * operations, ..join }];
             // The gradient of a branch that is read as it is, is that of the sum.
             let branches = [Some(&body), shortcut.as_ref()].into_iter().flatten();
@@ -217,7 +220,7 @@ fn time_passes(operation: &Operation, time: Duration) -> Vec<Pass> {
             }
             passes
         }
-        Operation::Composed { ref kind, input } => {
+        OperatorKind::Composed { ref kind, .. } => {
             let name = kind.title(input);
             let work = Work { operations: 0, bytes: (2 * input.elements() * size_of::<f32>()) as u64 };
             let (begin, mut times) = (Instant::now(), Vec::new());
@@ -262,19 +265,20 @@ fn timed(time: Duration, is_backward: bool, mut run: impl FnMut()) -> Pass {
 }
 
 /// Floating-point operations an element of [`facegrad_kernels::join`], at least.
-fn join_operations(body: Transforms, shortcut: Option<Transforms>, moments: bool) -> u64 {
+fn join_operations(body: MapReading, shortcut: Option<MapReading>, moments: bool) -> u64 {
     // The sum of elements and the sum of their squares.
     let moments = if moments { 3 } else { 0 };
     reading_operations(body) + shortcut.map_or(0, |shortcut| reading_operations(shortcut) + 1) + moments
 }
 
 /// A multiply-add to normalise, a product with the slope.
-fn reading_operations(Transforms { norm, act }: Transforms) -> u64 {
-    2 * u64::from(norm) + u64::from(act)
+fn reading_operations(MapReading { norm, act, .. }: MapReading) -> u64 {
+    2 * u64::from(norm.is_some()) + u64::from(act.is_some())
 }
 
 /// Floating-point operations an element of [`facegrad_kernels::transform_backward`], at least.
-fn backward_operations(Transforms { norm, act }: Transforms) -> u64 {
+fn backward_operations(MapReading { norm, act, .. }: MapReading) -> u64 {
+    let (norm, act) = (norm.is_some(), act.is_some());
     // The sums of the gradient and of its products with the input, and the sum of three products.
     let norm_operations = if norm { 3 + 4 } else { 0 };
     // The product with the slope, the gradient of the slope, and what the slope depends on the sign of.
@@ -288,7 +292,8 @@ mod tests {
 
     #[test]
     fn operations_of_joins_are_those_of_their_parts() {
-        let reading = |norm, act| Transforms { norm, act };
+        let reading =
+            |norm: bool, act: bool| MapReading { map: 0, norm: norm.then_some(0), act: act.then_some(0) };
         assert_eq!(join_operations(reading(true, false), Some(reading(false, false)), true), 6);
         assert_eq!(join_operations(reading(true, true), None, false), 3);
         assert_eq!(join_operations(reading(false, true), None, false), 1);

@@ -4,22 +4,21 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Instant,
 };
 
+use facegrad::pictures::ImageFormat;
 use facegrad_alignment::{
     AlignJob, AlignmentJobEnd, Finder, LandmarkFile, Mtcnn, Places, Spread, TABLE, WEIGHT_FILES, WithoutFace,
 };
 use facegrad_datasets::{Download, FetchOptions, fetch};
 use facegrad_files::Stop;
-use facegrad_pictures::ImageFormat;
 use serde_json::json;
 
 use crate::{
     arguments::{DeviceArgs, size},
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal},
-    progress::Progress,
+    progress::Stages,
     say,
 };
 
@@ -51,7 +50,7 @@ pub struct Args {
     #[arg(long, default_value = "112x112", value_parser = size)]
     size: [usize; 2],
     /// The format of the faces: png, or jpg of quality 95.
-    #[arg(long, default_value_t = ImageFormat::Png, value_parser = |word: &str| word.parse::<ImageFormat>())]
+    #[arg(long, default_value_t = ImageFormat::Png)]
     format: ImageFormat,
     /// What to do about images without a face: leave them out, take the rectangle in their middle that has the
     /// proportions of --size and 55 % of the shorter side as its height, or stop.
@@ -99,22 +98,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let job = AlignJob { places: &places, finder, size: args.size, without_face };
 
     let total = places.len();
-    let mut progress: Option<(Progress, usize, Instant)> = None;
+    let mut stages = Stages::default();
     let end = job.run(rayon::current_num_threads(), &mut |done| {
-        let (progress, before, began) = progress.get_or_insert_with(|| {
-            if done > 0 {
-                crate::remark!("going on after {done} of {total} images");
-            }
-            (Progress::new("images", done, total), done, Instant::now())
-        });
-        let rate = (done - *before) as f64 / began.elapsed().as_secs_f64().max(1e-9);
-        progress.set(done, &format!("{rate:.1} images/s"));
+        stages.show("images", done, total);
         !stop.is_asked()
-    });
-    if let Some((progress, ..)) = &progress {
-        progress.finish();
-    }
-    let end = end?;
+    })?;
+    drop(stages);
     if !end.is_finished {
         say!("stopped: {} of {total} images are done and kept", end.before + end.done);
         say!("continue with: {}", command_line::typed());
@@ -172,6 +161,7 @@ fn finder(args: &Args, stop: &Stop) -> Result<(Finder, String), Failure> {
 fn fetch_weights(url: &str, folder: &Path, stop: &Stop) -> Result<(), Failure> {
     let unwritable = |error| Failure::work(format!("cannot make the folder {}: {error}", folder.display()));
     fs::create_dir_all(folder).map_err(unwritable)?;
+    let mut stages = Stages::default();
     for file in WEIGHT_FILES {
         let url = format!("{}/{}", url.trim_end_matches('/'), file.name);
         let download = Download {
@@ -180,12 +170,9 @@ fn fetch_weights(url: &str, folder: &Path, stop: &Stop) -> Result<(), Failure> {
             sha256: file.sha256,
             destination: &folder.join(file.name),
         };
-        let mut progress = Progress::bytes(file.name, 0, file.size);
-        let fetched = fetch(&download, &FetchOptions::default(), stop.flag(), &mut |done| {
-            progress.set(done as usize, "")
-        });
-        progress.finish();
-        fetched.map_err(Failure::work)?;
+        let progress = stages.file(file.name, 0, file.size);
+        let mut show = |done| progress.set(done as usize, "");
+        fetch(&download, &FetchOptions::default(), stop, &mut show).map_err(Failure::work)?;
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use std::{ops::RangeInclusive, path::PathBuf};
 
+use facegrad::recognition::EmbeddingModel;
 use facegrad::{Backend, Chosen};
-use facegrad_recognition::EmbeddingModel;
 
 use crate::failure::Failure;
 
@@ -11,15 +11,11 @@ use crate::failure::Failure;
 #[derive(clap::Args, Clone)]
 pub struct DeviceArgs {
     /// flex or ndarray on the CPU, wgpu on a graphics card; default flex, or what a resumed run used.
-    #[arg(long, value_parser = backend)]
+    #[arg(long)]
     pub backend: Option<Backend>,
     /// A graphics adapter by part of its name, or by kind: "discrete GPU", "software".
     #[arg(long)]
     pub adapter: Option<String>,
-}
-
-fn backend(word: &str) -> Result<Backend, String> {
-    word.parse()
 }
 
 impl DeviceArgs {

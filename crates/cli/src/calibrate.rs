@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use facegrad_recognition::{
+use facegrad::recognition::{
     Embedder, EmbeddingModel, EvaluationConfig, ImageNeed, Measurement, ModelFile, NamedPoint,
     operating_points::{self, Calibration, ThresholdTarget, TooFewPairs, rate},
 };
@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::{
     arguments::{BatchArgs, DeviceArgs},
     failure::Failure,
-    progress::Progress,
+    progress::counted,
     protocols::ProtocolArgs,
     say,
 };
@@ -30,13 +30,7 @@ pub struct Args {
     #[command(flatten)]
     protocols: ProtocolArgs,
     /// The points: far=<rate> for the lowest threshold whose false-accept rate is not above it, eer, accuracy.
-    #[arg(
-        long,
-        value_name = "POINT,…",
-        value_delimiter = ',',
-        default_value = "far=1e-1,far=1e-2,far=1e-3",
-        value_parser = target
-    )]
+    #[arg(long, value_name = "POINT,…", value_delimiter = ',', default_value = "far=1e-1,far=1e-2,far=1e-3")]
     at: Vec<ThresholdTarget>,
     /// Write a copy of the model with the points to this .safetensors file, and leave the model as it is.
     #[arg(long, value_name = "FILE")]
@@ -48,11 +42,6 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     device: DeviceArgs,
-}
-
-/// The point that a word of the command line names.
-pub fn target(word: &str) -> Result<ThresholdTarget, String> {
-    word.parse()
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -92,15 +81,10 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         return Err(Failure::input(format!("{} is not from a file", args.model.display())));
     };
     let protocol = config.open(ImageNeed::Pixels)?;
-    let mut progress = Progress::new("images", 0, protocol.images());
     let embedder = Embedder::model(&model, args.batch.size(), &chosen.description);
-    let mut done = 0;
-    let measured = protocol.measure(&embedder, &Measurement::default(), &mut |images| {
-        done += images;
-        progress.set(done, "");
-        true
-    })?;
-    progress.finish();
+    let images = protocol.images();
+    let measured = protocol.measure(&embedder, &Measurement::default(), &mut counted(images));
+    let measured = measured.map_err(|error| error.of(&config.name()))?;
     let Calibration { points, too_few } =
         operating_points::calibrate(&measured, tensors_sha256, &args.at).map_err(Failure::input)?;
     if points.is_empty() {

@@ -1,19 +1,22 @@
 //! `facegrad compare`.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
-use facegrad_results::{Align, TextTable, numbers::percent};
-use facegrad_settings::Override;
-use facegrad_training::{
+use facegrad::settings::Override;
+use facegrad::training::{
     Event,
     compare::{Comparison, ComparisonEvent, ComparisonPlan, ComparisonTable, RunRecord, RunState},
+};
+use facegrad_results::{
+    Align, TextTable,
+    numbers::{duration, percent},
 };
 
 use crate::{
     arguments::DeviceArgs,
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal},
-    progress::Progress,
+    progress::{Progress, head},
     say,
 };
 
@@ -72,45 +75,33 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let chosen = args.device.choose()?;
     let before = comparison.table();
-    let mut screen = Screen { json: args.json, runs: comparison.runs(), progress: None };
-    screen.head(&format!("backend  {}", chosen.description));
+    let mut screen = Screen { runs: comparison.runs(), progress: None };
+    head(args.json, &format!("backend  {}", chosen.description));
     let done = match before.runs_over {
         0 => String::new(),
         over => format!(", {over} of them done before"),
     };
-    screen.head(&format!(
-        "runs     {} of {} steps in {}{done}",
-        before.runs,
-        before.steps,
-        args.out.display()
-    ));
+    head(
+        args.json,
+        &format!("runs     {} of {} steps in {}{done}", before.runs, before.steps, args.out.display()),
+    );
     if !before.differences.is_empty() {
         crate::remark!("note: not under the same budget: {}", before.differences.join("; "));
     }
     let stop = stop_on_signal("this step and saving")?;
-    let table = comparison.run(&chosen, stop.flag(), &mut |event| screen.show(event))?;
+    let table = comparison.run(&chosen, &stop, &mut |event| screen.show(event))?;
     screen.finish();
     tell(&table, &args.out, args.json)
 }
 
 /// What the screen shows of a comparison.
 struct Screen {
-    /// Standard output is for the JSON of the table.
-    json: bool,
     runs: usize,
     /// The steps of the run that goes on.
     progress: Option<Progress>,
 }
 
 impl Screen {
-    /// A line about the comparison as a whole. A reader that has gone away must not end the training.
-    fn head(&self, line: &str) {
-        let _ = match self.json {
-            true => writeln!(std::io::stderr(), "{line}"),
-            false => writeln!(std::io::stdout(), "{line}"),
-        };
-    }
-
     fn show(&mut self, event: ComparisonEvent<'_>) {
         match event {
             ComparisonEvent::Started { number, run, step } => {
@@ -127,18 +118,17 @@ impl Screen {
                 }
             }
             ComparisonEvent::Run(Event::Evaluating(name, done, total)) => {
-                if let Some(progress) = &self.progress
-                    && done < total
-                {
-                    progress.note(&format!("evaluating {name}: {done}/{total} images"));
+                if let Some(progress) = &self.progress {
+                    progress.evaluating(name, done, total);
                 }
             }
             // The log of the run has them.
             ComparisonEvent::Run(Event::Evaluated { .. } | Event::Skipped(_)) => {}
             ComparisonEvent::Ended { number, run, seconds, left } => {
                 self.finish();
-                let left = if left > 0.0 { format!(", about {} left", time(left)) } else { String::new() };
-                let (name, took) = (self.name(number, run), time(seconds));
+                let left =
+                    if left > 0.0 { format!(", about {} left", duration(left)) } else { String::new() };
+                let (name, took) = (self.name(number, run), duration(seconds));
                 crate::remark!("{name} {} in {took}{left}", ending(run));
             }
         }
@@ -165,17 +155,6 @@ fn ending(run: &RunRecord) -> String {
         RunState::Diverged { step, reason } => format!("diverged at step {step}, {reason},"),
         RunState::Failed { reason, .. } => format!("failed: {reason};"),
         RunState::Waiting { step } => format!("stopped after step {step}"),
-    }
-}
-
-/// Such as `40 s`, `12 min`, `3 h 5 min`.
-fn time(seconds: f64) -> String {
-    let seconds = seconds.max(0.0);
-    let minutes = (seconds / 60.0).round() as u64;
-    match minutes {
-        _ if seconds < 100.0 => format!("{seconds:.0} s"),
-        0..100 => format!("{minutes} min"),
-        _ => format!("{} h {} min", minutes / 60, minutes % 60),
     }
 }
 

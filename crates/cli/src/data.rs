@@ -11,9 +11,9 @@ mod source;
 
 use std::{path::PathBuf, process::ExitCode};
 
+use facegrad::pictures::ImageFormat;
+use facegrad::settings::{Setting, toml};
 use facegrad::synthetic::{SyntheticConfig, write_folder};
-use facegrad_pictures::ImageFormat;
-use facegrad_settings::{Setting, toml};
 
 use crate::{failure::Failure, progress::Progress, say};
 
@@ -54,15 +54,11 @@ pub struct Synth {
     #[arg(long, default_value_t = 0)]
     first_identity: usize,
     /// The file format: png or jpg.
-    #[arg(long, default_value = "png", value_parser = format)]
+    #[arg(long, default_value = "png")]
     format: ImageFormat,
     /// The folder to write to; new, empty, or holding the same recipe.
     #[arg(long)]
     out: PathBuf,
-}
-
-fn format(word: &str) -> Result<ImageFormat, String> {
-    word.parse()
 }
 
 pub fn run(command: Command) -> Result<ExitCode, Failure> {

@@ -1,17 +1,17 @@
 //! `facegrad embed`.
 
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+use std::{path::PathBuf, process::ExitCode};
 
-use facegrad_embeddings::{EmbeddingJournal, EmbeddingWriter};
-use facegrad_recognition::{EmbeddingJob, EmbeddingJobEnd, ImageSet, Images, UnreadableImage};
-use facegrad_verification::Flip;
+use facegrad::embeddings::{EmbeddingJournal, EmbeddingWriter};
+use facegrad::recognition::{EmbeddingJob, EmbeddingJobEnd, ImageSet, Images, UnreadableImage};
+use facegrad::verification::Flip;
 use serde_json::json;
 
 use crate::{
     arguments::{BatchArgs, ModelArgs},
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal},
-    progress::Progress,
+    progress::Stages,
     say,
     skipped::list_skipped,
 };
@@ -65,14 +65,14 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     crate::output::notes(images.notes());
     let (model, chosen) = args.model.load()?;
     let stop = stop_on_signal("this batch and saving")?;
-    let stopping = || stop.is_asked();
 
-    let mut progress = Progress::new("images read", 0, images.len());
+    let mut stages = Stages::default();
+    stages.show("images read", 0, images.len());
     let survey = images.survey(model.card.preprocessing.size, &mut |done| {
-        progress.set(done, "");
-        !stopping()
+        stages.show("images read", done, images.len());
+        !stop.is_asked()
     });
-    progress.finish();
+    stages.finish();
     let Some(survey) = survey else {
         crate::remark!("stopped before any image was embedded");
         return Ok(INTERRUPTED.into());
@@ -89,22 +89,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         flip: args.flip,
         backend: &chosen.description,
     };
-    let mut progress: Option<(Progress, usize, Instant)> = None;
-    let mut rate = 0.0;
     let end = job.run(&images, &survey, out, &mut |done| {
-        let (progress, before, began) = progress.get_or_insert_with(|| {
-            if done > 0 {
-                crate::remark!("going on after {done} of {} images", images.len());
-            }
-            (Progress::new("images", done, images.len()), done, Instant::now())
-        });
-        rate = (done - *before) as f64 / began.elapsed().as_secs_f64().max(1e-9);
-        progress.set(done, &format!("{rate:.1} images/s"));
-        !stopping()
+        stages.show("images", done, images.len());
+        !stop.is_asked()
     })?;
-    if let Some((progress, ..)) = &progress {
-        progress.finish();
-    }
+    stages.finish();
+    let rate = stages.rate();
     if let EmbeddingJobEnd::Stopped { done } = end {
         let folder = EmbeddingJournal::folder(out);
         say!("stopped: {done} of {} images are embedded and kept in {}", images.len(), folder.display());

@@ -3,13 +3,13 @@
 use std::{fmt::Write, process::ExitCode};
 
 use facegrad::backbones::table;
-use facegrad_losses::{
+use facegrad::losses::{
     CriterionConfig, EmbeddingLossConfig, HeadConfig, RegularisationConfig,
     functions::{FUNCTIONS, SYMBOLS},
 };
+use facegrad::settings::{Key, Kind, Schema, Setting, nearest};
+use facegrad::training::Experiment;
 use facegrad_results::{Align, TextTable};
-use facegrad_settings::{Key, Kind, Schema, Setting, nearest};
-use facegrad_training::Experiment;
 
 use crate::{failure::Failure, say};
 

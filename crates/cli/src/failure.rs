@@ -3,22 +3,23 @@
 //! Whether an error is wrong input or failed work is decided here and nowhere else, so that the same error ends every
 //! verb alike.
 
-use std::{fmt, process::ExitCode};
+use std::{fmt, path::Path, process::ExitCode};
 
+use facegrad::embeddings::{EmbeddingError, GalleryError};
+use facegrad::faces::convert::ConvertError;
 use facegrad::loader::LoaderError;
+use facegrad::pictures::WriteError;
+use facegrad::recognition::{
+    EmbedderError, EmbeddingSourceError, EvaluationError, JobError, MeasurementError, ModelError,
+    checkpoint::CheckpointError,
+};
+use facegrad::training::{StepError, TrainError, compare::ComparisonError};
+use facegrad::verification::PairsError;
 use facegrad_alignment::AlignError;
 use facegrad_audit::AuditError;
 use facegrad_bench::BenchError;
 use facegrad_datasets::{FetchError, SetError, UnpackError};
-use facegrad_embeddings::{EmbeddingError, GalleryError};
-use facegrad_faces::convert::ConvertError;
 use facegrad_files::Stop;
-use facegrad_pictures::WriteError;
-use facegrad_recognition::{
-    EmbedderError, EmbeddingSourceError, EvaluationError, JobError, ModelError, checkpoint::CheckpointError,
-};
-use facegrad_training::{StepError, TrainError, compare::ComparisonError};
-use facegrad_verification::PairsError;
 
 /// What went wrong, and whose turn it is.
 #[derive(Debug)]
@@ -39,6 +40,11 @@ pub fn stop_on_signal(rest: &'static str) -> Result<Stop, Failure> {
     Stop::on_signal(rest).map_err(|error| Failure::work(format!("cannot watch for Ctrl-C: {error}")))
 }
 
+/// Writes a file that was asked for, whole or not at all.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    facegrad_files::replace(path, bytes).map_err(|error| Failure::unwritable(path, error))
+}
+
 impl Failure {
     /// Input that cannot be used.
     pub fn input(error: impl fmt::Display) -> Self {
@@ -51,7 +57,7 @@ impl Failure {
     }
 
     /// A file that cannot be written.
-    pub fn unwritable(path: &std::path::Path, error: impl fmt::Display) -> Self {
+    pub fn unwritable(path: &Path, error: impl fmt::Display) -> Self {
         Self::work(format!("cannot write {}: {error}", path.display()))
     }
 
@@ -83,18 +89,22 @@ macro_rules! always {
 always! {
     input: facegrad_alignment::LandmarkFileError, facegrad_alignment::PlaceError, facegrad_alignment::WeightError,
         facegrad::backbones::BackboneError, facegrad_datasets::CardError, facegrad_datasets::UnknownCard,
-        facegrad::devices::DeviceError, facegrad_faces::SourceError, facegrad_faces::folder::FolderError,
-        facegrad_recognition::ImageSetError, facegrad_settings::SettingsError, facegrad_training::ConfigError;
-    work: facegrad_verification::ScoreError, serde_json::Error;
+        facegrad::devices::DeviceError, facegrad::faces::SourceError, facegrad::faces::folder::FolderError,
+        facegrad::recognition::ImageSetError, facegrad::settings::SettingsError, facegrad::training::ConfigError;
+    work: facegrad::verification::ScoreError, serde_json::Error;
 }
 
-/// The exit code of errors of which some are failed work.
-macro_rules! sometimes_work {
-    ($($error:ty: $work:pat,)+) => {
+/// Errors of which some are failed work and the others wrong input: first those that an error `within` them decides, then
+/// those that are `input` or `work` by their pattern, and what is left is input.
+macro_rules! by_case {
+    ($($error:ident { $(within $($inner:ident)|+,)? $(input $input:pat,)? $(work $work:pat,)? })+) => {
         $(impl From<$error> for Failure {
             fn from(error: $error) -> Self {
                 match error {
-                    $work => Self::work(error),
+                    $($($error::$inner(error) => error.into(),)+)?
+                    $($input => Self::input(error),)?
+                    $($work => Self::work(error),)?
+                    #[allow(unreachable_patterns)]
                     _ => Self::input(error),
                 }
             }
@@ -102,72 +112,42 @@ macro_rules! sometimes_work {
     };
 }
 
-sometimes_work! {
-    AlignError: AlignError::Unwritable { .. },
-    CheckpointError: CheckpointError::Unwritable { .. },
-    ComparisonError: ComparisonError::Unwritable { .. },
-    PairsError: PairsError::Unwritable { .. },
-}
-
-impl From<EmbedderError> for Failure {
-    fn from(error: EmbedderError) -> Self {
-        match error {
-            EmbedderError::File(error) => error.into(),
-            EmbedderError::Backend(_) | EmbedderError::Flip(_) | EmbedderError::Stopped => Self::work(error),
-            _ => Self::input(error),
-        }
+by_case! {
+    AlignError { work AlignError::Unwritable { .. }, }
+    AuditError { within Embeddings, work _, }
+    BenchError { within Train | Step | Model, work BenchError::Backend(_) | BenchError::Ended, }
+    CheckpointError { work CheckpointError::Unwritable { .. }, }
+    ComparisonError { work ComparisonError::Unwritable { .. }, }
+    EmbedderError {
+        within File,
+        work EmbedderError::Backend(_) | EmbedderError::Flip(_) | EmbedderError::Stopped,
     }
-}
-
-impl From<AuditError> for Failure {
-    fn from(error: AuditError) -> Self {
-        match error {
-            AuditError::Embeddings(error) => error.into(),
-            AuditError::Stopped | AuditError::Unusable(_) => Self::work(error),
-        }
+    EmbeddingError {
+        // A file that is not there was named wrongly.
+        input EmbeddingError::Io { doing: "read", .. },
+        work EmbeddingError::Io { .. } | EmbeddingError::NotFinite { .. },
     }
-}
-
-impl From<BenchError> for Failure {
-    fn from(error: BenchError) -> Self {
-        match error {
-            BenchError::Train(error) => error.into(),
-            BenchError::Step(error) => error.into(),
-            BenchError::Model(error) => error.into(),
-            BenchError::Backbone(_) | BenchError::Head(_) => Self::input(error),
-            BenchError::Backend(_) | BenchError::Ended => Self::work(error),
-        }
+    EmbeddingSourceError { within Model | File, }
+    GalleryError { within File, }
+    JobError { within Embeddings | File, work _, }
+    ModelError { within Checkpoint, work ModelError::Unwritable { .. }, }
+    PairsError { work PairsError::Unwritable { .. }, }
+    SetError {
+        input SetError::NotFetchable { .. }
+            | SetError::Fetch(FetchError::Request { .. } | FetchError::Occupied { .. })
+            | SetError::Unpack(UnpackError::Occupied { .. }),
+        work _,
     }
-}
-
-impl From<ModelError> for Failure {
-    fn from(error: ModelError) -> Self {
-        if error.is_failure() { Self::work(error) } else { Self::input(error) }
-    }
-}
-
-impl From<StepError> for Failure {
-    fn from(error: StepError) -> Self {
-        match error {
-            StepError::Head(_) => Self::input(error),
-            StepError::NotFinite { .. } | StepError::Backend(_) => Self::work(error),
-        }
-    }
-}
-
-impl From<TrainError> for Failure {
-    fn from(error: TrainError) -> Self {
-        match error {
-            TrainError::Loader(LoaderError::Sampler(_)) => Self::input(error),
-            TrainError::Unwritable { .. }
+    StepError { work StepError::NotFinite { .. } | StepError::Backend(_), }
+    TrainError {
+        within Checkpoint | Evaluation,
+        input TrainError::Loader(LoaderError::Sampler(_)),
+        work TrainError::Unwritable { .. }
             | TrainError::Backend { .. }
             | TrainError::NotFinite { .. }
-            | TrainError::Loader(_) => Self::work(error),
-            TrainError::Checkpoint(error) => error.into(),
-            TrainError::Evaluation(error) => error.into(),
-            _ => Self::input(error),
-        }
+            | TrainError::Loader(_),
     }
+    WriteError { input WriteError::Occupied { .. }, work _, }
 }
 
 impl From<EvaluationError> for Failure {
@@ -175,51 +155,14 @@ impl From<EvaluationError> for Failure {
         // The sentence of the whole with the code of its cause.
         let sentence = error.to_string();
         let code = match error {
-            EvaluationError::Embeddings { source, .. } => Self::from(source).code,
-            EvaluationError::Score { .. } => FAILED,
+            EvaluationError::Measurement { source, .. } => match *source {
+                MeasurementError::Embeddings(error) => Self::from(error).code,
+                MeasurementError::Score(_) => FAILED,
+                _ => WRONG_INPUT,
+            },
             _ => WRONG_INPUT,
         };
         Self { sentence, code }
-    }
-}
-
-impl From<EmbeddingError> for Failure {
-    fn from(error: EmbeddingError) -> Self {
-        match error {
-            // A file that is not there was named wrongly.
-            EmbeddingError::Io { doing: "read", .. } => Self::input(error),
-            EmbeddingError::Io { .. } | EmbeddingError::NotFinite { .. } => Self::work(error),
-            _ => Self::input(error),
-        }
-    }
-}
-
-impl From<EmbeddingSourceError> for Failure {
-    fn from(error: EmbeddingSourceError) -> Self {
-        match error {
-            EmbeddingSourceError::Model(error) => error.into(),
-            EmbeddingSourceError::File(error) => error.into(),
-            EmbeddingSourceError::Whitening(_) => Self::input(error),
-        }
-    }
-}
-
-impl From<GalleryError> for Failure {
-    fn from(error: GalleryError) -> Self {
-        match error {
-            GalleryError::File(error) => error.into(),
-            _ => Self::input(error),
-        }
-    }
-}
-
-impl From<JobError> for Failure {
-    fn from(error: JobError) -> Self {
-        match error {
-            JobError::Embeddings(error) => error.into(),
-            JobError::File(error) => error.into(),
-            _ => Self::work(error),
-        }
     }
 }
 
@@ -229,26 +172,6 @@ impl From<ConvertError> for Failure {
             ConvertError::Unwritable { .. } => Self::work(error),
             ConvertError::Image(_) => Self::input(format!("{error}; --on-error skip leaves such images out")),
             _ => Self::input(error),
-        }
-    }
-}
-
-impl From<SetError> for Failure {
-    fn from(error: SetError) -> Self {
-        match error {
-            SetError::NotFetchable { .. }
-            | SetError::Fetch(FetchError::Request { .. } | FetchError::Occupied { .. })
-            | SetError::Unpack(UnpackError::Occupied { .. }) => Self::input(error),
-            _ => Self::work(error),
-        }
-    }
-}
-
-impl From<WriteError> for Failure {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::Occupied { .. } => Self::input(error),
-            _ => Self::work(error),
         }
     }
 }

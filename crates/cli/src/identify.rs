@@ -3,20 +3,19 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Instant,
 };
 
 use facegrad::Chosen;
-use facegrad_embeddings::{Gallery, Match};
-use facegrad_recognition::{Embedder, EmbeddingModel, ImageEmbeddings, ImageFiles, ImageSet, Images};
+use facegrad::embeddings::{Gallery, Match};
+use facegrad::recognition::{Embedder, EmbeddingModel, ImageEmbeddings, ImageFiles, ImageSet, Images};
+use facegrad::verification::Flip;
 use facegrad_results::{Align, TextTable};
-use facegrad_verification::Flip;
 use serde_json::{Value, json};
 
 use crate::{
     arguments::{BatchArgs, ModelArgs},
     failure::Failure,
-    progress::Progress,
+    progress::counted,
     say,
 };
 
@@ -154,14 +153,6 @@ fn embed(
     images: &dyn Images,
     flip: Flip,
 ) -> Result<ImageEmbeddings, Failure> {
-    let mut progress = Progress::new("images", 0, images.len());
-    let (mut done, began) = (0, Instant::now());
     let embedder = Embedder::model(model, args.batch.size(), &chosen.description);
-    let embedded = embedder.embed(images, flip, &mut |images| {
-        done += images;
-        progress.set(done, &format!("{:.1} images/s", done as f64 / began.elapsed().as_secs_f64().max(1e-9)));
-        true
-    });
-    progress.finish();
-    Ok(embedded?)
+    Ok(embedder.embed(images, flip, &mut counted(images.len()))?)
 }

@@ -5,12 +5,15 @@ use std::{
     process::ExitCode,
 };
 
-use facegrad_losses::{Curve, HeadConfig};
+use facegrad::losses::{Curve, HeadConfig};
+use facegrad::settings::{Kind, Override, Schema, Setting, apply_overrides, nearest, toml};
+use facegrad::training::Experiment;
 use facegrad_report::LogitCurve;
-use facegrad_settings::{Kind, Override, Schema, Setting, apply_overrides, nearest, toml};
-use facegrad_training::Experiment;
 
-use crate::{failure::Failure, say};
+use crate::{
+    failure::{Failure, write_file},
+    say,
+};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -54,7 +57,7 @@ fn logits(args: &LogitsArgs) -> Result<(), Failure> {
         .collect();
     let svg = facegrad_report::logits(&curves).to_svg();
     match &args.out {
-        Some(file) => write_file(file, &svg),
+        Some(file) => write_file(file, svg.as_bytes()),
         None => {
             say!("{}", svg.trim_end());
             Ok(())
@@ -137,11 +140,6 @@ pub fn check_file(option: &str, file: &Path) -> Result<(), Failure> {
         }
         None => Ok(()),
     }
-}
-
-/// Writes a picture, whole or not at all.
-pub fn write_file(file: &Path, svg: &str) -> Result<(), Failure> {
-    facegrad_files::replace(file, svg.as_bytes()).map_err(|error| Failure::unwritable(file, error))
 }
 
 #[cfg(test)]

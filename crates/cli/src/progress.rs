@@ -1,7 +1,7 @@
 //! Progress on the screen: a bar with rate and time left on a terminal, a few lines elsewhere.
 
 use std::{
-    io::IsTerminal,
+    io::{self, IsTerminal},
     time::{Duration, Instant},
 };
 
@@ -46,7 +46,7 @@ impl Progress {
     }
 
     fn with(unit: Unit, template: &str, done: usize, total: usize) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total as u64).with_position(done as u64);
             bar.set_style(
                 ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
@@ -81,6 +81,13 @@ impl Progress {
         }
     }
 
+    /// Shows that an evaluation goes on which is at image `done` of `total`.
+    pub fn evaluating(&self, name: &str, done: usize, total: usize) {
+        if done < total {
+            self.note(&format!("evaluating {name}: {done}/{total} images"));
+        }
+    }
+
     /// Prints a line above the bar.
     pub fn line(&self, text: &str) {
         match &self.bar {
@@ -94,6 +101,77 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A line about a run as a whole; `json` says that standard output is for that.
+pub fn head(json: bool, line: &str) {
+    if json { crate::remark!("{line}") } else { crate::say!("{line}") }
+}
+
+/// Progress of work that goes through stages, each with a bar of its own.
+#[derive(Default)]
+pub struct Stages {
+    shown: Option<(String, Progress)>,
+    rate: f64,
+}
+
+impl Stages {
+    /// `done` of `total` images, with how many come in a second; `what` they are names the stage. A stage that does not
+    /// begin at 0 goes on with what an earlier call of the program has done, and says so.
+    pub fn show(&mut self, what: &str, done: usize, total: usize) {
+        let progress = self.stage(what, || {
+            if done > 0 {
+                crate::remark!("going on after {done} of {total} images");
+            }
+            Progress::new(what, done, total)
+        });
+        let new = done - progress.first;
+        let rate = new as f64 / progress.started.elapsed().as_secs_f64().max(1e-9);
+        progress.set(done, &if new > 0 { format!("{rate:.1} images/s") } else { String::new() });
+        self.rate = rate;
+    }
+
+    /// The progress of the file `name` of `total` bytes, of which `done` are there when it begins.
+    pub fn file(&mut self, name: &str, done: u64, total: u64) -> &mut Progress {
+        self.stage(name, || Progress::bytes(name, done, total))
+    }
+
+    /// The progress of the stage `what`, which is `begun` where another was shown.
+    fn stage(&mut self, what: &str, begun: impl FnOnce() -> Progress) -> &mut Progress {
+        if self.shown.as_ref().is_some_and(|(shown, _)| shown != what) {
+            self.finish();
+        }
+        &mut self.shown.get_or_insert_with(|| (what.into(), begun())).1
+    }
+
+    /// Images a second of this call, in the stage that was shown last.
+    pub fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&mut self) {
+        if let Some((_, progress)) = self.shown.take() {
+            progress.finish();
+        }
+    }
+}
+
+impl Drop for Stages {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// Progress of `total` images, which is told how many more are done and never asks for an end.
+pub fn counted(total: usize) -> impl FnMut(usize) -> bool {
+    let (mut stages, mut done) = (Stages::default(), 0);
+    stages.show("images", 0, total);
+    move |images| {
+        done += images;
+        stages.show("images", done, total);
+        true
     }
 }
 

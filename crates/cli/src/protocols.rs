@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use facegrad_recognition::{EvaluationConfig, ImageNeed};
-use facegrad_settings::{
+use facegrad::recognition::{EvaluationConfig, ImageNeed};
+use facegrad::settings::{
     Schema, Setting,
     toml::{Table, Value},
 };
-use facegrad_training::Experiment;
+use facegrad::training::Experiment;
 
 use crate::failure::Failure;
 

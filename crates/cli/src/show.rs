@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use facegrad_recognition::{EmbeddingModel, ModelFile};
+use facegrad::recognition::{EmbeddingModel, ModelFile};
 use facegrad_results::{Align, TextTable};
 use serde_json::json;
 

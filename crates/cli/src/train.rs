@@ -1,15 +1,15 @@
 //! `facegrad train`.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
-use facegrad_settings::Override;
-use facegrad_training::{EvaluationRecord, Event, Experiment, Preflight, RunOutcome, SavedRun, Trainer};
+use facegrad::settings::Override;
+use facegrad::training::{EvaluationRecord, Event, Experiment, Preflight, RunOutcome, SavedRun, Trainer};
 
 use crate::{
     arguments::DeviceArgs,
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal},
-    progress::Progress,
+    progress::{Progress, head},
     say,
 };
 
@@ -85,8 +85,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let stop = stop_on_signal("this step and saving")?;
     #[cfg(feature = "dashboard")]
     if args.dashboard {
-        let mut dashboard = facegrad_training::Dashboard::default();
-        let outcome = trainer.run(stop.flag(), &mut |event| {
+        let mut dashboard = facegrad::training::Dashboard::default();
+        let outcome = trainer.run(&stop, &mut |event| {
             dashboard.show(&event);
             if dashboard.should_stop() {
                 stop.ask();
@@ -96,7 +96,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         return tell(&outcome?, args.json);
     }
     let mut screen = Screen { json: args.json, ..Default::default() };
-    let outcome = trainer.run(stop.flag(), &mut |event| screen.show(event))?;
+    let outcome = trainer.run(&stop, &mut |event| screen.show(event))?;
     screen.finish();
     tell(&outcome, args.json)
 }
@@ -112,14 +112,6 @@ struct Screen {
 }
 
 impl Screen {
-    /// A line about the run as a whole. A reader that has gone away must not end the training.
-    fn head(&self, line: &str) {
-        let _ = match self.json {
-            true => writeln!(std::io::stderr(), "{line}"),
-            false => writeln!(std::io::stdout(), "{line}"),
-        };
-    }
-
     fn show(&mut self, event: Event<'_>) {
         match event {
             Event::Started(started) => {
@@ -129,7 +121,7 @@ impl Screen {
                 };
                 let preflight = &started.preflight;
                 let run = format!("{}, {}{continued}", started.folder.display(), length(preflight));
-                lines(preflight, &run).iter().for_each(|line| self.head(line));
+                lines(preflight, &run).iter().for_each(|line| head(self.json, line));
                 self.progress = Some(Progress::new("steps", started.step, preflight.total));
                 self.expected_first_loss = preflight.expected_first_loss;
                 self.total = preflight.total;
@@ -157,10 +149,8 @@ impl Screen {
                 progress.set(line.step, &message);
             }
             Event::Evaluating(name, done, total) => {
-                if let Some(progress) = &self.progress
-                    && done < total
-                {
-                    progress.note(&format!("evaluating {name}: {done}/{total} images"));
+                if let Some(progress) = &self.progress {
+                    progress.evaluating(name, done, total);
                 }
             }
             Event::Evaluated { step, name, measured, best } => {

@@ -5,12 +5,12 @@ use std::{
     process::ExitCode,
 };
 
-use facegrad_recognition::{
+use facegrad::recognition::{
     Embedder, EmbedderError, ImageFiles, Images, NamedPoint, operating_points::ThresholdTarget,
 };
 use serde_json::json;
 
-use crate::{arguments::ModelArgs, calibrate::target, failure::Failure, say};
+use crate::{arguments::ModelArgs, failure::Failure, say};
 
 /// Tell whether two images show the same person, by a model with operating points (`facegrad calibrate`).
 #[derive(clap::Args)]
@@ -23,7 +23,7 @@ pub struct Args {
     /// Another one.
     b: PathBuf,
     /// The operating point: far=<rate>, eer or accuracy; not needed if the model has only one.
-    #[arg(long, value_name = "POINT", value_parser = target)]
+    #[arg(long, value_name = "POINT")]
     at: Option<ThresholdTarget>,
     /// Accept images of another size than those the point was measured on: they are resized, and must be aligned
     /// to the same template.
@@ -120,6 +120,6 @@ fn check_sizes(images: &ImageFiles, point: &NamedPoint, size: [usize; 2]) -> Res
     Ok(())
 }
 
-fn unreadable(error: facegrad_faces::FaceError) -> Failure {
+fn unreadable(error: facegrad::faces::FaceError) -> Failure {
     Failure::input(format!("the image {error}"))
 }

@@ -6,9 +6,9 @@
 //! over. The size is checked against what the server announces and while writing, so that no more than the expected
 //! bytes reach the disk; the SHA-256 covers what was there before as well. Only then does the file get its name.
 
-use std::{fs, io::ErrorKind, path::Path, sync::atomic::AtomicBool, time::Duration};
+use std::{fs, io::ErrorKind, path::Path, time::Duration};
 
-use facegrad_files::sha256_of;
+use facegrad_files::{Stop, sha256_of};
 use ureq::http;
 
 use crate::error::FetchError;
@@ -85,7 +85,7 @@ pub enum FetchResult {
 pub fn fetch(
     download: &Download<'_>,
     options: &FetchOptions,
-    stop: &AtomicBool,
+    stop: &Stop,
     progress: &mut dyn FnMut(u64),
 ) -> Result<FetchResult, FetchError> {
     check_url(download.url).map_err(|what| FetchError::Request { what })?;
@@ -120,7 +120,7 @@ pub fn fetch(
 fn fill(
     part: &mut Part<'_>,
     options: &FetchOptions,
-    stop: &AtomicBool,
+    stop: &Stop,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), FetchError> {
     let Download { url, sha256, .. } = *part.download;

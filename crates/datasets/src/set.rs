@@ -3,7 +3,6 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
 };
 
 use crate::{
@@ -13,6 +12,7 @@ use crate::{
     record::{FetchRecord, RECORD},
     unpack::{UnpackError, UnpackedContent, unpack},
 };
+use facegrad_files::Stop;
 
 /// What is going on.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +85,7 @@ pub fn fetch_card(
     card: &Card,
     folder: &Path,
     options: &FetchOptions,
-    stop: &AtomicBool,
+    stop: &Stop,
     report: &mut dyn FnMut(FetchStep<'_>),
 ) -> Result<Vec<CardFileResult>, SetError> {
     if card.files.is_empty() {
@@ -105,7 +105,7 @@ fn fetch_files(
     card: &Card,
     folder: &Path,
     options: &FetchOptions,
-    stop: &AtomicBool,
+    stop: &Stop,
     report: &mut dyn FnMut(FetchStep<'_>),
 ) -> Result<Vec<CardFileResult>, SetError> {
     let unusable = |source| SetError::Folder { path: folder.join(RECORD), source };

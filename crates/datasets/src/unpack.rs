@@ -10,10 +10,9 @@ use std::{
     fs::{self, File},
     io::{self, BufReader, ErrorKind},
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
 };
 
-use facegrad_files::{folder_of, lock, sync_folder};
+use facegrad_files::{Stop, folder_of, lock, sync_folder};
 use flate2::read::MultiGzDecoder;
 
 use crate::{card::Packing, limits::Limits};
@@ -89,7 +88,7 @@ pub fn unpack(
     packing: Packing,
     target: &Path,
     limits: &Limits,
-    stop: &AtomicBool,
+    stop: &Stop,
     before_rename: &mut dyn FnMut() -> io::Result<()>,
     progress: &mut dyn FnMut(&UnpackedContent),
 ) -> Result<UnpackedContent, UnpackError> {

@@ -8,13 +8,12 @@ use std::{
     io::{Read, Write},
     net::TcpListener,
     path::PathBuf,
-    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
 
 use facegrad_datasets::{Download, FetchError, FetchOptions, FetchResult, fetch};
-use facegrad_files::sha256;
+use facegrad_files::{Stop, sha256};
 use server::{Answer, Server};
 use tempfile::TempDir;
 
@@ -47,14 +46,14 @@ impl Place {
     }
 
     fn fetch(&self, url: &str) -> Result<FetchResult, FetchError> {
-        self.fetch_with(url, &options(), &AtomicBool::new(false), &mut |_| {})
+        self.fetch_with(url, &options(), &Stop::default(), &mut |_| {})
     }
 
     fn fetch_with(
         &self,
         url: &str,
         options: &FetchOptions,
-        stop: &AtomicBool,
+        stop: &Stop,
         progress: &mut dyn FnMut(u64),
     ) -> Result<FetchResult, FetchError> {
         let destination = self.path("file");
@@ -95,7 +94,7 @@ fn a_file_arrives_whole_and_only_once() {
     let body = place.content.clone();
     let server = Server::new(move |request| Answer::ranged(request, &body, SAME));
     let mut seen = Vec::new();
-    let stop = AtomicBool::new(false);
+    let stop = Stop::default();
     let fetched =
         place.fetch_with(&server.url("/a"), &options(), &stop, &mut |done| seen.push(done)).unwrap();
     assert_eq!(fetched, FetchResult::Downloaded { resumed_at: 0 });
@@ -265,7 +264,7 @@ fn no_more_than_the_expected_bytes_reach_the_disk() {
     let server = Server::new(move |_| Answer::new(200, &body).without_length());
     let mut most = 0;
     let part = place.path("file.part");
-    let stop = AtomicBool::new(false);
+    let stop = Stop::default();
     let result = place.fetch_with(&server.url("/a"), &options(), &stop, &mut |_| {
         most = most.max(fs::metadata(&part).unwrap().len());
     });
@@ -390,14 +389,14 @@ fn a_server_that_goes_silent_is_left_and_asked_again() {
     });
     // Silence of the second answer for that long would only bring a third.
     let options = FetchOptions { idle: Duration::from_millis(300), attempts: 100, ..options() };
-    place.fetch_with(&server.url("/a"), &options, &AtomicBool::new(false), &mut |_| {}).unwrap();
+    place.fetch_with(&server.url("/a"), &options, &Stop::default(), &mut |_| {}).unwrap();
     place.is_complete();
     assert_eq!(server.starts()[..2], [0, 200_000]);
     // One that never says anything.
     let place = Place::new();
     let server = Server::new(|_| Answer::new(200, &[0; 10]).with("Content-Length", "1200000".into()).hang(0));
     let options = FetchOptions { idle: Duration::from_millis(50), attempts: 2, ..options };
-    let error = message(place.fetch_with(&server.url("/a"), &options, &AtomicBool::new(false), &mut |_| {}));
+    let error = message(place.fetch_with(&server.url("/a"), &options, &Stop::default(), &mut |_| {}));
     assert!(error.contains("cannot be reached") && error.contains("attempts: 2"), "{error}");
 }
 
@@ -409,10 +408,12 @@ fn stopping_keeps_what_is_there_even_if_the_server_is_silent() {
         let answer = Answer::ranged(request, &body, SAME);
         if request.number == 0 { answer.hang(600_000) } else { answer }
     });
-    let stop = AtomicBool::new(false);
+    let stop = Stop::default();
     // Half a minute of silence would be allowed.
     let result = place.fetch_with(&server.url("/a"), &options(), &stop, &mut |done| {
-        stop.store(done == 600_000, Ordering::Relaxed);
+        if done == 600_000 {
+            stop.ask();
+        }
     });
     assert!(matches!(result, Err(FetchError::Stopped { done: 600_000, bytes: 1_200_000, .. })), "{result:?}");
     assert_eq!(place.names(), ["file.etag", "file.part"]);
@@ -421,7 +422,9 @@ fn stopping_keeps_what_is_there_even_if_the_server_is_silent() {
     // From the start, and while an old part is read again.
     let place = Place::new();
     fs::write(place.path("file.part"), &place.content[..100_000]).unwrap();
-    let result = place.fetch_with(&server.url("/a"), &options(), &AtomicBool::new(true), &mut |_| {});
+    let stop = Stop::default();
+    stop.ask();
+    let result = place.fetch_with(&server.url("/a"), &options(), &stop, &mut |_| {});
     assert!(matches!(result, Err(FetchError::Stopped { done: 100_000, .. })), "{result:?}");
 }
 

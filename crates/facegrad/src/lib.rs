@@ -9,7 +9,7 @@
 //! | what computes | [`choose`] among [`Backend`]s |
 //! | which faces | [`faces`], from [`synthetic`] or from files; [`pictures`] are single images |
 //! | what is trained | [`Experiment`], made of [`backbones`] and [`losses`] |
-//! | training | [`Trainer`], which tells an [`Event`] at a time and ends in a [`RunOutcome`] |
+//! | training | [`Trainer`], which tells an [`Event`] at a time, ends in a [`RunOutcome`], and earlier at a [`Stop`] |
 //! | a trained model | [`EmbeddingModel`]; an [`Embedder`] gives the embeddings of [`Images`] |
 //! | embeddings with names, galleries of people | [`embeddings`] |
 //! | what embeddings are worth | [`verification`] |
@@ -21,7 +21,7 @@
 //!
 //! ```
 //! use facegrad::{
-//!     Backend, Embedder, EmbeddingModel, Experiment, SourceImages, Trainer, choose, settings::toml,
+//!     Backend, Embedder, EmbeddingModel, Experiment, SourceImages, Stop, Trainer, choose, settings::toml,
 //!     verification::{Flip, PairList, Roc, Scores, Similarity},
 //! };
 //!
@@ -42,7 +42,7 @@
 //! let chosen = choose(Backend::built_in()[0], None)?;
 //! let faces = experiment.data.train.open()?.source;
 //! let trainer = Trainer::new(experiment, chosen.clone(), "a program of mine".into())?;
-//! let outcome = trainer.run(&Default::default(), &mut |_event| {})?;
+//! let outcome = trainer.run(&Stop::default(), &mut |_event| {})?;
 //! assert_eq!(outcome.step, 20);
 //!
 //! // Pairs of the same and of different people, and the embeddings of their images.
@@ -82,6 +82,7 @@ pub use facegrad_verification as verification;
 pub use backbones::{Backbone, BackboneConfig};
 pub use devices::{Backend, Chosen, choose};
 pub use embeddings::{EmbeddingFile, Gallery};
+pub use facegrad_files::Stop;
 pub use faces::{FaceSource, SourceConfig};
 pub use losses::{CriterionConfig, HeadConfig};
 pub use recognition::{Embedder, EmbeddingModel, ImageFiles, Images, SourceImages};

@@ -52,11 +52,6 @@ impl Stop {
         self.0.swap(true, Ordering::Relaxed)
     }
 
-    /// What is true once an end was asked for.
-    pub fn flag(&self) -> &AtomicBool {
-        &self.0
-    }
-
     /// Whether an end was asked for.
     pub fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)

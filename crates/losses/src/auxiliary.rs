@@ -42,35 +42,12 @@ pub struct AuxiliaryOutput {
 }
 
 impl AuxiliaryConfig {
-    /// The value of the `kind` key.
-    pub fn kind(&self) -> &'static str {
-        self.loss.kind()
-    }
-
     /// Builds the loss for `classes` identities and embeddings of size `embedding`.
     pub fn init(&self, classes: usize, embedding: usize, seed: u64, device: &Device) -> Auxiliary {
         Auxiliary {
             loss: self.loss.init(&Setup { classes, embedding, seed, device }),
             weight: self.weight.clone(),
         }
-    }
-
-    /// Whether the loss compares the images of a batch, so that several must show the same person.
-    pub fn needs_pairs(&self) -> bool {
-        self.loss.needs_pairs()
-    }
-
-    /// Whether the loss is of no use beside a head without classes.
-    pub fn needs_classes(&self) -> bool {
-        self.loss.needs_classes()
-    }
-
-    /// What no single key can say; `section` is where the keys are.
-    ///
-    /// # Errors
-    /// Names the key to change.
-    pub fn validate(&self, section: &str) -> Result<(), SettingsError> {
-        self.loss.validate(section)
     }
 }
 

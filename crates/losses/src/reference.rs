@@ -12,7 +12,10 @@ use std::f64::consts::PI;
 use crate::{
     Annealing, CriterionConfig, EmbeddingBatch, Labels, Progress, Setup, Telemetry, TelemetryValue, composed,
     criteria::of_rows,
-    heads::{ArcFaceConfig, CosFaceConfig, Fallback, HeadKind, HeadModule, Softmax},
+    heads::{
+        ArcFace, ArcFaceConfig, ClassHeadConfig, CosFace, CosFaceConfig, Fallback, HeadKind, HeadModule,
+        Softmax,
+    },
 };
 
 pub type Rows = Vec<Vec<f64>>;
@@ -231,31 +234,25 @@ pub fn check_telemetry(telemetry: Telemetry) {
     }
 }
 
-/// The module in a [`ClassHead`](crate::heads::ClassHead) that is known to be `$head`.
-macro_rules! module {
-    ($head:ident, $of:expr) => {
-        match $of {
-            crate::heads::ClassHead::$head(head) => head,
-            other => panic!("{other:?}"),
-        }
-    };
-}
-pub(crate) use module;
-
 /// What a head is built for.
 pub fn setup(classes: usize, embedding: usize, seed: u64, device: &Device) -> Setup<'_> {
     Setup { classes, embedding, seed, device }
 }
 
 /// The loss of random unit features before the first step, under the head's own criterion.
-fn first_loss<K: HeadKind>(config: &K, classes: usize, embedding: usize, draw: u64) -> f64 {
+fn first_loss<K: HeadKind + Clone + Into<ClassHeadConfig>>(
+    config: &K,
+    classes: usize,
+    embedding: usize,
+    draw: u64,
+) -> f64 {
     let (device, batch) = (Device::flex(), 256);
     let mut stream = Stream::new(3, Purpose::Network, draw, 0);
     let values: Vec<f32> = (0..batch * embedding).map(|_| stream.normal()).collect();
     let embeddings = Tensor::from_data(TensorData::new(values, [batch, embedding]), &device);
     let (embeddings, _) = crate::l2_normalise(embeddings);
     let labels = Labels::new(&(0..batch).map(|i| i % classes).collect::<Vec<_>>(), &device);
-    let head = config.init(&setup(classes, embedding, 5 + draw, &device));
+    let head = config.clone().into().init(&setup(classes, embedding, 5 + draw, &device));
     let output =
         head.forward(&EmbeddingBatch { embeddings, labels, progress: Progress::START, watched: false });
     f64::from(output.loss(&config.criterion()).into_scalar::<f32>())
@@ -427,7 +424,7 @@ pub fn check_equal_heads<A: HeadModule, B: HeadModule>(
 }
 
 /// The expected first loss is, to 5 %, what the head makes of random unit features, for few people and many.
-pub fn check_first_loss<K: HeadKind>(config: &K) {
+pub fn check_first_loss<K: HeadKind + Clone + Into<ClassHeadConfig>>(config: &K) {
     let embedding = 32;
     for classes in [2, 3, 6, 20, 1000] {
         let draws = if classes < 100 { 24 } else { 2 };
@@ -661,7 +658,7 @@ pub fn check_criterion(name: &str, criterion: &CriterionConfig, of_row: impl Fn(
     for case in Case::all().into_iter().filter(|case| names.contains(&case.name.as_str())) {
         let behind_arcface = |batch: &EmbeddingBatch, w: Tensor<2>| {
             let config = ArcFaceConfig { scale: s.into(), margin: m.into(), ..Default::default() };
-            let mut head = module!(ArcFace, config.init(&setup(2, 1, 0, &w.device())));
+            let mut head = ArcFace::new(&config, &setup(2, 1, 0, &w.device()));
             head.weight = Param::from_tensor(w);
             criterion.loss(&head.forward(batch).logits)
         };
@@ -671,7 +668,7 @@ pub fn check_criterion(name: &str, criterion: &CriterionConfig, of_row: impl Fn(
         });
         let behind_cosface = |batch: &EmbeddingBatch, w: Tensor<2>| {
             let config = CosFaceConfig { scale: s.into(), margin: m.into() };
-            let mut head = module!(CosFace, config.init(&setup(2, 1, 0, &w.device())));
+            let mut head = CosFace::new(&config, &setup(2, 1, 0, &w.device()));
             head.weight = Param::from_tensor(w);
             criterion.loss(&head.forward(batch).logits)
         };

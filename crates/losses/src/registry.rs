@@ -2,7 +2,8 @@
 
 /// Declares the kinds of a section, whose configs implement `$kind`, and the modules that they build, which
 /// implement `$behaviour`: two enums with a variant for each line `Module(Config) = "kind"`. Burn's records hold no
-/// `dyn` modules, so that these are an enum.
+/// `dyn` modules, so that these are an enum. A module is built by `Module::new` of its config and a
+/// [`Setup`](crate::Setup).
 macro_rules! modules {
     (
         $(#[doc = $config_doc:literal])*
@@ -39,13 +40,12 @@ macro_rules! modules {
             }
         }
 
-        $(
-            impl From<$module> for $modules {
-                fn from(module: $module) -> Self {
-                    Self::$module(module)
-                }
+        impl $configs {
+            /// Builds the module with its initial parameters, which depend on the seed only.
+            pub fn init(&self, setup: &crate::Setup) -> $modules {
+                match self { $( Self::$module(config) => $modules::$module($module::new(config, setup)), )* }
             }
-        )*
+        }
     };
 }
 

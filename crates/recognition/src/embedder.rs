@@ -35,6 +35,8 @@ pub struct ImageEmbeddings {
     pub dim: usize,
     /// SHA-256 of the pixels that were embedded, in order; of those of all images of a file of embeddings.
     pub images_sha256: String,
+    /// Height and width of the images before they were resized, where they were decoded and all are equal.
+    pub image_size: Option<[usize; 2]>,
 }
 
 /// Why there are no embeddings.
@@ -172,7 +174,15 @@ impl<'a> Embedder<'a> {
                 return Err(EmbedderError::Stopped);
             }
         }
-        Ok(ImageEmbeddings { rows, dim: self.dim(flip), images_sha256: stream.images_sha256() })
+        Ok(ImageEmbeddings {
+            rows,
+            dim: self.dim(flip),
+            images_sha256: stream.images_sha256(),
+            image_size: match stream.sizes[..] {
+                [common] => Some(common),
+                _ => None,
+            },
+        })
     }
 
     /// The embeddings of `images` one portion after the other, in bounded memory.
@@ -188,8 +198,8 @@ impl<'a> Embedder<'a> {
             Source::Model { .. } => Vec::new(),
             Source::File { file, name } => positions(file, name, images)?,
         };
-        let (hash, next, rows) = (Sha256::new(), 0, Vec::new());
-        Ok(EmbeddingStream { embedder: self, images, flip, positions, hash, next, rows })
+        let (hash, sizes, next, rows) = (Sha256::new(), Vec::new(), 0, Vec::new());
+        Ok(EmbeddingStream { embedder: self, images, flip, positions, hash, sizes, next, rows })
     }
 }
 
@@ -227,6 +237,8 @@ pub struct EmbeddingStream<'s> {
     /// The rows of a file.
     positions: Vec<usize>,
     hash: Sha256,
+    /// Heights and widths of images before they were resized: the first two that differ.
+    sizes: Vec<[usize; 2]>,
     next: usize,
     rows: Vec<f32>,
 }
@@ -249,9 +261,14 @@ impl EmbeddingStream<'_> {
         match self.embedder.source {
             Source::Model { model, batch, .. } => {
                 let range = self.next..(self.next + batch).min(self.images.len());
-                let (pictures, rows) = model.embed_range(self.images, range.clone(), batch, self.flip)?;
-                pictures.iter().for_each(|picture| self.hash.update(picture.pixels()));
-                self.rows = rows;
+                let loaded = LoadedImage::all(self.images, range.clone(), model.card.preprocessing.size)?;
+                for LoadedImage { picture, original } in &loaded {
+                    self.hash.update(picture.pixels());
+                    if self.sizes.len() < 2 && !self.sizes.contains(original) {
+                        self.sizes.push(*original);
+                    }
+                }
+                self.rows = model.embed_loaded(&loaded, batch, self.flip)?;
                 self.next = range.end;
             }
             Source::File { file, .. } => {
@@ -283,36 +300,58 @@ impl EmbeddingStream<'_> {
     }
 }
 
-impl EmbeddingModel {
-    /// Embeds the images in `range`, at most `batch` of them: the batch is filled up, so that a GPU sees one
-    /// shape only and an embedding does not depend on how many images follow it. Gives the pictures as the
-    /// network saw them and `[images, dim]`.
+/// An image as a network sees it.
+pub(crate) struct LoadedImage {
+    pub(crate) picture: Picture,
+    /// Height and width before it was resized.
+    original: [usize; 2],
+}
+
+impl LoadedImage {
+    /// The images in `range`, for a network that takes images of `size` (height, width).
     ///
     /// # Errors
-    /// The first image that cannot be decoded, or what the backend says when it fails.
-    pub fn embed_range(
-        &self,
+    /// The first that cannot be decoded.
+    pub(crate) fn all(
         images: &dyn Images,
         range: Range<usize>,
+        size: [usize; 2],
+    ) -> Result<Vec<Self>, EmbedderError> {
+        let load = |index| {
+            let picture = images.load(index, size)?;
+            let original = picture.original_size();
+            Ok(Self { picture: plain(picture, size), original })
+        };
+        let loaded: Vec<Result<Self, FaceError>> = range.into_par_iter().map(load).collect();
+        loaded.into_iter().collect::<Result<_, _>>().map_err(EmbedderError::Image)
+    }
+}
+
+impl EmbeddingModel {
+    /// Embeds at most `batch` images, `[images, dim]`: the batch is filled up, so that a GPU sees one shape only and an
+    /// embedding does not depend on how many images follow it.
+    ///
+    /// # Errors
+    /// What the backend says when it fails.
+    pub(crate) fn embed_loaded(
+        &self,
+        images: &[LoadedImage],
         batch: usize,
         flip: Flip,
-    ) -> Result<(Vec<Picture>, Vec<f32>), EmbedderError> {
-        let (size, dim) = (self.card.preprocessing.size, self.embedding_size());
-        let load = |index| Ok(plain(images.load(index, size)?, size));
-        let pictures: Vec<Result<Picture, FaceError>> = range.into_par_iter().map(load).collect();
-        let pictures = pictures.into_iter().collect::<Result<Vec<_>, _>>().map_err(EmbedderError::Image)?;
-        let Some(first) = pictures.first() else { return Ok((pictures, Vec::new())) };
+    ) -> Result<Vec<f32>, EmbedderError> {
+        let Some(first) = images.first() else { return Ok(Vec::new()) };
+        let dim = self.embedding_size();
         let forward = |pixels: &dyn Fn(&Picture) -> Vec<u8>| {
-            let padding = std::iter::repeat_n(first, batch.saturating_sub(pictures.len()));
-            let pixels: Vec<u8> = pictures.iter().chain(padding).flat_map(pixels).collect();
+            let padding = std::iter::repeat_n(first, batch.saturating_sub(images.len()));
+            let pixels: Vec<u8> =
+                images.iter().chain(padding).flat_map(|image| pixels(&image.picture)).collect();
             let mut embeddings = self.embed(&pixels).map_err(EmbedderError::Backend)?;
-            embeddings.truncate(pictures.len() * dim);
+            embeddings.truncate(images.len() * dim);
             Ok::<_, EmbedderError>(embeddings)
         };
         let plain = forward(&|picture| picture.pixels().to_vec())?;
         let mirrored = if flip.needs_mirror() { forward(&mirror)? } else { Vec::new() };
-        let rows = flip.fuse(plain, &mirrored, dim)?;
-        Ok((pictures, rows))
+        Ok(flip.fuse(plain, &mirrored, dim)?)
     }
 }
 

@@ -1,15 +1,13 @@
 //! Embedding many images into a file, so that it can be stopped and continued.
 
-use std::{ops::Range, path::Path, sync::mpsc::sync_channel, thread};
+use std::{path::Path, sync::mpsc::sync_channel, thread};
 
 use facegrad_embeddings::{EmbeddingError, EmbeddingJournal, EmbeddingJournalHeader, Origin};
-use facegrad_faces::FaceError;
-use facegrad_pictures::{Picture, plain};
 use facegrad_verification::Flip;
-use rayon::prelude::*;
 
 use crate::{
     EmbedderError, EmbeddingModel, ImageSet, Images,
+    embedder::LoadedImage,
     image_set::{ImageSurvey, fingerprint},
 };
 
@@ -104,15 +102,15 @@ impl EmbeddingJob<'_> {
             scope.spawn(move || {
                 for (start, end) in batches {
                     // Whoever embeds has ended: stopped, or by an error.
-                    if send.send((start, LoadedImages::of(images, start..end, size))).is_err() {
+                    if send.send((start, LoadedImage::all(images, start..end, size))).is_err() {
                         break;
                     }
                 }
             });
             for (start, loaded) in receive {
-                let (pictures, rows) =
-                    self.model.embed_range(&loaded, 0..loaded.len(), self.batch, self.flip)?;
-                for (index, picture) in (start..).zip(&pictures) {
+                let loaded = loaded?;
+                let rows = self.model.embed_loaded(&loaded, self.batch, self.flip)?;
+                for (index, LoadedImage { picture, .. }) in (start..).zip(&loaded) {
                     if survey.fingerprints.get(index) != Some(&fingerprint(picture)) {
                         return Err(JobError::Changed { name: images.name(index) });
                     }
@@ -131,29 +129,5 @@ impl EmbeddingJob<'_> {
         }
         journal.finish(names, identities)?;
         Ok(EmbeddingJobEnd::Finished)
-    }
-}
-
-/// The images of a batch, decoded.
-struct LoadedImages(Vec<Result<Picture, FaceError>>);
-
-impl LoadedImages {
-    fn of(images: &ImageSet, range: Range<usize>, size: [usize; 2]) -> Self {
-        let load = |index| Ok(plain(images.load(index, size)?, size));
-        Self(range.into_par_iter().map(load).collect())
-    }
-}
-
-impl Images for LoadedImages {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn name(&self, index: usize) -> String {
-        index.to_string()
-    }
-
-    fn load(&self, index: usize, _size: [usize; 2]) -> Result<Picture, FaceError> {
-        self.0[index].clone()
     }
 }

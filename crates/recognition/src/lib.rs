@@ -44,7 +44,6 @@ mod embedding_job;
 mod embedding_source;
 pub mod evaluation;
 mod image_set;
-mod image_size;
 mod images;
 mod input;
 mod model;
@@ -57,8 +56,8 @@ pub use embedder::{Embedder, EmbedderError, EmbeddingStream, ImageEmbeddings};
 pub use embedding_job::{EmbeddingJob, EmbeddingJobEnd, JobError};
 pub use embedding_source::{EmbeddingSource, EmbeddingSourceError};
 pub use evaluation::{
-    Contestant, EvaluationConfig, EvaluationError, ImageNeed, Measurement, OpenProtocol, PairOutcome,
-    Protocol, ProtocolOutcome, ProtocolResult, ScoreRule,
+    Contestant, EvaluationConfig, EvaluationError, ImageNeed, Measurement, MeasurementError, OpenProtocol,
+    PairOutcome, Protocol, ProtocolOutcome, ProtocolResult, ScoreRule,
 };
 pub use image_set::{ImageSet, ImageSetError, ImageSurvey, UnreadableImage};
 pub use images::{ImageFiles, ImageNames, Images, SourceImages, find_image};

@@ -8,8 +8,7 @@ use std::{
 use facegrad_files::{self as files, Lock, LockError};
 
 use crate::{
-    MODEL, ModelError, NamedPoint,
-    checkpoint::{self, CheckpointError},
+    MODEL, ModelError, NamedPoint, checkpoint,
     model::{find, read},
     weights::{safetensors_metadata, with_metadata},
 };
@@ -107,12 +106,5 @@ impl ModelFile {
             with_metadata(&bytes, &card.to_string())
         };
         with_points().map_err(|reason| ModelError::Unusable { path, reason })
-    }
-}
-
-impl ModelError {
-    /// Whether the work failed; otherwise what was asked for cannot be done.
-    pub fn is_failure(&self) -> bool {
-        matches!(self, Self::Unwritable { .. } | Self::Checkpoint(CheckpointError::Unwritable { .. }))
     }
 }

@@ -269,7 +269,7 @@ pub fn calibrate(
                     protocol: from.protocol.clone(),
                     pairs_sha256: from.pairs_sha256.clone(),
                     images_sha256: from.images_sha256.clone(),
-                    image_size: pairs.image_size,
+                    image_size: pairs.embedded.image_size,
                     flip: from.flip,
                     score: from.score,
                     backend: from.backend.clone(),
@@ -408,10 +408,10 @@ mod tests {
         change(&mut provenance);
         let resampling = Resampling { people: None, rounds: 0, seed: 0 };
         let result = VerificationResult::of(&scores, accuracy(&scores, None), provenance, &resampling);
-        let embedded = ImageEmbeddings { rows: Vec::new(), dim: 1, images_sha256: String::new() };
-        let list = PairList::new(Vec::new(), Vec::new(), None);
         let image_size = Some([112, 96]);
-        let pairs = PairOutcome { list, scores, development: None, image_size, embedded };
+        let embedded = ImageEmbeddings { rows: Vec::new(), dim: 1, images_sha256: String::new(), image_size };
+        let list = PairList::new(Vec::new(), Vec::new(), None);
+        let pairs = PairOutcome { list, scores, development: None, embedded };
         ProtocolOutcome { outcome: ProtocolResult::Verification(result), pairs: Some(pairs), curve: None }
     }
 

@@ -8,24 +8,56 @@ use burn::{
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-/// Where a traversal of a module is, such as `layers.0.conv.weight`.
-#[derive(Debug, Default)]
-pub struct ParameterPath(Vec<String>);
+/// What is done with each float parameter of a module.
+pub trait ParameterVisitor {
+    /// The parameter called `name`, such as `layers.0.conv.weight`.
+    fn parameter<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>);
+}
 
-impl ParameterPath {
-    /// Goes into the part `name`.
-    pub fn enter(&mut self, name: &str) {
+/// What each float parameter of a module becomes.
+pub trait ParameterMapper {
+    /// The parameter called `name`, such as `layers.0.conv.weight`.
+    fn parameter<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>>;
+}
+
+/// Shows every parameter of `module` to `visitor`.
+pub fn visit_parameters<M: Module>(module: &M, visitor: &mut impl ParameterVisitor) {
+    module.visit(&mut Named(Vec::new(), visitor));
+}
+
+/// `module` with every parameter as `mapper` makes it.
+pub fn map_parameters<M: Module>(module: M, mapper: &mut impl ParameterMapper) -> M {
+    module.map(&mut Named(Vec::new(), mapper))
+}
+
+/// A traversal of a module, with the names of the parts that it is in.
+struct Named<'a, T>(Vec<String>, &'a mut T);
+
+impl<T: ParameterVisitor> ModuleVisitor for Named<'_, T> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
         self.0.push(name.into());
     }
 
-    /// Goes back out of it.
-    pub fn exit(&mut self) {
+    fn exit_module(&mut self, _name: &str, _container: &str) {
         self.0.pop();
     }
 
-    /// The name of the parameter here.
-    pub fn name(&self) -> String {
-        self.0.join(".")
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.1.parameter(&self.0.join("."), param);
+    }
+}
+
+impl<T: ParameterMapper> ModuleMapper for Named<'_, T> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.0.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.0.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        self.1.parameter(&self.0.join("."), param)
     }
 }
 
@@ -33,35 +65,27 @@ impl ParameterPath {
 ///
 /// Equal weights and metadata give equal bytes.
 pub fn to_safetensors<M: Module>(module: &M, metadata: &str) -> Result<Vec<u8>, String> {
-    struct Collect(ParameterPath, BTreeMap<String, (Vec<usize>, Vec<u8>)>, Option<String>);
-    impl ModuleVisitor for Collect {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.0.enter(name);
-        }
-
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.0.exit();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+    struct Collect(BTreeMap<String, (Vec<usize>, Vec<u8>)>, Option<String>);
+    impl ParameterVisitor for Collect {
+        fn parameter<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>) {
             let data = param.val().into_data();
             let shape = data.shape().to_vec();
             match data.try_to_vec::<f32>() {
                 Ok(values) => {
                     let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-                    self.1.insert(self.0.name(), (shape, bytes));
+                    self.0.insert(name.into(), (shape, bytes));
                 }
-                Err(error) => self.2 = Some(format!("{} is not f32: {error:?}", self.0.name())),
+                Err(error) => self.1 = Some(format!("{name} is not f32: {error:?}")),
             }
         }
     }
-    let mut collect = Collect(ParameterPath::default(), BTreeMap::new(), None);
+    let mut collect = Collect(BTreeMap::new(), None);
     // Burn keeps the newest running statistics aside until the next forward pass; `valid` takes them in.
-    module.valid().visit(&mut collect);
-    if let Some(error) = collect.2 {
+    visit_parameters(&module.valid(), &mut collect);
+    if let Some(error) = collect.1 {
         return Err(error);
     }
-    let views = collect.1.iter().map(|(name, (shape, bytes))| {
+    let views = collect.0.iter().map(|(name, (shape, bytes))| {
         TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name.clone(), view))
     });
     let views = views.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
@@ -107,10 +131,10 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
 /// Loads the weights of a safetensors file into `module`: every parameter must be there in its shape, and
 /// nothing else.
 pub fn from_safetensors<M: Module>(module: M, bytes: &[u8]) -> Result<M, String> {
-    struct Load<'a>(ParameterPath, SafeTensors<'a>, usize, Result<(), String>);
+    struct Load<'a>(SafeTensors<'a>, usize, Result<(), String>);
     impl Load<'_> {
         fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
-            let view = self.1.tensor(name).map_err(|_| format!("it holds no {name}"))?;
+            let view = self.0.tensor(name).map_err(|_| format!("it holds no {name}"))?;
             if view.dtype() != Dtype::F32 || view.shape() != shape {
                 return Err(format!(
                     "its {name} is {:?} {:?}, not f32 {shape:?}",
@@ -122,27 +146,19 @@ pub fn from_safetensors<M: Module>(module: M, bytes: &[u8]) -> Result<M, String>
             Ok(view.data().chunks_exact(4).map(four).collect())
         }
     }
-    impl ModuleMapper for Load<'_> {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.0.enter(name);
-        }
-
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.0.exit();
-        }
-
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+    impl ParameterMapper for Load<'_> {
+        fn parameter<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let shape: [usize; D] = param.val().dims();
-            match self.values(&self.0.name(), &shape) {
+            match self.values(name, &shape) {
                 Ok(values) => {
-                    self.2 += 1;
+                    self.1 += 1;
                     param.map(|old| {
                         let new = Tensor::from_data(TensorData::new(values, shape), &old.device());
                         if old.is_require_grad() { new.require_grad() } else { new }
                     })
                 }
                 Err(error) => {
-                    self.3 = self.3.clone().and(Err(error));
+                    self.2 = self.2.clone().and(Err(error));
                     param
                 }
             }
@@ -150,11 +166,11 @@ pub fn from_safetensors<M: Module>(module: M, bytes: &[u8]) -> Result<M, String>
     }
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
     let held = tensors.len();
-    let mut load = Load(ParameterPath::default(), tensors, 0, Ok(()));
-    let module = module.map(&mut load);
-    load.3?;
-    if load.2 != held {
-        return Err(format!("it holds {held} tensors and the network has {}", load.2));
+    let mut load = Load(tensors, 0, Ok(()));
+    let module = map_parameters(module, &mut load);
+    load.2?;
+    if load.1 != held {
+        return Err(format!("it holds {held} tensors and the network has {}", load.1));
     }
     Ok(module)
 }

@@ -99,6 +99,16 @@ fn training_and_every_use_of_a_model_see_the_same() {
         assert_eq!(embed(images.as_ref()), expected, "{what}");
     }
 
+    // How large they were is told where all are alike.
+    assert_eq!(expected.image_size, Some([132, 140]));
+    let small = folder.path().join("small.png");
+    fs::write(&small, encode(&Picture::new(40, 40, vec![9; 4800]), ImageFormat::Png).unwrap()).unwrap();
+    let named = |path: &Path| (path.display().to_string(), path.to_path_buf());
+    let size = |paths: &[&Path]| embed(&ImageFiles::new(paths.iter().map(|path| named(path)))).image_size;
+    assert_eq!(size(&[&small]), Some([40, 40]));
+    assert_eq!(size(&[&small, &paths[0], &small, &paths[1]]), None);
+    assert_eq!(size(&[]), None);
+
     let shown = |path: &Path| path.display().to_string();
     for evaluation in [
         format!("kind = \"bin\"\nfile = \"{}\"", shown(&bin)),

@@ -2,8 +2,8 @@
 
 use crate::{Figure, Population, ResultSheet};
 
-/// A header, and a line for each sheet: columns of its own, its figures, and columns of its own again. Shares are from
-/// 0 to 1; what was not measured is empty. Intervals end in `_low` and `_high`, by pairs unless the name says `by_people`.
+/// A header, and a line for each sheet: columns of its own, or its protocol and facts where it has none, its figures, and
+/// columns of its own again. Shares are from 0 to 1; what was not measured is empty. Intervals end in `_low` and `_high`, by pairs unless the name says `by_people`.
 /// A column that only some sheets have is empty for the others.
 pub fn to_csv(sheets: &[&ResultSheet]) -> String {
     let lines: Vec<Vec<(String, String)>> = sheets.iter().map(|sheet| columns(sheet)).collect();
@@ -28,6 +28,9 @@ pub fn to_csv(sheets: &[&ResultSheet]) -> String {
 /// The columns of a sheet in their order.
 fn columns(sheet: &ResultSheet) -> Vec<(String, String)> {
     let mut columns = Vec::new();
+    if sheet.sections.iter().all(|section| section.columns.iter().all(Vec::is_empty)) {
+        columns.push(("protocol".to_owned(), sheet.protocol.clone()));
+    }
     for section in &sheet.sections {
         let [before, after] = &section.columns;
         if before.is_empty() && after.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{every::Every, optimizer::OptimizerConfig, schedule::ScheduleConfig};
+use crate::{every::Every, optimizer::OptimizerConfig, run_folder::is_folder_name, schedule::ScheduleConfig};
 use facegrad_backbones::BackboneConfig;
 use facegrad_faces::SourcesConfig;
 use facegrad_loader::{LoaderConfig, SamplerConfig};
@@ -227,12 +227,12 @@ impl Experiment {
             Err(SettingsError::conflict(format!("{section}.kind"), problem))
         };
         needs_pairs(self.head.needs_pairs(), "head", head)?;
-        for (i, auxiliary) in self.auxiliary.iter().enumerate() {
+        for (i, AuxiliaryConfig { loss, .. }) in self.auxiliary.iter().enumerate() {
             let section = format!("auxiliary.{i}");
-            auxiliary.validate(&section)?;
-            needs_pairs(auxiliary.needs_pairs(), &section, auxiliary.kind())?;
-            if auxiliary.needs_classes() && !has_classes {
-                let kind = auxiliary.kind();
+            loss.validate(&section)?;
+            needs_pairs(loss.needs_pairs(), &section, loss.kind())?;
+            if loss.needs_classes() && !has_classes {
+                let kind = loss.kind();
                 let problem = format!(
                     "is \"{kind}\", which needs a head with classes, such as softmax or arcface; head.kind is \"{head}\""
                 );
@@ -260,8 +260,7 @@ impl Experiment {
             _ => {}
         }
         let name = &self.run.name;
-        let safe = |c: char| c.is_alphanumeric() || "-_. ".contains(c);
-        if name.is_empty() || name.starts_with('.') || !name.chars().all(safe) {
+        if !is_folder_name(name) {
             return Err(SettingsError::conflict(
                 "run.name",
                 format!(

@@ -9,7 +9,7 @@
 //! [`Event`]s.
 //!
 //! ```
-//! use std::sync::atomic::AtomicBool;
+//! use facegrad_files::Stop;
 //!
 //! use facegrad_devices::{Backend, choose};
 //! use facegrad_training::{Event, Experiment, Trainer};
@@ -26,7 +26,7 @@
 //!
 //! let trainer = Trainer::new(experiment, choose(Backend::Flex, None)?, "an example".into())?;
 //! let mut losses = Vec::new();
-//! let outcome = trainer.run(&AtomicBool::new(false), &mut |event| {
+//! let outcome = trainer.run(&Stop::default(), &mut |event| {
 //!     if let Event::Step(line) = event {
 //!         losses.push(line.loss);
 //!     }

@@ -48,7 +48,7 @@ impl Objective {
         }
         Ok(Self {
             criterion: experiment.criterion(),
-            auxiliary: experiment.auxiliary.iter().map(|config| config.kind()).collect(),
+            auxiliary: experiment.auxiliary.iter().map(|config| config.loss.kind()).collect(),
             regularisation: experiment.regularisation.clone(),
         })
     }

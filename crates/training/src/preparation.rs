@@ -1,6 +1,6 @@
 //! What a run needs before its first step: data, evaluations, a model, and a look at all of them.
 
-use facegrad_devices::{Backend, Chosen};
+use facegrad_devices::{Backend, Chosen, process};
 use facegrad_faces::OpenSet;
 use facegrad_loader::{Loader, LoaderError, Plan};
 use facegrad_losses::Scoring;
@@ -49,7 +49,7 @@ impl Preparation {
         let evaluations = evaluations.map(|e| Ok((e.name(), e.open(ImageNeed::Pixels)?)));
         let evaluations: Vec<_> = evaluations.collect::<Result<_, TrainError>>()?;
         let look = preflight::look(source, experiment.augmentation.source_size(plan.size), plan.size)?;
-        let program = preflight::of_this_process().unwrap_or(0);
+        let program = process::memory().unwrap_or(0);
         let learner = Learner::new(&experiment, identities.len(), &chosen.device)?;
         let cost = experiment.backbone.cost(plan.size)?;
         let workload = Workload {

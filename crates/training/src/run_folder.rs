@@ -98,6 +98,12 @@ pub(crate) fn folder_name(run: &RunConfig, number: usize) -> PathBuf {
     run.folder.join(if number == 1 { name.clone() } else { format!("{name}-{number}") })
 }
 
+/// Whether `name` can name a folder on every system.
+pub(crate) fn is_folder_name(name: &str) -> bool {
+    let is_safe = |c: char| c.is_alphanumeric() || "-_. ".contains(c);
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(is_safe)
+}
+
 /// Creates `<run.folder>/<run.name>`, or the first of `-2`, `-3`, … that is free.
 fn new_folder(run: &RunConfig) -> Result<PathBuf, TrainError> {
     let parent = &run.folder;

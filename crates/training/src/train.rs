@@ -1,13 +1,10 @@
 //! The training loop: batch after batch a step of the learner, and between the steps what is written down, measured
 //! and saved. What comes before the first step is in `preparation.rs` and `resume.rs`; a step is in `learner.rs`.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::{collections::BTreeMap, io};
 
 use facegrad_faces::FaceError;
+use facegrad_files::Stop;
 use facegrad_loader::ImageBatch;
 use facegrad_losses::Progress;
 use facegrad_recognition::{Embedder, EmbeddingModel, Measurement, ProtocolOutcome, checkpoint::kept};
@@ -40,11 +37,7 @@ impl Trainer {
     }
 
     /// Trains to the end, or until `stop` becomes true, and saves a checkpoint either way.
-    pub fn run(
-        mut self,
-        stop: &AtomicBool,
-        show: &mut dyn FnMut(Event<'_>),
-    ) -> Result<RunOutcome, TrainError> {
+    pub fn run(mut self, stop: &Stop, show: &mut dyn FnMut(Event<'_>)) -> Result<RunOutcome, TrainError> {
         let started = self.started();
         show(Event::Started(&started));
         let RunStart { step, preflight, .. } = started;
@@ -60,7 +53,7 @@ impl Trainer {
         let mut loader = self.setup.loader(step, total)?;
         let mut reported_skips = 0;
         let mut window = Window::start(&loader);
-        while self.state.step < total && !stop.load(Ordering::Relaxed) {
+        while self.state.step < total && !stop.is_asked() {
             let Some(batch) = loader.next() else { break };
             let batch = batch?;
             let next = self.state.step + 1;
@@ -158,10 +151,10 @@ impl Trainer {
 
     /// Measures the model on every evaluation, and saves it if it is the best so far. When `stop` becomes true
     /// it leaves no record; a resumed run makes up for it.
-    fn evaluate(&mut self, stop: &AtomicBool, show: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
+    fn evaluate(&mut self, stop: &Stop, show: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
         let measured = self.measure(&mut |name, done, images| {
             show(Event::Evaluating(name, done, images));
-            !stop.load(Ordering::Relaxed)
+            !stop.is_asked()
         })?;
         let Some(measured) = measured else { return Ok(()) };
         let step = self.state.step;
@@ -208,7 +201,7 @@ impl Trainer {
             };
             match protocol.measure(&embedder, &Measurement::default(), &mut progress) {
                 Err(error) if error.is_stopped() => return Ok(None),
-                measured => all.push(measured?),
+                measured => all.push(measured.map_err(|error| error.of(name))?),
             }
         }
         Ok(Some(all))

@@ -3,10 +3,10 @@
 
 use std::process::{Command, Stdio};
 
+use facegrad::losses::{CriterionConfig, HeadConfig};
+use facegrad::settings::nearest;
 use facegrad_bench::{HeadComparison, HeadCost, HeadTask};
-use facegrad_losses::{CriterionConfig, HeadConfig};
 use facegrad_results::{Align, TextTable};
-use facegrad_settings::nearest;
 use serde_json::json;
 
 use super::{HeadsArgs, output};

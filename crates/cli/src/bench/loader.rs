@@ -1,10 +1,11 @@
 //! `facegrad bench loader`.
 
-use facegrad_bench::{LoaderTask, TrainingTurn, median, process, write_faces};
-use facegrad_faces::{FolderConfig, SourceConfig};
-use facegrad_pictures::AugmentationConfig;
-use facegrad_settings::{Override, Setting, apply_overrides, toml};
-use facegrad_training::Experiment;
+use facegrad::devices::process;
+use facegrad::faces::{FolderConfig, SourceConfig};
+use facegrad::pictures::AugmentationConfig;
+use facegrad::settings::{Override, Setting, apply_overrides, toml};
+use facegrad::training::Experiment;
+use facegrad_bench::{LoaderTask, TrainingTurn, median, write_faces};
 
 use super::{
     LoaderArgs, backbone, can_train,

@@ -9,9 +9,9 @@ mod output;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use facegrad::BackboneConfig;
+use facegrad::settings::{Setting, toml};
 use facegrad_bench::{ImageShape, Length};
 use facegrad_kernels::simd::{self, Isa};
-use facegrad_settings::{Setting, toml};
 
 use crate::{
     arguments::{self, DeviceArgs},

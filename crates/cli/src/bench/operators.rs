@@ -11,8 +11,8 @@ use super::{
     seconds,
 };
 use crate::{
-    failure::Failure,
-    plot::{check_file, write_file},
+    failure::{Failure, write_file},
+    plot::check_file,
 };
 
 pub fn run(args: OpsArgs) -> Result<(), Failure> {
@@ -57,7 +57,7 @@ pub fn run(args: OpsArgs) -> Result<(), Failure> {
              may lie above the memory. The operations of joins and transforms, 1 to 12 an element, are estimated."
         ),
     });
-    write_file(file, &picture.to_svg())
+    write_file(file, picture.to_svg().as_bytes())
 }
 
 fn operator_json(timing: &OperatorTiming, roofline: &MachineLimits) -> Value {

@@ -3,27 +3,25 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Instant,
 };
 
+use facegrad::embeddings::EmbeddingFile;
+use facegrad::faces::{FaceSource, OpenSet};
+use facegrad::recognition::EmbeddingSource;
+use facegrad::verification::Flip;
 use facegrad_alignment::LandmarkFile;
 use facegrad_audit::{
-    Audit, AuditEmbeddings, AuditError, AuditOptions, Exclude, Exclusion, Findings, PageOptions, Stage,
-    TRUSTED,
+    Audit, AuditEmbeddings, AuditError, AuditOptions, Exclude, Exclusion, Findings, PageOptions, PageOrigin,
+    Stage,
 };
-use facegrad_embeddings::EmbeddingFile;
-use facegrad_faces::{FaceSource, OpenSet};
-use facegrad_recognition::EmbeddingSource;
-use facegrad_report::{Block, PageSection};
-use facegrad_results::{Fact, numbers::thousands};
-use facegrad_verification::Flip;
+use facegrad_results::numbers::thousands;
 
 use super::source::source_config;
 use crate::{
     arguments::{BatchArgs, ModelArgs, size_within},
     command_line,
-    failure::{Failure, INTERRUPTED, stop_on_signal},
-    progress::Progress,
+    failure::{Failure, INTERRUPTED, stop_on_signal, write_file},
+    progress::Stages,
     say,
 };
 
@@ -111,12 +109,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         AuditOptions { min_images: args.min_images, size: args.size, landmarks, ..Default::default() };
     let audit =
         Audit { set: &opened, against: against.as_ref(), options: &options, embeddings: embeddings.as_ref() };
-    let mut screen = Screen::default();
+    let mut stages = Stages::default();
     let findings = audit.run(&mut |stage, done, total| {
-        screen.show(stage, done, total);
+        stages.show(name(stage), done, total);
         !stop.is_asked()
     });
-    drop(screen);
+    drop(stages);
     let findings = match findings {
         Err(AuditError::Stopped) => {
             crate::remark!("stopped before its end; nothing was written");
@@ -134,8 +132,14 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             .map_err(|error| Failure::unwritable(path, error))?;
     }
     if let Some(path) = &args.report {
-        let page = page(&args, &findings, &opened, against.as_ref(), embeddings.as_ref());
-        facegrad_files::replace(path, page.as_bytes()).map_err(|error| Failure::unwritable(path, error))?;
+        let origin = PageOrigin {
+            set: args.set.clone(),
+            against: args.against.clone(),
+            command: command_line::typed(),
+        };
+        let shown = PageOptions { shown: args.shown.into(), ..Default::default() };
+        let page = audit.page(&findings, &origin, shown).to_html();
+        write_file(path, page.as_bytes())?;
     }
     if args.json {
         let mut found = facegrad_audit::json(&findings, source, other, &exclusions);
@@ -171,35 +175,6 @@ fn landmarks(path: &Path, source: &dyn FaceSource) -> Result<Vec<Option<[[f32; 2
         return Err(Failure::input(format!("{path} has no landmarks of any image of the set{example}")));
     }
     Ok(landmarks)
-}
-
-/// The progress of the stage that is under way.
-#[derive(Default)]
-struct Screen(Option<(Stage, Progress, Instant)>);
-
-impl Screen {
-    fn show(&mut self, stage: Stage, done: usize, total: usize) {
-        if self.0.as_ref().is_none_or(|(shown, ..)| *shown != stage) {
-            self.finish();
-            self.0 = Some((stage, Progress::new(name(stage), 0, total), Instant::now()));
-        }
-        if let Some((_, progress, began)) = self.0.as_mut().filter(|_| done > 0) {
-            let rate = done as f64 / began.elapsed().as_secs_f64().max(1e-9);
-            progress.set(done, &format!("{rate:.0} images/s"));
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some((_, progress, _)) = self.0.take() {
-            progress.finish();
-        }
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        self.finish();
-    }
 }
 
 fn name(stage: Stage) -> &'static str {
@@ -240,65 +215,6 @@ fn embeddings(args: &Args) -> Result<Option<AuditEmbeddings>, Failure> {
         )));
     }
     Ok(Some(embeddings))
-}
-
-/// What they are, for the page.
-fn entries(embeddings: &AuditEmbeddings) -> Vec<Fact> {
-    match &embeddings.source {
-        EmbeddingSource::Model { path, model, backend } => {
-            let mut entries = vec![Fact::new("model", path.display().to_string())];
-            entries.extend(model.sha256.iter().map(|sha256| Fact::new("model SHA-256", sha256)));
-            entries.push(Fact::new("flip fusion", embeddings.flip.to_string()));
-            entries.push(Fact::new("backend", backend));
-            entries
-        }
-        EmbeddingSource::File { name, file, .. } => {
-            let size = format!("{} of {} numbers", file.len(), file.dim());
-            vec![Fact::new("embeddings", format!("{name}: {size}"))]
-        }
-    }
-}
-
-fn page(
-    args: &Args,
-    findings: &Findings,
-    opened: &OpenSet,
-    against: Option<&OpenSet>,
-    embeddings: Option<&AuditEmbeddings>,
-) -> String {
-    let options = PageOptions { shown: args.shown.into(), ..Default::default() };
-    let nearness = AuditOptions::default().nearness;
-    let other = against.map(|against| against.source.as_ref());
-    let mut report = facegrad_audit::report(findings, opened.source.as_ref(), other, &nearness, options);
-    report.title = format!("Audit of {}", args.set.display());
-    report.facts = vec![opened.summary.to_string()];
-    if let (Some(path), Some(against)) = (&args.against, against) {
-        report.facts.push(format!("against {}: {}", path.display(), against.summary));
-    }
-    report
-        .warnings
-        .extend([Some(opened), against].into_iter().flatten().flat_map(|set| set.summary.notes.clone()));
-    if let Some(labels) = &findings.labels {
-        if labels.usual.recognised < TRUSTED {
-            report.warnings.push(format!(
-                "The embeddings tell these identities apart for {:.1} % of the images only: what they say of labels is not \
-                 to be trusted.",
-                100.0 * labels.usual.recognised
-            ));
-        }
-        report.warnings.push(
-            "What embeddings say of labels is likely, not certain: look at the images. A model that was trained on these \
-             labels tends to confirm them."
-                .into(),
-        );
-    }
-    let mut run =
-        vec![Fact::new("facegrad", env!("CARGO_PKG_VERSION")), Fact::new("set", opened.source.fingerprint())];
-    run.extend(other.map(|other| Fact::new("evaluation set", other.fingerprint())));
-    run.extend(embeddings.into_iter().flat_map(entries));
-    let blocks = vec![Block::Facts(String::new(), run), Block::Command(command_line::typed())];
-    report.sections.push(PageSection { title: "Reproducing this".into(), blocks });
-    report.to_html()
 }
 
 /// The table, and what to do next.

@@ -1,8 +1,8 @@
 //! `facegrad data convert`.
 
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+use std::{path::PathBuf, process::ExitCode};
 
-use facegrad_faces::convert::{
+use facegrad::faces::convert::{
     ConversionFormat, ConversionTarget, ConvertEnd, ConvertStep, OnUnreadable, convert,
 };
 use serde_json::json;
@@ -11,7 +11,7 @@ use super::source::source_config;
 use crate::{
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal},
-    progress::Progress,
+    progress::Stages,
     say,
     skipped::list_skipped,
 };
@@ -68,12 +68,15 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     };
     let stop = stop_on_signal("this batch and saving")?;
 
-    let mut screen = Screen { total: source.len(), stage: None, rate: 0.0 };
+    let mut stages = Stages::default();
     let end = convert(source.as_ref(), &target, &mut |step| {
-        screen.show(step);
+        match step {
+            ConvertStep::Reading(done) => stages.show("images read", done, source.len()),
+            ConvertStep::Writing(done) => stages.show("images", done, source.len()),
+        }
         !stop.is_asked()
     });
-    screen.finish();
+    stages.finish();
     let written = match end? {
         ConvertEnd::Done(written) => written,
         ConvertEnd::Stopped { images, work } => {
@@ -88,7 +91,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             "source": args.src, "source_sha256": source.fingerprint(), "kind": kind.as_str(),
             "images": written.images, "identities": written.identities, "files": written.files,
             "skipped": written.skipped.iter().map(|error| &error.name).collect::<Vec<_>>(),
-            "images_per_second": screen.rate,
+            "images_per_second": stages.rate(),
         });
         say!("{text:#}");
         return Ok(ExitCode::SUCCESS);
@@ -101,48 +104,4 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// What the screen shows: images looked at, then images written.
-struct Screen {
-    total: usize,
-    stage: Option<ConvertStage>,
-    /// Images a second that were written.
-    rate: f64,
-}
-
-struct ConvertStage {
-    progress: Progress,
-    is_writing: bool,
-    /// Images that were done before.
-    before: usize,
-    began: Instant,
-}
-
-impl Screen {
-    fn show(&mut self, step: ConvertStep) {
-        let (is_writing, done) = match step {
-            ConvertStep::Reading(done) => (false, done),
-            ConvertStep::Writing(done) => (true, done),
-        };
-        if self.stage.as_ref().is_none_or(|stage| stage.is_writing != is_writing) {
-            self.finish();
-            if is_writing && done > 0 {
-                crate::remark!("going on after {done} of {} images", self.total);
-            }
-            let what = if is_writing { "images" } else { "images read" };
-            let progress = Progress::new(what, done, self.total);
-            self.stage = Some(ConvertStage { progress, is_writing, before: done, began: Instant::now() });
-        }
-        if let Some(ConvertStage { progress, before, began, .. }) = &mut self.stage {
-            self.rate = (done - *before) as f64 / began.elapsed().as_secs_f64().max(1e-9);
-            progress.set(done, &format!("{:.0} images/s", self.rate));
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some(stage) = self.stage.take() {
-            stage.progress.finish();
-        }
-    }
 }

@@ -14,7 +14,7 @@ use super::card::find;
 use crate::{
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal},
-    progress::Progress,
+    progress::{self, Stages},
     say,
 };
 
@@ -40,10 +40,17 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         head(&card, &folder, args.json);
     }
     let stop = stop_on_signal("this piece and saving")?;
-    let mut screen = Screen::default();
-    let result =
-        fetch_card(&card, &folder, &FetchOptions::default(), stop.flag(), &mut |step| screen.show(step));
-    screen.finish();
+    let mut stages = Stages::default();
+    let result = fetch_card(&card, &folder, &FetchOptions::default(), &stop, &mut |step| match step {
+        FetchStep::Downloading { file, done } => {
+            stages.file(&file.name, done, file.bytes).set(done as usize, "");
+        }
+        FetchStep::Unpacking { file, done } => {
+            let files = thousands(done.files);
+            stages.file(&file.name, file.bytes, file.bytes).note(&format!("unpacking: {files} files"));
+        }
+    });
+    drop(stages);
     match result {
         Ok(arrived) => {
             done(&card, &folder, &arrived, args.json);
@@ -77,7 +84,7 @@ fn head(card: &Card, folder: &Path, is_json: bool) {
         card.terms,
         card.people,
     );
-    if is_json { crate::remark!("{text}") } else { say!("{text}") }
+    progress::head(is_json, &text);
 }
 
 /// What is there in the end.
@@ -122,35 +129,4 @@ fn outcome(card: &Card, folder: &Path, outcome: &str, arrived: &[CardFileResult]
     };
     let files: Vec<Value> = arrived.iter().map(file).collect();
     json!({ "outcome": outcome, "card": card.name, "licence": card.licence, "folder": folder, "files": files })
-}
-
-/// What the screen shows.
-#[derive(Default)]
-struct Screen {
-    /// The progress of a file, by its name.
-    file: Option<(String, Progress)>,
-}
-
-impl Screen {
-    fn show(&mut self, step: FetchStep<'_>) {
-        let (FetchStep::Downloading { file, .. } | FetchStep::Unpacking { file, .. }) = step;
-        if self.file.as_ref().is_none_or(|(name, _)| *name != file.name) {
-            self.finish();
-            let there = if let FetchStep::Downloading { done, .. } = step { done } else { file.bytes };
-            self.file = Some((file.name.clone(), Progress::bytes(&file.name, there, file.bytes)));
-        }
-        let Some((_, progress)) = &mut self.file else { return };
-        match step {
-            FetchStep::Downloading { done, .. } => progress.set(done as usize, ""),
-            FetchStep::Unpacking { done, .. } => {
-                progress.note(&format!("unpacking: {} files", thousands(done.files)));
-            }
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some((_, progress)) = self.file.take() {
-            progress.finish();
-        }
-    }
 }

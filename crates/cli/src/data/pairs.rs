@@ -2,8 +2,8 @@
 
 use std::{collections::HashSet, path::PathBuf, process::ExitCode};
 
-use facegrad_faces::{FaceFolder, FolderConfig, folder::with_slashes};
-use facegrad_verification::PairList;
+use facegrad::faces::{FaceFolder, FolderConfig, folder::with_slashes};
+use facegrad::verification::PairList;
 use serde_json::json;
 
 use crate::{command_line::word, failure::Failure, say};

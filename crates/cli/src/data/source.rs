@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use facegrad_faces::SourceConfig;
-use facegrad_settings::{Override, Setting, apply_overrides, toml};
+use facegrad::faces::SourceConfig;
+use facegrad::settings::{Override, Setting, apply_overrides, toml};
 
 use crate::failure::Failure;
 

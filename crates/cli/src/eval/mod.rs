@@ -4,7 +4,7 @@ mod whitening;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use facegrad_recognition::{
+use facegrad::recognition::{
     Contestant, EmbeddingSource, ImageNeed, Measurement, OpenProtocol, ProtocolResult,
     evaluation::{self, GalleryOptions, PairedModels},
 };
@@ -13,7 +13,12 @@ use facegrad_results::{Fact, ResultSheet, ResultTable, to_csv};
 use serde_json::json;
 
 use crate::{
-    arguments::DeviceArgs, command_line, failure::Failure, progress::Progress, protocols::ProtocolArgs, say,
+    arguments::{BatchArgs, DeviceArgs},
+    command_line,
+    failure::{Failure, write_file},
+    progress::counted,
+    protocols::ProtocolArgs,
+    say,
 };
 use whitening::WhiteningArgs;
 
@@ -48,12 +53,11 @@ pub struct Args {
     /// People on the maps of the page.
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(2..=100))]
     map_people: u16,
-    /// Write a line a result, for spreadsheets (pairs only).
+    /// Write a line a result, for spreadsheets.
     #[arg(long, value_name = "FILE.csv")]
     csv: Option<PathBuf>,
-    /// Images embedded at a time.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
-    batch: u16,
+    #[command(flatten)]
+    batch: BatchArgs,
     /// Print JSON: the result, or a list of results where there are several.
     #[arg(long)]
     json: bool,
@@ -87,23 +91,19 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         as_insightface: args.compat.is_some(),
     };
     let images: usize = protocols.iter().map(|(_, protocol)| protocol.images()).sum();
-    let mut progress = Progress::new("images", 0, images * subjects.len());
-    let mut done = 0;
+    let mut progress = counted(images * subjects.len());
     let mut contestants = Vec::new();
     for subject in &subjects {
-        let embedder = subject.embedder(args.batch.into()).whitened(whitening.as_ref());
+        let embedder = subject.embedder(args.batch.size()).whitened(whitening.as_ref());
         let mut measured = Vec::new();
-        for (_, protocol) in &protocols {
-            measured.push(protocol.measure(&embedder, &measurement, &mut |images| {
-                done += images;
-                progress.set(done, "");
-                true
-            })?);
+        for (name, protocol) in &protocols {
+            let outcome = protocol.measure(&embedder, &measurement, &mut progress);
+            measured.push(outcome.map_err(|error| error.of(name))?);
         }
         let card = subject.facts().into_iter().map(|(name, value)| Fact::new(name, value)).collect();
         contestants.push(Contestant { name: subject.name(), card, measured });
     }
-    progress.finish();
+    drop(progress);
     tell_apart(&mut contestants);
     let comparisons = if args.report.is_some() || !args.json {
         evaluation::comparisons(&protocols, &contestants, &measurement)
@@ -114,19 +114,15 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         let options = GalleryOptions { people: args.map_people.into(), ..GalleryOptions::default() };
         let sheets = evaluation::sheets(&protocols, &contestants, &options);
         let page = page(&args, &chosen.description, &contestants, &sheets, &comparisons)?;
-        write(path, page.to_html().as_bytes())?;
+        write_file(path, page.to_html().as_bytes())?;
     }
     let outcomes: Vec<(&str, &ProtocolResult)> = contestants
         .iter()
         .flat_map(|c| c.measured.iter().map(|measured| (c.name.as_str(), &measured.outcome)))
         .collect();
     if let Some(path) = &args.csv {
-        let of_pairs = outcomes.iter().filter(|(_, outcome)| outcome.verification().is_some());
-        let sheets: Vec<ResultSheet> = of_pairs.map(|(_, outcome)| outcome.sheet()).collect();
-        if sheets.is_empty() {
-            return Err(Failure::input("--csv has no effect: none of the protocols is over listed pairs"));
-        }
-        write(path, to_csv(&sheets.iter().collect::<Vec<_>>()).as_bytes())?;
+        let sheets: Vec<ResultSheet> = outcomes.iter().map(|(_, outcome)| outcome.sheet()).collect();
+        write_file(path, to_csv(&sheets.iter().collect::<Vec<_>>()).as_bytes())?;
     }
     if args.json {
         // One result is one object, as it always was.
@@ -199,8 +195,4 @@ fn tell_apart(contestants: &mut [Contestant]) {
             contestant.name = format!("{} ({})", names[i], i + 1);
         }
     }
-}
-
-fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
-    facegrad_files::replace(path, bytes).map_err(|error| Failure::unwritable(path, error))
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use facegrad_embeddings::{EmbeddingFile, FitSet, KeptComponents, Whitening, WhiteningConfig, WhiteningFit};
+use facegrad::embeddings::{EmbeddingFile, FitSet, KeptComponents, Whitening, WhiteningConfig, WhiteningFit};
 
 use crate::failure::Failure;
 

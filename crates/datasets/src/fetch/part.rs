@@ -4,10 +4,9 @@ use std::{
     fs,
     io::{self, ErrorKind, Read},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
 };
 
-use facegrad_files::{Journal, LockError, hexadecimal, read_text_bounded, sync_folder};
+use facegrad_files::{Journal, LockError, Stop, hexadecimal, read_text_bounded, sync_folder};
 use sha2::{Digest, Sha256};
 use ureq::http;
 
@@ -71,7 +70,7 @@ impl<'a> Part<'a> {
     /// Hashes what an earlier call has left.
     pub(super) fn read_again(
         &mut self,
-        stop: &AtomicBool,
+        stop: &Stop,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), FetchError> {
         let there = self.file.end();
@@ -82,7 +81,7 @@ impl<'a> Part<'a> {
         let mut left = self.file.read_from(0).map_err(unwritable)?;
         let mut buffer = vec![0; CHUNK];
         loop {
-            if stop.load(Ordering::Relaxed) {
+            if stop.is_asked() {
                 drop(left);
                 return Err(self.stopped(there));
             }

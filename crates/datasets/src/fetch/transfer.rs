@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use facegrad_files::Stop;
 use ureq::{Agent, ResponseExt, http};
 
 use super::{
@@ -53,7 +54,7 @@ fn one_line(text: String) -> String {
 /// The attempts to complete a part.
 pub(super) struct Transfer<'a, 'b> {
     pub(super) options: &'a FetchOptions,
-    pub(super) stop: &'a AtomicBool,
+    pub(super) stop: &'a Stop,
     pub(super) part: &'a mut Part<'b>,
 }
 
@@ -64,7 +65,7 @@ impl Transfer<'_, '_> {
         while self.part.length < self.part.download.bytes {
             let before = self.part.length;
             let Err(broken) = self.attempt(progress) else { break };
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stop.is_asked() {
                 return Err(self.part.stopped(self.part.length));
             }
             let (reason, answered) = match broken {
@@ -105,7 +106,7 @@ impl Transfer<'_, '_> {
         let doubled = self.options.backoff.saturating_mul(1 << (attempts - 1).min(10));
         let mut left = doubled.min(Duration::from_secs(30).max(self.options.backoff));
         while !left.is_zero() {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stop.is_asked() {
                 return Err(self.part.stopped(self.part.length));
             }
             let nap = left.min(LOOK);
@@ -124,7 +125,7 @@ impl Transfer<'_, '_> {
             let watched = agent.clone();
             let over = &over;
             let watcher = scope.spawn(move || {
-                while !over.load(Ordering::Relaxed) && !stop.load(Ordering::Relaxed) {
+                while !over.load(Ordering::Relaxed) && !stop.is_asked() {
                     thread::park_timeout(LOOK);
                 }
                 watched.shutdown();
@@ -231,7 +232,7 @@ impl Transfer<'_, '_> {
     fn receive(&mut self, body: &mut dyn Read, progress: &mut dyn FnMut(u64)) -> Result<(), BrokenTransfer> {
         let mut buffer = vec![0; CHUNK];
         loop {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stop.is_asked() {
                 return Err(self.part.stopped(self.part.length).into());
             }
             let count = match body.read(&mut buffer) {

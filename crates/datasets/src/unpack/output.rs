@@ -4,13 +4,13 @@ use std::{
     fs::{self, File},
     io::{self, ErrorKind, Read, Write},
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
 };
 
 use super::{
     Limits, UnpackError, UnpackedContent,
     names::{relative, shown},
 };
+use facegrad_files::Stop;
 
 /// Bytes copied at a time.
 const CHUNK: usize = 64 * 1024;
@@ -22,7 +22,7 @@ pub(super) struct Output<'a> {
     archive: &'a Path,
     place: &'a Path,
     limits: Limits,
-    stop: &'a AtomicBool,
+    stop: &'a Stop,
     progress: &'a mut dyn FnMut(&UnpackedContent),
     done: UnpackedContent,
     /// The most bytes: by the limits, or by the size of the archive.
@@ -36,7 +36,7 @@ impl<'a> Output<'a> {
         place: &'a Path,
         limits: Limits,
         size: u64,
-        stop: &'a AtomicBool,
+        stop: &'a Stop,
         progress: &'a mut dyn FnMut(&UnpackedContent),
     ) -> Self {
         let by_ratio = size.saturating_mul(limits.ratio).max(FREE);
@@ -81,7 +81,7 @@ impl<'a> Output<'a> {
     }
 
     fn check_entries(&self) -> Result<(), UnpackError> {
-        if self.stop.load(Ordering::Relaxed) {
+        if self.stop.is_asked() {
             return Err(UnpackError::Stopped { archive: self.archive.into() });
         }
         if self.done.files + self.done.folders > self.limits.entries {
@@ -183,7 +183,7 @@ impl<'a> Output<'a> {
         let mut buffer = vec![0; CHUNK];
         let mut length = 0;
         loop {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stop.is_asked() {
                 return Err(UnpackError::Stopped { archive: self.archive.into() });
             }
             let count = match content.read(&mut buffer) {

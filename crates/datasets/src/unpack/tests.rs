@@ -1,10 +1,6 @@
 //! Archives made by hand, each with one thing that must not get through.
 
-use std::{
-    collections::BTreeMap,
-    io::Write,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::{collections::BTreeMap, io::Write};
 
 use flate2::{Compression, write::GzEncoder};
 use tempfile::TempDir;
@@ -94,7 +90,7 @@ impl Place {
     }
 
     fn unpack(&self, packing: Packing, limits: &Limits) -> Result<UnpackedContent, UnpackError> {
-        let stop = AtomicBool::new(false);
+        let stop = Stop::default();
         let (archive, out) = (self.path("here/archive"), self.path("here/out"));
         unpack(&archive, packing, &out, limits, &stop, &mut || Ok(()), &mut |_| {})
     }
@@ -368,13 +364,13 @@ fn stopping_or_failing_leaves_nothing_and_leftovers_go() {
     let place = Place::new(&archive);
     let (path, out) = (place.path("here/archive"), place.path("here/out"));
     let limits = Limits::default();
-    let stop = AtomicBool::new(false);
+    let stop = Stop::default();
     let stopped = unpack(&path, Packing::Tar, &out, &limits, &stop, &mut || Ok(()), &mut |_| {
-        stop.store(true, Ordering::Relaxed);
+        stop.ask();
     });
     assert!(matches!(stopped, Err(UnpackError::Stopped { .. })), "{stopped:?}");
     place.is_untouched();
-    let stop = AtomicBool::new(false);
+    let stop = Stop::default();
     let mut fails = || Err(io::Error::other("the disk is full"));
     let failed = unpack(&path, Packing::Tar, &out, &limits, &stop, &mut fails, &mut |_| {});
     assert!(failed.unwrap_err().to_string().contains("the disk is full"));
@@ -396,7 +392,11 @@ fn a_single_file_is_decompressed_within_its_limits() {
     let (archive, out) = (place.path("here/archive"), place.path("here/out"));
     let run = |bytes: u64, stop: bool| {
         let limits = Limits { bytes, ..Default::default() };
-        unpack(&archive, Packing::Gz, &out, &limits, &AtomicBool::new(stop), &mut || Ok(()), &mut |_| {})
+        let asked = Stop::default();
+        if stop {
+            asked.ask();
+        }
+        unpack(&archive, Packing::Gz, &out, &limits, &asked, &mut || Ok(()), &mut |_| {})
     };
     assert!(run(9_999, false).unwrap_err().to_string().contains("holds more than 9999 bytes"));
     assert!(matches!(run(10_000, true), Err(UnpackError::Stopped { .. })));

@@ -6,9 +6,9 @@ use burn::{
 };
 use facegrad_settings::{settings, within};
 
-use super::{Description, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, LossOutput, Setup};
+use super::{Description, EmbeddingLossKind, EmbeddingLossModule, LossOutput, Setup};
 use crate::{
-    EmbeddingBatch, Labels, Scoring,
+    EmbeddingBatch, Labels,
     telemetry::{CENTRE_SPREAD, Telemetry},
 };
 
@@ -53,18 +53,16 @@ impl EmbeddingLossKind for CenterConfig {
         0.003
     }
 
-    fn init(&self, setup: &Setup) -> EmbeddingLoss {
-        let centres = Tensor::zeros([setup.classes, setup.embedding], setup.device);
-        Center { centres: Param::from_tensor(centres).set_require_grad(false), alpha: self.alpha }.into()
-    }
-
     /// The first centres are 0.
     fn expected_first_loss(&self, _classes: usize, _embedding: usize) -> Option<f64> {
         Some(0.5)
     }
+}
 
-    fn scoring(&self) -> Scoring {
-        Scoring::Cosine
+impl Center {
+    pub(crate) fn new(config: &CenterConfig, setup: &Setup) -> Self {
+        let centres = Tensor::zeros([setup.classes, setup.embedding], setup.device);
+        Self { centres: Param::from_tensor(centres).set_require_grad(false), alpha: config.alpha }
     }
 }
 
@@ -252,7 +250,7 @@ mod tests {
         let config = CenterConfig::default();
         let mut batch = batch(&device);
         batch.embeddings = crate::l2_normalise(batch.embeddings).0;
-        let found = config.init(&setup(3, 2, 1, &device)).forward(&batch).loss.into_scalar::<f32>();
+        let found = Center::new(&config, &setup(3, 2, 1, &device)).forward(&batch).loss.into_scalar::<f32>();
         assert!((f64::from(found) - config.expected_first_loss(3, 2).unwrap()).abs() < 1e-6, "{found}");
     }
 

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use burn::{module::Module, tensor::activation};
+use burn::tensor::activation;
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{above, choice, settings};
 
 use super::{
-    Description, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
+    BatchLoss, BatchRule, Description, EmbeddingLossKind, Embeddings, LossOutput,
     pairs::{Pairs, kept_sum, mask, rooted, squared_distances},
 };
 use crate::{
@@ -44,13 +44,7 @@ settings! {
 ///
 /// Balanced impostor pairs are drawn, not the hardest: a draw shows the network what evaluation does, and a
 /// wrong label is no more likely to be taken than a right one.
-#[derive(Module, Debug)]
-pub struct Contrastive {
-    #[module(skip)]
-    config: ContrastiveConfig,
-    #[module(skip)]
-    seed: u64,
-}
+pub type Contrastive = BatchLoss<ContrastiveConfig>;
 
 impl EmbeddingLossKind for ContrastiveConfig {
     fn description(&self) -> Description {
@@ -59,10 +53,6 @@ impl EmbeddingLossKind for ContrastiveConfig {
             source: "Hadsell et al., Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006, eq. 4",
             gradient: "x_i − x_j to the images of a genuine pair, −(m − d)/d of it to those of an impostor pair nearer than m, both over the number of pairs; with unit embeddings along the sphere only",
         }
-    }
-
-    fn init(&self, setup: &Setup) -> EmbeddingLoss {
-        Contrastive { config: self.clone(), seed: setup.seed }.into()
     }
 
     /// All of d² = 2, and half of the pairs genuine. Of all pairs the sampler decides how many are genuine.
@@ -77,17 +67,17 @@ impl EmbeddingLossKind for ContrastiveConfig {
     }
 }
 
-impl EmbeddingLossModule for Contrastive {
-    fn forward(&self, batch: &EmbeddingBatch) -> LossOutput {
-        let margin = self.config.margin.at(batch.progress);
-        let (rows, norm) = self.config.embeddings.rows(batch.embeddings.clone());
+impl BatchRule for ContrastiveConfig {
+    fn forward(&self, batch: &EmbeddingBatch, seed: u64) -> LossOutput {
+        let margin = self.margin.at(batch.progress);
+        let (rows, norm) = self.embeddings.rows(batch.embeddings.clone());
         let squared = squared_distances(rows);
         let distances = rooted(squared.clone());
         let pairs = Pairs::of(batch);
-        let (impostor, impostors) = match self.config.pairs {
+        let (impostor, impostors) = match self.pairs {
             PairChoice::All => (pairs.impostor.clone(), pairs.impostor_count()),
             PairChoice::Balanced => {
-                let drawn = draw_impostors(&pairs, batch.labels.classes(), self.seed, batch.progress.step);
+                let drawn = draw_impostors(&pairs, batch.labels.classes(), seed, batch.progress.step);
                 (mask(batch, |i, j| drawn.contains(&(i, j)) || drawn.contains(&(j, i))), 2 * drawn.len())
             }
         };
@@ -120,6 +110,7 @@ fn draw_impostors(pairs: &Pairs, classes: &[usize], seed: u64, step: usize) -> H
 
 #[cfg(test)]
 mod tests {
+    use super::super::EmbeddingLossModule;
     use super::super::pairs::reference::{cases, loss_of, plain, rows, squared};
     use super::*;
     use crate::Labels;
@@ -128,7 +119,7 @@ mod tests {
 
     fn loss(config: &ContrastiveConfig) -> impl Fn(&EmbeddingBatch, Tensor<2>) -> Tensor<1> + '_ {
         move |batch, _| {
-            let output = config.init(&setup(0, 0, 5, &batch.embeddings.device())).forward(batch);
+            let output = Contrastive::new(config, &setup(0, 0, 5, &batch.embeddings.device())).forward(batch);
             loss_of(output)
         }
     }
@@ -218,7 +209,8 @@ mod tests {
                 progress: Progress::START,
                 watched: true,
             };
-            let output = ContrastiveConfig::default().init(&setup(2, 3, 1, device)).forward(&batch);
+            let output =
+                Contrastive::new(&ContrastiveConfig::default(), &setup(2, 3, 1, device)).forward(&batch);
             let found = output.loss.into_scalar::<f32>();
             // 4 of 6 pairs are impostors; the ε under the root takes 1e-5 from the margin.
             let expected = 0.5 * (1.0f32 - 1e-5).powi(2) * 4.0 / 6.0;
@@ -239,7 +231,7 @@ mod tests {
             watched: true,
         };
         let config = ContrastiveConfig { embeddings: Embeddings::Raw, ..Default::default() };
-        let telemetry = config.init(&setup(2, 1, 1, &device)).forward(&batch).telemetry;
+        let telemetry = Contrastive::new(&config, &setup(2, 1, 1, &device)).forward(&batch).telemetry;
         let reading = |name| reading(telemetry.clone(), name);
         assert!((reading(ACTIVE_SHARE) - 2.0 / 3.0).abs() < 1e-6);
         assert!((reading(POSITIVE_DISTANCE) - 2.5).abs() < 1e-6);
@@ -259,7 +251,10 @@ mod tests {
             let device = Device::flex();
             let (embeddings, labels) = (tensor(&case.x, &device), Labels::new(&labels, &device));
             let batch = EmbeddingBatch { embeddings, labels, progress: Progress::START, watched: false };
-            let found = config.init(&setup(32, 256, 1, &device)).forward(&batch).loss.into_scalar::<f32>();
+            let found = Contrastive::new(&config, &setup(32, 256, 1, &device))
+                .forward(&batch)
+                .loss
+                .into_scalar::<f32>();
             let expected = config.expected_first_loss(32, 256).unwrap();
             assert!((f64::from(found) - expected).abs() < 0.03 * expected, "{found} against {expected}");
         }

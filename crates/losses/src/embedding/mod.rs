@@ -1,6 +1,8 @@
 //! Losses on embeddings and their labels, without logits: alone as `[head]`, or beside one as `[[auxiliary]]`.
 
-use burn::tensor::Tensor;
+use std::fmt::Debug;
+
+use burn::{module::Module, tensor::Tensor};
 use facegrad_settings::SettingsError;
 
 use crate::{Description, EmbeddingBatch, Labels, Scoring, Setup, Telemetry, registry::modules};
@@ -48,9 +50,6 @@ pub trait EmbeddingLossKind {
         1.0
     }
 
-    /// Builds the loss with its initial state.
-    fn init(&self, setup: &Setup) -> EmbeddingLoss;
-
     /// The loss to expect before the first step from random unit features; `None` where no formula is at hand.
     fn expected_first_loss(&self, _classes: usize, _embedding: usize) -> Option<f64> {
         None
@@ -65,7 +64,9 @@ pub trait EmbeddingLossKind {
     }
 
     /// How embeddings that were trained with this loss alone are compared.
-    fn scoring(&self) -> Scoring;
+    fn scoring(&self) -> Scoring {
+        Scoring::Cosine
+    }
 }
 
 /// What every loss on embeddings does.
@@ -81,6 +82,33 @@ pub trait EmbeddingLossModule {
     /// Changes state that the optimizer has no part in, after a step that was taken with these embeddings,
     /// `[batch, embedding]` without a graph.
     fn after_step(&mut self, _embeddings: Tensor<2>, _labels: &Labels) {}
+}
+
+/// A loss that is a function of the batch alone.
+pub trait BatchRule: EmbeddingLossKind {
+    /// The loss of a batch; `seed` decides what it draws.
+    fn forward(&self, batch: &EmbeddingBatch, seed: u64) -> LossOutput;
+}
+
+/// A loss without a parameter.
+#[derive(Module, Debug)]
+pub struct BatchLoss<K: Clone + Debug + Send> {
+    #[module(skip)]
+    config: K,
+    #[module(skip)]
+    seed: u64,
+}
+
+impl<K: Clone + Debug + Send> BatchLoss<K> {
+    pub(crate) fn new(config: &K, setup: &Setup) -> Self {
+        Self { config: config.clone(), seed: setup.seed }
+    }
+}
+
+impl<K: BatchRule + Clone + Debug + Send> EmbeddingLossModule for BatchLoss<K> {
+    fn forward(&self, batch: &EmbeddingBatch) -> LossOutput {
+        self.config.forward(batch, self.seed)
+    }
 }
 
 modules! {

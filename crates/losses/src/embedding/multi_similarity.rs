@@ -1,14 +1,13 @@
 //! Multi-similarity loss: pairs are mined against the hardest of the other kind, and weighted by how hard they are.
 
-use burn::module::Module;
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    Description, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
+    BatchLoss, BatchRule, Description, EmbeddingLossKind, Embeddings, LossOutput,
     pairs::{FAR, Pairs, filled, log_one_plus_sum_exp},
 };
 use crate::{
-    EmbeddingBatch, Scoring,
+    EmbeddingBatch,
     telemetry::{ACTIVE_SHARE, FEATURE_NORM, OTHER_COSINE, TARGET_COSINE, Telemetry},
 };
 
@@ -31,11 +30,7 @@ settings! {
 /// The paper has λ = 1, its code 0.5 (and β 40 or 50). That code drops genuine pairs of a cosine above 1 − 1e-5
 /// to drop each image's pair with itself; here only the latter is, so copies of an image count. An image without
 /// genuine or without impostor pairs loses nothing, as in that code. Unit embeddings.
-#[derive(Module, Debug)]
-pub struct MultiSimilarity {
-    #[module(skip)]
-    config: MultiSimilarityConfig,
-}
+pub type MultiSimilarity = BatchLoss<MultiSimilarityConfig>;
 
 impl EmbeddingLossKind for MultiSimilarityConfig {
     fn description(&self) -> Description {
@@ -45,19 +40,11 @@ impl EmbeddingLossKind for MultiSimilarityConfig {
             gradient: "−e^{−α(c_p − λ)}/(1 + Σ) to the cosine of a genuine pair, e^{β(c_n − λ)}/(1 + Σ) to that of an impostor pair; which pairs are mined is a constant",
         }
     }
-
-    fn init(&self, _setup: &Setup) -> EmbeddingLoss {
-        MultiSimilarity { config: self.clone() }.into()
-    }
-
-    fn scoring(&self) -> Scoring {
-        Embeddings::Unit.scoring()
-    }
 }
 
-impl EmbeddingLossModule for MultiSimilarity {
-    fn forward(&self, batch: &EmbeddingBatch) -> LossOutput {
-        let MultiSimilarityConfig { alpha, beta, base, epsilon } = self.config;
+impl BatchRule for MultiSimilarityConfig {
+    fn forward(&self, batch: &EmbeddingBatch, _seed: u64) -> LossOutput {
+        let MultiSimilarityConfig { alpha, beta, base, epsilon } = *self;
         let (unit, norm) = Embeddings::Unit.rows(batch.embeddings.clone());
         let cosines = unit.clone().matmul(unit.transpose());
         let pairs = Pairs::of(batch);
@@ -85,6 +72,7 @@ impl EmbeddingLossModule for MultiSimilarity {
 
 #[cfg(test)]
 mod tests {
+    use super::super::EmbeddingLossModule;
     use super::super::pairs::reference::{cases, loss_of, rows};
     use super::*;
     use crate::reference::{Rows, check_loss, dot, for_each_form, reading, setup};
@@ -131,7 +119,10 @@ mod tests {
                 // Smooth wherever the embeddings have a direction and mining is not at its limit.
                 case.smooth |= case.name.contains("coincide");
                 let loss = |batch: &EmbeddingBatch, _| {
-                    loss_of(config.init(&setup(0, 0, 0, &batch.embeddings.device())).forward(batch))
+                    loss_of(
+                        MultiSimilarity::new(&config, &setup(0, 0, 0, &batch.embeddings.device()))
+                            .forward(batch),
+                    )
                 };
                 check_loss("multi-similarity", &case, loss, |x, _, labels| reference(x, labels, &config));
             }
@@ -146,7 +137,8 @@ mod tests {
                 let embeddings = Tensor::from_data(burn::tensor::TensorData::new(rows, [4, 2]), device);
                 let labels = Labels::new(&[0, 0, 1, 1], device);
                 let batch = EmbeddingBatch { embeddings, labels, progress: Progress::START, watched: true };
-                let output = MultiSimilarityConfig::default().init(&setup(2, 2, 0, device)).forward(&batch);
+                let output = MultiSimilarity::new(&MultiSimilarityConfig::default(), &setup(2, 2, 0, device))
+                    .forward(&batch);
                 (reading(output.telemetry, ACTIVE_SHARE), output.loss.into_scalar::<f32>())
             };
             // Two tight identities at a right angle: nothing left to learn.

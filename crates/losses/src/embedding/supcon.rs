@@ -1,17 +1,14 @@
 //! Supervised contrastive loss: each image shall find the others of its person among the whole batch.
 
-use burn::{
-    module::Module,
-    tensor::{Tensor, TensorData},
-};
+use burn::tensor::{Tensor, TensorData};
 use facegrad_settings::{above, settings};
 
 use super::{
-    Description, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
+    BatchLoss, BatchRule, Description, EmbeddingLossKind, Embeddings, LossOutput,
     pairs::{Pairs, filled, log_sum_exp, mask},
 };
 use crate::{
-    EmbeddingBatch, Schedule, Scoring,
+    EmbeddingBatch, Schedule,
     telemetry::{FEATURE_NORM, OTHER_COSINE, SCALE, TARGET_COSINE, Telemetry},
 };
 
@@ -27,11 +24,7 @@ settings! {
 ///
 /// The official code also multiplies by τ over a base temperature, 1 by default, and divides by the whole batch;
 /// the same if every image has a positive. Unit embeddings.
-#[derive(Module, Debug)]
-pub struct SupCon {
-    #[module(skip)]
-    config: SupConConfig,
-}
+pub type SupCon = BatchLoss<SupConConfig>;
 
 impl EmbeddingLossKind for SupConConfig {
     fn description(&self) -> Description {
@@ -41,19 +34,11 @@ impl EmbeddingLossKind for SupConConfig {
             gradient: "∂L_i/∂c_ia = (softmax_a(c_i/τ) − [a ∈ P(i)]/|P(i)|)/τ; to both embeddings of a pair, along the sphere only",
         }
     }
-
-    fn init(&self, _setup: &Setup) -> EmbeddingLoss {
-        SupCon { config: self.clone() }.into()
-    }
-
-    fn scoring(&self) -> Scoring {
-        Embeddings::Unit.scoring()
-    }
 }
 
-impl EmbeddingLossModule for SupCon {
-    fn forward(&self, batch: &EmbeddingBatch) -> LossOutput {
-        let temperature = self.config.temperature.at(batch.progress);
+impl BatchRule for SupConConfig {
+    fn forward(&self, batch: &EmbeddingBatch, _seed: u64) -> LossOutput {
+        let temperature = self.temperature.at(batch.progress);
         let (unit, norm) = Embeddings::Unit.rows(batch.embeddings.clone());
         let cosines = unit.clone().matmul(unit.transpose());
         let pairs = Pairs::of(batch);
@@ -82,6 +67,7 @@ impl EmbeddingLossModule for SupCon {
 
 #[cfg(test)]
 mod tests {
+    use super::super::EmbeddingLossModule;
     use super::super::pairs::reference::{cases, loss_of, rows};
     use super::*;
     use crate::reference::{Rows, check_loss, dot, for_each_form, log_sum_exp, setup};
@@ -112,7 +98,7 @@ mod tests {
                 // Smooth wherever the embeddings have a direction.
                 case.smooth |= case.name.contains("coincide");
                 let loss = |batch: &EmbeddingBatch, _| {
-                    loss_of(config.init(&setup(0, 0, 0, &batch.embeddings.device())).forward(batch))
+                    loss_of(SupCon::new(&config, &setup(0, 0, 0, &batch.embeddings.device())).forward(batch))
                 };
                 check_loss("supcon", &case, loss, |x, _, labels| reference(x, labels, temperature));
             }
@@ -128,8 +114,7 @@ mod tests {
                 progress: Progress::START,
                 watched: true,
             };
-            let found = SupConConfig::default()
-                .init(&setup(3, 3, 1, device))
+            let found = SupCon::new(&SupConConfig::default(), &setup(3, 3, 1, device))
                 .forward(&batch)
                 .loss
                 .into_scalar::<f32>();

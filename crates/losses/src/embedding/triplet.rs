@@ -1,14 +1,11 @@
 //! Triplet loss: an image shall be nearer to its own person than to anyone else, by a margin.
 
-use burn::{
-    module::Module,
-    tensor::{IndexingUpdateOp, Int, Tensor, TensorData},
-};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{SettingsError, at_least, choice, settings};
 
 use super::{
-    Description, EmbeddingLoss, EmbeddingLossKind, EmbeddingLossModule, Embeddings, LossOutput, Setup,
+    BatchLoss, BatchRule, Description, EmbeddingLossKind, Embeddings, LossOutput,
     pairs::{FAR, Pairs, filled, rooted, squared_distances},
 };
 use crate::{
@@ -71,13 +68,7 @@ settings! {
 /// `semi_hard` is FaceNet's rule as TensorFlow Addons completes it: it never leaves an anchor and positive
 /// without a negative. insightface (MXNet) draws one of the semi-hard negatives and drops the pair without;
 /// pytorch-metric-learning's loss is the mean over active triplets of plain distances, margin 0.05.
-#[derive(Module, Debug)]
-pub struct Triplet {
-    #[module(skip)]
-    config: TripletConfig,
-    #[module(skip)]
-    seed: u64,
-}
+pub type Triplet = BatchLoss<TripletConfig>;
 
 impl EmbeddingLossKind for TripletConfig {
     fn description(&self) -> Description {
@@ -86,10 +77,6 @@ impl EmbeddingLossKind for TripletConfig {
             source: "Schroff et al., FaceNet, CVPR 2015, eq. 3; hard: Hermans et al., arXiv 1703.07737, eq. 5; distance_weighted: Wu et al., Sampling Matters, ICCV 2017, section 4",
             gradient: "of an active triplet, 2 (n − p) to the anchor, 2 (p − a) to the positive and 2 (a − n) to the negative, over the number of triplets (plain distances: unit vectors instead); which triplets are mined is a constant",
         }
-    }
-
-    fn init(&self, setup: &Setup) -> EmbeddingLoss {
-        Triplet { config: self.clone(), seed: setup.seed }.into()
     }
 
     /// Cosines of random directions are normal with variance 1/D, so that d(a, p) − d(a, n) is normal about 0 with
@@ -134,31 +121,31 @@ fn normal_hinge(margin: f64, deviation: f64) -> (f64, f64) {
     })
 }
 
-impl EmbeddingLossModule for Triplet {
-    fn forward(&self, batch: &EmbeddingBatch) -> LossOutput {
-        let margin = self.config.margin.at(batch.progress);
-        let (rows, norm) = self.config.embeddings.rows(batch.embeddings.clone());
+impl BatchRule for TripletConfig {
+    fn forward(&self, batch: &EmbeddingBatch, seed: u64) -> LossOutput {
+        let margin = self.margin.at(batch.progress);
+        let (rows, norm) = self.embeddings.rows(batch.embeddings.clone());
         let embedding = rows.dims()[1];
         let squared = squared_distances(rows);
         let plain = rooted(squared.clone());
-        let distances = match self.config.distance {
+        let distances = match self.distance {
             Distance::Squared => squared,
             Distance::Plain => plain.clone(),
         };
         let pairs = Pairs::of(batch);
         let mut triplets = Triplets::new(&pairs, distances.clone().detach(), margin);
-        match self.config.mining {
+        match self.mining {
             Mining::All => triplets.add_all(),
             Mining::Hard => triplets.add_hard(),
             Mining::SemiHard => triplets.add_semi_hard(),
             Mining::DistanceWeighted => {
-                let stream = Stream::new(self.seed, Purpose::Mining, 1, batch.progress.step as u64);
+                let stream = Stream::new(seed, Purpose::Mining, 1, batch.progress.step as u64);
                 triplets.add_distance_weighted(plain.clone().detach(), embedding, stream);
             }
         }
         let sum = (triplets.slopes * distances).sum() + triplets.active.clone() * margin;
         let all = triplets.number.max(1) as f64;
-        let loss = match self.config.average {
+        let loss = match self.average {
             Average::All => sum / all,
             Average::Active => sum / triplets.active.clone().clamp_min(1.0),
         };
@@ -332,6 +319,7 @@ fn gumbel(stream: &mut Stream) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::EmbeddingLossModule;
     use super::super::pairs::reference::{cases, loss_of, plain, rows, squared};
     use super::*;
     use crate::reference::{Case, Rows, check_loss, for_each_form, read_keys, setup, tensor};
@@ -342,7 +330,7 @@ mod tests {
 
     fn loss(config: &TripletConfig) -> impl Fn(&EmbeddingBatch, Tensor<2>) -> Tensor<1> + '_ {
         move |batch, _| {
-            let output = config.init(&setup(0, 0, SEED, &batch.embeddings.device())).forward(batch);
+            let output = Triplet::new(config, &setup(0, 0, SEED, &batch.embeddings.device())).forward(batch);
             loss_of(output)
         }
     }
@@ -482,8 +470,10 @@ mod tests {
                             progress: Progress::START,
                             watched: false,
                         };
-                        let found =
-                            config.init(&setup(2, 3, 1, device)).forward(&batch).loss.into_scalar::<f32>();
+                        let found = Triplet::new(&config, &setup(2, 3, 1, device))
+                            .forward(&batch)
+                            .loss
+                            .into_scalar::<f32>();
                         assert!((found - 0.2).abs() < 1e-6, "{what}, {mining}, {distance}: {found}");
                     });
                 }
@@ -510,7 +500,7 @@ mod tests {
                 progress: Progress::START,
                 watched: false,
             };
-            2.0 * config.init(&setup(3, 1, 1, &device)).forward(&batch).loss.into_scalar::<f32>()
+            2.0 * Triplet::new(&config, &setup(3, 1, 1, &device)).forward(&batch).loss.into_scalar::<f32>()
         };
         // Anchor: 2 − 2.5 + 1; positive: 2 − 3 + 1, the negative at a distance of 3.
         assert!((loss_of(2.0, [1.0, 2.5]) - 0.5).abs() < 1e-4);
@@ -572,7 +562,10 @@ mod tests {
                     progress: Progress::START,
                     watched: false,
                 };
-                let found = config.init(&setup(4, 128, 1, &device)).forward(&batch).loss.into_scalar::<f32>();
+                let found = Triplet::new(&config, &setup(4, 128, 1, &device))
+                    .forward(&batch)
+                    .loss
+                    .into_scalar::<f32>();
                 let expected = config.expected_first_loss(4, 128).unwrap();
                 assert!((f64::from(found) - expected).abs() < 0.05 * expected, "{found} against {expected}");
             }

@@ -1,16 +1,11 @@
 //! A-Softmax, the loss of SphereFace: the target's angle is multiplied.
 
-use burn::{
-    module::{Module, Param},
-    tensor::Tensor,
-};
+use burn::tensor::Tensor;
 use facegrad_settings::{settings, within};
 
-use super::{
-    ClassHead, ClassHeadOutput, Description, HeadKind, HeadModule, Setup, modified_softmax::Projections,
-};
+use super::{ClassHeadOutput, ClassRule, ClassWeights, Cosines, Description, HeadKind};
 use crate::{
-    Annealing, ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress,
+    Annealing, Curve, EmbeddingBatch, Progress,
     psi::{blended_angle, blended_margin},
     telemetry::{LAMBDA, MARGIN},
 };
@@ -30,13 +25,7 @@ settings! {
 ///
 /// The gradient is that of the formula. The release for Caffe divides it by the length of its coefficients
 /// instead, which is no derivative of any loss; and it counts its first step as t = 1, where this is t = 0.
-#[derive(Module, Debug)]
-pub struct ASoftmax {
-    /// Class weights, `[classes, embedding]`, normalised in the forward pass.
-    pub weight: Param<Tensor<2>>,
-    #[module(skip)]
-    config: ASoftmaxConfig,
-}
+pub type ASoftmax = ClassWeights<ASoftmaxConfig>;
 
 impl HeadKind for ASoftmaxConfig {
     fn description(&self) -> Description {
@@ -47,10 +36,6 @@ impl HeadKind for ASoftmaxConfig {
         }
     }
 
-    fn init(&self, setup: &Setup) -> ClassHead {
-        ASoftmax { weight: setup.weights(), config: self.clone() }.into()
-    }
-
     /// Divided by the length of the embedding.
     fn curve(&self, progress: Progress) -> Curve {
         let (margin, lambda) = (self.margin, self.lambda.at(progress));
@@ -58,16 +43,14 @@ impl HeadKind for ASoftmaxConfig {
     }
 }
 
-impl HeadModule for ASoftmax {
-    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
-        let (margin, lambda) = (self.config.margin, self.config.lambda.at(batch.progress));
-        let projections = Projections::of(batch, self.weight.val());
-        let telemetry = projections.telemetry(batch).known(MARGIN, margin as f64).known(LAMBDA, lambda);
-        let Projections { all, target, norm } = projections;
+impl ClassRule for ASoftmaxConfig {
+    fn forward(&self, weight: Tensor<2>, batch: &EmbeddingBatch) -> ClassHeadOutput {
+        let (margin, lambda) = (self.margin, self.lambda.at(batch.progress));
+        let products = Cosines::times_length(batch, weight);
+        let (norm, target) = (products.norm.clone(), products.target.clone());
         let cosine = target.clone() / norm.clone();
         let target = target + norm * blended_margin(cosine, margin, lambda);
-        let logits = ClassLogits::new(all, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
-        ClassHeadOutput::new(logits, telemetry)
+        products.unscaled(target).known(MARGIN, margin as f64).known(LAMBDA, lambda)
     }
 }
 
@@ -75,6 +58,9 @@ impl HeadModule for ASoftmax {
 mod tests {
     use burn::tensor::Device;
 
+    use burn::module::Param;
+
+    use super::super::HeadModule;
     use super::*;
     use crate::{
         Labels,
@@ -134,7 +120,10 @@ mod tests {
     #[test]
     fn a_margin_of_1_is_modified_softmax() {
         for case in Case::all() {
-            let plain = |weight| ModifiedSoftmax { weight: Param::from_tensor(weight) };
+            let plain = |weight| ModifiedSoftmax {
+                weight: Param::from_tensor(weight),
+                config: ModifiedSoftmaxConfig {},
+            };
             check_equal_heads("a_softmax 1 = modified_softmax", &case, head(1, 5.0), plain);
         }
     }
@@ -183,7 +172,7 @@ mod tests {
     #[test]
     fn lambda_is_a_function_of_the_step_and_is_logged() {
         let device = Device::flex();
-        let head = ASoftmaxConfig::default().init(&setup(3, 2, 1, &device));
+        let head = ASoftmax::new(&ASoftmaxConfig::default(), &setup(3, 2, 1, &device));
         let logged = |step| {
             let batch = EmbeddingBatch {
                 embeddings: Tensor::<2>::from_floats([[1.0, 2.0]], &device),

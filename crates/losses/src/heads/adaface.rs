@@ -9,12 +9,12 @@ use burn::{
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    ClassHead, ClassHeadOutput, Cosines, Description, Fallback, HeadKind, HeadModule, Setup,
-    angular::AngularMargins, first_loss,
+    ClassHeadOutput, Cosines, Description, Fallback, HeadKind, HeadModule, Setup, angular::AngularMargins,
+    first_loss,
 };
 use crate::{
-    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
-    telemetry::{MARGIN_ANGLE, MARGIN_COSINE, NORM_MEAN, NORM_STD, SCALE},
+    Curve, EmbeddingBatch, Progress, Schedule,
+    telemetry::{MARGIN_ANGLE, MARGIN_COSINE, NORM_MEAN, NORM_STD},
 };
 
 settings! {
@@ -63,15 +63,6 @@ impl HeadKind for AdaFaceConfig {
         }
     }
 
-    fn init(&self, setup: &Setup) -> ClassHead {
-        AdaFace {
-            weight: setup.weights(),
-            lengths: Param::from_tensor(Tensor::from_floats(START, setup.device)).set_require_grad(false),
-            config: self.clone(),
-        }
-        .into()
-    }
-
     /// Unit features are far shorter than the lengths that the running mean and deviation start with.
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> f64 {
         let [mean, deviation] = START.map(f64::from);
@@ -97,6 +88,15 @@ impl AdaFaceConfig {
 }
 
 impl AdaFace {
+    pub(crate) fn new(config: &AdaFaceConfig, setup: &Setup) -> Self {
+        let lengths = Param::from_tensor(Tensor::from_floats(START, setup.device));
+        Self {
+            weight: config.weights(setup),
+            lengths: lengths.set_require_grad(false),
+            config: config.clone(),
+        }
+    }
+
     /// Mean and standard deviation, `[1]` each, after the lengths `[batch]` of a batch.
     fn updated(&self, lengths: Tensor<1>) -> [Tensor<1>; 2] {
         let share = self.config.t_alpha;
@@ -127,22 +127,22 @@ impl HeadModule for AdaFace {
         let shifted = shifted
             .mask_fill(angle.clone().lower_elem(EPSILON), EPSILON.cos())
             .mask_fill(angle.greater_elem(PI - EPSILON), -EPSILON.cos());
-        let target = (shifted - cosine_margin.clone()) * scale;
-
-        let telemetry = cosines
-            .telemetry(batch)
+        let target = shifted - cosine_margin.clone();
+        let output = cosines
+            .scaled(target, scale)
             .mean(MARGIN_ANGLE, angle_margin)
             .mean(MARGIN_COSINE, cosine_margin)
             .mean(NORM_MEAN, mean.clone())
-            .mean(NORM_STD, std.clone())
-            .known(SCALE, scale);
-        let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
-        let memory = Some(Tensor::cat(vec![mean, std], 0));
-        ClassHeadOutput { memory, ..ClassHeadOutput::new(logits, telemetry) }
+            .mean(NORM_STD, std.clone());
+        ClassHeadOutput { memory: Some(Tensor::cat(vec![mean, std], 0)), ..output }
     }
 
     fn remember(&mut self, memory: Tensor<1>) {
         self.lengths = self.lengths.clone().map(|_| Tensor::from_inner(memory));
+    }
+
+    fn classes(&self) -> usize {
+        self.weight.dims()[0]
     }
 }
 
@@ -153,7 +153,7 @@ mod tests {
         Labels,
         reference::{
             Case, Rows, check_bad_keys, check_first_loss, check_head, check_head_of_many_classes, check_kink,
-            for_each_form, module, setup, tensor,
+            for_each_form, setup, tensor,
         },
     };
 
@@ -250,7 +250,7 @@ mod tests {
         for_each_form("adaface", |device, what| {
             let device = device.clone().autodiff();
             let config = AdaFaceConfig { t_alpha: 0.25, ..Default::default() };
-            let mut head = module!(AdaFace, config.init(&setup(3, 2, 1, &device)));
+            let mut head = AdaFace::new(&config, &setup(3, 2, 1, &device));
             let mut expected = [20.0, 100.0];
             for rows in [vec![[3.0, 4.0], [6.0, 8.0], [0.0, 500.0]], vec![[0.0, 2.0]]] {
                 let x: Rows = rows.iter().map(|row| row.to_vec()).collect();

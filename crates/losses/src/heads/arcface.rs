@@ -2,20 +2,14 @@
 
 use std::f64::consts::PI;
 
-use burn::{
-    module::{Module, Param},
-    tensor::Tensor,
-};
+use burn::tensor::Tensor;
 use facegrad_settings::{above, choice, settings, within};
 
 use super::{
-    ClassHead, ClassHeadOutput, Cosines, Description, Fallback, HeadKind, HeadModule, Setup,
+    ClassHeadOutput, ClassRule, ClassWeights, Cosines, Description, Fallback, HeadKind,
     angular::AngularMargins,
 };
-use crate::{
-    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
-    telemetry::{MARGIN, SCALE},
-};
+use crate::{Curve, EmbeddingBatch, Progress, Schedule, telemetry::MARGIN};
 
 choice! {
     /// How the margin is differentiated.
@@ -42,13 +36,7 @@ settings! {
 }
 
 /// z_y = s cos(θ_y + m), z_j = s cos θ_j.
-#[derive(Module, Debug)]
-pub struct ArcFace {
-    /// Class weights, `[classes, embedding]`, normalised in the forward pass.
-    pub weight: Param<Tensor<2>>,
-    #[module(skip)]
-    config: ArcFaceConfig,
-}
+pub type ArcFace = ClassWeights<ArcFaceConfig>;
 
 impl HeadKind for ArcFaceConfig {
     fn description(&self) -> Description {
@@ -57,10 +45,6 @@ impl HeadKind for ArcFaceConfig {
             source: "Deng et al., ArcFace, CVPR 2019, eq. 3",
             gradient: "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y, or s with gradient = \"detached\"; to embeddings and weights through unit vectors, so along the sphere only",
         }
-    }
-
-    fn init(&self, setup: &Setup) -> ClassHead {
-        ArcFace { weight: setup.weights(), config: self.clone() }.into()
     }
 
     fn curve(&self, progress: Progress) -> Curve {
@@ -77,16 +61,13 @@ impl HeadKind for ArcFaceConfig {
     }
 }
 
-impl HeadModule for ArcFace {
-    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
-        let (scale, margin) = (self.config.scale.at(batch.progress), self.config.margin.at(batch.progress));
-        let cosines = Cosines::of(batch, self.weight.val());
-        let target =
-            with_angular_margin(cosines.target.clone(), margin, self.config.fallback, self.config.gradient);
-        let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
-        let logits =
-            ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), LogitRule::Scaled { scale });
-        ClassHeadOutput::new(logits, telemetry)
+impl ClassRule for ArcFaceConfig {
+    fn forward(&self, weight: Tensor<2>, batch: &EmbeddingBatch) -> ClassHeadOutput {
+        let ArcFaceConfig { scale, margin, fallback, gradient } = self;
+        let (scale, margin) = (scale.at(batch.progress), margin.at(batch.progress));
+        let cosines = Cosines::of(batch, weight);
+        let target = with_angular_margin(cosines.target.clone(), margin, *fallback, *gradient);
+        cosines.scaled(target, scale).known(MARGIN, margin)
     }
 }
 
@@ -107,6 +88,8 @@ pub(super) fn with_angular_margin(
 
 #[cfg(test)]
 mod tests {
+    use burn::module::Param;
+
     use super::*;
     use crate::reference::{
         Case, angular_target as target, check_bad_keys, check_first_loss, check_head,

@@ -1,14 +1,11 @@
 //! Circle loss with class labels: each cosine is weighted by how far it is from where it should be.
 
-use burn::{
-    module::{Module, Param},
-    tensor::{Tensor, activation},
-};
+use burn::tensor::{Tensor, activation};
 use facegrad_settings::{above, choice, settings, within};
 
-use super::{ClassHead, ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup};
+use super::{ClassHeadOutput, ClassRule, ClassWeights, Cosines, Description, HeadKind};
 use crate::{
-    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
+    Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
     telemetry::{MARGIN, SCALE},
 };
 
@@ -35,13 +32,7 @@ settings! {
 }
 
 /// z_y = γ [1 + m − c]₊ (c − (1 − m)), z_j = γ [c_j + m]₊ (c_j − m).
-#[derive(Module, Debug)]
-pub struct Circle {
-    /// Class weights, `[classes, embedding]`, normalised in the forward pass.
-    pub weight: Param<Tensor<2>>,
-    #[module(skip)]
-    config: CircleConfig,
-}
+pub type Circle = ClassWeights<CircleConfig>;
 
 impl HeadKind for CircleConfig {
     fn description(&self) -> Description {
@@ -50,10 +41,6 @@ impl HeadKind for CircleConfig {
             source: "Sun et al., Circle Loss, CVPR 2020, section 3, with class weights",
             gradient: "∂z_y/∂cos θ_y = γ [1 + m − cos θ_y]₊, ∂z_j/∂cos θ_j = γ [cos θ_j + m]₊, the weights being constants; with gradient = \"exact\" 2γ (1 − cos θ_y) and, above −m, 2γ cos θ_j; along the sphere only",
         }
-    }
-
-    fn init(&self, setup: &Setup) -> ClassHead {
-        Circle { weight: setup.weights(), config: self.clone() }.into()
     }
 
     fn curve(&self, progress: Progress) -> Curve {
@@ -66,18 +53,17 @@ impl HeadKind for CircleConfig {
     }
 }
 
-impl HeadModule for Circle {
-    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
-        let (scale, margin) = (self.config.scale.at(batch.progress), self.config.margin.at(batch.progress));
-        let detached = self.config.gradient == WeightGradient::Detached;
-        let cosines = Cosines::of(batch, self.weight.val());
+impl ClassRule for CircleConfig {
+    fn forward(&self, weight: Tensor<2>, batch: &EmbeddingBatch) -> ClassHeadOutput {
+        let (scale, margin) = (self.scale.at(batch.progress), self.margin.at(batch.progress));
+        let detached = self.gradient == WeightGradient::Detached;
+        let cosines = Cosines::of(batch, weight);
         let c = cosines.target.clone();
         let weight = activation::relu(c.clone().neg() + (1.0 + margin));
         let weight = if detached { weight.detach() } else { weight };
         let target = weight * (c - (1.0 - margin)) * scale;
-        let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
-        let rule = LogitRule::Circle { scale, margin, detached };
-        ClassHeadOutput::new(ClassLogits::new(cosines.all, target, batch.labels.clone(), rule), telemetry)
+        let output = cosines.logits(target, LogitRule::Circle { scale, margin, detached });
+        output.known(MARGIN, margin).known(SCALE, scale)
     }
 }
 
@@ -85,6 +71,9 @@ impl HeadModule for Circle {
 mod tests {
     use std::f64::consts::PI;
 
+    use burn::module::Param;
+
+    use super::super::HeadModule;
     use super::*;
     use crate::{
         CriterionConfig,

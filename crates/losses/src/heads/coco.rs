@@ -1,13 +1,10 @@
 //! COCO: the congenerous cosine loss.
 
-use burn::{
-    module::{Module, Param},
-    tensor::Tensor,
-};
+use burn::tensor::Tensor;
 use facegrad_settings::{KeyPath, Range, Schema, Setting, SettingsError, above, settings, toml::Value};
 
-use super::{ClassHead, ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup, first_loss};
-use crate::{ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule, telemetry::SCALE};
+use super::{ClassHeadOutput, ClassRule, ClassWeights, Cosines, Description, HeadKind, first_loss};
+use crate::{Curve, EmbeddingBatch, Progress, Schedule};
 
 settings! {
     /// Congenerous cosine: cosines with one unit centroid a class, times a factor that can follow from the
@@ -32,14 +29,7 @@ pub enum Alpha {
 }
 
 /// z_j = α cos θ_j.
-#[derive(Module, Debug)]
-pub struct Coco {
-    /// Centroids of the classes, `[classes, embedding]`, trained like weights and normalised in the forward
-    /// pass.
-    pub weight: Param<Tensor<2>>,
-    #[module(skip)]
-    alpha: Schedule,
-}
+pub type Coco = ClassWeights<CocoConfig>;
 
 impl CocoConfig {
     /// α for `classes` classes.
@@ -60,29 +50,19 @@ impl HeadKind for CocoConfig {
         }
     }
 
-    fn init(&self, setup: &Setup) -> ClassHead {
-        Coco { weight: setup.weights(), alpha: self.alpha(setup.classes) }.into()
-    }
-
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> f64 {
         let scale = self.alpha(classes).at(Progress::START);
         let curve = Curve { scale, ..self.curve(Progress::START) };
         first_loss::cross_entropy(classes, embedding, 1, &curve)
     }
-
-    fn curve(&self, _progress: Progress) -> Curve {
-        Curve::new(1.0, f64::cos, f64::cos)
-    }
 }
 
-impl HeadModule for Coco {
-    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
-        let scale = self.alpha.at(batch.progress);
-        let cosines = Cosines::of(batch, self.weight.val());
-        let telemetry = cosines.telemetry(batch).known(SCALE, scale);
-        let target = cosines.target * scale;
-        let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
-        ClassHeadOutput::new(logits, telemetry)
+impl ClassRule for CocoConfig {
+    fn forward(&self, weight: Tensor<2>, batch: &EmbeddingBatch) -> ClassHeadOutput {
+        let scale = self.alpha(weight.dims()[0]).at(batch.progress);
+        let cosines = Cosines::of(batch, weight);
+        let target = cosines.target.clone();
+        cosines.scaled(target, scale)
     }
 }
 
@@ -116,7 +96,11 @@ impl Setting for Alpha {
 mod tests {
     use burn::tensor::Device;
 
+    use burn::module::Param;
+
+    use super::super::HeadModule;
     use super::*;
+    use crate::telemetry::SCALE;
     use crate::{
         Labels,
         reference::{
@@ -127,7 +111,8 @@ mod tests {
     use std::f64::consts::PI;
 
     fn head(alpha: f64) -> impl Fn(Tensor<2>) -> Coco {
-        move |weight| Coco { weight: Param::from_tensor(weight), alpha: alpha.into() }
+        let config = CocoConfig { alpha: Alpha::Given(alpha.into()), ..Default::default() };
+        move |weight| Coco { weight: Param::from_tensor(weight), config: config.clone() }
     }
 
     #[test]
@@ -175,7 +160,7 @@ mod tests {
     #[test]
     fn the_alpha_in_use_is_logged() {
         let device = Device::flex();
-        let head = CocoConfig::default().init(&setup(1000, 4, 1, &device));
+        let head = Coco::new(&CocoConfig::default(), &setup(1000, 4, 1, &device));
         let embeddings = Tensor::<2>::from_floats([[1.0, 2.0, 0.5, 0.0]], &device);
         let labels = Labels::new(&[1], &device);
         let batch = EmbeddingBatch { embeddings, labels, progress: Progress::START, watched: false };

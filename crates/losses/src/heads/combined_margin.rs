@@ -2,19 +2,16 @@
 
 use std::f64::consts::PI;
 
-use burn::{
-    module::{Module, Param},
-    tensor::Tensor,
-};
+use burn::tensor::Tensor;
 use facegrad_settings::{above, choice, settings, within};
 
 use super::{
-    ClassHead, ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup,
+    ClassHeadOutput, ClassRule, ClassWeights, Cosines, Description, HeadKind,
     angular::{EPSILON, sine},
 };
 use crate::{
-    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
-    telemetry::{ADDED_ANGLE, ANGLE_FACTOR, MARGIN, SCALE},
+    Curve, EmbeddingBatch, Progress, Schedule,
+    telemetry::{ADDED_ANGLE, ANGLE_FACTOR, MARGIN},
 };
 
 choice! {
@@ -47,13 +44,7 @@ settings! {
 }
 
 /// z_y = s (cos(m1 θ_y + m2) − m3), z_j = s cos θ_j.
-#[derive(Module, Debug)]
-pub struct CombinedMargin {
-    /// Class weights, `[classes, embedding]`, normalised in the forward pass.
-    pub weight: Param<Tensor<2>>,
-    #[module(skip)]
-    config: CombinedMarginConfig,
-}
+pub type CombinedMargin = ClassWeights<CombinedMarginConfig>;
 
 /// θ from cosines in [−1, 1], shapes `[batch]`: tan(θ/4) = sin(θ/2)/(1 + cos(θ/2)), halved twice more to a
 /// tangent below 0.2, where five terms of the arctangent are exact to f32.
@@ -81,10 +72,6 @@ impl HeadKind for CombinedMarginConfig {
         }
     }
 
-    fn init(&self, setup: &Setup) -> ClassHead {
-        CombinedMargin { weight: setup.weights(), config: self.clone() }.into()
-    }
-
     fn curve(&self, progress: Progress) -> Curve {
         let margins = self.margins(progress);
         Curve::new(self.scale.at(progress), move |theta| margins.of_angle(theta), f64::cos)
@@ -98,20 +85,16 @@ impl CombinedMarginConfig {
     }
 }
 
-impl HeadModule for CombinedMargin {
-    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
-        let scale = self.config.scale.at(batch.progress);
-        let margins = self.config.margins(batch.progress);
-        let cosines = Cosines::of(batch, self.weight.val());
-        let telemetry = cosines
-            .telemetry(batch)
+impl ClassRule for CombinedMarginConfig {
+    fn forward(&self, weight: Tensor<2>, batch: &EmbeddingBatch) -> ClassHeadOutput {
+        let margins = self.margins(batch.progress);
+        let cosines = Cosines::of(batch, weight);
+        let target = margins.of_cosine(cosines.target.clone());
+        cosines
+            .scaled(target, self.scale.at(batch.progress))
             .known(ANGLE_FACTOR, margins.m1)
             .known(ADDED_ANGLE, margins.m2)
             .known(MARGIN, margins.m3)
-            .known(SCALE, scale);
-        let target = margins.of_cosine(cosines.target) * scale;
-        let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
-        ClassHeadOutput::new(logits, telemetry)
     }
 }
 
@@ -169,12 +152,15 @@ impl Margins {
 mod tests {
     use burn::tensor::Device;
 
+    use burn::module::Param;
+
+    use super::super::{ArcFace, CosFace, NormFace};
     use super::*;
     use crate::{
         heads::{ArcFaceConfig, CosFaceConfig, NormFaceConfig},
         reference::{
             Case, check_bad_keys, check_equal_heads, check_first_loss, check_head,
-            check_head_of_many_classes, check_kink, for_each_form, module, setup,
+            check_head_of_many_classes, check_kink, for_each_form, setup,
         },
     };
 
@@ -295,12 +281,10 @@ mod tests {
         let s = 16.0;
         let device = Device::flex();
         let setup = setup(2, 1, 1, &device);
-        let normface = NormFaceConfig { scale: s.into(), learned: false }.init(&setup);
-        let normface = module!(NormFace, normface);
+        let normface = NormFace::new(&NormFaceConfig { scale: s.into(), learned: false }, &setup);
         let arcface = ArcFaceConfig { scale: s.into(), margin: 0.5.into(), ..Default::default() };
-        let arcface = module!(ArcFace, arcface.init(&setup));
-        let cosface = CosFaceConfig { scale: s.into(), margin: 0.35.into() }.init(&setup);
-        let cosface = module!(CosFace, cosface);
+        let arcface = ArcFace::new(&arcface, &setup);
+        let cosface = CosFace::new(&CosFaceConfig { scale: s.into(), margin: 0.35.into() }, &setup);
         let angles = [0.0, PI - 0.501, PI - 0.499, PI].map(Case::at_angle);
         // Awkward weights are those of all three heads alike.
         let names = ["plain", "one sample", "a zero embedding", "norms of 1e-6"];

@@ -1,16 +1,10 @@
 //! CosFace: a margin on the target's cosine. Also published as AM-Softmax.
 
-use burn::{
-    module::{Module, Param},
-    tensor::Tensor,
-};
+use burn::tensor::Tensor;
 use facegrad_settings::{above, settings, within};
 
-use super::{ClassHead, ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup};
-use crate::{
-    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
-    telemetry::{MARGIN, SCALE},
-};
+use super::{ClassHeadOutput, ClassRule, ClassWeights, Cosines, Description, HeadKind};
+use crate::{Curve, EmbeddingBatch, Progress, Schedule, telemetry::MARGIN};
 
 settings! {
     /// Large margin cosine loss: a constant taken off the target's cosine.
@@ -23,15 +17,7 @@ settings! {
 }
 
 /// z_y = s (cos θ_y − m), z_j = s cos θ_j.
-#[derive(Module, Debug)]
-pub struct CosFace {
-    /// Class weights, `[classes, embedding]`, normalised in the forward pass.
-    pub weight: Param<Tensor<2>>,
-    #[module(skip)]
-    scale: Schedule,
-    #[module(skip)]
-    margin: Schedule,
-}
+pub type CosFace = ClassWeights<CosFaceConfig>;
 
 impl HeadKind for CosFaceConfig {
     fn description(&self) -> Description {
@@ -42,29 +28,25 @@ impl HeadKind for CosFaceConfig {
         }
     }
 
-    fn init(&self, setup: &Setup) -> ClassHead {
-        CosFace { weight: setup.weights(), scale: self.scale.clone(), margin: self.margin.clone() }.into()
-    }
-
     fn curve(&self, progress: Progress) -> Curve {
         let margin = self.margin.at(progress);
         Curve::new(self.scale.at(progress), move |theta| theta.cos() - margin, f64::cos)
     }
 }
 
-impl HeadModule for CosFace {
-    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
+impl ClassRule for CosFaceConfig {
+    fn forward(&self, weight: Tensor<2>, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let (scale, margin) = (self.scale.at(batch.progress), self.margin.at(batch.progress));
-        let cosines = Cosines::of(batch, self.weight.val());
-        let target = (cosines.target.clone() - margin) * scale;
-        let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
-        let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
-        ClassHeadOutput::new(logits, telemetry)
+        let cosines = Cosines::of(batch, weight);
+        let target = cosines.target.clone() - margin;
+        cosines.scaled(target, scale).known(MARGIN, margin)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use burn::module::Param;
+
     use super::*;
     use crate::reference::{Case, check_bad_keys, check_first_loss, check_head, check_head_of_many_classes};
     use std::f64::consts::PI;
@@ -76,11 +58,8 @@ mod tests {
     }
 
     fn head(scale: f64, margin: f64) -> impl Fn(Tensor<2>) -> CosFace {
-        move |weight| CosFace {
-            weight: Param::from_tensor(weight),
-            scale: scale.into(),
-            margin: margin.into(),
-        }
+        let config = CosFaceConfig { scale: scale.into(), margin: margin.into() };
+        move |weight| CosFace { weight: Param::from_tensor(weight), config: config.clone() }
     }
 
     #[test]

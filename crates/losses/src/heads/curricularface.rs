@@ -7,12 +7,12 @@ use burn::{
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    ClassHead, ClassHeadOutput, Cosines, Description, Fallback, Gradient, HeadKind, HeadModule, Setup,
+    ClassHeadOutput, Cosines, Description, Fallback, Gradient, HeadKind, HeadModule, Setup,
     arcface::with_angular_margin,
 };
 use crate::{
-    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
-    telemetry::{HARD_WEIGHT, MARGIN, SCALE},
+    Curve, EmbeddingBatch, Progress, Schedule,
+    telemetry::{HARD_WEIGHT, MARGIN},
 };
 
 settings! {
@@ -43,8 +43,9 @@ pub struct CurricularFace {
 }
 
 impl CurricularFace {
-    fn new(weight: Tensor<2>, t: Tensor<1>, config: CurricularFaceConfig) -> Self {
-        Self { weight: Param::from_tensor(weight), t: Param::from_tensor(t).set_require_grad(false), config }
+    pub(crate) fn new(config: &CurricularFaceConfig, setup: &Setup) -> Self {
+        let t = Param::from_tensor(Tensor::zeros([1], setup.device)).set_require_grad(false);
+        Self { weight: config.weights(setup), t, config: config.clone() }
     }
 }
 
@@ -55,11 +56,6 @@ impl HeadKind for CurricularFaceConfig {
             source: "Huang et al., CurricularFace, CVPR 2020, and the authors' code",
             gradient: "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y;  ∂z_j/∂c_j = s, or s (t + 2 c_j) where hard;  t and the bound of what is hard are constants; to embeddings and weights through unit vectors, so along the sphere only",
         }
-    }
-
-    fn init(&self, setup: &Setup) -> ClassHead {
-        let start = Tensor::zeros([1], setup.device);
-        CurricularFace::new(setup.weights().val(), start, self.clone()).into()
     }
 
     /// The other logit depends on the target's angle and on t, which starts at 0; it is about ½ at the end.
@@ -92,16 +88,19 @@ impl HeadModule for CurricularFace {
         let memory = self.t.val().inner() * (1.0 - rate) + cosines.target.clone().inner().mean() * rate;
         // Read back, as a rule has plain numbers.
         let t = f64::from(memory.clone().into_scalar::<f32>());
-        let telemetry =
-            cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale).known(HARD_WEIGHT, t);
-        let rule = LogitRule::Hard { scale, polynomial: [1.0, t, 0.0] };
-        let logits = ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), rule)
-            .with_threshold(threshold);
-        ClassHeadOutput { memory: Some(memory), ..ClassHeadOutput::new(logits, telemetry) }
+        let output = cosines
+            .weighted(target, threshold, scale, [1.0, t, 0.0])
+            .known(MARGIN, margin)
+            .known(HARD_WEIGHT, t);
+        ClassHeadOutput { memory: Some(memory), ..output }
     }
 
     fn remember(&mut self, memory: Tensor<1>) {
         self.t = self.t.clone().map(|_| Tensor::from_inner(memory));
+    }
+
+    fn classes(&self) -> usize {
+        self.weight.dims()[0]
     }
 }
 
@@ -109,8 +108,7 @@ impl HeadModule for CurricularFace {
 mod tests {
     use super::*;
     use crate::reference::{
-        Case, Rows, check_head, check_head_at_kink, check_head_of_many_classes, cosine, for_each_form,
-        module, setup,
+        Case, Rows, check_head, check_head_at_kink, check_head_of_many_classes, cosine, for_each_form, setup,
     };
     use std::f64::consts::PI;
 
@@ -118,7 +116,8 @@ mod tests {
     fn head(config: &CurricularFaceConfig, t: f64) -> impl Fn(Tensor<2>) -> CurricularFace + '_ {
         move |weight| {
             let t = Tensor::from_floats([t as f32], &weight.device());
-            CurricularFace::new(weight, t, config.clone())
+            let t = Param::from_tensor(t).set_require_grad(false);
+            CurricularFace { weight: Param::from_tensor(weight), t, config: config.clone() }
         }
     }
 
@@ -209,7 +208,7 @@ mod tests {
         for_each_form("memory of curricularface", |device, what| {
             let device = device.clone().autodiff();
             let config = CurricularFaceConfig { rate: 0.25, ..Default::default() };
-            let mut head = module!(CurricularFace, config.init(&setup(7, 6, 1, &device)));
+            let mut head = CurricularFace::new(&config, &setup(7, 6, 1, &device));
             head.weight = Param::from_tensor(case.weights_on(&device));
             let read = |head: &CurricularFace| f64::from(head.t.val().into_scalar::<f32>());
             for step in 1..4 {

@@ -8,13 +8,10 @@ use facegrad_random::{Purpose, Stream};
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    ClassHead, ClassHeadOutput, Cosines, Description, Fallback, Form, HeadKind, HeadModule, Setup,
+    ClassHeadOutput, Cosines, Description, Fallback, Form, HeadKind, HeadModule, Setup,
     angular::AngularMargins,
 };
-use crate::{
-    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
-    telemetry::{MARGIN, SCALE},
-};
+use crate::{Curve, EmbeddingBatch, Progress, Schedule, telemetry::MARGIN};
 
 settings! {
     /// Elastic margin loss: ArcFace or CosFace with a margin drawn from a normal distribution for each sample.
@@ -59,10 +56,6 @@ impl HeadKind for ElasticFaceConfig {
         }
     }
 
-    fn init(&self, setup: &Setup) -> ClassHead {
-        ElasticFace { weight: setup.weights(), config: self.clone(), seed: setup.seed }.into()
-    }
-
     /// For a sample with the mean margin.
     fn curve(&self, progress: Progress) -> Curve {
         let (scale, margin) = (self.scale.clone(), Schedule::Constant(self.mean(progress)));
@@ -88,6 +81,10 @@ impl ElasticFaceConfig {
 }
 
 impl ElasticFace {
+    pub(crate) fn new(config: &ElasticFaceConfig, setup: &Setup) -> Self {
+        Self { weight: config.weights(setup), config: config.clone(), seed: setup.seed }
+    }
+
     /// The margins of a step; in ascending order for ElasticFace+.
     fn draw(&self, samples: usize, progress: Progress) -> Vec<f64> {
         let (mean, sigma) = (self.config.mean(progress), self.config.sigma.at(progress));
@@ -129,10 +126,11 @@ impl HeadModule for ElasticFace {
             }
         };
         let mean = margins.iter().sum::<f64>() / samples as f64;
-        let telemetry = cosines.telemetry(batch).known(MARGIN, mean).known(SCALE, scale);
-        let logits =
-            ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), LogitRule::Scaled { scale });
-        ClassHeadOutput::new(logits, telemetry)
+        cosines.scaled(target, scale).known(MARGIN, mean)
+    }
+
+    fn classes(&self) -> usize {
+        self.weight.dims()[0]
     }
 }
 
@@ -149,7 +147,7 @@ mod tests {
         HeadConfig, HeadOutput, Labels,
         reference::{
             Case, angular_target, check_bad_keys, check_first_loss, check_head, check_head_of_many_classes,
-            check_kink, for_each_form, module, setup,
+            check_kink, for_each_form, setup,
         },
     };
 
@@ -275,7 +273,7 @@ mod tests {
     #[test]
     fn margins_are_drawn_from_their_distribution_by_seed_and_step() {
         let config = ElasticFaceConfig { sigma: 0.05.into(), ..Default::default() };
-        let head = module!(ElasticFace, config.init(&setup(2, 2, SEED, &Device::flex())));
+        let head = ElasticFace::new(&config, &setup(2, 2, SEED, &Device::flex()));
         let at = |step| head.draw(20_000, Progress { step, total: 10 });
         let margins = at(1);
         let mean = margins.iter().sum::<f64>() / 20_000.0;
@@ -284,7 +282,7 @@ mod tests {
         assert!((mean - 0.5).abs() < 0.0018 && (deviation - 0.05).abs() < 0.0013, "{mean} {deviation}");
         assert_eq!(margins, at(1));
         assert_ne!(margins, at(2));
-        let other = module!(ElasticFace, config.init(&setup(2, 2, SEED + 1, &Device::flex())));
+        let other = ElasticFace::new(&config, &setup(2, 2, SEED + 1, &Device::flex()));
         assert_ne!(margins, other.draw(20_000, Progress { step: 1, total: 10 }));
     }
 

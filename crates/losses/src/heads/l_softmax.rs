@@ -1,13 +1,10 @@
 //! L-Softmax: the target's angle is multiplied, and lengths stay as they are.
 
-use burn::{
-    module::{Module, Param},
-    tensor::Tensor,
-};
+use burn::{module::Param, tensor::Tensor};
 use facegrad_settings::{settings, within};
 
 use super::{
-    ClassHead, ClassHeadOutput, Description, HeadKind, HeadModule, Setup,
+    ClassHeadOutput, ClassRule, ClassWeights, Description, HeadKind, Setup,
     classes::{pick, pick_rows, products},
 };
 use crate::{
@@ -33,13 +30,7 @@ settings! {
 /// z_y = ‖W_y‖ ‖x‖ (λ cos θ_y + ψ(θ_y)) / (1 + λ), z_j = W_j·x.
 ///
 /// No bias, as in the paper's analysis and its release.
-#[derive(Module, Debug)]
-pub struct LSoftmax {
-    /// Class weights, `[classes, embedding]`.
-    pub weight: Param<Tensor<2>>,
-    #[module(skip)]
-    config: LSoftmaxConfig,
-}
+pub type LSoftmax = ClassWeights<LSoftmaxConfig>;
 
 impl HeadKind for LSoftmaxConfig {
     fn description(&self) -> Description {
@@ -50,8 +41,8 @@ impl HeadKind for LSoftmaxConfig {
         }
     }
 
-    fn init(&self, setup: &Setup) -> ClassHead {
-        LSoftmax { weight: setup.unit_weights(), config: self.clone() }.into()
+    fn weights(&self, setup: &Setup) -> Param<Tensor<2>> {
+        setup.unit_weights()
     }
 
     /// Divided by the length of the embedding, for weights of length 1.
@@ -61,18 +52,17 @@ impl HeadKind for LSoftmaxConfig {
     }
 }
 
-impl HeadModule for LSoftmax {
-    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
-        let (margin, lambda) = (self.config.margin, self.config.lambda.at(batch.progress));
-        let products = products(batch.embeddings.clone(), self.weight.val(), None, false);
+impl ClassRule for LSoftmaxConfig {
+    fn forward(&self, weight: Tensor<2>, batch: &EmbeddingBatch) -> ClassHeadOutput {
+        let (margin, lambda) = (self.margin, self.lambda.at(batch.progress));
+        let products = products(batch.embeddings.clone(), weight.clone(), None, false);
         let target = pick(&products, &batch.labels);
-        let own_weights = pick_rows(self.weight.val(), &batch.labels);
+        let own_weights = pick_rows(weight.clone(), &batch.labels);
         let lengths = (norms(batch.embeddings.clone()) * norms(own_weights)).squeeze_dim::<1>(1);
         let cosine = target.clone() / lengths.clone();
         let target = target + lengths * blended_margin(cosine, margin, lambda);
-        let telemetry = super::softmax::telemetry(batch, self.weight.val())
-            .known(MARGIN, margin as f64)
-            .known(LAMBDA, lambda);
+        let telemetry =
+            super::softmax::telemetry(batch, weight).known(MARGIN, margin as f64).known(LAMBDA, lambda);
         let logits =
             ClassLogits::new(products, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
         ClassHeadOutput::new(logits, telemetry)

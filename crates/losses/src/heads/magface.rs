@@ -1,19 +1,13 @@
 //! MagFace: a margin that grows with the length of the embedding, and a pull on that length.
 
-use burn::{
-    module::{Module, Param},
-    tensor::Tensor,
-};
+use burn::tensor::Tensor;
 use facegrad_settings::{SettingsError, above, at_least, settings, within};
 
 use super::{
-    ClassHead, ClassHeadOutput, Cosines, Description, Fallback, HeadKind, HeadModule, Setup,
+    ClassHeadOutput, ClassRule, ClassWeights, Cosines, Description, Fallback, HeadKind,
     angular::AngularMargins, first_loss,
 };
-use crate::{
-    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
-    telemetry::{MARGIN, SCALE},
-};
+use crate::{Curve, EmbeddingBatch, Progress, Schedule, telemetry::MARGIN};
 
 settings! {
     /// Magnitude-aware margin loss: the longer an embedding, the larger its margin on the angle.
@@ -45,13 +39,7 @@ settings! {
 ///
 /// As in the authors' code margin and penalty are both of the clamped length, so neither pulls at a length
 /// outside l_a to u_a.
-#[derive(Module, Debug)]
-pub struct MagFace {
-    /// Class weights, `[classes, embedding]`, normalised in the forward pass.
-    pub weight: Param<Tensor<2>>,
-    #[module(skip)]
-    config: MagFaceConfig,
-}
+pub type MagFace = ClassWeights<MagFaceConfig>;
 
 impl HeadKind for MagFaceConfig {
     fn description(&self) -> Description {
@@ -61,10 +49,6 @@ impl HeadKind for MagFaceConfig {
             source: "Meng et al., MagFace, CVPR 2021, section 3; m and g as in the authors' code",
             gradient: "along the sphere as arcface with this margin; along the embedding's length through m(a) and g(a), 0 outside l_a to u_a",
         }
-    }
-
-    fn init(&self, setup: &Setup) -> ClassHead {
-        MagFace { weight: setup.weights(), config: self.clone() }.into()
     }
 
     /// Unit features have the margin of the shortest embeddings. The penalty is part of it.
@@ -118,19 +102,16 @@ impl MagFaceConfig {
     }
 }
 
-impl HeadModule for MagFace {
-    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
-        let MagFaceConfig { norm_low, norm_high, norm_weight, fallback, .. } = self.config;
-        let (scale, [low, high]) =
-            (self.config.scale.at(batch.progress), self.config.margins(batch.progress));
-        let cosines = Cosines::of(batch, self.weight.val());
+impl ClassRule for MagFaceConfig {
+    fn forward(&self, weight: Tensor<2>, batch: &EmbeddingBatch) -> ClassHeadOutput {
+        let MagFaceConfig { norm_low, norm_high, norm_weight, fallback, .. } = *self;
+        let (scale, [low, high]) = (self.scale.at(batch.progress), self.margins(batch.progress));
+        let cosines = Cosines::of(batch, weight);
         let length = cosines.norm.clone().clamp(norm_low, norm_high);
         let margin = (length.clone() - norm_low) * ((high - low) / (norm_high - norm_low)) + low;
-        let target = AngularMargins::of(margin.clone()).add_to(cosines.target.clone(), fallback) * scale;
+        let target = AngularMargins::of(margin.clone()).add_to(cosines.target.clone(), fallback);
         let penalty = (length.clone() / (norm_high * norm_high) + length.recip()).mean() * norm_weight;
-        let telemetry = cosines.telemetry(batch).mean(MARGIN, margin).known(SCALE, scale);
-        let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
-        ClassHeadOutput { penalty: Some(penalty), ..ClassHeadOutput::new(logits, telemetry) }
+        ClassHeadOutput { penalty: Some(penalty), ..cosines.scaled(target, scale).mean(MARGIN, margin) }
     }
 }
 
@@ -138,6 +119,9 @@ impl HeadModule for MagFace {
 mod tests {
     use std::f64::consts::PI;
 
+    use burn::module::Param;
+
+    use super::super::HeadModule;
     use super::*;
     use crate::{
         CriterionConfig,

@@ -1,6 +1,9 @@
 //! Heads: logits from embeddings and class weights.
 
-use burn::{module::Param, tensor::Tensor};
+use burn::{
+    module::{Module, Param},
+    tensor::Tensor,
+};
 use facegrad_settings::SettingsError;
 
 use crate::{
@@ -67,6 +70,16 @@ impl ClassHeadOutput {
         Self { logits, penalty: None, telemetry, memory: None }
     }
 
+    /// The same with a measure that is known.
+    pub(crate) fn known(self, name: &str, value: f64) -> Self {
+        Self { telemetry: self.telemetry.known(name, value), ..self }
+    }
+
+    /// The same with the mean of a measure that is still on the device.
+    pub(crate) fn mean(self, name: &str, values: Tensor<1>) -> Self {
+        Self { telemetry: self.telemetry.mean(name, values), ..self }
+    }
+
     /// The loss `[1]`: what `criterion` makes of the logits, and the penalty.
     pub fn loss(&self, criterion: &CriterionConfig) -> Tensor<1> {
         let loss = criterion.loss(&self.logits);
@@ -82,8 +95,10 @@ pub trait HeadKind {
     /// The head in words.
     fn description(&self) -> Description;
 
-    /// Builds the head with its initial weights, which depend on the seed only.
-    fn init(&self, setup: &Setup) -> ClassHead;
+    /// The initial class weights, `[classes, embedding]`, which depend on the seed only.
+    fn weights(&self, setup: &Setup) -> Param<Tensor<2>> {
+        setup.weights()
+    }
 
     /// The loss to expect before the first step from random unit features and class weights, under
     /// [`HeadKind::criterion`].
@@ -91,8 +106,10 @@ pub trait HeadKind {
         first_loss::cross_entropy(classes, embedding, 1, &self.curve(Progress::START))
     }
 
-    /// The logits over the angle.
-    fn curve(&self, progress: Progress) -> Curve;
+    /// The logits over the angle: cosines, without a margin, and for embeddings and weights of one length.
+    fn curve(&self, _progress: Progress) -> Curve {
+        Curve::new(1.0, f64::cos, f64::cos)
+    }
 
     /// What no single key can say; `section` is where the keys are.
     fn validate(&self, _section: &str) -> Result<(), SettingsError> {
@@ -110,47 +127,59 @@ pub trait HeadKind {
     }
 }
 
-/// A module with a weight for each class, `[rows, embedding]`.
-pub trait ClassWeights {
-    /// The weights.
-    fn weights(&self) -> &Param<Tensor<2>>;
-}
-
 /// What every head does.
-pub trait HeadModule: ClassWeights {
+pub trait HeadModule {
     /// Logits for a batch, whose labels are in `0..classes`.
     fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput;
 
     /// Number of classes.
-    fn classes(&self) -> usize {
-        self.weights().dims()[0]
-    }
+    fn classes(&self) -> usize;
 
     /// Takes up what an output said is to be remembered, once the step is taken; see [`ClassHeadOutput::memory`].
     fn remember(&mut self, _memory: Tensor<1>) {}
 }
 
-macro_rules! heads {
-    ($( $(#[doc = $doc:literal])* $module:ident($config:ident) = $word:literal $(| $alias:literal)*, )*) => {
-        modules! {
-            /// How embeddings become logits of classes.
-            pub enum ClassHeadConfig: dyn HeadKind;
-            /// A head with class weights, of any kind.
-            pub enum ClassHead: dyn HeadModule;
-            $( $(#[doc = $doc])* $module($config) = $word $(| $alias)*, )*
-        }
+/// What a head with class weights and no other parameter makes of them.
+pub trait ClassRule: HeadKind {
+    /// Logits for a batch, whose labels are in `0..classes`, with the weights `[classes, embedding]`.
+    fn forward(&self, weight: Tensor<2>, batch: &EmbeddingBatch) -> ClassHeadOutput;
 
-        $(
-            impl ClassWeights for $module {
-                fn weights(&self) -> &Param<Tensor<2>> {
-                    &self.weight
-                }
-            }
-        )*
-    };
+    /// Rows of the weights for each class.
+    fn weights_of_a_class(&self) -> usize {
+        1
+    }
 }
 
-heads! {
+/// Class weights, `[classes, embedding]`, and the head that computes with them.
+#[derive(Module, Debug)]
+pub struct ClassWeights<K> {
+    /// The weights of a class are side by side.
+    pub weight: Param<Tensor<2>>,
+    #[module(skip)]
+    config: K,
+}
+
+impl<K: HeadKind + Clone> ClassWeights<K> {
+    pub(crate) fn new(config: &K, setup: &Setup) -> Self {
+        Self { weight: config.weights(setup), config: config.clone() }
+    }
+}
+
+impl<K: ClassRule> HeadModule for ClassWeights<K> {
+    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
+        self.config.forward(self.weight.val(), batch)
+    }
+
+    fn classes(&self) -> usize {
+        self.weight.dims()[0] / self.config.weights_of_a_class()
+    }
+}
+
+modules! {
+    /// How embeddings become logits of classes.
+    pub enum ClassHeadConfig: dyn HeadKind;
+    /// A head with class weights, of any kind.
+    pub enum ClassHead: dyn HeadModule;
     /// Multiplicative angular margin on unit class weights: SphereFace.
     ASoftmax(ASoftmaxConfig) = "a_softmax",
     /// A margin that grows or shrinks with the length of the embedding.
@@ -224,11 +253,8 @@ mod tests {
         let case = Case { x: vec![direction.clone()], w: vec![direction; classes], ..Case::at_angle(0.0) };
         let batch = case.batch_on(&device);
         let setup = Setup { classes: 2, embedding: 3, seed: 1, device: &device };
-        let (ClassHead::ArcFace(mut arcface), ClassHead::CosFace(mut cosface)) =
-            (arcface(64.0).init(&setup), cosface().init(&setup))
-        else {
-            unreachable!("an arcface and a cosface")
-        };
+        let mut arcface = ArcFace::new(&arcface(64.0), &setup);
+        let mut cosface = CosFace::new(&cosface(), &setup);
         arcface.weight = Param::from_tensor(case.weights_on(&device));
         cosface.weight = arcface.weight.clone();
         let criterion = CriterionConfig::default();

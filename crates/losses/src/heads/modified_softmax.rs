@@ -1,20 +1,10 @@
 //! Modified softmax: class weights of length 1, so that only angles decide between classes.
 
-use burn::{
-    module::{Module, Param},
-    tensor::Tensor,
-};
+use burn::tensor::Tensor;
 use facegrad_settings::settings;
 
-use super::{
-    ClassHead, ClassHeadOutput, Description, HeadKind, HeadModule, Setup,
-    classes::{other_cosines, pick, products},
-};
-use crate::{
-    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress,
-    normalise::norms,
-    telemetry::{FEATURE_NORM, TARGET_COSINE, Telemetry},
-};
+use super::{ClassHeadOutput, ClassRule, ClassWeights, Cosines, Description, HeadKind};
+use crate::EmbeddingBatch;
 
 settings! {
     /// Softmax with class weights of length 1 and no bias, so that only angles decide between classes.
@@ -22,11 +12,7 @@ settings! {
 }
 
 /// z_j = ‖x‖ cos θ_j.
-#[derive(Module, Debug)]
-pub struct ModifiedSoftmax {
-    /// Class weights, `[classes, embedding]`, normalised in the forward pass.
-    pub weight: Param<Tensor<2>>,
-}
+pub type ModifiedSoftmax = ClassWeights<ModifiedSoftmaxConfig>;
 
 impl HeadKind for ModifiedSoftmaxConfig {
     fn description(&self) -> Description {
@@ -36,62 +22,26 @@ impl HeadKind for ModifiedSoftmaxConfig {
             gradient: "ŵ_j to the embeddings, along their length as well; to weights through unit vectors, so along the sphere only",
         }
     }
-
-    fn init(&self, setup: &Setup) -> ClassHead {
-        ModifiedSoftmax { weight: setup.weights() }.into()
-    }
-
-    /// Divided by the length of the embedding.
-    fn curve(&self, _progress: Progress) -> Curve {
-        Curve::new(1.0, f64::cos, f64::cos)
-    }
 }
 
-impl HeadModule for ModifiedSoftmax {
-    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
-        let projections = Projections::of(batch, self.weight.val());
-        let telemetry = projections.telemetry(batch);
-        let Projections { all, target, .. } = projections;
-        let logits = ClassLogits::new(all, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
-        ClassHeadOutput::new(logits, telemetry)
-    }
-}
-
-/// Embeddings as they are along class weights of length 1.
-pub(super) struct Projections {
-    /// ‖x‖ cos θ_j, `[batch, classes]`.
-    pub all: Tensor<2>,
-    /// ‖x‖ cos θ_y, `[batch]`.
-    pub target: Tensor<1>,
-    /// ‖x‖, `[batch]`, with a graph.
-    pub norm: Tensor<1>,
-}
-
-impl Projections {
-    /// With class weights `[classes, embedding]`.
-    pub fn of(batch: &EmbeddingBatch, weight: Tensor<2>) -> Self {
-        let all = products(batch.embeddings.clone(), weight, None, true);
-        let target = pick(&all, &batch.labels);
-        Self { all, target, norm: norms(batch.embeddings.clone()).squeeze_dim(1) }
-    }
-
-    /// Target, mean other and hardest other cosine, and the length of the embeddings.
-    pub fn telemetry(&self, batch: &EmbeddingBatch) -> Telemetry {
-        let cosine = self.target.clone().inner() / self.norm.clone().inner();
-        let telemetry = Telemetry::default().mean(TARGET_COSINE, cosine);
-        other_cosines(telemetry, batch, &self.all, Some(self.norm.clone()))
-            .mean(FEATURE_NORM, self.norm.clone())
+impl ClassRule for ModifiedSoftmaxConfig {
+    fn forward(&self, weight: Tensor<2>, batch: &EmbeddingBatch) -> ClassHeadOutput {
+        let products = Cosines::times_length(batch, weight);
+        let target = products.target.clone();
+        products.unscaled(target)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use burn::module::Param;
+
     use super::*;
     use crate::reference::{Case, Rows, check_first_loss, check_head, check_head_of_many_classes, dot};
     use std::f64::consts::PI;
 
     fn head(weight: Tensor<2>) -> ModifiedSoftmax {
-        ModifiedSoftmax { weight: Param::from_tensor(weight) }
+        ModifiedSoftmax { weight: Param::from_tensor(weight), config: ModifiedSoftmaxConfig {} }
     }
 
     /// x·w / ‖w‖, with the stated ε under the root.

@@ -1,18 +1,15 @@
 //! MV-Softmax: a margin, and a weight on the classes that a sample is mistaken for.
 
-use burn::{
-    module::{Module, Param},
-    tensor::Tensor,
-};
+use burn::tensor::Tensor;
 use facegrad_settings::{above, choice, settings, within};
 
 use super::{
-    ClassHead, ClassHeadOutput, Cosines, Description, Fallback, Form, Gradient, HeadKind, HeadModule, Setup,
+    ClassHeadOutput, ClassRule, ClassWeights, Cosines, Description, Fallback, Form, Gradient, HeadKind,
     arcface::with_angular_margin,
 };
 use crate::{
-    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
-    telemetry::{HARD_WEIGHT, MARGIN, SCALE},
+    Curve, EmbeddingBatch, Progress, Schedule,
+    telemetry::{HARD_WEIGHT, MARGIN},
 };
 
 choice! {
@@ -48,13 +45,7 @@ settings! {
 /// As the authors' code: what is hard is decided with the margin even where the target goes without it. Their
 /// t = 0.2 stands for the paper's 1.2. Unlike it, the root in cos(θ_y + m) has an ε, without which the slope at
 /// θ_y = 0 is infinite, and embeddings are normalised here.
-#[derive(Module, Debug)]
-pub struct MvSoftmax {
-    /// Class weights, `[classes, embedding]`, normalised in the forward pass.
-    pub weight: Param<Tensor<2>>,
-    #[module(skip)]
-    config: MvSoftmaxConfig,
-}
+pub type MvSoftmax = ClassWeights<MvSoftmaxConfig>;
 
 impl HeadKind for MvSoftmaxConfig {
     fn description(&self) -> Description {
@@ -63,10 +54,6 @@ impl HeadKind for MvSoftmaxConfig {
             source: "Wang et al., Mis-classified Vector Guided Softmax Loss, AAAI 2020, and the authors' code",
             gradient: "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y, or s with form = \"cos\";  ∂z_j/∂c_j = s, or s t where hard and adaptive;  the bound of what is hard is a constant; to embeddings and weights through unit vectors, so along the sphere only",
         }
-    }
-
-    fn init(&self, setup: &Setup) -> ClassHead {
-        MvSoftmax { weight: setup.weights(), config: self.clone() }.into()
     }
 
     /// The other logit depends on the target's angle: here it is 60°, as well into a training.
@@ -103,36 +90,33 @@ impl MvSoftmaxConfig {
     }
 }
 
-impl HeadModule for MvSoftmax {
-    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
-        let (scale, margin) = (self.config.scale.at(batch.progress), self.config.margin.at(batch.progress));
-        let cosines = Cosines::of(batch, self.weight.val());
-        let margined = match self.config.form {
+impl ClassRule for MvSoftmaxConfig {
+    fn forward(&self, weight: Tensor<2>, batch: &EmbeddingBatch) -> ClassHeadOutput {
+        let (scale, margin) = (self.scale.at(batch.progress), self.margin.at(batch.progress));
+        let cosines = Cosines::of(batch, weight);
+        let margined = match self.form {
             Form::Arc => with_angular_margin(cosines.target.clone(), margin, Fallback::None, Gradient::Exact),
             Form::Cos => cosines.target.clone() - margin,
         };
         let threshold = margined.clone().detach();
-        let target = match self.config.easy_margin {
+        let target = match self.easy_margin {
             true => {
                 let obtuse = cosines.target.clone().lower_equal_elem(0.0);
                 margined.mask_where(obtuse, cosines.target.clone())
             }
             false => margined,
         };
-        let telemetry = cosines
-            .telemetry(batch)
+        cosines
+            .weighted(target, threshold, scale, self.polynomial(batch.progress))
             .known(MARGIN, margin)
-            .known(SCALE, scale)
-            .known(HARD_WEIGHT, self.config.t.at(batch.progress));
-        let rule = LogitRule::Hard { scale, polynomial: self.config.polynomial(batch.progress) };
-        let logits = ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), rule)
-            .with_threshold(threshold);
-        ClassHeadOutput::new(logits, telemetry)
+            .known(HARD_WEIGHT, self.t.at(batch.progress))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use burn::module::Param;
+
     use super::*;
     use crate::reference::{
         Case, Rows, check_bad_keys, check_first_loss, check_head, check_head_at_kink,

@@ -6,14 +6,8 @@ use burn::{
 };
 use facegrad_settings::{SettingsError, above, settings};
 
-use super::{
-    ClassHead, ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup,
-    classes::{other_cosines, pick, products},
-};
-use crate::{
-    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule, l2_normalise,
-    telemetry::{FEATURE_NORM, SCALE, TARGET_COSINE, Telemetry},
-};
+use super::{ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup};
+use crate::{Curve, EmbeddingBatch, Progress, Schedule, telemetry::SCALE};
 
 settings! {
     /// Softmax of cosines, with a scale that is given or learned.
@@ -48,16 +42,6 @@ impl HeadKind for NormFaceConfig {
         }
     }
 
-    fn init(&self, setup: &Setup) -> ClassHead {
-        let initial = self.scale.at(Progress::START);
-        NormFace {
-            weight: setup.weights(),
-            scale: self.learned.then(|| Param::from_tensor(Tensor::full([1], initial, setup.device))),
-            given: self.scale.clone(),
-        }
-        .into()
-    }
-
     fn curve(&self, progress: Progress) -> Curve {
         Curve::new(self.scale.at(progress), f64::cos, f64::cos)
     }
@@ -76,35 +60,34 @@ impl HeadKind for NormFaceConfig {
 }
 
 impl NormFace {
-    /// With a scale of its own, `[1]`, which is part of the products so that every logit carries its gradient.
-    fn forward_learned(&self, batch: &EmbeddingBatch, scale: Tensor<1>) -> ClassHeadOutput {
-        // The floor is a constant of the derivative, so that a scale below it can come back.
-        let floor = (scale.clone().clamp_min(LEAST_SCALE) - scale.clone()).detach();
-        let scale = scale + floor;
-        let (unit, norm) = l2_normalise(batch.embeddings.clone());
-        let logits = products(unit * scale.clone().unsqueeze(), self.weight.val(), None, true);
-        let target = pick(&logits, &batch.labels);
-        let telemetry =
-            Telemetry::default().mean(TARGET_COSINE, target.clone().inner() / scale.clone().inner());
-        let telemetry = other_cosines(telemetry, batch, &logits, Some(scale.clone()))
-            .mean(FEATURE_NORM, norm)
-            .mean(SCALE, scale);
-        let logits = ClassLogits::new(logits, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
-        ClassHeadOutput::new(logits, telemetry)
+    pub(crate) fn new(config: &NormFaceConfig, setup: &Setup) -> Self {
+        let initial = config.scale.at(Progress::START);
+        Self {
+            weight: config.weights(setup),
+            scale: config.learned.then(|| Param::from_tensor(Tensor::full([1], initial, setup.device))),
+            given: config.scale.clone(),
+        }
     }
 }
 
 impl HeadModule for NormFace {
     fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
-        if let Some(scale) = &self.scale {
-            return self.forward_learned(batch, scale.val());
-        }
-        let scale = self.given.at(batch.progress);
-        let cosines = Cosines::of(batch, self.weight.val());
-        let telemetry = cosines.telemetry(batch).known(SCALE, scale);
-        let target = cosines.target * scale;
-        let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), LogitRule::Scaled { scale });
-        ClassHeadOutput::new(logits, telemetry)
+        let Some(scale) = self.scale.as_ref().map(Param::val) else {
+            let cosines = Cosines::of(batch, self.weight.val());
+            let target = cosines.target.clone();
+            return cosines.scaled(target, self.given.at(batch.progress));
+        };
+        // The floor is a constant of the derivative, so that a scale below it can come back.
+        let floor = (scale.clone().clamp_min(LEAST_SCALE) - scale.clone()).detach();
+        let scale = scale + floor;
+        // The scale is part of the products so that every logit carries its gradient.
+        let products = Cosines::times(batch, self.weight.val(), scale.clone());
+        let target = products.target.clone();
+        products.unscaled(target).mean(SCALE, scale)
+    }
+
+    fn classes(&self) -> usize {
+        self.weight.dims()[0]
     }
 }
 

@@ -7,11 +7,11 @@ use burn::{
 use facegrad_settings::settings;
 
 use super::{
-    ClassHead, ClassHeadOutput, Description, HeadKind, HeadModule, Setup,
+    ClassHeadOutput, Description, HeadKind, HeadModule, Setup,
     classes::{other_cosines, pick, pick_rows, products},
 };
 use crate::{
-    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, l2_normalise,
+    ClassLogits, EmbeddingBatch, LogitRule, l2_normalise,
     telemetry::{FEATURE_NORM, TARGET_COSINE, Telemetry},
 };
 
@@ -41,17 +41,15 @@ impl HeadKind for SoftmaxConfig {
         }
     }
 
-    fn init(&self, setup: &Setup) -> ClassHead {
-        Softmax {
-            weight: setup.unit_weights(),
-            bias: self.bias.then(|| Param::from_tensor(Tensor::zeros([setup.classes], setup.device))),
-        }
-        .into()
+    fn weights(&self, setup: &Setup) -> Param<Tensor<2>> {
+        setup.unit_weights()
     }
+}
 
-    /// For embeddings and weights of one length, without a bias.
-    fn curve(&self, _progress: Progress) -> Curve {
-        Curve::new(1.0, f64::cos, f64::cos)
+impl Softmax {
+    pub(crate) fn new(config: &SoftmaxConfig, setup: &Setup) -> Self {
+        let bias = config.bias.then(|| Param::from_tensor(Tensor::zeros([setup.classes], setup.device)));
+        Self { weight: config.weights(setup), bias }
     }
 }
 
@@ -64,6 +62,10 @@ impl HeadModule for Softmax {
         let logits =
             ClassLogits::new(products, target, batch.labels.clone(), LogitRule::Scaled { scale: 1.0 });
         ClassHeadOutput::new(logits, telemetry)
+    }
+
+    fn classes(&self) -> usize {
+        self.weight.dims()[0]
     }
 }
 
@@ -85,7 +87,7 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::reference::{Case, check_first_loss, check_head, check_head_of_many_classes, module, setup};
+    use crate::reference::{Case, check_first_loss, check_head, check_head_of_many_classes, setup};
     use std::f64::consts::PI;
 
     #[test]
@@ -112,7 +114,7 @@ mod tests {
     #[test]
     fn the_bias_is_added_to_its_class() {
         let device = Device::flex();
-        let head = module!(Softmax, SoftmaxConfig::default().init(&setup(3, 2, 1, &device)));
+        let head = Softmax::new(&SoftmaxConfig::default(), &setup(3, 2, 1, &device));
         let head =
             Softmax { bias: Some(Param::from_tensor(Tensor::from_floats([1.0, 2.0, 3.0], &device))), ..head };
         let (embeddings, labels) = (Tensor::zeros([1, 2], &device), crate::Labels::new(&[0], &device));

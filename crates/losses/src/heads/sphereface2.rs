@@ -6,11 +6,9 @@ use burn::{
 };
 use facegrad_settings::{above, settings, within};
 
-use super::{
-    ClassHead, ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup, first_loss::RandomAngles,
-};
+use super::{ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup, first_loss::RandomAngles};
 use crate::{
-    ClassLogits, CriterionConfig, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
+    CriterionConfig, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
     criteria::BinaryLogisticConfig,
     logits::sharpened,
     telemetry::{BIAS, MARGIN, SCALE},
@@ -55,11 +53,6 @@ impl HeadKind for SphereFace2Config {
             source: "Wen et al., SphereFace2, ICLR 2022, variant C (margin on the cosine); w and the start of b as in the authors' OpenSphere",
             gradient: "∂z/∂cos θ = r t ((cos θ + 1)/2)^(t−1) of target and others; to embeddings and weights along the sphere only, and to b",
         }
-    }
-
-    fn init(&self, setup: &Setup) -> ClassHead {
-        let bias = Tensor::from_floats([self.initial_bias(setup.classes) as f32], setup.device);
-        SphereFace2 { weight: setup.weights(), bias: Param::from_tensor(bias), config: self.clone() }.into()
     }
 
     /// The mean of each binary classifier.
@@ -115,6 +108,13 @@ fn softplus(z: f64) -> f64 {
     z.max(0.0) + (-z.abs()).exp().ln_1p()
 }
 
+impl SphereFace2 {
+    pub(crate) fn new(config: &SphereFace2Config, setup: &Setup) -> Self {
+        let bias = Tensor::from_floats([config.initial_bias(setup.classes) as f32], setup.device);
+        Self { weight: config.weights(setup), bias: Param::from_tensor(bias), config: config.clone() }
+    }
+}
+
 impl HeadModule for SphereFace2 {
     fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let (scale, margin) = (self.config.scale.at(batch.progress), self.config.margin.at(batch.progress));
@@ -122,11 +122,13 @@ impl HeadModule for SphereFace2 {
         let cosines = Cosines::of(batch, self.weight.val());
         let bias = self.bias.val().expand([cosines.target.dims()[0]]);
         let target = (sharpened(cosines.target.clone(), power) - margin) * scale + bias.clone();
-        let telemetry =
-            cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale).mean(BIAS, self.bias.val());
-        let rule = LogitRule::Sharpened { scale, power, shift: scale * margin };
-        let logits = ClassLogits::new(cosines.all, target, batch.labels.clone(), rule).with_offset(bias);
-        ClassHeadOutput::new(logits, telemetry)
+        let output = cosines.logits(target, LogitRule::Sharpened { scale, power, shift: scale * margin });
+        let output = output.known(MARGIN, margin).known(SCALE, scale).mean(BIAS, self.bias.val());
+        ClassHeadOutput { logits: output.logits.with_offset(bias), ..output }
+    }
+
+    fn classes(&self) -> usize {
+        self.weight.dims()[0]
     }
 }
 

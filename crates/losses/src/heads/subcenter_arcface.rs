@@ -1,22 +1,13 @@
 //! Sub-center ArcFace: several centres a class, of which the nearest counts.
 
-use burn::{
-    module::{Module, Param},
-    tensor::Tensor,
-};
+use burn::{module::Param, tensor::Tensor};
 use facegrad_settings::{above, settings, within};
 
 use super::{
-    ArcFaceConfig, ClassHead, ClassHeadOutput, Cosines, Description, Fallback, Gradient, HeadKind,
-    HeadModule, Setup,
-    arcface::with_angular_margin,
-    classes::{group_max, pick, products},
-    first_loss,
+    ArcFaceConfig, ClassHeadOutput, ClassRule, ClassWeights, Cosines, Description, Fallback, Gradient,
+    HeadKind, Setup, arcface::with_angular_margin, first_loss,
 };
-use crate::{
-    ClassLogits, Curve, EmbeddingBatch, LogitRule, Progress, Schedule, l2_normalise,
-    telemetry::{MARGIN, SCALE},
-};
+use crate::{Curve, EmbeddingBatch, Progress, Schedule, telemetry::MARGIN};
 
 settings! {
     /// ArcFace with several sub-centres a class, so that a noisy class need not be one cluster.
@@ -35,14 +26,7 @@ settings! {
 }
 
 /// ArcFace with cos θ_j = max_k x̂·ŵ_{j,k}.
-#[derive(Module, Debug)]
-pub struct SubcentreArcFace {
-    /// Sub-centres, `[classes * subcentres, embedding]`, those of a class next to each other; normalised in the
-    /// forward pass.
-    pub weight: Param<Tensor<2>>,
-    #[module(skip)]
-    config: SubcentreArcFaceConfig,
-}
+pub type SubcentreArcFace = ClassWeights<SubcentreArcFaceConfig>;
 
 impl SubcentreArcFaceConfig {
     fn arcface(&self) -> ArcFaceConfig {
@@ -60,9 +44,8 @@ impl HeadKind for SubcentreArcFaceConfig {
         }
     }
 
-    fn init(&self, setup: &Setup) -> ClassHead {
-        let setup = Setup { classes: setup.classes * self.subcentres, ..*setup };
-        SubcentreArcFace { weight: setup.weights(), config: self.clone() }.into()
+    fn weights(&self, setup: &Setup) -> Param<Tensor<2>> {
+        Setup { classes: setup.classes * self.subcentres, ..*setup }.weights()
     }
 
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> f64 {
@@ -75,23 +58,17 @@ impl HeadKind for SubcentreArcFaceConfig {
     }
 }
 
-impl HeadModule for SubcentreArcFace {
-    fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
-        let SubcentreArcFaceConfig { subcentres, scale, margin, fallback, gradient } = &self.config;
+impl ClassRule for SubcentreArcFaceConfig {
+    fn forward(&self, weight: Tensor<2>, batch: &EmbeddingBatch) -> ClassHeadOutput {
+        let SubcentreArcFaceConfig { subcentres, scale, margin, fallback, gradient } = self;
         let (scale, margin) = (scale.at(batch.progress), margin.at(batch.progress));
-        let (unit, norm) = l2_normalise(batch.embeddings.clone());
-        let all = group_max(products(unit, self.weight.val(), None, true), *subcentres);
-        let target = pick(&all, &batch.labels);
-        let cosines = Cosines { all, target, norm: norm.squeeze_dim(1) };
+        let cosines = Cosines::nearest_of(batch, weight, *subcentres);
         let target = with_angular_margin(cosines.target.clone(), margin, *fallback, *gradient);
-        let telemetry = cosines.telemetry(batch).known(MARGIN, margin).known(SCALE, scale);
-        let logits =
-            ClassLogits::new(cosines.all, target * scale, batch.labels.clone(), LogitRule::Scaled { scale });
-        ClassHeadOutput::new(logits, telemetry)
+        cosines.scaled(target, scale).known(MARGIN, margin)
     }
 
-    fn classes(&self) -> usize {
-        self.weight.dims()[0] / self.config.subcentres
+    fn weights_of_a_class(&self) -> usize {
+        self.subcentres
     }
 }
 

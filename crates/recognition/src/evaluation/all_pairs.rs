@@ -9,7 +9,10 @@ use facegrad_verification::{
     AllPairsResult, IdentityList, LabelledUnitEmbeddings, ScoreCounts, Similarity, UnitEmbeddings,
 };
 
-use super::{EvaluationError, Fusion, ImageNeed, Measurement, OpenProtocol, Protocol, ProtocolOutcome};
+use super::{
+    EvaluationError, Fusion, ImageNeed, Measurement, MeasurementError, OpenProtocol, Protocol,
+    ProtocolOutcome,
+};
 use crate::{Embedder, ImageEmbeddings, ImageNames, Images, SourceImages};
 
 settings! {
@@ -82,39 +85,30 @@ impl OpenProtocol for Open {
         embedder: &Embedder<'_>,
         _measurement: &Measurement,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<ProtocolOutcome, EvaluationError> {
-        let name = || self.config.name.clone();
-        let wrong = |reason: &dyn std::fmt::Display| EvaluationError::Search {
-            name: name(),
-            reason: reason.to_string(),
-        };
+    ) -> Result<ProtocolOutcome, MeasurementError> {
         let stored;
         let (list, images) = match (&self.of, embedder.stored()) {
             (Some((list, images)), _) => (list, images.as_ref()),
             (None, Some(file)) => {
-                let Some(identities) = file.identities() else {
-                    return Err(EvaluationError::NoSource { name: name() });
-                };
+                let identities = file.identities().ok_or(MeasurementError::NoSource)?;
                 let list = IdentityList { images: file.names().to_vec(), identities: identities.to_vec() };
                 stored = (list, ImageNames(file.names().to_vec()));
                 (&stored.0, &stored.1 as &dyn Images)
             }
-            (None, None) => return Err(EvaluationError::NoSource { name: name() }),
+            (None, None) => return Err(MeasurementError::NoSource),
         };
-        let embedded = embedder
-            .embed(images, self.config.fusion.flip, progress)
-            .map_err(|source| EvaluationError::Embeddings { name: name(), source })?;
-        let ImageEmbeddings { rows, dim, images_sha256 } = embedded;
-        let rows = UnitEmbeddings::new(rows, dim).map_err(|error| wrong(&error))?;
+        let embedded = embedder.embed(images, self.config.fusion.flip, progress)?;
+        let ImageEmbeddings { rows, dim, images_sha256, .. } = embedded;
+        let rows = UnitEmbeddings::new(rows, dim)?;
         let mut numbers = HashMap::new();
         let number = |identity| {
             let next = numbers.len();
             *numbers.entry(identity).or_insert(next)
         };
         let labels: Vec<usize> = list.identities.iter().map(number).collect();
-        let labelled = LabelledUnitEmbeddings::new(&rows, &labels).map_err(|error| wrong(&error))?;
+        let labelled = LabelledUnitEmbeddings::new(&rows, &labels)?;
         let provenance = embedder.provenance(
-            format!("{}: every pair of {} images", name(), list.images.len()),
+            format!("{}: every pair of {} images", self.config.name, list.images.len()),
             IdentityList::sha256(&[list]),
             images_sha256,
             self.config.fusion.flip,

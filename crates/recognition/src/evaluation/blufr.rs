@@ -6,8 +6,8 @@ use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{BlufrLists, BlufrResult, Similarity, UnitEmbeddings};
 
 use super::{
-    EvaluationError, Fusion, ImageNeed, Measurement, OpenProtocol, Protocol, ProtocolOutcome, images,
-    needs_images, needs_path,
+    EvaluationError, Fusion, ImageNeed, Measurement, MeasurementError, OpenProtocol, Protocol,
+    ProtocolOutcome, images, needs_images, needs_path,
 };
 use crate::{Embedder, Images};
 
@@ -61,24 +61,16 @@ impl OpenProtocol for Open {
         embedder: &Embedder<'_>,
         _measurement: &Measurement,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<ProtocolOutcome, EvaluationError> {
-        let name = || self.config.name.clone();
-        let wrong = |reason: &dyn std::fmt::Display| EvaluationError::Search {
-            name: name(),
-            reason: reason.to_string(),
-        };
-        let embedded = embedder
-            .embed(self.images.as_ref(), self.config.fusion.flip, progress)
-            .map_err(|source| EvaluationError::Embeddings { name: name(), source })?;
+    ) -> Result<ProtocolOutcome, MeasurementError> {
+        let embedded = embedder.embed(self.images.as_ref(), self.config.fusion.flip, progress)?;
         let provenance = embedder.provenance(
-            format!("{}: BLUFR, {} trials", name(), self.lists.trials().len()),
+            format!("{}: BLUFR, {} trials", self.config.name, self.lists.trials().len()),
             self.sha256(),
             embedded.images_sha256,
             self.config.fusion.flip,
             Similarity::Cosine,
         );
-        let rows = UnitEmbeddings::new(embedded.rows, embedded.dim).map_err(|error| wrong(&error))?;
-        let result = BlufrResult::measure(&self.lists, &rows, provenance).map_err(|error| wrong(&error))?;
-        Ok(ProtocolOutcome::without_pairs(result))
+        let rows = UnitEmbeddings::new(embedded.rows, embedded.dim)?;
+        Ok(ProtocolOutcome::without_pairs(BlufrResult::measure(&self.lists, &rows, provenance)?))
     }
 }

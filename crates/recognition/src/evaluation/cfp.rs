@@ -40,7 +40,6 @@ impl Protocol for CfpConfig {
             CfpProtocol::FrontalProfile => "frontal-profile",
         };
         Ok(Box::new(PairProtocol {
-            name: self.name(),
             protocol: format!("{}: CFP {kind} ({} folds)", self.name(), list.folds()),
             comparison: self.comparison.clone(),
             seed: None,

@@ -44,7 +44,6 @@ impl Protocol for DrawnPairsConfig {
         let list = drawn.rename(|index| source.name(index));
         let (pairs, folds) = (list.pairs().len(), self.folds);
         Ok(Box::new(PairProtocol {
-            name: self.name.clone(),
             protocol: format!("{}: {pairs} pairs in {folds} folds without common identities", self.name),
             comparison: self.comparison.clone(),
             seed: Some(self.seed),

@@ -13,8 +13,8 @@ use facegrad_verification::{
 };
 
 use super::{
-    EvaluationError, Fusion, ImageNeed, Measurement, OpenProtocol, Protocol, ProtocolOutcome, file_name,
-    images, needs_images, needs_path, stem,
+    EvaluationError, Fusion, ImageNeed, Measurement, MeasurementError, OpenProtocol, Protocol,
+    ProtocolOutcome, file_name, images, needs_images, needs_path, stem,
 };
 use crate::{Embedder, ImageEmbeddings, Images};
 
@@ -56,13 +56,12 @@ impl Protocol for IdentificationConfig {
         gallery.0.disjoint(&probes.0)?;
         let protocol =
             format!("{}: {} in {}", self.name(), file_name(&self.probes), file_name(&self.gallery));
-        Ok(Box::new(Open { config: self.clone(), name: self.name(), protocol, gallery, probes }))
+        Ok(Box::new(Open { config: self.clone(), protocol, gallery, probes }))
     }
 }
 
 struct Open {
     config: IdentificationConfig,
-    name: String,
     protocol: String,
     gallery: (IdentityList, Box<dyn Images>),
     probes: (IdentityList, Box<dyn Images>),
@@ -88,24 +87,16 @@ impl OpenProtocol for Open {
         embedder: &Embedder<'_>,
         measurement: &Measurement,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<ProtocolOutcome, EvaluationError> {
-        let wrong = |reason: &dyn std::fmt::Display| EvaluationError::Search {
-            name: self.name.clone(),
-            reason: reason.to_string(),
-        };
-        let mut embed = |images: &dyn Images| {
-            let embedded = embedder.embed(images, self.config.fusion.flip, progress);
-            embedded.map_err(|source| EvaluationError::Embeddings { name: self.name.clone(), source })
-        };
+    ) -> Result<ProtocolOutcome, MeasurementError> {
+        let mut embed = |images: &dyn Images| embedder.embed(images, self.config.fusion.flip, progress);
         let ImageEmbeddings { rows, dim, .. } = embed(self.gallery.1.as_ref())?;
-        let gallery = UnitEmbeddings::new(rows, dim).map_err(|error| wrong(&error))?;
-        let ImageEmbeddings { rows, dim, images_sha256 } = embed(self.probes.1.as_ref())?;
-        let probes = UnitEmbeddings::new(rows, dim).map_err(|error| wrong(&error))?;
+        let gallery = UnitEmbeddings::new(rows, dim)?;
+        let ImageEmbeddings { rows, dim, images_sha256, .. } = embed(self.probes.1.as_ref())?;
+        let probes = UnitEmbeddings::new(rows, dim)?;
         let numbers = IdentityList::numbers(&[&self.gallery.0, &self.probes.0]);
-        let labelled = |of, numbers| LabelledUnitEmbeddings::new(of, numbers).map_err(|error| wrong(&error));
-        let (gallery, probes) = (labelled(&gallery, &numbers[0])?, labelled(&probes, &numbers[1])?);
-        let search =
-            Search::new(gallery, probes, self.config.identity_score).map_err(|error| wrong(&error))?;
+        let gallery = LabelledUnitEmbeddings::new(&gallery, &numbers[0])?;
+        let probes = LabelledUnitEmbeddings::new(&probes, &numbers[1])?;
+        let search = Search::new(gallery, probes, self.config.identity_score)?;
         let bootstrap = (measurement.bootstrap_rounds > 0)
             .then_some(IdentityBootstrap { rounds: measurement.bootstrap_rounds, seed: measurement.seed });
         let provenance = embedder.provenance(

@@ -13,7 +13,10 @@ use facegrad_verification::{
     },
 };
 
-use super::{EvaluationError, ImageNeed, Measurement, OpenProtocol, Protocol, ProtocolOutcome, needs_path};
+use super::{
+    EvaluationError, ImageNeed, Measurement, MeasurementError, OpenProtocol, Protocol, ProtocolOutcome,
+    needs_path,
+};
 use crate::{Embedder, EmbedderError, Images};
 
 settings! {
@@ -70,13 +73,12 @@ impl Protocol for IjbConfig {
             }
         };
         let images = Crops { folder: folder.images.clone(), media, faces };
-        Ok(Box::new(Open { config: self.clone(), name: self.name(), folder, images, subjects }))
+        Ok(Box::new(Open { config: self.clone(), folder, images, subjects }))
     }
 }
 
 struct Open {
     config: IjbConfig,
-    name: String,
     folder: IjbFolder,
     images: Crops,
     /// The galleries and the probes.
@@ -105,7 +107,8 @@ impl Images for Crops {
         let face = self.faces.as_ref().map(|faces| faces.faces[index]);
         let face = face.ok_or_else(|| wrong("its landmarks were not read".into()))?;
         let picture = read_picture(&path).map_err(|error| wrong(error.to_string()))?;
-        let transform = Similarity2d::estimate(face.landmarks, arcface_landmarks(size));
+        let landmarks = face.landmarks.map(|point| picture.place_of(point));
+        let transform = Similarity2d::estimate(landmarks, arcface_landmarks(size));
         Ok(warp(&picture, &transform.map_err(|error| wrong(error.to_string()))?, size))
     }
 }
@@ -124,15 +127,10 @@ impl OpenProtocol for Open {
         embedder: &Embedder<'_>,
         _measurement: &Measurement,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<ProtocolOutcome, EvaluationError> {
-        let wrong = |reason: &dyn std::fmt::Display| EvaluationError::Search {
-            name: self.name.clone(),
-            reason: reason.to_string(),
-        };
-        let failed = |source| EvaluationError::Embeddings { name: self.name.clone(), source };
+    ) -> Result<ProtocolOutcome, MeasurementError> {
         let flip = self.config.flip;
         let dim = embedder.dim(flip);
-        let mut stream = embedder.stream(&self.images, flip).map_err(failed)?;
+        let mut stream = embedder.stream(&self.images, flip)?;
         // Images arrive in order, a portion at a time; of a portion, `done` rows were handed on.
         let (mut portion, mut done) = (Vec::new(), 0);
         let next = |_: usize, out: &mut [f32]| {
@@ -150,17 +148,15 @@ impl OpenProtocol for Open {
         let faces = self.images.faces.as_ref().filter(|_| self.config.detector_score);
         let templates = Templates::pool(&self.images.media, self.config.norm, faces, dim, next);
         let templates = templates.map_err(|error| match error {
-            PoolError::Row { cause: EmbedderError::Stopped, .. } => failed(EmbedderError::Stopped),
-            other => wrong(&other),
+            PoolError::Row { cause: EmbedderError::Stopped, .. } => EmbedderError::Stopped.into(),
+            other => MeasurementError::from(other),
         })?;
         let verification = match self.config.verification {
             true => Some(IjbVerification::measure(&templates, &self.folder.pairs)?),
             false => None,
         };
         let search = match &self.subjects {
-            Some((galleries, probes)) => {
-                Some(IjbSearch::measure(&templates, galleries, probes).map_err(|error| wrong(&error))?)
-            }
+            Some((galleries, probes)) => Some(IjbSearch::measure(&templates, galleries, probes)?),
             None => None,
         };
         let provenance = embedder.provenance(

@@ -46,7 +46,6 @@ impl Protocol for InsightfacePairsConfig {
         let list = if enough { list.in_folds(self.folds)? } else { list };
         let folds = if enough { format!("{} folds", self.folds) } else { "one fold".into() };
         Ok(Box::new(PairProtocol {
-            name: self.name(),
             protocol: format!("{}: {} ({folds})", self.name(), file_name(&self.file)),
             comparison: self.comparison.clone(),
             seed: None,

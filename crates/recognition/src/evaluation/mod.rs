@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use facegrad_faces::{BinError, SourceError};
 use facegrad_pictures::Picture;
 use facegrad_settings::{SettingsError, choice, kinds, settings};
-use facegrad_verification::{Flip, ListError, PairsError, ScoreError, Similarity};
+use facegrad_verification::{
+    Flip, ListError, PairsError, ScoreError, SearchError, Similarity, UnitEmbeddingsError, ijb as ijb_lists,
+};
 
 use crate::{Embedder, ImageFiles, ImageNames, Images, embedder::EmbedderError, images::MissingImages};
 
@@ -110,7 +112,7 @@ pub trait OpenProtocol: Send + Sync {
         embedder: &Embedder<'_>,
         measurement: &Measurement,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<ProtocolOutcome, EvaluationError>;
+    ) -> Result<ProtocolOutcome, MeasurementError>;
 }
 
 /// What a protocol needs of the images it names.
@@ -172,32 +174,59 @@ pub enum EvaluationError {
         list.display(), missing.first, folder.display(), missing.missing, missing.total
     )]
     MissingImage { list: PathBuf, folder: PathBuf, missing: MissingImages },
-    /// An image that cannot be embedded: a score cannot be left out without changing the protocol.
+    /// What was opened cannot be measured.
     #[error("evaluation {name}: {source}")]
-    Embeddings { name: String, source: EmbedderError },
-    /// The embeddings.
-    #[error("evaluation {name}: {source}")]
-    Score { name: String, source: ScoreError },
+    Measurement { name: String, source: Box<MeasurementError> },
     /// A file of insightface.
     #[error(transparent)]
     Bin(#[from] BinError),
     /// A list of the protocol.
     #[error(transparent)]
     List(#[from] ListError),
-    /// Embeddings that cannot be searched or compared.
-    #[error("evaluation {name}: {reason}")]
-    Search { name: String, reason: String },
-    /// All pairs of nothing.
-    #[error(
-        "evaluation {name}: it takes labelled images: give source, or evaluate a file of embeddings with identities"
-    )]
-    NoSource { name: String },
 }
 
-impl EvaluationError {
+/// Why a model cannot be measured on a protocol whose lists and images are at hand.
+#[derive(Debug, thiserror::Error)]
+pub enum MeasurementError {
+    /// An image that cannot be embedded: a score cannot be left out without changing the protocol.
+    #[error(transparent)]
+    Embeddings(#[from] EmbedderError),
+    /// Embeddings that cannot be compared.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
+    /// Embeddings that have no direction.
+    #[error(transparent)]
+    Unit(#[from] UnitEmbeddingsError),
+    /// Embeddings that cannot be searched.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// Embeddings that cannot be pooled to templates.
+    #[error(transparent)]
+    Templates(#[from] ijb_lists::PoolError<EmbedderError>),
+    /// Templates that cannot be searched.
+    #[error(transparent)]
+    TemplateSearch(#[from] ijb_lists::SearchError),
+    /// A list that is read while it is measured.
+    #[error(transparent)]
+    List(#[from] ListError),
+    /// All pairs of nothing.
+    #[error("it takes labelled images: give source, or evaluate a file of embeddings with identities")]
+    NoSource,
+}
+
+impl MeasurementError {
     /// Whether it is no error but the wish of whoever watched.
     pub fn is_stopped(&self) -> bool {
-        matches!(self, Self::Embeddings { source: EmbedderError::Stopped, .. })
+        matches!(self, Self::Embeddings(EmbedderError::Stopped))
+    }
+
+    /// The error of the evaluation called `name`.
+    pub fn of(self, name: &str) -> EvaluationError {
+        match self {
+            // It names its file.
+            Self::List(error) => error.into(),
+            error => EvaluationError::Measurement { name: name.into(), source: error.into() },
+        }
     }
 }
 

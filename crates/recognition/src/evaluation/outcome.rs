@@ -99,8 +99,6 @@ pub struct PairOutcome {
     pub scores: Scores,
     /// The scores of the pairs that the threshold was chosen on, where there are such.
     pub development: Option<Scores>,
-    /// Height and width of the images of `list` before they were resized, where they are decoded and all equal.
-    pub image_size: Option<[usize; 2]>,
     /// The embeddings of the images of `list`.
     pub embedded: ImageEmbeddings,
 }

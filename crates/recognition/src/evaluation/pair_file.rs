@@ -58,7 +58,6 @@ impl Protocol for PairFileConfig {
             several => format!("{several} folds"),
         };
         Ok(Box::new(PairProtocol {
-            name: self.name(),
             protocol: format!("{}: {} ({folds}{threshold})", self.name(), file_name(&self.pairs)),
             comparison: self.comparison.clone(),
             seed: None,

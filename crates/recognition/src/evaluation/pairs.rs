@@ -5,12 +5,12 @@ use std::{collections::BTreeSet, path::Path};
 use facegrad_pictures::{Picture, plain};
 use facegrad_settings::settings;
 use facegrad_verification::{
-    Centring, MeasureError, PairList, People, Resampling, Scores, VerificationResult, accuracy, insightface,
-    k_fold_centred,
+    Centring, MeasureError, PairList, People, Resampling, ScoreError, Scores, Unmeasurable,
+    VerificationResult, accuracy, insightface, k_fold_centred,
 };
 
-use super::{EvaluationError, Fusion, Measurement, OpenProtocol, PairOutcome, ProtocolOutcome, ScoreRule};
-use crate::{Embedder, ImageEmbeddings, Images, image_size::SizeRecorder};
+use super::{Fusion, Measurement, MeasurementError, OpenProtocol, PairOutcome, ProtocolOutcome, ScoreRule};
+use crate::{Embedder, ImageEmbeddings, Images};
 
 settings! {
     /// How the pairs of a protocol are compared.
@@ -31,7 +31,6 @@ pub(super) struct Pairs {
 
 /// Pairs to measure models on.
 pub(super) struct PairProtocol {
-    pub name: String,
     /// The protocol in words.
     pub protocol: String,
     pub comparison: PairComparison,
@@ -43,32 +42,23 @@ pub(super) struct PairProtocol {
 }
 
 impl PairProtocol {
-    fn embed(
-        &self,
-        embedder: &Embedder<'_>,
-        images: &dyn Images,
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<ImageEmbeddings, EvaluationError> {
-        let embedded = embedder.embed(images, self.comparison.fusion.flip, progress);
-        embedded.map_err(|source| EvaluationError::Embeddings { name: self.name.clone(), source })
-    }
-
     fn score(
         &self,
         embedder: &Embedder<'_>,
         embedded: &ImageEmbeddings,
         list: &PairList,
-    ) -> Result<Scores, EvaluationError> {
+    ) -> Result<Scores, ScoreError> {
         let similarity = self.comparison.score.similarity(embedder.scoring());
         Scores::of_centred(similarity, self.comparison.centring, &embedded.rows, embedded.dim, list)
-            .map_err(|source| EvaluationError::Score { name: self.name.clone(), source })
     }
+}
 
-    fn scored(&self, error: MeasureError) -> Result<facegrad_verification::Unmeasurable, EvaluationError> {
-        match error {
-            MeasureError::Unmeasurable(reason) => Ok(reason),
-            MeasureError::Scores(source) => Err(EvaluationError::Score { name: self.name.clone(), source }),
-        }
+/// A number, or why the pairs do not support it.
+fn supported<T>(measured: Result<T, MeasureError>) -> Result<Result<T, Unmeasurable>, ScoreError> {
+    match measured {
+        Ok(number) => Ok(Ok(number)),
+        Err(MeasureError::Unmeasurable(reason)) => Ok(Err(reason)),
+        Err(MeasureError::Scores(error)) => Err(error),
     }
 }
 
@@ -100,50 +90,38 @@ impl OpenProtocol for PairProtocol {
         embedder: &Embedder<'_>,
         measurement: &Measurement,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<ProtocolOutcome, EvaluationError> {
+    ) -> Result<ProtocolOutcome, MeasurementError> {
         let list = &self.test.list;
-        let noted = SizeRecorder::new(self.test.images.as_ref());
-        let embedded = self.embed(embedder, &noted, progress)?;
+        let flip = self.comparison.fusion.flip;
+        let embedded = embedder.embed(self.test.images.as_ref(), flip, progress)?;
         let scores = self.score(embedder, &embedded, list)?;
         let development = match &self.development {
             Some(pairs) => {
-                let embedded = self.embed(embedder, pairs.images.as_ref(), progress)?;
+                let embedded = embedder.embed(pairs.images.as_ref(), flip, progress)?;
                 Some(self.score(embedder, &embedded, &pairs.list)?)
             }
             None => None,
         };
         let similarity = self.comparison.score.similarity(embedder.scoring());
         let images = embedded.images_sha256.clone();
-        let mut provenance = embedder.provenance(
-            self.protocol.clone(),
-            self.sha256(),
-            images,
-            self.comparison.fusion.flip,
-            similarity,
-        );
+        let mut provenance =
+            embedder.provenance(self.protocol.clone(), self.sha256(), images, flip, similarity);
         provenance.seed = self.seed;
         provenance.centring = self.comparison.centring;
         let (rows, dim) = (&embedded.rows[..], embedded.dim);
         let accuracy = if self.comparison.centring == Centring::None || development.is_some() {
             accuracy(&scores, development.as_ref())
         } else {
-            match k_fold_centred(similarity, self.comparison.centring, rows, dim, list) {
-                Ok(accuracy) => Ok(accuracy),
-                Err(error) => Err(self.scored(error)?),
-            }
+            supported(k_fold_centred(similarity, self.comparison.centring, rows, dim, list))?
         };
         let people = People::of(list);
         let Measurement { bootstrap_rounds: rounds, seed, as_insightface } = *measurement;
         let resampling = Resampling { people: Some(&people), rounds, seed };
         let mut result = VerificationResult::of(&scores, accuracy, provenance, &resampling);
         if as_insightface {
-            result.insightface = match insightface::evaluate(rows, dim, list) {
-                Ok(compat) => Some(compat),
-                Err(error) => self.scored(error).map(|_| None)?,
-            };
+            result.insightface = supported(insightface::evaluate(rows, dim, list))?.ok();
         }
-        let (list, image_size) = (list.clone(), noted.common());
-        let pairs = PairOutcome { list, scores, development, image_size, embedded };
+        let pairs = PairOutcome { list: list.clone(), scores, development, embedded };
         Ok(ProtocolOutcome { pairs: Some(pairs), ..ProtocolOutcome::without_pairs(result) })
     }
 }

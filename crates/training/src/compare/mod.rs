@@ -12,11 +12,11 @@ use std::{
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
     time::Instant,
 };
 
 use facegrad_devices::Chosen;
+use facegrad_files::Stop;
 use facegrad_settings::{Override, UnusedKey};
 
 pub use self::{
@@ -29,7 +29,7 @@ use crate::{
     events::Event,
     every::Every,
     resume::SavedRun,
-    run_folder::{CONFIG, folder_name},
+    run_folder::{CONFIG, folder_name, is_folder_name},
     train::Trainer,
 };
 
@@ -216,7 +216,7 @@ impl Comparison {
     pub fn run(
         &self,
         chosen: &Chosen,
-        stop: &AtomicBool,
+        stop: &Stop,
         show: &mut dyn FnMut(ComparisonEvent<'_>),
     ) -> Result<ComparisonTable, ComparisonError> {
         let folder = &self.plan.folder;
@@ -225,7 +225,7 @@ impl Comparison {
         let mut records: Vec<RunRecord> = self.order().map(|(entry, seed)| self.find(entry, seed)).collect();
         let (mut trained, mut seconds) = (0, 0.0);
         for (i, (entry, seed)) in self.order().enumerate() {
-            if stop.load(Ordering::Relaxed) {
+            if stop.is_asked() {
                 break;
             }
             let step = match records[i].state {
@@ -236,7 +236,7 @@ impl Comparison {
             let started = Instant::now();
             let failed = self.train(entry, seed, chosen, stop, show).err();
             records[i] = self.find(entry, seed);
-            if stop.load(Ordering::Relaxed) && matches!(records[i].state, RunState::Waiting { .. }) {
+            if stop.is_asked() && matches!(records[i].state, RunState::Waiting { .. }) {
                 break;
             }
             if let (Some(error), RunState::Waiting { step }) = (failed, &records[i].state) {
@@ -269,7 +269,7 @@ impl Comparison {
         entry: &Entry,
         seed: u64,
         chosen: &Chosen,
-        stop: &AtomicBool,
+        stop: &Stop,
         show: &mut dyn FnMut(ComparisonEvent<'_>),
     ) -> Result<(), TrainError> {
         let experiment = self.experiment(entry, seed);
@@ -324,10 +324,4 @@ fn load(path: &Path, plan: &ComparisonPlan) -> Result<(Experiment, Vec<UnusedKey
         steps.map_err(|error| ConfigError::Settings { path: path.into(), source: Box::new(error) })?;
     let overrides: Vec<Override> = plan.overrides.iter().cloned().chain([steps]).collect();
     Experiment::load(path, &overrides)
-}
-
-/// Whether `name` can name a folder on every system.
-fn is_folder_name(name: &str) -> bool {
-    let is_safe = |c: char| c.is_alphanumeric() || "-_. ".contains(c);
-    !name.is_empty() && !name.starts_with('.') && name.chars().all(is_safe)
 }

@@ -75,7 +75,7 @@ impl Experiment {
         {
             words = format!("{words}, {}", criterion.kind());
         }
-        let beside = self.auxiliary.iter().map(|auxiliary| auxiliary.kind());
+        let beside = self.auxiliary.iter().map(|auxiliary| auxiliary.loss.kind());
         let beside = beside.chain(self.regularisation.iter().map(|penalty| penalty.kind()));
         beside.fold(words, |words, kind| format!("{words} + {kind}"))
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use facegrad_backbones::{BackboneConfig, BackboneError};
+use facegrad_devices::process;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a number.
@@ -121,7 +122,7 @@ impl Workload<'_> {
         let images = pixels * (self.queue as u64 + 1) + pixels * INPUT_COPIES * F32;
         let checkpoint = CHECKPOINT_COPIES * weights;
         let total = program + weights + (gradients + activations + images).max(checkpoint);
-        let available = available();
+        let available = process::available_memory();
         Ok(MemoryEstimate { total, program, weights, gradients, activations, images, checkpoint, available })
     }
 }
@@ -138,24 +139,6 @@ fn kept(backbone: &BackboneConfig, size: [usize; 2]) -> Result<u64, BackboneErro
         most = kept.max(most).max(kept + GRADIENT_MAPS * (input + output));
     }
     Ok(most)
-}
-
-/// The memory that this process holds, in bytes, where the system tells.
-pub(crate) fn of_this_process() -> Option<u64> {
-    of_file("/proc/self/status", "VmRSS:")
-}
-
-/// The memory that can be had without pushing anything out, in bytes, where the system tells.
-fn available() -> Option<u64> {
-    of_file("/proc/meminfo", "MemAvailable:")
-}
-
-/// A line such as `VmRSS:   1234 kB`.
-fn of_file(path: &str, name: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }
 
 #[cfg(test)]
@@ -229,7 +212,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn the_system_tells_what_there_is() {
-        assert!((1 << 20..1 << 40).contains(&of_this_process().unwrap()));
-        assert!((1 << 20..1 << 50).contains(&available().unwrap()));
+        assert!((1 << 20..1 << 40).contains(&process::memory().unwrap()));
+        assert!((1 << 20..1 << 50).contains(&process::available_memory().unwrap()));
     }
 }

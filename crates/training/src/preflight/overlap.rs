@@ -36,7 +36,7 @@ fn bare(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use facegrad_recognition::{Embedder, EvaluationError, Measurement, ProtocolOutcome};
+    use facegrad_recognition::{Embedder, Measurement, MeasurementError, ProtocolOutcome};
 
     use super::*;
 
@@ -60,7 +60,7 @@ mod tests {
             _embedder: &Embedder<'_>,
             _measurement: &Measurement,
             _progress: &mut dyn FnMut(usize) -> bool,
-        ) -> Result<ProtocolOutcome, EvaluationError> {
+        ) -> Result<ProtocolOutcome, MeasurementError> {
             unreachable!("only its people are asked for")
         }
     }

@@ -1,13 +1,18 @@
-//! What this process has used, where the system tells (Linux does).
+//! What this process has used and can still have, where the system tells (Linux does).
 
 /// The most memory this process has held so far, in bytes.
 pub fn peak_memory() -> Option<u64> {
-    of_status("VmHWM:")
+    of_file("/proc/self/status", "VmHWM:")
 }
 
 /// The memory this process holds, in bytes.
 pub fn memory() -> Option<u64> {
-    of_status("VmRSS:")
+    of_file("/proc/self/status", "VmRSS:")
+}
+
+/// The memory that can be had on this machine without pushing anything out, in bytes.
+pub fn available_memory() -> Option<u64> {
+    of_file("/proc/meminfo", "MemAvailable:")
 }
 
 /// Seconds that all cores together have worked for this process.
@@ -20,9 +25,10 @@ pub fn processor_seconds() -> Option<f64> {
     Some(ticks.iter().sum::<u64>() as f64 / 100.0)
 }
 
-fn of_status(name: &str) -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+/// A line such as `VmRSS:   1234 kB`.
+fn of_file(path: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
