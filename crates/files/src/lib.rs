@@ -1,6 +1,7 @@
 //! What long work needs of a file system, whatever the work is.
 //!
-//! - A file is there completely or not at all: [`replace`], or [`temporary_beside`] and [`commit`].
+//! - A file is there completely or not at all: [`replace`], or [`temporary_beside`] and [`commit`]; where none can be
+//!   written is known before the work: [`check_writable`].
 //! - Files are opened by [`open`], which never waits for ever; no more of one is read than it could need:
 //!   [`read_bounded`]. Threads read parts of one at once: [`fill_at`].
 //! - A set may have more files than may be open: [`PooledFile`].
@@ -33,7 +34,8 @@ mod positioned;
 mod stop;
 
 pub use atomic::{
-    commit, folder_of, is_temporary, remove_folder, replace, sync_folder, temporary_beside, write_synced,
+    check_writable, commit, folder_of, is_temporary, remove_folder, replace, sync_folder, temporary_beside,
+    write_synced,
 };
 pub use bounded::{NoText, TooLong, read_bounded, read_text_bounded, text_of};
 pub use hash::{hexadecimal, sha256, sha256_of};
