@@ -4,6 +4,7 @@
 //!   written is known before the work: [`check_writable`].
 //! - Files are opened by [`open`], which never waits for ever; no more of one is read than it could need:
 //!   [`read_bounded`]. Threads read parts of one at once: [`fill_at`].
+//! - A library panics at a damaged file, and that is an error of the file: [`caught`].
 //! - A set may have more files than may be open: [`PooledFile`].
 //! - Work is killed at any instant and continued: [`Journal`]. One process at a time does it: [`lock`].
 //! - It ends early when a person asks for it: [`Stop`].
@@ -25,6 +26,7 @@
 
 mod atomic;
 mod bounded;
+mod caught;
 mod hash;
 mod journal;
 mod lock;
@@ -38,6 +40,7 @@ pub use atomic::{
     write_synced,
 };
 pub use bounded::{NoText, TooLong, read_bounded, read_text_bounded, text_of};
+pub use caught::caught;
 pub use hash::{hexadecimal, sha256, sha256_of};
 pub use journal::{Journal, JournalError, WorkDifference, WorkHeader};
 pub use lock::{Lock, LockError, LockHeld, lock};
