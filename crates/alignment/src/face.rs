@@ -1,5 +1,7 @@
 //! A face on a photograph, and which of several is meant.
 
+use facegrad_pictures::Picture;
+
 /// A rectangle on a picture, by its edges in pixels: the first pixel reaches from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rect {
@@ -45,6 +47,20 @@ pub struct Face {
     /// Left eye, right eye, nose, left and right corner of the mouth as one sees them; (x, y) in pixels from the
     /// centre of the first.
     pub landmarks: [[f32; 2]; 5],
+}
+
+impl Face {
+    /// The same face in the pixels of the image that `picture` was decoded from.
+    pub(crate) fn on_original(&self, picture: &Picture) -> Self {
+        let Rect { left, top, right, bottom } = self.bounds;
+        let [left, top, right, bottom] =
+            [left, top, right, bottom].map(|edge| edge * picture.reduction() as f32);
+        Self {
+            score: self.score,
+            bounds: Rect { left, top, right, bottom },
+            landmarks: self.landmarks.map(|point| picture.place_in_original(point)),
+        }
+    }
 }
 
 /// Which of `faces` a photograph of `size` (height, width) was taken of: the one with the largest

@@ -103,7 +103,7 @@ pub enum Finder {
     File(LandmarkFile),
 }
 
-/// What was found on a photograph.
+/// What was found on a photograph, in its own pixels, also where it was decoded smaller.
 struct FaceOnPhotograph {
     faces: usize,
     face: Option<Face>,
@@ -115,7 +115,8 @@ impl Finder {
         match self {
             Self::Detector(detector) => {
                 let faces = detector.detect(picture);
-                let face = choose_face(&faces, [picture.height(), picture.width()]).copied();
+                let face = choose_face(&faces, [picture.height(), picture.width()]);
+                let face = face.map(|face| face.on_original(picture));
                 FaceOnPhotograph { faces: faces.len(), face, landmarks: face.map(|face| face.landmarks) }
             }
             Self::File(file) => {
@@ -370,8 +371,11 @@ impl AlignJob<'_> {
 
         record.faces = found.faces;
         let transform = match found.landmarks {
-            Some(landmarks) => Similarity2d::estimate(landmarks, arcface_landmarks(self.size))
-                .map_err(|error| error.to_string()),
+            Some(landmarks) => {
+                let landmarks = landmarks.map(|point| picture.place_of(point));
+                Similarity2d::estimate(landmarks, arcface_landmarks(self.size))
+                    .map_err(|error| error.to_string())
+            }
             None => Err("it has no face".into()),
         };
         let transform = match (transform, self.without_face) {

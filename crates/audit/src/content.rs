@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use facegrad_pictures::decode::turns;
+use facegrad_pictures::is_turned;
 
 /// The format of an image file, by its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,7 +38,7 @@ impl FileFormat {
     pub fn of_name(name: &str) -> Option<Self> {
         let (_, extension) = name.rsplit_once('.')?;
         match extension.to_ascii_lowercase().as_str() {
-            "jpg" | "jpeg" => Some(Self::Jpeg),
+            "jpg" | "jpeg" | "jpe" | "jfif" => Some(Self::Jpeg),
             "png" => Some(Self::Png),
             "webp" => Some(Self::WebP),
             "bmp" => Some(Self::Bmp),
@@ -78,7 +78,7 @@ impl Content {
     /// Looks at the headers in `bytes`; what cannot be read is taken for usual.
     pub fn of(bytes: &[u8]) -> Self {
         let format = FileFormat::of(bytes);
-        let usual = Self { format, turned: false, deep: false, cmyk: false };
+        let usual = Self { format, turned: is_turned(bytes), deep: false, cmyk: false };
         match format {
             FileFormat::Jpeg => jpeg(bytes, usual),
             // The depth of a sample follows width and height in the first chunk (PNG, 11.2.2).
@@ -112,7 +112,6 @@ fn jpeg(bytes: &[u8], usual: Content) -> Content {
                 found.cmyk = segment.get(5) == Some(&4);
                 break;
             }
-            0xE1 => found.turned |= segment.strip_prefix(b"Exif\0\0").is_some_and(turns),
             0xDA | 0xD9 => break,
             _ => {}
         }

@@ -114,7 +114,7 @@ fn look_at(source: &dyn FaceSource, image: usize, mean: Option<&MeanFace>) -> Re
         StoredImage::Pixels(picture) => (picture, None, None),
     };
     let pixels = pixels_hash(&picture);
-    let (width, height) = (picture.width() as u16, picture.height() as u16);
+    let [height, width] = picture.original_size().map(|side| side as u16);
     let grey = is_grey(&picture);
     let thumbnail = Thumbnail::of(picture);
     let named = FileFormat::of_name(&source.key(image));

@@ -2,28 +2,31 @@
 
 use std::{
     io::{self, Cursor},
-    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
 };
 
+use crate::{
+    Picture,
+    jpeg::{Jpeg, JpegError},
+    orientation::orientation_of,
+};
 use facegrad_files::{TooLong, read_bounded};
 use image::{
     DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, error::LimitErrorKind,
     metadata::Orientation,
 };
-use zune_jpeg::{
-    JpegDecoder,
-    errors::DecodeErrors,
-    zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
-};
 
-use crate::{Picture, jpeg::Baseline};
-
-/// Longest side that is decoded, in pixels.
+/// Longest side of a decoded picture, in pixels.
 pub const MAX_SIDE: usize = 10_000;
 
-/// Most pixels that are decoded.
+/// Most pixels of a decoded picture.
 pub const MAX_PIXELS: usize = 64_000_000;
+
+/// Longest side of a JPEG, which is decoded smaller where it is longer than [`MAX_SIDE`], in pixels.
+pub const MAX_JPEG_SIDE: usize = 65_535;
+
+/// Most pixels of a JPEG, which is decoded smaller where it has more than [`MAX_PIXELS`].
+pub const MAX_JPEG_PIXELS: usize = 256_000_000;
 
 /// Largest file that is read, in bytes.
 pub const MAX_FILE_SIZE: u64 = 64 << 20;
@@ -47,10 +50,12 @@ pub enum DecodeError {
     /// The content is no image of a known format.
     #[error("its content is not a JPEG, PNG, WebP, BMP or PNM image")]
     UnknownFormat,
-    /// The header claims a side longer than [`MAX_SIDE`], more than [`MAX_PIXELS`] pixels, or none at all.
+    /// The header claims a side longer than [`MAX_SIDE`], more than [`MAX_PIXELS`] pixels, or none at all; in a JPEG,
+    /// [`MAX_JPEG_SIDE`] and [`MAX_JPEG_PIXELS`].
     #[error(
-        "its header claims {width} x {height} pixels; from 1 to {MAX_SIDE} a side and {} megapixels in all are accepted",
-        MAX_PIXELS / 1_000_000
+        "its header claims {width} x {height} pixels; from 1 to {MAX_SIDE} a side and {} megapixels in all are \
+         accepted, and as a JPEG {} megapixels of any sides, so store it smaller",
+        MAX_PIXELS / 1_000_000, MAX_JPEG_PIXELS / 1_000_000
     )]
     Dimensions {
         /// Claimed pixels in a row.
@@ -129,11 +134,11 @@ fn decode_for(bytes: &[u8], least: Option<[usize; 2]>) -> Result<Picture, Decode
         ImageFormat::Pnm => "PNM",
         _ => return Err(DecodeError::UnknownFormat),
     };
-    // The decoders are not ours: should one of them panic on crafted bytes, the image is bad, not the run.
-    catch_unwind(AssertUnwindSafe(|| match format {
+    // Most decoders are not ours: should one of them panic on crafted bytes, the image is bad, not the run.
+    facegrad_files::caught(|| match format {
         ImageFormat::Jpeg => decode_jpeg(bytes, least),
         _ => decode_other(bytes, format, name),
-    }))
+    })
     .unwrap_or(Err(DecodeError::DecoderFailed(name)))
 }
 
@@ -145,47 +150,44 @@ fn check_dimensions(width: usize, height: usize) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// The usual JPEG is decoded here. What that decoder does not take, and what it finds damaged, goes to zune-jpeg:
-/// through `image`, a truncated file would come out half grey.
+/// Decodes a JPEG to at least `least` (height, width), and no larger than the limits allow.
 fn decode_jpeg(bytes: &[u8], least: Option<[usize; 2]>) -> Result<Picture, DecodeError> {
-    if let Some(baseline) = Baseline::read(bytes) {
-        let (width, height) = baseline.dimensions();
-        check_dimensions(width, height)?;
-        let orientation = orientation(baseline.exif());
-        let side = least.map_or(8, |size| block_side([height, width], orientation, size));
-        if let Some(decoded) = baseline.decode(side) {
-            let picture = jpeg_upright(decoded.width, decoded.height, decoded.pixels, orientation)?;
-            let original = if is_turned(orientation) { [width, height] } else { [height, width] };
-            return Ok(picture.decoded_from(original));
+    let jpeg = Jpeg::read(bytes)?;
+    let (width, height) = jpeg.dimensions()?;
+    let sides = 1..=MAX_JPEG_SIDE;
+    if !sides.contains(&width) || !sides.contains(&height) || width * height > MAX_JPEG_PIXELS {
+        return Err(DecodeError::Dimensions { width, height });
+    }
+    let orientation = orientation_of(bytes, ImageFormat::Jpeg);
+    let wanted = least.map_or(8, |size| block_side([height, width], orientation, size));
+    let mut side = 8;
+    while side > wanted || !is_within(&jpeg, side)? {
+        if side == 1 {
+            return Err(DecodeError::Memory("JPEG"));
+        }
+        side /= 2;
+    }
+    let decoded = jpeg.decode(side)?;
+    let original = if is_turned(orientation) { [width, height] } else { [height, width] };
+    let picture = jpeg_upright(decoded.width, decoded.height, decoded.pixels, orientation)?;
+    Ok(picture.decoded_from(original, 8 / side))
+}
+
+/// Whether decoding blocks of `jpeg` to `side` keeps within the limits of pixels and memory.
+fn is_within(jpeg: &Jpeg, side: usize) -> Result<bool, JpegError> {
+    let (width, height) = jpeg.dimensions()?;
+    let [width, height] = [width, height].map(|stored| (stored * side).div_ceil(8));
+    let is_small = width.max(height) <= MAX_SIDE && width * height <= MAX_PIXELS;
+    Ok(is_small && jpeg.memory(side)? as u64 <= MAX_DECODER_MEMORY)
+}
+
+impl From<JpegError> for DecodeError {
+    fn from(error: JpegError) -> Self {
+        match error {
+            JpegError::Truncated => Self::Truncated("JPEG"),
+            other => Self::Malformed { format: "JPEG", detail: other.to_string() },
         }
     }
-    let options = DecoderOptions::default()
-        .set_strict_mode(true)
-        .set_max_width(usize::MAX)
-        .set_max_height(usize::MAX)
-        .jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(jpeg_error)?;
-    let (width, height) = decoder.dimensions().ok_or(DecodeError::DecoderFailed("JPEG"))?;
-    check_dimensions(width, height)?;
-    // Strict mode misses a file that ends in its last rows.
-    if !jpeg_is_complete(bytes) {
-        return Err(DecodeError::Truncated("JPEG"));
-    }
-    let mut pixels = vec![0; width * height * 3];
-    decoder.decode_into(&mut pixels).map_err(jpeg_error)?;
-    let orientation = orientation(decoder.exif().map(Vec::as_slice));
-    jpeg_upright(width, height, pixels, orientation)
-}
-
-/// The orientation in an EXIF block; none where there is no block, or it cannot be read.
-fn orientation(exif: Option<&[u8]>) -> Orientation {
-    exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
-}
-
-/// Whether the EXIF block of a file, a TIFF header and its directories, asks for the picture to be turned or mirrored.
-pub fn turns(exif: &[u8]) -> bool {
-    orientation(Some(exif)) != Orientation::NoTransforms
 }
 
 /// A side that is no whole number of pixels when scaled is rounded up, which moves what is in the picture; it may do so
@@ -225,36 +227,6 @@ fn jpeg_upright(
     Ok(upright(DynamicImage::ImageRgb8(image), orientation))
 }
 
-fn jpeg_error(error: DecodeErrors) -> DecodeError {
-    match error {
-        DecodeErrors::ExhaustedData
-        | DecodeErrors::IoErrors(_)
-        | DecodeErrors::FormatStatic("Premature end of buffer") => DecodeError::Truncated("JPEG"),
-        other => DecodeError::Malformed { format: "JPEG", detail: other.to_string() },
-    }
-}
-
-/// Whether the end-of-image marker follows the scans. Segments with a length are jumped over, so that the
-/// marker of an embedded thumbnail does not count (ITU-T T.81, annex B).
-fn jpeg_is_complete(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    while let Some(skipped) = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xFF)) {
-        at += skipped + 1;
-        match bytes.get(at) {
-            None => return false,
-            Some(0xD9) => return true,
-            // A stuffed byte of entropy-coded data, a fill byte, or a marker without a length.
-            Some(0x00 | 0x01 | 0xD0..=0xD8) => at += 1,
-            Some(0xFF) => {}
-            Some(_) => {
-                let Some(&[high, low]) = bytes.get(at + 1..at + 3) else { return false };
-                at += 1 + usize::from(u16::from_be_bytes([high, low])).max(2);
-            }
-        }
-    }
-    false
-}
-
 fn decode_other(bytes: &[u8], format: ImageFormat, name: &'static str) -> Result<Picture, DecodeError> {
     // WebP states its length (the RIFF header), and its decoder calls a short file corrupt.
     if format == ImageFormat::WebP
@@ -268,13 +240,11 @@ fn decode_other(bytes: &[u8], format: ImageFormat, name: &'static str) -> Result
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_DECODER_MEMORY);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(fail)?;
+    let decoder = reader.into_decoder().map_err(fail)?;
     let (width, height) = decoder.dimensions();
     check_dimensions(width as usize, height as usize)?;
-    // An orientation that cannot be read is none: the pixels matter, not the metadata.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let image = DynamicImage::from_decoder(decoder).map_err(fail)?;
-    Ok(upright(image, orientation))
+    Ok(upright(image, orientation_of(bytes, format)))
 }
 
 fn image_error(error: ImageError, format: &'static str) -> DecodeError {
@@ -373,9 +343,8 @@ mod tests {
             let name = name.replace("Bmp", "BMP").replace("Pnm", "PNM");
             assert_eq!(message(most), format!("the {name} data ends early"));
         }
-        // Only the marker that ends a JPEG is missing, or a thumbnail has one: still cut short.
+        // The marker that ends a thumbnail is not that of the image.
         let bytes = encode(&image(64, 64), ImageFormat::Jpeg);
-        assert_eq!(message(&bytes[..bytes.len() - 2]), "the JPEG data ends early");
         let mut thumbnail = bytes[..2].to_vec();
         thumbnail.extend([0xFF, 0xEF, 0, 6, 0xFF, 0xD8, 0xFF, 0xD9]);
         thumbnail.extend(&bytes[2..]);
@@ -385,6 +354,26 @@ mod tests {
         let mut hole = bytes.clone();
         hole[bytes.len() / 2..].fill(0);
         decode(&hole).unwrap_err();
+    }
+
+    #[test]
+    fn a_jpeg_that_lacks_only_the_mark_of_its_end_is_whole() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/reference/layouts");
+        for name in ["2x2-33x25-baseline", "2x2-33x25-progressive", "2x2-33x25-scans", "2x2-33x25-restarts"] {
+            let bytes = std::fs::read(format!("{folder}/{name}.jpg")).unwrap();
+            let whole = decode(&bytes).unwrap();
+            for missing in 1..=2 {
+                assert_eq!(decode(&bytes[..bytes.len() - missing]).unwrap(), whole, "{name} - {missing}");
+            }
+            for missing in 3..bytes.len() - 3 {
+                let error = message(&bytes[..bytes.len() - missing]);
+                assert_eq!(error, "the JPEG data ends early", "{name} - {missing}");
+            }
+            // Zeros in place of the rest are missing data as well.
+            let mut hole = bytes.clone();
+            hole[bytes.len() * 3 / 4..].fill(0);
+            decode(&hole).unwrap_err();
+        }
     }
 
     #[test]
@@ -522,6 +511,52 @@ mod tests {
         }
     }
 
+    /// A grey JPEG of so many pixels across and down, all 128.
+    fn flat_jpeg(width: u16, height: u16) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let grey = image::GrayImage::from_pixel(8, 8, image::Luma([128]));
+        JpegEncoder::new_with_quality(&mut bytes, 75).encode_image(&grey).unwrap();
+        let frame = bytes.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+        bytes[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
+        bytes[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
+        let scan = bytes.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap();
+        let length = usize::from(u16::from_be_bytes([bytes[scan + 2], bytes[scan + 3]]));
+        bytes.truncate(scan + 2 + length);
+        // The codes of no difference and of the end of a block: four blocks in three bytes.
+        let blocks = usize::from(width).div_ceil(8) * usize::from(height).div_ceil(8);
+        bytes.extend([0x28, 0xA2, 0x8A].into_iter().cycle().take((blocks * 6).div_ceil(8)));
+        bytes.extend([0xFF, 0xD9]);
+        bytes
+    }
+
+    #[test]
+    fn photographs_beyond_the_limit_are_decoded_smaller() {
+        for (width, height, reduction) in [
+            (8000, 8000, 1),
+            (8001, 8000, 2),
+            (12_000, 9000, 2),
+            (16_320, 12_240, 2),
+            (40_000, 300, 4),
+            (65_000, 3900, 8),
+        ] {
+            let bytes = flat_jpeg(width, height);
+            let [width, height] = [width, height].map(usize::from);
+            let picture = decode(&bytes).unwrap();
+            assert_eq!(picture.reduction(), reduction, "{width} x {height}");
+            assert_eq!(picture.original_size(), [height, width]);
+            assert_eq!(picture.width(), width.div_ceil(reduction));
+            assert_eq!(picture.height(), height.div_ceil(reduction));
+            assert!(picture.pixels().iter().all(|&value| value == 128));
+            assert!(picture.width() <= MAX_SIDE && picture.width() * picture.height() <= MAX_PIXELS);
+            assert_eq!(decode_at_least(&bytes, [4, 4]).unwrap().original_size(), [height, width]);
+        }
+        assert_eq!(
+            message(&flat_jpeg(16_001, 16_000)),
+            "its header claims 16001 x 16000 pixels; from 1 to 10000 a side and 64 megapixels in all are accepted, and \
+             as a JPEG 256 megapixels of any sides, so store it smaller"
+        );
+    }
+
     #[test]
     fn a_large_photograph_cut_short_is_an_error_at_every_scale() {
         let bytes = encode(&image(400, 300), ImageFormat::Jpeg);
@@ -563,16 +598,10 @@ mod tests {
                 let found = values.map(|&v| f64::from(v)).sum::<f64>() / (width * height) as f64;
                 assert!((found - mean).abs() < 1.0, "{name}: {found} for {mean}");
             }
-            // The others go to zune-jpeg, which rounds in its own way.
-            let is_usual = !["progressive", "cmyk"].contains(&&*name);
-            assert_eq!(Baseline::read(&bytes).is_some(), is_usual, "{name}");
-            if is_usual {
-                assert_eq!(facegrad_files::sha256(picture.pixels()), sha256, "{name}");
-            }
+            assert_eq!(facegrad_files::sha256(picture.pixels()), sha256, "{name}");
             // Every scale of every variant gives a picture of that size.
             for side in [1, 2, 4] {
-                let Some(baseline) = Baseline::read(&bytes) else { continue };
-                let small = baseline.decode(side).unwrap();
+                let small = Jpeg::read(&bytes).unwrap().decode(side).unwrap();
                 let expected = [width, height].map(|length| (length * side).div_ceil(8));
                 assert_eq!([small.width, small.height], expected, "{name}");
             }

@@ -24,11 +24,13 @@ mod encode;
 mod jpeg;
 mod lanes;
 mod light;
+mod orientation;
 mod picture;
 mod resize;
 mod warp;
 
 pub use augment::{AugmentationConfig, plain};
 pub use encode::{ImageFormat, WriteError, contact_sheet, encode, write_picture, write_png};
+pub use orientation::is_turned;
 pub use picture::Picture;
 pub use warp::{ARCFACE_LANDMARKS, LandmarkError, Similarity2d, arcface_landmarks, warp};

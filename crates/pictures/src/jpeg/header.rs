@@ -1,162 +1,273 @@
-//! What stands before the pixels of a JPEG (ITU-T T.81, annex B).
+//! What stands between the pixels of a JPEG (ITU-T T.81, annex B).
+//!
+//! Read as libjpeg reads it: bytes between segments that belong to none, segments that nobody knows, and words of Adobe
+//! that are short or strange are passed over.
 
-/// A component: Y, Cb or Cr.
-#[derive(Debug, Clone, Copy, Default)]
+use super::{JpegError, standard};
+
+/// A component: Y, Cb or Cr, a colour, or grey.
+#[derive(Debug, Clone, Copy)]
 pub struct Component {
     id: u8,
-    /// Samples across and down in a minimum coded unit, in blocks.
+    /// Samples across and down, in proportion to those of the other components: 1 to 4.
     pub across: usize,
     pub down: usize,
-    /// Which tables it is coded with.
+    /// Its quantization table.
     pub quantization: usize,
+}
+
+/// The frame: what the whole image is.
+#[derive(Debug)]
+pub struct Frame {
+    pub width: usize,
+    pub height: usize,
+    pub components: Vec<Component>,
+    pub is_progressive: bool,
+}
+
+impl Frame {
+    /// The most samples across and down that a component has.
+    pub fn finest(&self) -> [usize; 2] {
+        let most = |of: fn(&Component) -> usize| self.components.iter().map(of).max().unwrap_or(1);
+        [most(|component| component.across), most(|component| component.down)]
+    }
+}
+
+/// A component in a scan.
+#[derive(Debug, Clone, Copy)]
+pub struct Member {
+    /// Its place in the frame.
+    pub component: usize,
+    /// Its Huffman tables.
     pub dc: usize,
     pub ac: usize,
 }
 
-/// The header of a JPEG that [`super::decode`] can read.
-pub struct JpegHeader<'a> {
-    pub width: usize,
-    pub height: usize,
-    /// One for grey, three for YCbCr.
-    pub components: Vec<Component>,
+/// What a scan holds.
+#[derive(Debug)]
+pub struct ScanHeader {
+    pub members: Vec<Member>,
+    /// The first and last coefficient in zigzag order; 0 and 63 in a sequential JPEG.
+    pub first: usize,
+    pub last: usize,
+    /// By how many bits the values are shifted.
+    pub shift: u32,
+    /// Whether it adds a bit to what scans before it have given.
+    pub is_refinement: bool,
+}
+
+/// What the components are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colours {
+    Grey,
+    YCbCr,
+    Rgb,
+    /// As Adobe's programs store them: 255 is no ink.
+    Cmyk,
+    Ycck,
+}
+
+/// Reads segment after segment.
+pub struct Segments<'a> {
+    /// What is still to be read.
+    pub rest: &'a [u8],
+    frame: Option<Frame>,
     /// Quantization tables, in zigzag order.
     pub quantization: [Option<[i32; 64]>; 4],
     /// Huffman tables as they are stored: sixteen counts, then the symbols.
     pub dc: [Option<&'a [u8]>; 4],
     pub ac: [Option<&'a [u8]>; 4],
-    /// Minimum coded units between restart markers; 0 if there are none.
+    /// Units between restart markers; 0 if there are none.
     pub restart: usize,
-    /// The EXIF block, without its name.
-    pub exif: Option<&'a [u8]>,
-    /// The entropy-coded data and what follows.
-    pub scan: &'a [u8],
+    is_jfif: bool,
+    /// Adobe's word on the colours.
+    adobe: Option<u8>,
 }
 
-impl<'a> JpegHeader<'a> {
-    /// Reads the header of a baseline JPEG, grey or YCbCr with the usual samplings, in one scan; nothing for any
-    /// other, and for one that is damaged.
-    pub fn read(bytes: &'a [u8]) -> Option<Self> {
-        let mut header = Self {
-            width: 0,
-            height: 0,
-            components: Vec::new(),
+impl<'a> Segments<'a> {
+    /// Those of a JPEG, which begins with its marker.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        // Motion JPEG leaves out the usual tables.
+        let [dc, ac] = standard::TABLES.map(|[luma, chroma]| [Some(luma), Some(chroma), None, None]);
+        Self {
+            rest: bytes.get(2..).unwrap_or_default(),
+            frame: None,
             quantization: [None; 4],
-            dc: [None; 4],
-            ac: [None; 4],
+            dc,
+            ac,
             restart: 0,
-            exif: None,
-            scan: &[],
-        };
-        let (mut is_jfif, mut adobe) = (false, None);
-        let mut rest = bytes.strip_prefix(&[0xFF, 0xD8])?;
-        loop {
-            let (&[0xFF, marker, high, low], after) = rest.split_first_chunk()? else { return None };
-            let length = usize::from(u16::from_be_bytes([high, low])).checked_sub(2)?;
-            let (segment, after) = after.split_at_checked(length)?;
-            rest = after;
+            is_jfif: false,
+            adobe: None,
+        }
+    }
+
+    /// Reads up to the data of the next scan; nothing where the image ends.
+    pub fn next_scan(&mut self) -> Result<Option<ScanHeader>, JpegError> {
+        while let Some((marker, segment)) = self.next_segment()? {
             match marker {
-                0xC0 | 0xC1 if header.components.is_empty() => header.frame(segment)?,
-                0xC4 => header.huffman(segment)?,
-                0xDB => header.quantization(segment)?,
-                0xDD => header.restart = usize::from(u16::from_be_bytes(segment.try_into().ok()?)),
-                0xDA => {
-                    header.scan_header(segment)?;
-                    break;
+                0xC0..=0xC2 => self.read_frame(segment, marker == 0xC2)?,
+                0xC3 => return Err(JpegError::Unsupported("it is lossless JPEG")),
+                0xC5..=0xC7 => return Err(JpegError::Unsupported("it is hierarchical JPEG")),
+                0xC9..=0xCB | 0xCD..=0xCF => {
+                    return Err(JpegError::Unsupported("it uses arithmetic coding"));
                 }
-                0xE0 => is_jfif |= segment.starts_with(b"JFIF\0"),
-                0xE1 => {
-                    if let Some(exif) = segment.strip_prefix(b"Exif\0\0")
-                        && header.exif.replace(exif).is_some()
-                    {
-                        return None;
-                    }
+                0xF7 => return Err(JpegError::Unsupported("it is JPEG-LS")),
+                0xC4 => self.read_huffman(segment)?,
+                0xDB => self.read_quantization(segment)?,
+                0xDD => {
+                    let &[high, low] = segment else {
+                        return Err(JpegError::Damaged("its restart interval is no number"));
+                    };
+                    self.restart = usize::from(u16::from_be_bytes([high, low]));
                 }
-                0xEE if segment.starts_with(b"Adobe") => adobe = Some(*segment.get(11)?),
-                0xE2..=0xEF | 0xFE => {}
-                _ => return None,
+                0xDA => return self.scan_header(segment).map(Some),
+                0xE0 => self.is_jfif |= segment.len() >= 14 && segment.starts_with(b"JFIF\0"),
+                0xEE if segment.starts_with(b"Adobe") => {
+                    self.adobe = segment.get(11).copied().or(self.adobe);
+                }
+                _ => {}
             }
         }
-        header.scan = rest;
-        if header.components.len() == 3 {
-            let is_named_rgb = header.components.iter().map(|c| c.id).eq(*b"RGB");
-            if adobe.is_some_and(|transform| transform != 1) || (adobe.is_none() && !is_jfif && is_named_rgb)
-            {
-                return None;
-            }
-        }
-        Some(header)
+        Ok(None)
     }
 
-    fn frame(&mut self, segment: &[u8]) -> Option<()> {
-        let (&[precision, h1, h2, w1, w2, count], components) = segment.split_first_chunk()?;
-        (self.height, self.width) =
-            (usize::from(u16::from_be_bytes([h1, h2])), usize::from(u16::from_be_bytes([w1, w2])));
-        if precision != 8 || ![1, 3].contains(&count) || components.len() != usize::from(count) * 3 {
-            return None;
-        }
-        for component in components.chunks_exact(3) {
-            let (across, down) = (usize::from(component[1] >> 4), usize::from(component[1] & 15));
-            let quantization = usize::from(component[2]);
-            if across == 0 || down == 0 || quantization > 3 {
-                return None;
-            }
-            self.components.push(Component {
-                id: component[0],
-                across,
-                down,
-                quantization,
-                ..Component::default()
-            });
-        }
-        match &mut self.components[..] {
-            // One component is not interleaved, whatever its sampling.
-            [grey] => (grey.across, grey.down) = (1, 1),
-            [luma, chroma @ ..] => {
-                let is_usual = [(1, 1), (2, 1), (2, 2)].contains(&(luma.across, luma.down));
-                if !is_usual || chroma.iter().any(|c| (c.across, c.down) != (1, 1)) {
-                    return None;
+    /// The next marker that a segment belongs to, and the segment; nothing at the mark that ends the image.
+    fn next_segment(&mut self) -> Result<Option<(u8, &'a [u8])>, JpegError> {
+        loop {
+            let at = self.rest.iter().position(|&byte| byte == 0xFF).ok_or(JpegError::Truncated)?;
+            self.rest = &self.rest[at + 1..];
+            match self.rest {
+                [] => return Err(JpegError::Truncated),
+                // A filling byte; the next may be a marker.
+                [0xFF, ..] => continue,
+                [0xD9, ..] => return Ok(None),
+                // Nothing, or a marker that has no segment.
+                [0 | 0x01 | 0xD0..=0xD8, ..] => {}
+                [marker, rest @ ..] => {
+                    let (length, rest) = rest.split_first_chunk().ok_or(JpegError::Truncated)?;
+                    let length = usize::from(u16::from_be_bytes(*length)).saturating_sub(2);
+                    let (segment, rest) = rest.split_at_checked(length).ok_or(JpegError::Truncated)?;
+                    self.rest = rest;
+                    return Ok(Some((*marker, segment)));
                 }
             }
-            [] => return None,
         }
-        Some(())
     }
 
-    fn quantization(&mut self, mut segment: &[u8]) -> Option<()> {
-        while let Some((&kind, values)) = segment.split_first() {
-            let (values, after) = values.split_at_checked(64)?;
-            let table = self.quantization.get_mut(usize::from(kind))?;
+    fn read_frame(&mut self, segment: &[u8], is_progressive: bool) -> Result<(), JpegError> {
+        if self.frame.is_some() {
+            return Err(JpegError::Damaged("it has two frames"));
+        }
+        let Some((&[precision, h1, h2, w1, w2, count], stored)) = segment.split_first_chunk() else {
+            return Err(JpegError::Damaged("the header of its frame is short"));
+        };
+        let [height, width] = [[h1, h2], [w1, w2]].map(|side| usize::from(u16::from_be_bytes(side)));
+        if precision != 8 {
+            return Err(JpegError::Unsupported("its samples have another depth than 8 bits"));
+        }
+        if height == 0 {
+            return Err(JpegError::Unsupported("its height is not in its header"));
+        }
+        if ![1, 3, 4].contains(&count) {
+            return Err(JpegError::Unsupported("it has neither one component nor three or four"));
+        }
+        if stored.len() != usize::from(count) * 3 {
+            return Err(JpegError::Damaged("the header of its frame has the wrong length"));
+        }
+        let mut components = Vec::with_capacity(4);
+        for component in stored.as_chunks::<3>().0 {
+            let [id, sampling, quantization] = *component;
+            let [across, down] = [sampling >> 4, sampling & 15].map(usize::from);
+            if !(1..=4).contains(&across) || !(1..=4).contains(&down) || quantization > 3 {
+                return Err(JpegError::Damaged(
+                    "a component of its frame is sampled or coded as none can be",
+                ));
+            }
+            components.push(Component { id, across, down, quantization: usize::from(quantization) });
+        }
+        self.frame = Some(Frame { width, height, components, is_progressive });
+        Ok(())
+    }
+
+    fn read_quantization(&mut self, mut segment: &[u8]) -> Result<(), JpegError> {
+        const DAMAGED: JpegError = JpegError::Damaged("its quantization tables have the wrong length");
+        while let Some((&kind, rest)) = segment.split_first() {
+            let bytes = if kind < 16 { 1 } else { 2 };
+            let (values, rest) = rest.split_at_checked(64 * bytes).ok_or(DAMAGED)?;
+            let table = self.quantization.get_mut(usize::from(kind & 15)).ok_or(DAMAGED)?;
             let mut entries = [0; 64];
-            entries.iter_mut().zip(values).for_each(|(entry, value)| *entry = i32::from(*value));
-            *table = Some(entries);
-            segment = after;
-        }
-        Some(())
-    }
-
-    fn huffman(&mut self, mut segment: &'a [u8]) -> Option<()> {
-        while let Some((&kind, table)) = segment.split_first() {
-            let symbols: usize = table.get(..16)?.iter().map(|&count| usize::from(count)).sum();
-            let (table, after) = table.split_at_checked(16 + symbols)?;
-            let tables = if kind < 16 { &mut self.dc } else { &mut self.ac };
-            *tables.get_mut(usize::from(kind & 15)).filter(|_| kind < 32)? = Some(table);
-            segment = after;
-        }
-        Some(())
-    }
-
-    fn scan_header(&mut self, segment: &[u8]) -> Option<()> {
-        let (&count, rest) = segment.split_first()?;
-        let count = usize::from(count);
-        if count != self.components.len() || rest.len() != count * 2 + 3 || rest[count * 2..] != [0, 63, 0] {
-            return None;
-        }
-        for (component, named) in self.components.iter_mut().zip(rest.chunks_exact(2)) {
-            if component.id != named[0] {
-                return None;
+            for (entry, value) in entries.iter_mut().zip(values.chunks_exact(bytes)) {
+                *entry = value.iter().fold(0, |value, &byte| value << 8 | i32::from(byte));
             }
-            (component.dc, component.ac) = (usize::from(named[1] >> 4), usize::from(named[1] & 15));
+            *table = Some(entries);
+            segment = rest;
         }
-        Some(())
+        Ok(())
+    }
+
+    fn read_huffman(&mut self, mut segment: &'a [u8]) -> Result<(), JpegError> {
+        const DAMAGED: JpegError = JpegError::Damaged("its Huffman tables have the wrong length");
+        while let Some((&kind, table)) = segment.split_first() {
+            let counts = table.get(..16).ok_or(DAMAGED)?;
+            let symbols: usize = counts.iter().map(|&count| usize::from(count)).sum();
+            let (table, rest) = table.split_at_checked(16 + symbols).ok_or(DAMAGED)?;
+            let tables = if kind & 16 == 0 { &mut self.dc } else { &mut self.ac };
+            *tables.get_mut(usize::from(kind & !16)).ok_or(DAMAGED)? = Some(table);
+            segment = rest;
+        }
+        Ok(())
+    }
+
+    fn scan_header(&self, segment: &[u8]) -> Result<ScanHeader, JpegError> {
+        const DAMAGED: JpegError = JpegError::Damaged("the header of a scan is damaged");
+        let frame = self.frame()?;
+        let (&count, rest) = segment.split_first().ok_or(DAMAGED)?;
+        let (named, rest) = rest.split_at_checked(usize::from(count) * 2).ok_or(DAMAGED)?;
+        let &[first, last, bits] = rest else { return Err(DAMAGED) };
+        let mut members: Vec<Member> = Vec::with_capacity(4);
+        for &[id, tables] in named.as_chunks::<2>().0 {
+            let is_it = |&place: &usize| {
+                frame.components[place].id == id && members.iter().all(|member| member.component != place)
+            };
+            let component = (0..frame.components.len()).find(is_it).ok_or(DAMAGED)?;
+            members.push(Member { component, dc: usize::from(tables >> 4), ac: usize::from(tables & 15) });
+        }
+        if members.is_empty() {
+            return Err(DAMAGED);
+        }
+        if !frame.is_progressive {
+            return Ok(ScanHeader { members, first: 0, last: 63, shift: 0, is_refinement: false });
+        }
+        let (before, shift) = (bits >> 4, bits & 15);
+        let is_band = if first == 0 { last == 0 } else { first <= last && last < 64 && members.len() == 1 };
+        if !is_band || shift > 13 || (before != 0 && before != shift + 1) {
+            return Err(DAMAGED);
+        }
+        Ok(ScanHeader {
+            members,
+            first: usize::from(first),
+            last: usize::from(last),
+            shift: u32::from(shift),
+            is_refinement: before != 0,
+        })
+    }
+
+    /// The frame, which comes before the first scan.
+    pub fn frame(&self) -> Result<&Frame, JpegError> {
+        self.frame.as_ref().ok_or(JpegError::Damaged("it has no header of a frame"))
+    }
+
+    /// What the components mean, by what JFIF or Adobe say, and the names of the components where neither says it.
+    pub fn colours(&self) -> Result<Colours, JpegError> {
+        let components = &self.frame()?.components;
+        Ok(match (components.len(), self.adobe) {
+            (1, _) => Colours::Grey,
+            (3, _) if self.is_jfif => Colours::YCbCr,
+            (3, Some(0)) => Colours::Rgb,
+            (3, None) if components.iter().map(|component| component.id).eq(*b"RGB") => Colours::Rgb,
+            (3, _) => Colours::YCbCr,
+            (_, None | Some(0)) => Colours::Cmyk,
+            _ => Colours::Ycck,
+        })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{cell::RefCell, ops::Range, rc::Rc};
 
+use super::JpegError;
+
 /// So many bits are looked up at once; longer codes are rare.
 const LOOK: u32 = 10;
 
@@ -18,11 +20,14 @@ pub const ZIGZAG: [u8; 64] = [
     46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
-/// What a symbol of a [`HuffmanTable`] means for DC or AC coefficients.
+/// What the symbols of a [`HuffmanTable`] mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     Dc,
+    /// AC coefficients of a sequential JPEG.
     Ac,
+    /// AC coefficients of a progressive JPEG, where one symbol may end several blocks.
+    ProgressiveAc,
 }
 
 /// A Huffman table, made for look-ups.
@@ -43,10 +48,13 @@ fn entry(class: Class, length: u32, symbol: u8) -> u32 {
         (Class::Dc, 0, ..=11) => 0,
         (Class::Ac, 0, 0) => END,
         // Sixteen zeros, of which the last is written like any value.
-        (Class::Ac, 15, 0) => 16,
-        (Class::Ac, _, 1..=10) => run + 1,
+        (Class::Ac | Class::ProgressiveAc, 15, 0) => 16,
+        (Class::Ac | Class::ProgressiveAc, _, 1..=10) => run + 1,
+        // As many bits as the run says how many blocks end here.
+        (Class::ProgressiveAc, _, 0) => END,
         _ => return 0,
     };
+    let size = if class == Class::ProgressiveAc && skip == END { run } else { size };
     (length + size) | length << 8 | size << 16 | skip << 24
 }
 
@@ -75,8 +83,10 @@ impl HuffmanTable {
         Some(table)
     }
 
-    /// The table that is stored so, from those of this thread if it has met it.
-    pub fn of(stored: &[u8], class: Class) -> Option<Rc<Self>> {
+    /// Table `number` of those that are `stored`, from those of this thread if it has met it.
+    pub fn of(stored: &[Option<&[u8]>; 4], number: usize, class: Class) -> Result<Rc<Self>, JpegError> {
+        let stored = stored.get(number).copied().flatten();
+        let stored = stored.ok_or(JpegError::Damaged("a Huffman table is missing"))?;
         type Known = (Vec<u8>, Rc<HuffmanTable>);
         thread_local! {
             static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
@@ -84,14 +94,15 @@ impl HuffmanTable {
         KNOWN.with_borrow_mut(|known| {
             let met = known.iter().find(|(bytes, table)| bytes == stored && table.class == class);
             if let Some((_, table)) = met {
-                return Some(table.clone());
+                return Ok(table.clone());
             }
-            let table = Rc::new(Self::new(stored, class)?);
+            let table = Self::new(stored, class).ok_or(JpegError::Damaged("a Huffman table is none"))?;
+            let table = Rc::new(table);
             if known.len() == KEPT {
                 known.remove(0);
             }
             known.push((stored.to_vec(), table.clone()));
-            Some(table)
+            Ok(table)
         })
     }
 
@@ -121,25 +132,35 @@ impl HuffmanTable {
 
 /// Bits from the first of the first byte on.
 pub struct Bits<'a> {
-    data: &'a [u8],
-    /// Bytes taken into `next`.
-    at: usize,
+    /// Bytes that are not taken into `next` yet.
+    rest: &'a [u8],
     /// The next bits, from the highest on, of which `count` are counted.
     next: u64,
     count: u32,
+    /// How many bits there are.
+    all: usize,
 }
 
+/// Zeros behind the bytes that [`Bits`] are taken from: eight bytes are read at a time, eight bytes ahead.
+pub const PADDING: usize = 16;
+
 impl<'a> Bits<'a> {
+    /// Those of `data`, whose last [`PADDING`] bytes are none.
     pub fn new(data: &'a [u8]) -> Self {
-        Self { data, at: 0, next: 0, count: 0 }
+        Self { rest: data, next: 0, count: 0, all: data.len() * 8 }
     }
 
     /// Makes sure of 56 bits; beyond the end they are zeros.
     #[inline(always)]
     fn refill(&mut self) {
-        let word = self.data.get(self.at..).and_then(|rest| rest.first_chunk());
-        self.next |= word.map_or(0, |word| u64::from_be_bytes(*word)) >> self.count;
-        self.at += (63 - self.count as usize) >> 3;
+        match self.rest.first_chunk() {
+            Some(word) => {
+                self.next |= u64::from_be_bytes(*word) >> self.count;
+                self.rest = &self.rest[(63 - self.count as usize) >> 3 & 7..];
+            }
+            // More are taken than there are.
+            None => self.rest = &[],
+        }
         self.count |= 56;
     }
 
@@ -149,18 +170,45 @@ impl<'a> Bits<'a> {
         self.count -= bits;
     }
 
-    /// Bits taken so far.
-    pub fn taken(&self) -> usize {
-        self.at * 8 - self.count as usize
+    /// The next bit.
+    #[inline(always)]
+    fn bit(&mut self) -> bool {
+        if self.count == 0 {
+            self.refill();
+        }
+        let bit = self.next >> 63 != 0;
+        self.drop(1);
+        bit
     }
+
+    /// Bits taken so far; beyond the end, some number that is beyond it as well.
+    pub fn taken(&self) -> usize {
+        self.all - self.rest.len() * 8 - self.count as usize
+    }
+}
+
+/// The first `size` bits of `bits`, 63 at most.
+#[inline(always)]
+fn leading(bits: u64, size: u32) -> u32 {
+    (bits >> 1 >> (63 - size)) as u32
 }
 
 /// The value of `size` bits that `bits` begin with, where the lower half stands for negative ones.
 #[inline(always)]
 fn extend(bits: u64, size: u32) -> i32 {
-    let value = (bits >> 1 >> (63 - size)) as i32;
+    let value = leading(bits, size) as i32;
     let is_positive = ((bits as i64) >> 63) as i32;
     value + (!is_positive & (1 - (1 << size)))
+}
+
+/// By how much the DC coefficient differs from that of the block before.
+#[inline(always)]
+fn difference(bits: &mut Bits, dc: &HuffmanTable) -> Option<i32> {
+    bits.refill();
+    let found = dc.find(bits.next)?;
+    let value = extend(bits.next << (found >> 8 & 31), found >> 16 & 15);
+    bits.drop(found & 31);
+    Some(value)
 }
 
 /// Reads a block into `coefficients`, which must be 0, multiplied by the quantization table; the number of the
@@ -173,10 +221,7 @@ pub fn block(
     previous: &mut i32,
     coefficients: &mut [i32; 64],
 ) -> Option<usize> {
-    bits.refill();
-    let found = dc.find(bits.next)?;
-    *previous = previous.wrapping_add(extend(bits.next << (found >> 8 & 31), found >> 16 & 15));
-    bits.drop(found & 31);
+    *previous = previous.wrapping_add(difference(bits, dc)?);
     coefficients[0] = previous.wrapping_mul(quantization[0]);
     let mut at = 0;
     loop {
@@ -198,4 +243,151 @@ pub fn block(
             }
         }
     }
+}
+
+/// A block of a progressive JPEG, whose coefficients come in several scans.
+pub struct KeptBlock<'a> {
+    /// The first so many coefficients in zigzag order.
+    pub coefficients: &'a mut [i16],
+    /// By bit, which AC coefficients are not 0, whether they are kept or not.
+    pub known: &'a mut u64,
+}
+
+/// A band of AC coefficients in zigzag order, and by how many bits its values are shifted.
+#[derive(Debug, Clone, Copy)]
+pub struct Band {
+    pub first: usize,
+    pub last: usize,
+    pub shift: u32,
+}
+
+/// Reads the DC coefficient but for its `shift` lowest bits.
+#[inline(always)]
+pub fn dc_first(
+    bits: &mut Bits,
+    dc: &HuffmanTable,
+    shift: u32,
+    previous: &mut i32,
+    block: KeptBlock,
+) -> Option<()> {
+    *previous = previous.wrapping_add(difference(bits, dc)?);
+    *block.coefficients.first_mut()? = (*previous << shift) as i16;
+    Some(())
+}
+
+/// Reads bit `shift` of the DC coefficient.
+#[inline(always)]
+pub fn dc_again(bits: &mut Bits, shift: u32, block: KeptBlock) -> Option<()> {
+    *block.coefficients.first_mut()? |= i16::from(bits.bit()) << shift;
+    Some(())
+}
+
+/// Reads a band but for its lowest bits. `ended` counts blocks to come that have nothing there.
+#[inline(always)]
+pub fn ac_first(
+    bits: &mut Bits,
+    ac: &HuffmanTable,
+    band: Band,
+    ended: &mut u32,
+    block: KeptBlock,
+) -> Option<()> {
+    if *ended > 0 {
+        *ended -= 1;
+        return Some(());
+    }
+    let mut at = band.first - 1;
+    loop {
+        // Enough for a value, of 26 bits at most, and the end of blocks, of 30.
+        bits.refill();
+        for _ in 0..2 {
+            let found = ac.find(bits.next)?;
+            let (skip, size) = (found >> 24, found >> 16 & 15);
+            let extra = bits.next << (found >> 8 & 31);
+            bits.drop(found & 31);
+            if skip == END {
+                *ended = (1 << size) + leading(extra, size) - 1;
+                return Some(());
+            }
+            at += skip as usize;
+            if at > band.last {
+                return None;
+            }
+            if size > 0 {
+                *block.known |= 1 << at;
+                if let Some(kept) = block.coefficients.get_mut(at) {
+                    *kept = (extend(extra, size) << band.shift) as i16;
+                }
+            }
+            if at == band.last {
+                return Some(());
+            }
+        }
+    }
+}
+
+/// Reads one more bit of the coefficients of a band that are not 0, and those that this bit makes known
+/// (ITU-T T.81, G.1.2.3).
+#[inline(always)]
+pub fn ac_again(
+    bits: &mut Bits,
+    ac: &HuffmanTable,
+    band: Band,
+    ended: &mut u32,
+    mut block: KeptBlock,
+) -> Option<()> {
+    let mut at = band.first;
+    while *ended == 0 && at <= band.last {
+        bits.refill();
+        let found = ac.find(bits.next)?;
+        let (skip, size) = (found >> 24, found >> 16 & 15);
+        let extra = bits.next << (found >> 8 & 31);
+        bits.drop(found & 31);
+        if skip == END {
+            *ended = (1 << size) + leading(extra, size);
+            break;
+        }
+        at = correct(bits, band, at, skip - 1, &mut block);
+        match size {
+            0 => {}
+            1 if at <= band.last => {
+                *block.known |= 1 << at;
+                if let Some(kept) = block.coefficients.get_mut(at) {
+                    *kept = (extend(extra, 1) << band.shift) as i16;
+                }
+            }
+            _ => return None,
+        }
+        at += 1;
+    }
+    if *ended > 0 {
+        correct(bits, band, at, u64::BITS, &mut block);
+        *ended -= 1;
+    }
+    Some(())
+}
+
+/// Goes on from coefficient `at` past `zeros` that are 0, to the one that follows them or beyond the band, and reads a
+/// bit for each on the way that is not.
+#[inline(always)]
+fn correct(bits: &mut Bits, band: Band, mut at: usize, mut zeros: u32, block: &mut KeptBlock) -> usize {
+    while at <= band.last {
+        let gap = (*block.known >> at).trailing_zeros();
+        if zeros < gap {
+            return (at + zeros as usize).min(band.last + 1);
+        }
+        zeros -= gap;
+        at += gap as usize;
+        if at > band.last {
+            break;
+        }
+        let unit = 1i16 << band.shift;
+        if bits.bit()
+            && let Some(kept) = block.coefficients.get_mut(at)
+            && *kept & unit == 0
+        {
+            *kept = kept.wrapping_add(if *kept < 0 { -unit } else { unit });
+        }
+        at += 1;
+    }
+    band.last + 1
 }

@@ -6,6 +6,10 @@
 
 use crate::lanes::Lanes;
 
+/// The coefficients of a block in rows of eight, where vectors are loaded from in one piece.
+#[repr(align(64))]
+pub struct Block(pub [i32; 64]);
+
 /// Bits after the point of the bases.
 const FRACTION: i32 = 13;
 /// Bits after the point that are kept between the passes.
@@ -83,7 +87,8 @@ pub fn inverse<L: Lanes>(
 ) {
     if last == 0 {
         let row = [flat(coefficients[0]); 8];
-        for target in target.chunks_mut(stride).take(side) {
+        for y in 0..side {
+            let target = &mut target[y * stride..];
             target.iter_mut().zip(row).take(side).for_each(|(sample, value)| *sample = value);
         }
         return;
@@ -139,8 +144,10 @@ fn write<L: Lanes, const N: usize>(
     }
     let [a, b, c, d, e, f, g, h] = sums;
     let samples = [lanes.bytes([a, b, c, d]), lanes.bytes([e, f, g, h])];
-    for (target, samples) in target.chunks_mut(stride).zip(samples.as_flattened()).take(N) {
-        if let (Some(target), Some(samples)) = (target.first_chunk_mut::<N>(), samples.first_chunk::<N>()) {
+    // By index: the number of chunks of a slice would take a division for every block.
+    for (y, samples) in samples.as_flattened().iter().enumerate().take(N) {
+        let target = target.get_mut(y * stride..).and_then(|row| row.first_chunk_mut::<N>());
+        if let (Some(target), Some(samples)) = (target, samples.first_chunk::<N>()) {
             *target = *samples;
         }
     }

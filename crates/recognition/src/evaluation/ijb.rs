@@ -107,7 +107,8 @@ impl Images for Crops {
         let face = self.faces.as_ref().map(|faces| faces.faces[index]);
         let face = face.ok_or_else(|| wrong("its landmarks were not read".into()))?;
         let picture = read_picture(&path).map_err(|error| wrong(error.to_string()))?;
-        let transform = Similarity2d::estimate(face.landmarks, arcface_landmarks(size));
+        let landmarks = face.landmarks.map(|point| picture.place_of(point));
+        let transform = Similarity2d::estimate(landmarks, arcface_landmarks(size));
         Ok(warp(&picture, &transform.map_err(|error| wrong(error.to_string()))?, size))
     }
 }
