@@ -47,6 +47,7 @@ pub struct Places {
     /// By the number of the image.
     keeps_extension: HashSet<usize>,
     junk_files: usize,
+    in_no_folder: usize,
 }
 
 impl Places {
@@ -55,7 +56,7 @@ impl Places {
     /// # Errors
     /// If `input` holds no images or cannot be read, the folders lie within each other, or names are ambiguous.
     pub fn open(input: &Path, output: &Path, format: ImageFormat) -> Result<Self, PlaceError> {
-        let ImagePaths { in_folders, beside, junk_files } = ImagePaths::below(input)?;
+        let ImagePaths { in_folders, beside, junk_files, .. } = ImagePaths::below(input)?;
         let unusable = |source| PlaceError::Unusable { path: output.into(), source };
         let (real_input, real_output) = (
             fs::canonicalize(input).map_err(|source| PlaceError::Unusable { path: input.into(), source })?,
@@ -64,6 +65,7 @@ impl Places {
         if real_input.starts_with(&real_output) || real_output.starts_with(&real_input) {
             return Err(PlaceError::Nested { input: input.into(), output: output.into() });
         }
+        let in_no_folder = beside.len();
         let mut images = [in_folders, beside].concat();
         images.sort_unstable();
         if images.is_empty() {
@@ -76,6 +78,7 @@ impl Places {
             images,
             keeps_extension: HashSet::new(),
             junk_files,
+            in_no_folder,
         };
         for index in places.clashes() {
             places.keeps_extension.insert(index);
@@ -106,6 +109,11 @@ impl Places {
     /// Whether there are none, which [`open`](Self::open) refuses.
     pub fn is_empty(&self) -> bool {
         self.images.is_empty()
+    }
+
+    /// Photographs that lie in no folder of the folder, so that nothing says who is on them.
+    pub fn in_no_folder(&self) -> usize {
+        self.in_no_folder
     }
 
     /// Files and hidden folders passed over.
@@ -208,6 +216,8 @@ mod tests {
         let places = Places::open(&folder.path().join("in"), &folder.path().join("out"), format)
             .map_err(|error| error.to_string())?;
         assert!(places.len() == images.len() && !places.is_empty());
+        let beside = images.iter().filter(|image| !image.contains('/')).count();
+        assert_eq!(places.in_no_folder(), beside);
         Ok((0..places.len())
             .map(|i| format!("{} {}", places.shown_name(i), places.relative_output(i).display()))
             .collect())
