@@ -11,11 +11,11 @@ use facegrad_settings::settings;
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-use super::{Format, OpenSet, SourceError, SourceKind, Summary};
+use super::{Endings, Format, OpenSet, SourceError, SourceKind, Summary};
 use crate::{FaceError, FaceSource, StoredImage};
 
 /// Extensions of the files that are taken for images, in any case.
-pub const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "bmp", "pgm", "ppm"];
+pub const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "pgm", "ppm"];
 
 settings! {
     /// Images on disk, one folder per identity.
@@ -97,7 +97,7 @@ impl FaceFolder {
         let root = &config.path;
         check_root(root)?;
         let found = find_images(root)?;
-        let mut summary = Summary::default();
+        let mut summary = Summary { endings: found.endings, ..Summary::default() };
         summary.leave_out(found.junk + found.beside.len(), "junk file", "junk files");
         let people = group(found.in_folders);
         if people.is_empty() {
@@ -145,6 +145,8 @@ pub struct ImagePaths {
     /// Files and hidden folders passed over: hidden, empty, without an image extension, or links that lead
     /// nowhere or back to a folder above them.
     pub junk_files: usize,
+    /// Those without an image extension, by the one that they have.
+    pub endings: Endings,
 }
 
 impl ImagePaths {
@@ -154,13 +156,13 @@ impl ImagePaths {
     /// If `root` is no folder, or something in it cannot be read.
     pub fn below(root: &Path) -> Result<Self, FolderError> {
         check_root(root)?;
-        let Files { in_folders, beside, junk } = find_images(root)?;
+        let Files { in_folders, beside, junk, endings } = find_images(root)?;
         let sorted = |images: Vec<FolderFile>| {
             let mut paths: Vec<PathBuf> = images.into_iter().map(|found| found.path).collect();
             paths.sort_unstable();
             paths
         };
-        Ok(Self { in_folders: sorted(in_folders), beside: sorted(beside), junk_files: junk })
+        Ok(Self { in_folders: sorted(in_folders), beside: sorted(beside), junk_files: junk, endings })
     }
 }
 
@@ -237,6 +239,7 @@ struct Files {
     beside: Vec<FolderFile>,
     /// How much else.
     junk: usize,
+    endings: Endings,
 }
 
 fn find_images(root: &Path) -> Result<Files, FolderError> {
@@ -266,8 +269,13 @@ fn find_images(root: &Path) -> Result<Files, FolderError> {
         if entry.file_type().is_dir() {
             continue;
         }
-        if !entry.file_type().is_file() || !has_image_extension(entry.path()) {
+        if !entry.file_type().is_file() {
             files.junk += 1;
+            continue;
+        }
+        if !has_image_extension(entry.path()) {
+            files.junk += 1;
+            files.endings.count(entry.path());
             continue;
         }
         let size = match entry.metadata() {
@@ -420,7 +428,32 @@ pub(super) mod tests {
         let folder = FaceFolder::open(&config(root.path())).unwrap();
         assert_eq!(folder.identities().len(), 3);
         // .git counts once: what is inside a hidden folder is not looked at.
-        assert_eq!(folder.summary().to_string(), "6 images of 3 identities; left out: 8 junk files");
+        assert_eq!(
+            folder.summary().to_string(),
+            "6 images of 3 identities; left out: 8 junk files; endings that are not read: 2 .txt, 1 .db"
+        );
+    }
+
+    #[test]
+    fn endings_that_are_not_read_are_counted() {
+        let root = three();
+        for i in 0..12 {
+            put(root.path(), &format!("Bo/{i}.HEIC"), b"image");
+            put(root.path(), &format!("Bo/{i}.{}", ["tif", "gif", "avif"][i % 3]), b"image");
+        }
+        for path in ["Bo/a.jfif", "Bo/b.JPE", "Bo/c.d1", "Bo/c.d2", "Bo/c.d3", "Bo/of Dr. Miller", ".x.heic"]
+        {
+            put(root.path(), path, b"image");
+        }
+        let folder = FaceFolder::open(&config(root.path())).unwrap();
+        assert_eq!(
+            folder.summary().to_string(),
+            "8 images of 3 identities; left out: 29 junk files; endings that are not read: 12 .heic, 4 .avif, \
+             4 .gif, 4 .tif, 1 .d1, 1 .d2, 1 others"
+        );
+        let found = ImagePaths::below(root.path()).unwrap();
+        assert_eq!(found.endings, folder.summary().endings);
+        assert_eq!(found.endings.counts()[".heic"], 12);
     }
 
     #[cfg(unix)]
@@ -481,7 +514,7 @@ pub(super) mod tests {
         assert_eq!(
             message(&config(root.path())),
             "ROOT holds no images in folders of its own (0 images of 0 identities; left out: 1 junk file); \
-             one folder of images (jpg, jpeg, png, webp, bmp, pgm, ppm) per identity is expected"
+             one folder of images (jpg, jpeg, jpe, jfif, png, webp, bmp, pgm, ppm) per identity is expected"
         );
     }
 

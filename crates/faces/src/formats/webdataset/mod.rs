@@ -138,7 +138,7 @@ impl WebDataset {
         }
         let (labels, identities) = values.labels(labels, config.label_gaps, &config.path)?;
         let mut summary =
-            Summary { images: images.len(), identities: identities.len(), left_out: Vec::new() };
+            Summary { images: images.len(), identities: identities.len(), ..Summary::default() };
         let [without, empty, others] = left_out;
         summary.leave_out(without, "sample without an image", "samples without an image");
         summary.leave_out(empty, "empty image", "empty images");
