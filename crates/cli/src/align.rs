@@ -113,7 +113,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         let text = json!({
             "out": args.output, "size": args.size, "statistics": end.statistics, "landmarks_by": by,
             "done_before": end.before, "images_per_second": rate(&end), "finding_ms": finding_ms(&end),
-            "junk_files": places.junk_files(), "unused_landmarks": end.unused_landmarks,
+            "junk_files": places.junk_files(), "endings": places.endings().counts(), "unused_landmarks": end.unused_landmarks,
             "left_out": end.left_out.iter().map(|(name, reason)| json!({ "image": name, "reason": reason }))
                 .collect::<Vec<_>>(),
         });
@@ -220,6 +220,9 @@ fn print(args: &Args, places: &Places, end: &AlignmentJobEnd, by: &str) {
     }
     if places.junk_files() > 0 {
         say!("passed    {} files that are no images, are empty or hidden", places.junk_files());
+    }
+    if !places.endings().is_empty() {
+        say!("endings   that are not read: {}", places.endings());
     }
     if end.unused_landmarks > 0 {
         say!("unused    landmarks of {} images that are not there", end.unused_landmarks);
