@@ -15,6 +15,8 @@ pub struct Summary {
     pub left_out: Vec<(usize, &'static str, &'static str)>,
     /// Files among these that are no images by their ending.
     pub endings: Endings,
+    /// What need not be wrong and may be, and what was read in one of several ways, a sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Summary {
