@@ -51,6 +51,7 @@ pub struct Places {
     keeps_extension: HashSet<usize>,
     junk_files: usize,
     endings: Endings,
+    in_no_folder: usize,
 }
 
 impl Places {
@@ -68,6 +69,7 @@ impl Places {
         if real_input.starts_with(&real_output) || real_output.starts_with(&real_input) {
             return Err(PlaceError::Nested { input: input.into(), output: output.into() });
         }
+        let in_no_folder = beside.len();
         let mut images = [in_folders, beside].concat();
         images.sort_unstable();
         if images.is_empty() {
@@ -81,6 +83,7 @@ impl Places {
             keeps_extension: HashSet::new(),
             junk_files,
             endings,
+            in_no_folder,
         };
         for index in places.clashes() {
             places.keeps_extension.insert(index);
@@ -111,6 +114,11 @@ impl Places {
     /// Whether there are none, which [`open`](Self::open) refuses.
     pub fn is_empty(&self) -> bool {
         self.images.is_empty()
+    }
+
+    /// Photographs that lie in no folder of the folder, so that nothing says who is on them.
+    pub fn in_no_folder(&self) -> usize {
+        self.in_no_folder
     }
 
     /// Files and hidden folders passed over.
@@ -218,6 +226,8 @@ mod tests {
         let places = Places::open(&folder.path().join("in"), &folder.path().join("out"), format)
             .map_err(|error| error.to_string())?;
         assert!(places.len() == images.len() && !places.is_empty());
+        let beside = images.iter().filter(|image| !image.contains('/')).count();
+        assert_eq!(places.in_no_folder(), beside);
         Ok((0..places.len())
             .map(|i| format!("{} {}", places.shown_name(i), places.relative_output(i).display()))
             .collect())

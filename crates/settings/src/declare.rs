@@ -358,11 +358,16 @@ pub fn read_keys<'a>(value: &'a Value, at: &KeyPath, known: &[Key]) -> Result<&'
     let renamed = known.iter().find(|known| known.formerly == Some(key));
     let hint = match (renamed, nearest(key, names.iter().copied())) {
         (Some(renamed), _) => format!("it is called {} now", at.join(renamed.name)),
-        (None, Some(near)) => format!("did you mean {}?", at.join(near)),
+        (None, Some(near)) => return Err(misspelt(at, key, near)),
         (None, None) if known.is_empty() => "it takes none".into(),
         (None, None) => format!("the keys are {}", names.join(", ")),
     };
     Err(SettingsError::UnknownKey { key: at.join(key), hint })
+}
+
+/// The key of the table at `at` that was meant by `key`.
+fn misspelt(at: &KeyPath, key: &str, meant: &str) -> SettingsError {
+    SettingsError::UnknownKey { key: at.join(key), hint: format!("did you mean {}?", at.join(meant)) }
 }
 
 /// The kind of the table at `at`, and its other keys; a key that only another kind has is named as such.
@@ -381,6 +386,14 @@ pub fn split_kind(
     };
     let names: Vec<_> = kinds.iter().map(|k| k.name).collect();
     let kind_key = at.join("kind");
+    // No kind has it, and it is more like "kind" than like any key that one has.
+    let all = || kinds.iter().flat_map(|kind| &kind.keys).map(|key| key.name);
+    let is_kind = |key: &str| nearest(key, all().chain(["kind"])) == Some("kind");
+    if let Some(key) =
+        table.keys().find(|key| *key != "kind" && all().all(|name| name != *key) && is_kind(key))
+    {
+        return Err(misspelt(at, key, "kind"));
+    }
     let kind = match table.get("kind") {
         None => {
             return Err(SettingsError::Missing {

@@ -48,7 +48,7 @@ pub use modified_softmax::{ModifiedSoftmax, ModifiedSoftmaxConfig};
 pub use mv_softmax::{HardWeight, MvSoftmax, MvSoftmaxConfig};
 pub use normface::{NormFace, NormFaceConfig};
 pub use softmax::{Softmax, SoftmaxConfig};
-pub use sphereface2::{SphereFace2, SphereFace2Config};
+pub use sphereface2::{SharpeningGradient, SphereFace2, SphereFace2Config};
 pub use subcenter_arcface::{SubcentreArcFace, SubcentreArcFaceConfig};
 
 /// What a head makes of a batch.
