@@ -117,7 +117,7 @@ impl OpenProtocol for PairProtocol {
         let people = People::of(list);
         let Measurement { bootstrap_rounds: rounds, seed, as_insightface } = *measurement;
         let resampling = Resampling { people: Some(&people), rounds, seed };
-        let mut result = VerificationResult::of(&scores, accuracy, provenance, &resampling);
+        let mut result = VerificationResult::of(&scores, accuracy, provenance, &resampling).of_list(list);
         if as_insightface {
             result.insightface = supported(insightface::evaluate(rows, dim, list))?.ok();
         }
