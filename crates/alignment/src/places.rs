@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use facegrad_faces::folder::{FolderError, ImagePaths, with_slashes};
+use facegrad_faces::{
+    Endings,
+    folder::{FolderError, ImagePaths, with_slashes},
+};
 use facegrad_pictures::ImageFormat;
 
 /// Why folders cannot be used.
@@ -47,6 +50,7 @@ pub struct Places {
     /// By the number of the image.
     keeps_extension: HashSet<usize>,
     junk_files: usize,
+    endings: Endings,
     in_no_folder: usize,
 }
 
@@ -56,7 +60,7 @@ impl Places {
     /// # Errors
     /// If `input` holds no images or cannot be read, the folders lie within each other, or names are ambiguous.
     pub fn open(input: &Path, output: &Path, format: ImageFormat) -> Result<Self, PlaceError> {
-        let ImagePaths { in_folders, beside, junk_files, .. } = ImagePaths::below(input)?;
+        let ImagePaths { in_folders, beside, junk_files, endings, .. } = ImagePaths::below(input)?;
         let unusable = |source| PlaceError::Unusable { path: output.into(), source };
         let (real_input, real_output) = (
             fs::canonicalize(input).map_err(|source| PlaceError::Unusable { path: input.into(), source })?,
@@ -78,6 +82,7 @@ impl Places {
             images,
             keeps_extension: HashSet::new(),
             junk_files,
+            endings,
             in_no_folder,
         };
         for index in places.clashes() {
@@ -119,6 +124,11 @@ impl Places {
     /// Files and hidden folders passed over.
     pub fn junk_files(&self) -> usize {
         self.junk_files
+    }
+
+    /// Files among these that are no images by their ending.
+    pub fn endings(&self) -> &Endings {
+        &self.endings
     }
 
     /// The folder of the photographs, as the system names it.

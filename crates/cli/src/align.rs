@@ -114,7 +114,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         let text = json!({
             "out": args.output, "size": args.size, "statistics": end.statistics, "landmarks_by": by,
             "done_before": end.before, "images_per_second": rate(&end), "finding_ms": finding_ms(&end),
-            "junk_files": places.junk_files(), "in_no_folder": places.in_no_folder(), "unused_landmarks": end.unused_landmarks,
+            "junk_files": places.junk_files(), "endings": places.endings().counts(), "in_no_folder": places.in_no_folder(), "unused_landmarks": end.unused_landmarks,
             "left_out": end.left_out.iter().map(|(name, reason)| json!({ "image": name, "reason": reason }))
                 .collect::<Vec<_>>(),
         });
@@ -230,6 +230,9 @@ fn print(args: &Args, places: &Places, end: &AlignmentJobEnd, by: &str) {
     }
     if places.junk_files() > 0 {
         say!("passed    {} files that are no images, are empty or hidden", places.junk_files());
+    }
+    if !places.endings().is_empty() {
+        say!("endings   that are not read: {}", places.endings());
     }
     let folder = args.input.display();
     match places.in_no_folder() {

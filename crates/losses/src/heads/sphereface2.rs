@@ -63,7 +63,8 @@ impl HeadKind for SphereFace2Config {
         Description {
             formula: "z_y = r (g(cos θ_y) − m) + b;  z_j = r (g(cos θ_j) + m) + b;  g(c) = 2 ((c + 1)/2)^t − 1, b learned\n\
          under w/r [λ ln(1 + e^{−z_y}) + (1 − λ) Σ_{j≠y} ln(1 + e^{z_j})], the mean over the batch",
-            source: "Wen et al., SphereFace2, ICLR 2022, variant C (margin on the cosine); w and the start of b as in the authors' OpenSphere",
+            source: "Wen et al., SphereFace2, ICLR 2022, variant C (margin on the cosine); w and the start of b as in the authors' OpenSphere,\n\
+         whose gradient was detached in April 2022, exact for variant C in October 2022, and is detached since October 2023",
             gradient: "∂z/∂cos θ = r t ((cos θ + 1)/2)^(t−1) of target and others, or r with gradient = \"detached\"; to embeddings and weights along the sphere only, and to b",
         }
     }
