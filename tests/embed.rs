@@ -379,7 +379,7 @@ fn drawn_pairs_share_no_person_between_folds_and_can_be_measured() {
     assert_ne!(place.read("pairs.csv"), place.read("other.csv"));
     assert_eq!((&told["pairs"], &told["people"], &told["seed"]), (&160.into(), &24.into(), &6.into()));
 
-    let list = PairList::read(&place.path("pairs.csv")).unwrap();
+    let list = PairList::read(&place.path("pairs.csv"), None).unwrap();
     let mut fold_of: HashMap<&str, usize> = HashMap::new();
     for pair in list.pairs() {
         let [a, b] = [pair.a, pair.b].map(|image| list.images()[image].as_str());

@@ -110,7 +110,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if args.json {
         let text = json!({
             "out": out, "embeddings": images.len(), "dim": dim, "people": images.identities().map(|_| people.len()),
-            "skipped": skipped.iter().map(|image| &image.name).collect::<Vec<_>>(), "left_out": images.left_out(),
+            "skipped": skipped.iter().map(|image| &image.name).collect::<Vec<_>>(), "left_out": images.left_out(), "endings": images.endings().counts(),
             "images_per_second": rate,
             "origin": model.origin(args.flip, &chosen.description, Some(survey.pixels_sha256.clone())),
         });
@@ -130,6 +130,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             "left out {} files that are no images, are empty or lie beside the folders of people",
             images.left_out()
         );
+    }
+    if !images.endings().is_empty() {
+        say!("endings  that are not read: {}", images.endings());
     }
     if let Some(list) = list {
         say!("skipped  {} images that cannot be read, listed in {}", skipped.len(), list.display());

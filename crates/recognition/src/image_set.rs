@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use facegrad_faces::{
-    FaceError,
+    Endings, FaceError,
     folder::{EXTENSIONS, FolderError, ImagePaths, with_slashes},
 };
 use facegrad_files::hexadecimal;
@@ -24,6 +24,7 @@ pub struct ImageSet {
     files: Vec<PathBuf>,
     identities: Option<Vec<String>>,
     left_out: usize,
+    endings: Endings,
     notes: Vec<String>,
 }
 
@@ -109,7 +110,7 @@ impl ImageSet {
     }
 
     fn of_folder(root: &Path) -> Result<Self, ImageSetError> {
-        let ImagePaths { in_folders, beside, junk_files, note } = ImagePaths::below(root)?;
+        let ImagePaths { in_folders, beside, junk_files, endings, note } = ImagePaths::below(root)?;
         let (paths, has_people, left_out) = match in_folders.is_empty() {
             true => (beside, false, junk_files),
             false => (in_folders, true, junk_files + beside.len()),
@@ -122,7 +123,8 @@ impl ImageSet {
         let names = paths.iter().map(name).collect::<Result<Vec<_>, _>>()?;
         let person = |name: &String| name.split('/').next().unwrap_or_default().to_owned();
         let identities = has_people.then(|| names.iter().map(person).collect());
-        Ok(Self { names, files, identities, left_out, notes: note.into_iter().collect() })
+        let notes = note.into_iter().collect();
+        Ok(Self { names, files, identities, left_out, endings, notes })
     }
 
     /// The images of several sources, one source after the other.
@@ -132,7 +134,7 @@ impl ImageSet {
     pub fn open_all(sources: &[PathBuf], folder: Option<&Path>) -> Result<Self, ImageSetError> {
         let mut all = Self::default();
         for (i, source) in sources.iter().enumerate() {
-            let Self { names, files, identities, left_out, notes } = Self::open(source, folder)?;
+            let Self { names, files, identities, left_out, endings, notes } = Self::open(source, folder)?;
             if i == 0 {
                 all.identities = identities;
             } else {
@@ -149,6 +151,7 @@ impl ImageSet {
             all.names.extend(names);
             all.files.extend(files);
             all.left_out += left_out;
+            all.endings.add(&endings);
             all.notes.extend(notes);
         }
         Ok(all)
@@ -168,6 +171,11 @@ impl ImageSet {
     /// images beside folders of people.
     pub fn left_out(&self) -> usize {
         self.left_out
+    }
+
+    /// Files among these that are no images by their ending.
+    pub fn endings(&self) -> &Endings {
+        &self.endings
     }
 
     /// What need not be wrong and may be, a sentence each.

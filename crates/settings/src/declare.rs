@@ -119,6 +119,7 @@ macro_rules! entry {
             formerly: None $( .or(Some($old)) )?,
             doc: concat!($($key_doc, "\n"),*).trim().into(),
             schema: <$type as $crate::Setting>::schema(),
+            choices: <$type as $crate::Setting>::choices(),
             default: match $crate::Setting::write(&$this.$key) {
                 Some(value) => value.to_string(),
                 None => String::new(),
@@ -209,6 +210,10 @@ macro_rules! choice {
             fn schema() -> $crate::Schema {
                 $crate::Schema::Value([$(concat!("\"", $word, "\"")),*].join(" | "))
             }
+
+            fn choices() -> Vec<(&'static str, &'static str)> {
+                Self::ALL.iter().map(|value| (value.as_str(), value.doc())).collect()
+            }
         }
 
         $crate::serde_through_toml!($name);
@@ -217,7 +222,7 @@ macro_rules! choice {
 
 /// Declares a section whose `kind` key decides which other keys it has: an enum of sections.
 ///
-/// Each line reads `Variant(SectionType) = "kind",` with optional aliases: `= "cosface" | "am_softmax"`.
+/// Each line reads `Variant(SectionType) = "kind",` with optional aliases: `= "kind" | "alias"`.
 ///
 /// With `pub enum Name: dyn Trait` every section implements `Trait`, and the enum dereferences to it: a registry. A
 /// section is then of one kind only, and becomes the enum by `into()`.
