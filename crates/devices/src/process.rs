@@ -10,9 +10,20 @@ pub fn memory() -> Option<u64> {
     of_file("/proc/self/status", "VmRSS:")
 }
 
-/// The memory that can be had on this machine without pushing anything out, in bytes.
+/// The memory that can be had on this machine without pushing anything out, in bytes, and within what this process
+/// is allowed (`ulimit -v`).
 pub fn available_memory() -> Option<u64> {
-    of_file("/proc/meminfo", "MemAvailable:")
+    let there = of_file("/proc/meminfo", "MemAvailable:")?;
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let used = of_file("/proc/self/status", "VmSize:").unwrap_or(0);
+    let allowed = address_space(&limits).map(|limit| limit.saturating_sub(used));
+    Some(allowed.map_or(there, |allowed| allowed.min(there)))
+}
+
+/// The bytes of address space that a process may have by its `limits`; none without such a limit.
+fn address_space(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// Seconds that all cores together have worked for this process.
@@ -31,4 +42,21 @@ fn of_file(path: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_the_address_space_is_read() {
+        let limits = |soft: &str| {
+            format!(
+                "Limit  Soft Limit  Hard Limit  Units\nMax address space         {soft}    unlimited    bytes\n"
+            )
+        };
+        assert_eq!(address_space(&limits("4096000000")), Some(4_096_000_000));
+        assert_eq!(address_space(&limits("unlimited")), None);
+        assert_eq!(address_space(""), None);
+    }
 }

@@ -186,6 +186,15 @@ impl HeadConfig {
         })
     }
 
+    /// Rows of weights, each as long as an embedding, for `classes` identities: what a head is large by. Known
+    /// without building it.
+    pub fn weight_rows(&self, classes: usize) -> u64 {
+        match self {
+            Self::Classes(head) => classes as u64 * head.weights_of_a_class() as u64,
+            Self::Embedding(_) => 0,
+        }
+    }
+
     /// The loss to expect before the first step from random unit features, where there is a formula for it.
     pub fn expected_first_loss(&self, classes: usize, embedding: usize) -> Option<f64> {
         match self {

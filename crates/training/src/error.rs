@@ -27,6 +27,9 @@ pub enum TrainError {
     /// The network.
     #[error("{0}; change data.size or backbone.kind")]
     Backbone(#[from] BackboneError),
+    /// A step needs more memory than there is, by arithmetic and before any of it is asked for.
+    #[error("a step needs about {needed} of memory ({parts}) and {available} are available; {advice}")]
+    TooLittleMemory { needed: String, parts: String, available: String, advice: &'static str },
     /// The head.
     #[error(transparent)]
     Head(#[from] HeadError),

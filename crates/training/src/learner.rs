@@ -6,9 +6,8 @@ use std::{
 };
 
 use burn::{
-    module::Module,
     optim::GradientsParams,
-    tensor::{Device, Tensor},
+    tensor::{Device, Tensor, TensorData},
 };
 use facegrad_losses::{Auxiliary, EmbeddingBatch, HeadError, Labels, Progress, Telemetry, TelemetryValue};
 use facegrad_random::{Purpose, Stream};
@@ -103,12 +102,6 @@ impl Learner {
         self.model.as_ref().expect(PRESENT)
     }
 
-    /// The number of parameters of the head and of the losses beside it.
-    pub(crate) fn loss_parameters(&self) -> usize {
-        let Recognizer { head, auxiliary, .. } = self.model();
-        head.num_params() + auxiliary.num_params()
-    }
-
     pub(crate) fn model_mut(&mut self) -> &mut Recognizer {
         self.model.as_mut().expect(PRESENT)
     }
@@ -182,23 +175,43 @@ impl Learner {
         Ok(StepResult { loss, learning_rate, gradient_norm, measures })
     }
 
-    /// The time that a step takes on RGB bytes `[batch, height, width, 3]` with labels `[batch]`, without taking
-    /// it: weights, running statistics and the state of the optimizer stay what they are.
+    /// The time that the network takes in a step on RGB bytes `[batch, height, width, 3]`, forward, backward and for
+    /// its update, without taking the step: weights, running statistics and the state of the optimizer stay what
+    /// they are.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub(crate) fn rehearse_network(&self, pixels: &[u8]) -> Result<Duration, StepError> {
+        let backbone = self.model().backbone.with_own_statistics();
+        let begin = Instant::now();
+        let embeddings = backbone.forward(to_input(pixels, self.size, &self.device));
+        let grads = GradientsParams::from_grads(embeddings.sum().backward(), self.model());
+        self.with_update(begin, &grads)
+    }
+
+    /// The time that the losses take in a step on a batch with labels `[batch]`, as [`Learner::rehearse_network`]
+    /// does; with many classes it hardly depends on the batch, so that it cannot be told from a smaller one.
     ///
     /// # Errors
     /// If a label is no class, or the device fails.
-    pub(crate) fn rehearse(&self, pixels: &[u8], labels: &[usize]) -> Result<Duration, StepError> {
-        let backbone = self.model().backbone.with_own_statistics();
+    pub(crate) fn rehearse_losses(&self, labels: &[usize]) -> Result<Duration, StepError> {
+        let shape = [labels.len(), self.model().backbone.embedding_size()];
+        let mut stream = Stream::new(0, Purpose::Benchmark, 1, 0);
+        let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| stream.normal()).collect();
+        let embeddings = Tensor::from_data(TensorData::new(values, shape), &self.device).require_grad();
         let begin = Instant::now();
-        let images = to_input(pixels, self.size, &self.device);
         let labels = Labels::new(labels, &self.device);
-        let embeddings = backbone.forward(images);
         let progress = Progress { step: 0, total: 1 };
         let batch = EmbeddingBatch { embeddings, labels, progress, watched: false };
         let BatchLoss { loss, .. } = self.objective.loss(self.model(), &batch)?;
         let grads = GradientsParams::from_grads(loss.backward(), self.model());
+        self.with_update(begin, &grads)
+    }
+
+    /// The time since `begin` and what the update by `grads` would take, from what their norm does.
+    fn with_update(&self, begin: Instant, grads: &GradientsParams) -> Result<Duration, StepError> {
         let computed = begin.elapsed();
-        let norm = optimizer::squared_norm(self.model(), &grads);
+        let norm = optimizer::squared_norm(self.model(), grads);
         self.device.sync().map_err(|error| StepError::Backend(error.to_string()))?;
         drop(norm);
         let norm = begin.elapsed() - computed;
@@ -281,7 +294,8 @@ mod tests {
         let (mut rehearsed, mut other) = (new(), new());
         let before = bytes(&rehearsed);
         for _ in 0..2 {
-            rehearsed.rehearse(&pixels[..4 * 1200], &labels[..4]).unwrap();
+            rehearsed.rehearse_network(&pixels[..4 * 1200]).unwrap();
+            rehearsed.rehearse_losses(&labels).unwrap();
         }
         assert!(bytes(&rehearsed) == before);
         for step in 0..3 {
@@ -294,7 +308,8 @@ mod tests {
         assert!(bytes(&rehearsed) != before);
         // In the middle of a run, where the statistics have moved, as well.
         let before = bytes(&rehearsed);
-        rehearsed.rehearse(&pixels, &labels).unwrap();
+        rehearsed.rehearse_network(&pixels).unwrap();
+        rehearsed.rehearse_losses(&labels).unwrap();
         assert!(bytes(&rehearsed) == before);
     }
 }

@@ -43,33 +43,40 @@ impl Preparation {
         let source = data.source.as_ref();
         let identities = source.identities();
         let plan = experiment.plan(0, 0);
-        let sampler = experiment.sampler.build(source, plan.seed, plan.batch);
-        let sampler = sampler.map_err(LoaderError::from)?.describe();
-        let steps_per_epoch = plan.steps_per_epoch(source.len());
         let evaluations = experiment.evaluation.iter();
         let evaluations = evaluations.map(|e| Ok((e.name(), e.open(ImageNeed::Pixels)?)));
         let evaluations: Vec<_> = evaluations.collect::<Result<_, TrainError>>()?;
-        let look = preflight::look(source, experiment.augmentation.source_size(plan.size), plan.size)?;
-        let program = process::memory().unwrap_or(0);
-        let learner = Learner::new(&experiment, identities.len(), &chosen.device)?;
         let cost = experiment.backbone.cost(plan.size)?;
         let workload = Workload {
-            program,
+            program: process::memory().unwrap_or(0),
             backbone: &experiment.backbone,
             size: plan.size,
             batch: plan.batch,
             queue: experiment.data.loader.queue,
             backbone_parameters: cost.parameters,
-            head_parameters: learner.loss_parameters() as u64,
+            head_parameters: experiment.loss_parameters(identities.len()),
             optimizer_slots: experiment.optimizer.slots().into(),
             evaluation_images: evaluations.iter().map(|(_, protocol)| protocol.images() as u64).sum(),
         };
         // Other memory than that of this machine, and other operations with needs of their own.
         let memory = (chosen.backend != Backend::Wgpu).then(|| workload.memory()).transpose()?;
+        // Before any of it is asked for.
+        memory.map_or(Ok(()), |memory| memory.check())?;
+        let sampler = experiment.sampler.build(source, plan.seed, plan.batch);
+        let sampler = sampler.map_err(LoaderError::from)?.describe();
+        let steps_per_epoch = plan.steps_per_epoch(source.len());
+        let look = preflight::look(source, experiment.augmentation.source_size(plan.size), plan.size)?;
+        let learner = Learner::new(&experiment, identities.len(), &chosen.device)?;
         let mut notes = data.summary.notes.clone();
         notes.extend(look.notes);
         notes.extend(preflight::overlap(identities, &evaluations));
         notes.extend(memory.and_then(|memory| memory.note()));
+        if experiment.optimizer.freezes_backbone() {
+            notes.push(
+                "optimizer.backbone_factor is 0: the network stays as it was drawn, and only the head learns"
+                    .into(),
+            );
+        }
         let [height, width] = plan.size;
         let preflight = Preflight {
             backend: chosen.description.clone(),
@@ -147,6 +154,13 @@ impl Preparation {
 }
 
 impl Experiment {
+    /// The numbers of the head and of the losses beside it, by arithmetic.
+    fn loss_parameters(&self, identities: usize) -> u64 {
+        let centres = self.auxiliary.iter().filter(|auxiliary| auxiliary.loss.needs_classes()).count() as u64;
+        let rows = self.head.weight_rows(identities) + centres * identities as u64;
+        rows * self.backbone.embedding_size() as u64
+    }
+
     /// The batches of the steps from `start_step` to before `end_step`.
     fn plan(&self, start_step: usize, end_step: usize) -> Plan {
         Plan { seed: self.run.seed, batch: self.run.batch, size: self.data.size, start_step, end_step }

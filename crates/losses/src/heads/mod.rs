@@ -102,6 +102,11 @@ pub trait HeadKind {
         setup.weights()
     }
 
+    /// Rows of the weights for each class.
+    fn weights_of_a_class(&self) -> usize {
+        1
+    }
+
     /// The loss to expect before the first step from random unit features and class weights, under
     /// [`HeadKind::criterion`].
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> f64 {
@@ -145,11 +150,6 @@ pub trait HeadModule {
 pub trait ClassRule: HeadKind {
     /// Logits for a batch, whose labels are in `0..classes`, with the weights `[classes, embedding]`.
     fn forward(&self, weight: Tensor<2>, batch: &EmbeddingBatch) -> ClassHeadOutput;
-
-    /// Rows of the weights for each class.
-    fn weights_of_a_class(&self) -> usize {
-        1
-    }
 }
 
 /// Class weights, `[classes, embedding]`, and the head that computes with them.

@@ -48,6 +48,10 @@ impl HeadKind for SubcentreArcFaceConfig {
         Setup { classes: setup.classes * self.subcentres, ..*setup }.weights()
     }
 
+    fn weights_of_a_class(&self) -> usize {
+        self.subcentres
+    }
+
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> f64 {
         first_loss::cross_entropy(classes, embedding, self.subcentres, &self.curve(Progress::START))
     }
@@ -65,10 +69,6 @@ impl ClassRule for SubcentreArcFaceConfig {
         let cosines = Cosines::nearest_of(batch, weight, *subcentres);
         let target = with_angular_margin(cosines.target.clone(), margin, *fallback, *gradient);
         cosines.scaled(target, scale).known(MARGIN, margin)
-    }
-
-    fn weights_of_a_class(&self) -> usize {
-        self.subcentres
     }
 }
 

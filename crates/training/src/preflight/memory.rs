@@ -6,6 +6,8 @@ use facegrad_backbones::{BackboneConfig, BackboneError};
 use facegrad_devices::process;
 use serde::{Deserialize, Serialize};
 
+use crate::error::TrainError;
+
 /// Bytes of a number.
 const F32: u64 = 4;
 /// Feature maps in the size of the input and output of a layer that its backward pass has beside those kept.
@@ -38,32 +40,53 @@ pub struct MemoryEstimate {
 }
 
 impl MemoryEstimate {
+    /// An error if a step cannot have what it needs.
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
+        let step = self.program + self.weights + self.gradients + self.activations + self.images;
+        match self.available {
+            Some(available) if available < step - self.program => Err(TrainError::TooLittleMemory {
+                needed: in_words(step),
+                parts: self.parts(),
+                available: in_words(available),
+                advice: self.advice(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn parts(&self) -> String {
+        let Self { weights, gradients, activations, .. } = *self;
+        format!(
+            "{} weights and optimizer, {} gradients, {} activations",
+            in_words(weights),
+            in_words(gradients),
+            in_words(activations)
+        )
+    }
+
+    /// What would take less.
+    fn advice(&self) -> &'static str {
+        match self.activations + self.images > self.total / 2 {
+            true => "a smaller run.batch or data.size takes less",
+            false => "a smaller backbone or fewer identities take less",
+        }
+    }
+
     /// A note if there is less.
     pub(crate) fn note(&self) -> Option<String> {
         let available = self.available.filter(|available| *available < self.total)?;
-        let advice = match self.activations + self.images > self.total / 2 {
-            true => "; a smaller run.batch or data.size takes less",
-            false => "; a smaller backbone or fewer identities take less",
-        };
         Some(format!(
-            "the run will need about {} of memory and {} are available{advice}",
+            "the run will need about {} of memory and {} are available; {}",
             in_words(self.total),
-            in_words(available)
+            in_words(available),
+            self.advice()
         ))
     }
 }
 
 impl fmt::Display for MemoryEstimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { weights, gradients, activations, .. } = *self;
-        write!(
-            f,
-            "about {}: {} weights and optimizer, {} gradients, {} activations",
-            in_words(self.total),
-            in_words(weights),
-            in_words(gradients),
-            in_words(activations)
-        )?;
+        write!(f, "about {}: {}", in_words(self.total), self.parts())?;
         match self.available {
             Some(available) => write!(f, "; {} available", in_words(available)),
             None => Ok(()),
@@ -201,6 +224,25 @@ mod tests {
         let classes = Workload { batch: 2, head_parameters: 512_000_000, ..workload(&backbone) };
         let note = noted(classes.memory().unwrap(), 100 << 20).unwrap();
         assert!(note.ends_with("; a smaller backbone or fewer identities take less"), "{note}");
+    }
+
+    #[test]
+    fn a_step_that_cannot_have_its_memory_is_refused() {
+        let backbone = BackboneConfig::of_kind("iresnet18").unwrap();
+        let people = |people: u64| {
+            let workload = Workload { head_parameters: people * 512, ..workload(&backbone) };
+            MemoryEstimate { available: Some(20 << 30), ..workload.memory().unwrap() }
+        };
+        assert!(people(10_000).check().is_ok());
+        // Weights, momentum and gradients take 6 KiB a person.
+        let sentence = people(10_000_000).check().unwrap_err().to_string();
+        assert!(
+            sentence.starts_with("a step needs about ")
+                && sentence
+                    .ends_with(" and 20 GiB are available; a smaller backbone or fewer identities take less"),
+            "{sentence}"
+        );
+        assert!(MemoryEstimate { available: None, ..people(10_000_000) }.check().is_ok());
     }
 
     #[test]
