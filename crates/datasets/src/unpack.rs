@@ -7,7 +7,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::{self, File},
+    fs,
     io::{self, BufReader, ErrorKind},
     path::{Path, PathBuf},
 };
@@ -97,7 +97,7 @@ pub fn unpack(
     if target.symlink_metadata().is_ok() {
         return Err(UnpackError::Occupied { path: target.into() });
     }
-    let file = File::open(archive).map_err(unreadable)?;
+    let file = facegrad_files::open(archive).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
     lock(&file, archive).map_err(|_| UnpackError::Busy { archive: archive.into() })?;
     // On the same disk, so that it can be renamed.

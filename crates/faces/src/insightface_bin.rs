@@ -83,7 +83,7 @@ impl InsightfaceBin {
     /// images than two for each flag. Whether the images can be decoded is found by [`InsightfaceBin::load`].
     pub fn open(path: &Path) -> Result<Self, BinError> {
         let unreadable = |cause| BinError::Unreadable { file: path.into(), cause };
-        let file = File::open(path).map_err(unreadable)?;
+        let file = facegrad_files::open(path).map_err(unreadable)?;
         let bytes = file.metadata().map_err(unreadable)?.len();
         if bytes > MAX_BYTES {
             return Err(BinError::TooLarge { file: path.into(), bytes, limit: MAX_BYTES });

@@ -155,7 +155,7 @@ impl IdxImages {
 fn read(path: &Path, magic: u32) -> Result<([u64; 3], Content, u64), SourceError> {
     let malformed = |place, reason: String| SourceError::malformed(path, place, reason);
     let unreadable = |source| SourceError::Unreadable { path: path.into(), source };
-    let file = File::open(path).map_err(unreadable)?;
+    let file = facegrad_files::open(path).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
     let axes = (magic & 0xff) as usize;
     let mut header = vec![0; 4 + 4 * axes];
