@@ -158,6 +158,113 @@ fn killed_or_stopped_it_goes_on_to_the_same_files() {
     }
 }
 
+/// The lines of the table of landmarks, each as its name and its numbers.
+fn lines(place: &Place) -> Vec<(String, Vec<f32>)> {
+    let line = |line: &str| {
+        let (name, numbers) = line.split_once(' ').unwrap();
+        (name.to_owned(), numbers.split(' ').map(|number| number.parse().unwrap()).collect())
+    };
+    place.text("landmarks.txt").lines().map(line).collect()
+}
+
+/// A table of which `change` makes the first `changed` lines.
+fn table(place: &Place, changed: usize, change: impl Fn(&[f32]) -> Vec<f32>) -> String {
+    let line = |(i, (name, numbers)): (usize, (String, Vec<f32>))| {
+        let numbers = if i < changed { change(&numbers) } else { numbers };
+        let numbers: Vec<String> = numbers.iter().map(f32::to_string).collect();
+        format!("{name} {}\n", numbers.join(" "))
+    };
+    lines(place).into_iter().enumerate().map(line).collect()
+}
+
+#[test]
+fn tables_of_other_makes_give_no_wrong_faces() {
+    let place = Place::new();
+    photographs(&place, 3);
+    type Change = fn(&[f32]) -> Vec<f32>;
+    let changes: [(&str, Change); 3] = [
+        ("right eye, left eye, nose, left and right corner of the mouth", |n| {
+            [&n[2..4], &n[..2], &n[4..]].concat()
+        }),
+        ("all x, then all y", |n| (0..10).map(|i| n[2 * (i % 5) + i / 5]).collect()),
+        ("shares of width and height, from 0 to 1, in place of pixels", |n| {
+            n.iter().map(|x| x / 300.0).collect()
+        }),
+    ];
+    for (i, (order, change)) in changes.into_iter().enumerate() {
+        // Most lines: another make of table. Few: these are named.
+        place.write("other.txt", table(&place, 5, change));
+        let arguments = ["align", "photos", "none", "--landmarks", "other.txt"];
+        let sentence = place.facegrad(&arguments).refused(2);
+        assert!(
+            sentence.starts_with("the landmarks other.txt: 5 of 6 lines do not have left eye"),
+            "{sentence}"
+        );
+        assert!(sentence.ends_with(&format!("\"000000/0000.png\", would fit as {order}")), "{sentence}");
+        assert!(!place.path("none").exists());
+
+        place.write("other.txt", table(&place, 2, change));
+        let out = format!("few-{i}");
+        let ended = place.facegrad(&["align", "photos", &out, "--landmarks", "other.txt"]).done();
+        assert!(ended.stdout.starts_with(&format!("{out}: 4 of 6 images aligned")), "{ended}");
+        for name in ["000000/0000.png", "000001/0000.png"] {
+            let said = format!("          {name}: its landmarks would fit as {order}");
+            assert!(ended.stdout.lines().any(|line| line == said), "{said}\n{ended}");
+            assert!(!place.path(&format!("{out}/{name}")).exists());
+        }
+    }
+    // Far outside of the photograph: a black face before.
+    place.write("other.txt", table(&place, 1, |n| n.iter().map(|x| x + 1000.0).collect()));
+    let ended = place.facegrad(&["align", "photos", "outside", "--landmarks", "other.txt"]).done();
+    let said = "          000000/0000.png: 5 of its five landmarks lie outside of it";
+    assert!(ended.stdout.lines().any(|line| line == said), "{ended}");
+    assert!(!place.path("outside/000000/0000.png").exists());
+}
+
+#[test]
+fn a_table_of_other_photographs_is_an_error() {
+    let place = Place::new();
+    photographs(&place, 1);
+    place.write("other.txt", place.text("landmarks.txt").replace("00000", "p"));
+    let sentence = place.facegrad(&["align", "photos", "out", "--landmarks", "other.txt"]).refused(2);
+    assert_eq!(
+        sentence,
+        "the table of landmarks names none of the 2 photographs: its first line is of \"p0/0000.png\", and the first \
+         photograph is \"000000/0000.png\""
+    );
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn photographs_of_nobody_in_particular_are_told() {
+    let place = Place::new();
+    photographs(&place, 1);
+    fs::rename(place.path("photos/000000/0000.png"), place.path("photos/loose.png")).unwrap();
+    place.write("landmarks.txt", place.text("landmarks.txt").replace("000000/0000", "loose"));
+    let ended = place.facegrad(&align(&[])).done();
+    let said = "people    of 1 images are not known: these lie in no folder of photos";
+    assert!(ended.stdout.lines().any(|line| line == said), "{ended}");
+    fs::remove_dir_all(place.path("photos/000001")).unwrap();
+    let ended = place.facegrad(&align(&[])).done();
+    let said = "people    none are known: the images lie in no folders of photos, and training takes one folder a person";
+    assert!(ended.stdout.lines().any(|line| line == said), "{ended}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_place_of_a_table_is_no_endless_wait() {
+    let place = Place::new();
+    photographs(&place, 1);
+    assert!(std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
+    for arguments in [
+        ["align", "photos", "out", "--landmarks", "pipe"],
+        ["data", "audit", "photos", "--landmarks", "pipe"],
+    ] {
+        let sentence = place.facegrad(&arguments).refused(2);
+        assert_eq!(sentence, "the landmarks pipe cannot be read: it is a pipe, and no regular file");
+    }
+}
+
 #[test]
 fn what_cannot_be_done_is_one_sentence() {
     let place = Place::new();

@@ -137,6 +137,27 @@ fn planted_faults_are_found_and_nothing_else() {
 }
 
 #[test]
+fn who_would_lose_every_image_is_named() {
+    let place = faults();
+    // The only image of one person is one of another's, too.
+    place.write("faces/lost/0.jpg", place.read("faces/d/2.jpg"));
+    let named = "nothing would be left of 1 identity: lost";
+    let arguments = ["--exclude", "out.csv", "--report", "page.html"];
+    for arguments in [&[][..], &arguments] {
+        let said = audit(&place, arguments).done().stdout;
+        assert!(said.lines().any(|line| line == named), "{said}");
+    }
+    let found = json(audit(&place, &["--json"]));
+    assert_eq!(found["excluded"]["identities_emptied"], serde_json::json!(["lost"]));
+    let page = place.text("page.html");
+    let (_, table) = page.split_once("Identities of which nothing is left").unwrap();
+    assert!(table.contains("lost"), "{table}");
+    // Without that reason nobody is.
+    let said = audit(&place, &["--exclude", "out.csv", "--exclude-what", "duplicate"]).done().stdout;
+    assert!(!said.contains("nothing would be left"), "{said}");
+}
+
+#[test]
 fn landmarks_tell_faces_that_lie_elsewhere() {
     let place = faults();
     let scale = SIDE as f32 / 112.0;

@@ -379,7 +379,7 @@ fn drawn_pairs_share_no_person_between_folds_and_can_be_measured() {
     assert_ne!(place.read("pairs.csv"), place.read("other.csv"));
     assert_eq!((&told["pairs"], &told["people"], &told["seed"]), (&160.into(), &24.into(), &6.into()));
 
-    let list = PairList::read(&place.path("pairs.csv")).unwrap();
+    let list = PairList::read(&place.path("pairs.csv"), None).unwrap();
     let mut fold_of: HashMap<&str, usize> = HashMap::new();
     for pair in list.pairs() {
         let [a, b] = [pair.a, pair.b].map(|image| list.images()[image].as_str());
@@ -402,4 +402,83 @@ fn drawn_pairs_share_no_person_between_folds_and_can_be_measured() {
         place.facegrad(&["data", "pairs", "many", "--folds", "20", "--out", "more.csv"]).refused(2);
     assert!(sentence.contains("ask for fewer folds or fewer pairs") && !out.exists(), "{sentence}");
     place.facegrad(&["data", "pairs", "gone", "--out", "more.csv"]).refused(2);
+}
+
+/// A command of a shell that has process substitution, with the program as `$F` and no file left in `tmp`.
+#[cfg(unix)]
+fn bash(place: &Place, script: &str) -> Ended {
+    let variables = [format!("F={FACEGRAD}"), format!("TMPDIR={}", place.path("tmp").display())];
+    let shell = ["timeout", "60", "bash", "-c", script];
+    let ended = place.start("env", &[&[&*variables[0], &variables[1]][..], &shell].concat()).wait();
+    assert_eq!(files(place, "tmp"), [""; 0], "{ended}");
+    ended
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_are_read_where_a_person_names_them_and_nowhere_else() {
+    let place = lab();
+    fs::create_dir(place.path("tmp")).unwrap();
+    let probe = "faces/002004/0002.png";
+    let told = identify(&place, &["faces", probe, "--top", "2"]).done().stdout;
+    let (_, table) = told.split_once('\n').unwrap();
+    for (script, name) in [
+        (format!("$F identify faces <(cat {probe}) --top 2 --model runs/tiny"), "/dev/fd/"),
+        (format!("cat {probe} | $F identify faces /dev/stdin --top 2 --model runs/tiny"), "/dev/stdin"),
+        (format!("mkfifo p && (cat {probe} > p &) && $F identify faces p --top 2 --model runs/tiny"), "p"),
+    ] {
+        let piped = bash(&place, &script).done();
+        let (named, found) = piped.stdout.split_once('\n').unwrap();
+        assert!(named.starts_with(name) && found == table, "{piped}");
+    }
+    let list = "ls faces/00200*/0001.png";
+    bash(&place, &format!("$F embed <({list}) --images . --out e.npz --model runs/tiny")).done();
+    assert_eq!(open(&place, "e.npz").len(), 6);
+    // A pipe that holds an image is one, whatever it is called.
+    bash(&place, &format!("cat {probe} | $F embed /dev/stdin --out one.npz --model runs/tiny")).done();
+    assert_eq!(open(&place, "one.npz").names(), ["stdin"]);
+    bash(&place, "$F train <(sed s/tiny/piped/ tiny.toml) --set run.steps=1 --set run.checkpoint_every=1")
+        .done();
+    assert!(place.path("runs/piped/last").exists());
+
+    // Nobody writes to these, and nobody named them.
+    bash(&place, "mkfifo silent silent.npz silent.tar silent.rec silent.bin faces/002000/silent.jpg").done();
+    place.write("list.txt", "002000/0001.png a\n002000/silent.jpg a\n002001/0001.png b\n002001/0002.png b\n");
+    let train = |kind: &str, path: &str| {
+        let set = format!(
+            "--set data.train.kind={kind} --set data.train.path={path} --set data.train.min_images=1"
+        );
+        bash(
+            &place,
+            &format!(
+                "$F train tiny.toml --set run.name=silent --set run.steps=3 --set run.batch=2 {set} --set data.train.root=faces"
+            ),
+        )
+    };
+    let reason = "it cannot be read: it is a pipe, and no regular file";
+    let ended = train("list", "list.txt").done();
+    assert!(ended.stderr.contains(&format!("skipped faces/002000/silent.jpg: {reason}")), "{ended}");
+    let sentence = bash(&place, "$F embed list.txt --images faces --out e.npz --model runs/tiny").refused(2);
+    assert!(sentence.starts_with(&format!("the image 002000/silent.jpg of 4: {reason}")), "{sentence}");
+    for (kind, path) in [
+        ("list", "silent"),
+        ("webdataset", "silent.tar"),
+        ("recordio", "silent.rec"),
+        ("insightface_bin", "silent.bin"),
+    ] {
+        let set = format!("--set kind={kind}");
+        let sentence = bash(&place, &format!("$F data audit {path} {set}")).refused(2);
+        assert!(
+            sentence.contains(path) && sentence.contains("it is a pipe, and no regular file"),
+            "{sentence}"
+        );
+    }
+    for script in [
+        "$F eval silent.npz --protocol all_pairs",
+        "$F train tiny.toml --set data.train.exclude=silent",
+        "$F identify faces /dev/zero --model runs/tiny",
+    ] {
+        let sentence = bash(&place, script).refused(2);
+        assert!(sentence.contains(", and no regular file"), "{script}: {sentence}");
+    }
 }

@@ -127,7 +127,7 @@ fn every_sampler_tells_what_it_makes_of_the_set() {
     );
     assert_eq!(
         sampler(&["sampler.kind=pk"]),
-        "pk, 4 identities x 4 images a batch; 2 of 6 identities have fewer than 2 images and take no part"
+        "pk, 4 identities x 4 images a batch; 2 of 6 identities have fewer than 2 images and take no part; 2 of 6 have fewer than 4, so that one image of theirs is up to 2 times in a batch"
     );
     // What cannot be filled.
     let said = preflight(&["sampler.kind=pk", "sampler.images=2"]).refused(2);

@@ -92,7 +92,7 @@ fn batches_that_cannot_be_made_are_refused() {
         (
             &pk,
             &["data.train.images=1"],
-            "the data set has 0 of the 4 identities with at least 2 images that a batch takes with run.batch = 16 and sampler.images = 4; it needs data with more images an identity, or sampler.kind = \"random\"",
+            "the data set has 0 of the 4 identities with at least 2 images that a batch takes with run.batch = 16 and sampler.images = 4; it needs data with more images an identity, or sampler.kind = \"random\" with a loss that compares no pairs, such as head.kind = \"arcface\"",
         ),
     ] {
         assert_eq!(refused(config, changes), sentence);

@@ -8,7 +8,7 @@ use facegrad_verification::PairList;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    match PairList::parse(text, Path::new("pairs.csv")) {
+    match PairList::parse(text, Path::new("pairs.csv"), Some(Path::new("/faces"))) {
         Ok(list) => {
             for pair in list.pairs() {
                 assert!(pair.a != pair.b && pair.fold < list.folds());

@@ -24,7 +24,7 @@ use crate::{
 /// The file in the folder of the faces that says how they were made.
 const SUMMARY: &str = "alignment.json";
 /// Raised whenever the same photographs and settings would give other faces.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 /// The share of the shorter side that [`WithoutFace::Centre`] takes: on LFW's photographs of 250 x 250 pixels, where
 /// eyes are 42 pixels apart, about what alignment takes.
 const CENTRE_SHARE: f64 = 0.55;
@@ -126,6 +126,20 @@ impl Finder {
         }
     }
 
+    /// Why `landmarks`, in pixels of the decoded `picture`, of the photograph `name` are those of no face on it.
+    fn misfit(&self, name: &str, landmarks: [[f32; 2]; 5], picture: &Picture) -> Option<String> {
+        // The detector has its own order, and looks within the picture.
+        let Self::File(file) = self else { return None };
+        if let Some(order) = file.odd(name) {
+            return Some(format!("its landmarks would fit as {order}"));
+        }
+        let [right, bottom] = [picture.width(), picture.height()].map(|side| side as f32 - 0.5);
+        let is_on = |[x, y]: [f32; 2]| (-0.5..=right).contains(&x) && (-0.5..=bottom).contains(&y);
+        // A mouth may be cut off.
+        let outside = landmarks.iter().filter(|&&point| !is_on(point)).count();
+        (outside > 2).then(|| format!("{outside} of its five landmarks lie outside of it"))
+    }
+
     fn settings(&self) -> FinderSettings {
         match self {
             Self::Detector(detector) => FinderSettings::Mtcnn {
@@ -153,6 +167,12 @@ pub enum AlignError {
         folder.display()
     )]
     OtherSettings { folder: PathBuf, difference: String },
+    /// The table is of other photographs.
+    #[error(
+        "the table of landmarks names none of the {photographs} photographs: its first line is of {named:?}, and the first \
+         photograph is {photograph:?}"
+    )]
+    NamesNothing { photographs: usize, named: String, photograph: String },
     /// Another process is at it.
     #[error("another process is aligning into {}", folder.display())]
     InUse { folder: PathBuf },
@@ -228,13 +248,15 @@ impl AlignJob<'_> {
     /// ordered by path, and as a summary. Neither these nor the faces depend on the number of workers.
     ///
     /// # Errors
-    /// If the folder holds something else, nothing can be written there, or there is no face and should be one.
+    /// If the table of landmarks is of none of the photographs, the folder holds something else, nothing can be written
+    /// there, or there is no face and should be one.
     pub fn run(
         &self,
         workers: usize,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<AlignmentJobEnd, AlignError> {
         let began = Instant::now();
+        let unused_landmarks = self.unused_landmarks()?;
         let settings = self.settings();
         let journal_path = self.places.output_folder().join(JOURNAL);
         let unwritable = |source| AlignError::Unwritable { path: journal_path.clone(), source };
@@ -306,13 +328,6 @@ impl AlignJob<'_> {
         let left_out = records.iter().flatten().filter(|record| !record.outcome.has_output());
         let left_out =
             left_out.map(|record| (record.path.clone(), record.reason.clone().unwrap_or_default()));
-        let unused_landmarks = match &self.finder {
-            Finder::Detector(_) => 0,
-            Finder::File(file) => {
-                let names = (0..self.places.len()).filter_map(|index| self.places.name(index));
-                file.len() - names.filter(|name| file.get(name).is_some()).count()
-            }
-        };
         Ok(AlignmentJobEnd {
             is_finished,
             before,
@@ -323,6 +338,18 @@ impl AlignJob<'_> {
             left_out: left_out.collect(),
             unused_landmarks,
         })
+    }
+
+    /// How many images the table of landmarks has that are not there; an error if that is all of them.
+    fn unused_landmarks(&self) -> Result<usize, AlignError> {
+        let Finder::File(file) = &self.finder else { return Ok(0) };
+        let names = (0..self.places.len()).filter_map(|index| self.places.name(index));
+        let unused = file.len() - names.filter(|name| file.get(name).is_some()).count();
+        if unused == file.len() {
+            let (photographs, photograph) = (self.places.len(), self.places.shown_name(0));
+            return Err(AlignError::NamesNothing { photographs, named: file.first().into(), photograph });
+        }
+        Ok(unused)
     }
 
     /// Whether `record` still says what became of photograph `index`.
@@ -375,6 +402,10 @@ impl AlignJob<'_> {
                 let landmarks = landmarks.map(|point| picture.place_of(point));
                 Similarity2d::estimate(landmarks, arcface_landmarks(self.size))
                     .map_err(|error| error.to_string())
+                    .and_then(|transform| {
+                        let misfit = self.finder.misfit(&record.path, landmarks, &picture);
+                        misfit.map_or(Ok(transform), Err)
+                    })
             }
             None => Err("it has no face".into()),
         };

@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use facegrad_files::{TooLong, read_bounded};
+use facegrad_files::{TooLong, read_bounded, text_of};
+
+use crate::PointOrder;
 
 /// Largest file that is read, in bytes: some ten million lines.
 const MAX_FILE_SIZE: u64 = 1 << 30;
@@ -49,6 +51,13 @@ pub enum LandmarkFileError {
         line: u64,
         problem: String,
     },
+    /// Most lines are of another make.
+    #[error(
+        "the landmarks {}: {odd} of {lines} lines do not have left eye, right eye, nose, left and right corner of the mouth \
+         as one sees them, each as x and y in pixels; the first of them, of {image:?}, would fit as {order}",
+        path.display()
+    )]
+    OtherOrder { path: PathBuf, odd: usize, lines: usize, image: String, order: PointOrder },
     /// There are no landmarks in it.
     #[error(
         "the landmarks {} have no line with a path and ten coordinates x1 y1 ... x5 y5",
@@ -67,30 +76,55 @@ pub enum LandmarkFileError {
 pub struct LandmarkFile {
     sha256: String,
     faces: HashMap<String, [[f32; 2]; 5]>,
+    odd: HashMap<String, PointOrder>,
+    /// The image of its first line with landmarks.
+    first: String,
 }
 
 impl LandmarkFile {
     /// Reads the table `path`.
     ///
     /// # Errors
-    /// If it cannot be read, is too large, or a line is wrong.
+    /// If it cannot be read, is too large, a line is wrong, or most have their points in another order.
     pub fn read(path: &Path) -> Result<Self, LandmarkFileError> {
         let bytes = read_bounded(path, MAX_FILE_SIZE).map_err(|source| match TooLong::of(&source) {
             Some(_) => LandmarkFileError::TooLarge { path: path.into() },
             None => LandmarkFileError::Unreadable { path: path.into(), source },
         })?;
-        let mut table = Table { path, faces: HashMap::new(), columns: None, stated: None, lines: 0 };
-        let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        match separator(path, text) {
-            Some(separator) => table.add_separated(text, separator)?,
-            None => table.add_blanks(text)?,
+        let sha256 = facegrad_files::sha256(&bytes);
+        let text = text_of(bytes).map_err(|error| LandmarkFileError::Unreadable {
+            path: path.into(),
+            source: io::Error::new(io::ErrorKind::InvalidData, error),
+        })?;
+        let mut table = Table {
+            path,
+            faces: HashMap::new(),
+            odd: Vec::new(),
+            first: String::new(),
+            columns: None,
+            stated: None,
+            lines: 0,
+        };
+        match separator(path, text.as_bytes()) {
+            Some(separator) => table.add_separated(text.as_bytes(), separator)?,
+            None => table.add_blanks(&text)?,
         }
-        Ok(Self { sha256: facegrad_files::sha256(&bytes), faces: table.finish()? })
+        table.finish(sha256)
     }
 
     /// The landmarks on the image `path`, with `/` between its parts.
     pub fn get(&self, path: &str) -> Option<[[f32; 2]; 5]> {
         self.faces.get(path).copied()
+    }
+
+    /// In which order, if not in that of the table, the landmarks on the image `path` look like a face.
+    pub fn odd(&self, path: &str) -> Option<PointOrder> {
+        self.odd.get(path).copied()
+    }
+
+    /// The image of the first line that has landmarks.
+    pub fn first(&self) -> &str {
+        &self.first
     }
 
     /// How many images have landmarks.
@@ -141,6 +175,9 @@ fn by_blanks(line: &str) -> Vec<&str> {
 struct Table<'a> {
     path: &'a Path,
     faces: HashMap<String, [[f32; 2]; 5]>,
+    /// Images whose points look like a face in another order, in the order of the lines.
+    odd: Vec<(String, PointOrder)>,
+    first: String,
     /// Which columns the path and the ten coordinates are in, once a header or a first line has told.
     columns: Option<Columns>,
     /// How many lines the file says it has.
@@ -176,22 +213,18 @@ impl Table<'_> {
                 Ok(false) => return Ok(()),
                 Ok(true) => self.add(line(record.position()), &record.iter().collect::<Vec<_>>())?,
                 Err(error) => {
-                    let problem = match error.kind() {
-                        csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".into(),
-                        other => format!("it is no line of a table ({other:?})"),
-                    };
+                    let problem = format!("it is no line of a table ({:?})", error.kind());
                     return Err(self.wrong(line(error.position()), problem));
                 }
             }
         }
     }
 
-    fn add_blanks(&mut self, text: &[u8]) -> Result<(), LandmarkFileError> {
-        for (line, bytes) in (1..).zip(text.split(|&b| b == b'\n')) {
-            if bytes.len() > MAX_LINE {
+    fn add_blanks(&mut self, text: &str) -> Result<(), LandmarkFileError> {
+        for (line, text) in (1..).zip(text.split('\n')) {
+            if text.len() > MAX_LINE {
                 return Err(self.wrong(line, format!("it is longer than {MAX_LINE} bytes")));
             }
-            let text = std::str::from_utf8(bytes).map_err(|_| self.wrong(line, "it is not UTF-8"))?;
             self.add(line, &by_blanks(text))?;
         }
         Ok(())
@@ -253,21 +286,30 @@ impl Table<'_> {
         }
         let landmarks = std::array::from_fn(|i| [values[2 * i], values[2 * i + 1]]);
         let name = image.strip_prefix("./").unwrap_or(image);
+        if self.faces.is_empty() {
+            self.first = name.to_owned();
+        }
+        self.odd.extend(PointOrder::of_odd(values).map(|order| (name.to_owned(), order)));
         match self.faces.insert(name.to_owned(), landmarks) {
             None => Ok(()),
             Some(_) => Err(self.wrong(line, format!("a second face for the image {name:?}"))),
         }
     }
 
-    fn finish(self) -> Result<HashMap<String, [[f32; 2]; 5]>, LandmarkFileError> {
-        let lines = self.lines;
+    fn finish(self, sha256: String) -> Result<LandmarkFile, LandmarkFileError> {
+        let (path, lines) = (self.path, self.lines);
         if let Some(count) = self.stated.filter(|&count| count != lines) {
             return Err(self.wrong(1, format!("it says that {count} lines follow, and there are {lines}")));
         }
-        match self.faces.is_empty() {
-            true => Err(LandmarkFileError::Empty { path: self.path.into() }),
-            false => Ok(self.faces),
+        if self.faces.is_empty() {
+            return Err(LandmarkFileError::Empty { path: path.into() });
         }
+        let (odd, lines) = (self.odd.len(), self.faces.len());
+        if let Some((image, order)) = self.odd.first().filter(|_| 2 * odd > lines) {
+            let (path, image, order) = (path.into(), image.clone(), *order);
+            return Err(LandmarkFileError::OtherOrder { path, odd, lines, image, order });
+        }
+        Ok(LandmarkFile { sha256, faces: self.faces, odd: self.odd.into_iter().collect(), first: self.first })
     }
 }
 
@@ -386,12 +428,14 @@ mod tests {
             assert_eq!(read("l.csv", content).unwrap_err(), format!("the landmarks l.csv, {expected}"));
         }
         let error = read("l.csv", [good.as_bytes(), b"\xff,1,2,3,4,5,6,7,8,9,10\n"].concat()).unwrap_err();
-        assert_eq!(error, "the landmarks l.csv, line 2: it is not UTF-8");
+        assert!(error.starts_with("the landmarks l.csv cannot be read: line 2 is no UTF-8; "), "{error}");
+        let utf16: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let error = read("l.csv", [&b"\xff\xfe"[..], &utf16].concat()).unwrap_err();
+        assert!(error.starts_with("the landmarks l.csv cannot be read: it is text in UTF-16; "), "{error}");
         assert_eq!(
             read("l.txt", long).unwrap_err(),
             "the landmarks l.txt, line 1: it is longer than 65536 bytes"
         );
-        assert_eq!(read("l.txt", b"a\xff 1\n").unwrap_err(), "the landmarks l.txt, line 1: it is not UTF-8");
         for empty in ["", "\n\n", "path,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5\n"] {
             let error = read("l.csv", empty).unwrap_err();
             assert_eq!(

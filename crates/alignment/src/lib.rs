@@ -22,6 +22,7 @@ mod job;
 mod landmark_file;
 mod mtcnn;
 mod places;
+mod point_order;
 mod record;
 mod statistics;
 
@@ -30,5 +31,6 @@ pub use job::{AlignError, AlignJob, AlignmentJobEnd, Finder, WithoutFace};
 pub use landmark_file::{LandmarkFile, LandmarkFileError};
 pub use mtcnn::{Mtcnn, WEIGHT_FILES, WeightError, WeightFile, read_weights};
 pub use places::{PlaceError, Places};
+pub use point_order::PointOrder;
 pub use record::{AlignmentOutcome, AlignmentRecord, TABLE};
 pub use statistics::{Spread, Statistics};

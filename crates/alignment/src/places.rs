@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use facegrad_faces::folder::{FolderError, ImagePaths, with_slashes};
+use facegrad_faces::{
+    Endings,
+    folder::{FolderError, ImagePaths, with_slashes},
+};
 use facegrad_pictures::ImageFormat;
 
 /// Why folders cannot be used.
@@ -47,6 +50,8 @@ pub struct Places {
     /// By the number of the image.
     keeps_extension: HashSet<usize>,
     junk_files: usize,
+    endings: Endings,
+    in_no_folder: usize,
 }
 
 impl Places {
@@ -55,7 +60,7 @@ impl Places {
     /// # Errors
     /// If `input` holds no images or cannot be read, the folders lie within each other, or names are ambiguous.
     pub fn open(input: &Path, output: &Path, format: ImageFormat) -> Result<Self, PlaceError> {
-        let ImagePaths { in_folders, beside, junk_files, .. } = ImagePaths::below(input)?;
+        let ImagePaths { in_folders, beside, junk_files, endings, .. } = ImagePaths::below(input)?;
         let unusable = |source| PlaceError::Unusable { path: output.into(), source };
         let (real_input, real_output) = (
             fs::canonicalize(input).map_err(|source| PlaceError::Unusable { path: input.into(), source })?,
@@ -64,6 +69,7 @@ impl Places {
         if real_input.starts_with(&real_output) || real_output.starts_with(&real_input) {
             return Err(PlaceError::Nested { input: input.into(), output: output.into() });
         }
+        let in_no_folder = beside.len();
         let mut images = [in_folders, beside].concat();
         images.sort_unstable();
         if images.is_empty() {
@@ -76,6 +82,8 @@ impl Places {
             images,
             keeps_extension: HashSet::new(),
             junk_files,
+            endings,
+            in_no_folder,
         };
         for index in places.clashes() {
             places.keeps_extension.insert(index);
@@ -108,9 +116,19 @@ impl Places {
         self.images.is_empty()
     }
 
+    /// Photographs that lie in no folder of the folder, so that nothing says who is on them.
+    pub fn in_no_folder(&self) -> usize {
+        self.in_no_folder
+    }
+
     /// Files and hidden folders passed over.
     pub fn junk_files(&self) -> usize {
         self.junk_files
+    }
+
+    /// Files among these that are no images by their ending.
+    pub fn endings(&self) -> &Endings {
+        &self.endings
     }
 
     /// The folder of the photographs, as the system names it.
@@ -208,6 +226,8 @@ mod tests {
         let places = Places::open(&folder.path().join("in"), &folder.path().join("out"), format)
             .map_err(|error| error.to_string())?;
         assert!(places.len() == images.len() && !places.is_empty());
+        let beside = images.iter().filter(|image| !image.contains('/')).count();
+        assert_eq!(places.in_no_folder(), beside);
         Ok((0..places.len())
             .map(|i| format!("{} {}", places.shown_name(i), places.relative_output(i).display()))
             .collect())

@@ -114,11 +114,9 @@ fn main() {
         let (bits, differences) = pairs.into_iter().unzip();
         quantiles(name, bits, differences);
     }
-    let normalised: Vec<Vec<f32>> = faces.iter().filter_map(|face| face.thumbnail.normalised()).collect();
     let bits = |a: usize, b: usize| (faces[a].fingerprint.hash ^ faces[b].fingerprint.hash).count_ones();
     let difference = |a: usize, b: usize| {
-        let sum: f32 = normalised[a].iter().zip(&normalised[b]).map(|(x, y)| (x - y).abs()).sum();
-        sum * 1.5
+        faces[a].thumbnail.difference(&faces[b].thumbnail, false).unwrap_or(f32::INFINITY)
     };
     println!(
         "other images: pairs by hash bits (columns: 0-4, 5-8, 9-12, 13-16) and thumbnail difference (rows)"

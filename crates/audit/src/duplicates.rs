@@ -118,12 +118,12 @@ pub fn duplicates(
     records.par_sort_unstable_by_key(|(image, record)| (record.pixels, *image));
     for run in records.chunk_by(|a, b| a.1.pixels == b.1.pixels) {
         let (first, record) = run[0];
-        different.extend(record.fingerprint.map(|fingerprint| (first, fingerprint)));
+        different.extend(record.fingerprints().map(|fingerprint| (first, fingerprint)));
         links.extend(
             run[1..].iter().map(|(image, other)| (first, *image, Sameness::of_pixels(record, other))),
         );
     }
-    different.sort_unstable_by_key(|(image, _)| *image);
+    different.sort_by_key(|(image, _)| *image);
 
     let index = LookAlikes::new(&different, nearness.bits);
     for first in (0..different.len()).step_by(IMAGES_AT_A_TIME) {
@@ -152,7 +152,7 @@ pub fn common(
     for (image, record) in other.records.iter().enumerate() {
         let Some(record) = record else { continue };
         exact.entry(record.pixels).or_insert((image, record));
-        different.extend(record.fingerprint.map(|fingerprint| (image, fingerprint)));
+        different.extend(record.fingerprints().map(|fingerprint| (image, fingerprint)));
     }
     let index = LookAlikes::new(&different, nearness.bits);
     let mut found: Vec<SharedImage> = Vec::new();
@@ -163,8 +163,8 @@ pub fn common(
             let Some(record) = &survey.records[image] else { continue };
             if let Some(&(other, twin)) = exact.get(&record.pixels) {
                 found.push(SharedImage { image, other, sameness: Sameness::of_pixels(record, twin) });
-            } else if let Some(fingerprint) = record.fingerprint {
-                others.push((image, fingerprint));
+            } else {
+                others.extend(record.fingerprints().map(|fingerprint| (image, fingerprint)));
             }
         }
         let candidates: Vec<Pair> =
@@ -203,7 +203,7 @@ impl LookAlikes {
     }
 
     /// An image with those whose hashes are near its own or that of its mirror image; only with those after its own
-    /// position `at`, if it is one of them.
+    /// position `at`, if it is one of them, and never with itself.
     fn pairs(
         &self,
         (image, fingerprint): (usize, Fingerprint),
@@ -215,7 +215,7 @@ impl LookAlikes {
         };
         let mut found: Vec<(u32, usize, bool)> =
             near(fingerprint.hash, false).chain(near(fingerprint.mirrored, true)).collect();
-        found.retain(|(_, position, _)| at.is_none_or(|at| *position > at));
+        found.retain(|&(_, position, _)| at.is_none_or(|at| position > at && self.images[position] != image));
         found.sort_unstable();
         found.truncate(MOST_CANDIDATES);
         found.into_iter().map(move |(_, position, mirrored)| Pair {
@@ -368,6 +368,62 @@ mod tests {
         );
         assert!(matches!(found[3].others[0].1, Sameness::Near { mirrored: true, .. }));
         assert_eq!(duplicates(&survey, &labels, &Nearness::default(), &load, &mut |_| false), None);
+    }
+
+    /// A face of a quarter of the area in the middle of one colour.
+    fn pasted(face: &Picture, colour: u8) -> Picture {
+        let small = facegrad_pictures::plain(face.clone(), [56, 56]);
+        let mut pixels = vec![colour; 112 * 112 * 3];
+        for (row, face) in pixels.chunks_exact_mut(112 * 3).skip(28).zip(small.pixels().chunks_exact(56 * 3))
+        {
+            row[28 * 3..84 * 3].copy_from_slice(face);
+        }
+        Picture::new(112, 112, pixels)
+    }
+
+    /// As a picture of a profile: what is outside of a circle is of one colour.
+    fn round(face: &Picture, colour: u8) -> Picture {
+        let mut pixels = face.pixels().to_vec();
+        for (i, pixel) in pixels.chunks_exact_mut(3).enumerate() {
+            let [y, x] = [i / 112, i % 112].map(|at| at as f32 - 55.5);
+            if y.hypot(x) > 48.0 {
+                pixel.fill(colour);
+            }
+        }
+        Picture::new(112, 112, pixels)
+    }
+
+    #[test]
+    fn what_surrounds_faces_makes_them_no_duplicates() {
+        for surround in [pasted, round] {
+            for colour in [255, 0, 128] {
+                let mut pictures: Vec<_> =
+                    faces().iter().map(|(label, face)| (*label, surround(face, colour))).collect();
+                // Copies of the same kind are.
+                pictures.push((2, dim(&pictures[12].1)));
+                pictures.push((6, mirrored(&dim(&pictures[13].1))));
+                let (set, survey) = set(pictures);
+                let labels: Vec<usize> = (0..set.len()).map(|i| set.label(i)).collect();
+                let load = |image: usize| thumbnail(&set, image);
+                let found = duplicates(&survey, &labels, &Nearness::default(), &load, &mut |_| true).unwrap();
+                let images: Vec<Vec<usize>> = found.iter().map(|group| group.images().collect()).collect();
+                assert_eq!(images, [[12, 40], [13, 41]], "{colour}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_face_is_found_in_another_frame_and_without_one() {
+        let mut pictures = faces();
+        pictures.push((0, pasted(&pictures[0].1, 255)));
+        pictures.push((0, pasted(&dim(&pictures[0].1), 20)));
+        pictures.push((4, pasted(&mirrored(&pictures[21].1), 255)));
+        let (set, survey) = set(pictures);
+        let labels: Vec<usize> = (0..set.len()).map(|i| set.label(i)).collect();
+        let load = |image: usize| thumbnail(&set, image);
+        let found = duplicates(&survey, &labels, &Nearness::default(), &load, &mut |_| true).unwrap();
+        let images: Vec<Vec<usize>> = found.iter().map(|group| group.images().collect()).collect();
+        assert_eq!(images, [vec![0, 40, 41], vec![21, 42]]);
     }
 
     #[test]

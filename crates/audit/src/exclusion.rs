@@ -28,6 +28,8 @@ choice! {
         WrongSize = "wrong-size",
         /// Its face lies elsewhere than those of the set.
         Unaligned = "unaligned",
+        /// It shows nothing: one colour, or hardly more.
+        Plain = "plain",
     }
 }
 
@@ -140,7 +142,17 @@ pub fn exclusions(
     for &(image, off) in &findings.misplaced {
         add(image, Exclude::Unaligned, format!("eyes {off:.1} pixels off"));
     }
+    for &image in &findings.plain {
+        add(image, Exclude::Plain, String::new());
+    }
     found.into_values().collect()
+}
+
+/// The identities of which `exclusions` leave nothing, in their order.
+pub fn emptied(findings: &Findings, source: &dyn FaceSource, exclusions: &[Exclusion]) -> Vec<usize> {
+    let mut left = findings.counts.clone();
+    exclusions.iter().for_each(|exclusion| left[source.label(exclusion.image)] -= 1);
+    (0..left.len()).filter(|&label| left[label] == 0 && findings.counts[label] > 0).collect()
 }
 
 /// Writes the list as CSV with the columns `image`, `reason`, `identity` and `detail`, completely or not at all.

@@ -62,6 +62,8 @@ pub struct Findings {
     pub formats: Vec<(FileFormat, usize)>,
     /// Files whose names say that they are of another format.
     pub misnamed: Vec<usize>,
+    /// Images that show nothing: of one colour, or hardly more.
+    pub plain: Vec<usize>,
     /// How many images are grey.
     pub grey: usize,
     /// How many files are turned by their EXIF data.
@@ -198,6 +200,9 @@ impl Findings {
             if record.misnamed {
                 found.misnamed.push(image);
             }
+            if record.fingerprint.is_none() {
+                found.plain.push(image);
+            }
             found.grey += usize::from(record.grey);
             if let Some(content) = record.content {
                 *formats.entry(content.format).or_default() += 1;
@@ -313,7 +318,7 @@ mod tests {
     use facegrad_synthetic::{SyntheticConfig, write_folder};
 
     use super::*;
-    use crate::{Exclude, exclusions, json, table, write_exclusions};
+    use crate::{Exclude, emptied, exclusions, json, table, write_exclusions};
 
     /// A folder of 6 people with 5 images each, to which `change` is done.
     fn set(change: impl Fn(&std::path::Path)) -> (tempfile::TempDir, OpenSet) {
@@ -372,6 +377,31 @@ mod tests {
         let mut config = SourceConfig::of_path(&folder.path().join("faces")).unwrap();
         config.subset.exclude = Some(path);
         assert_eq!(config.open_any().unwrap().source.len(), source.len() - 5);
+    }
+
+    #[test]
+    fn who_loses_all_images_is_named_and_what_shows_nothing_is_listed() {
+        let (_folder, opened) = set(|root| {
+            // One file under two people, of whom one has nothing else.
+            std::fs::create_dir(root.join("single")).unwrap();
+            std::fs::copy(root.join("000000/0000.png"), root.join("single/0000.png")).unwrap();
+            // Grey, and grey but for a pixel.
+            std::fs::create_dir(root.join("grey")).unwrap();
+            let mut pixels = vec![117; 64 * 64];
+            std::fs::write(root.join("grey/0.pgm"), [&b"P5 64 64 255\n"[..], &pixels].concat()).unwrap();
+            pixels[2000] = 255;
+            std::fs::write(root.join("grey/1.pgm"), [&b"P5 64 64 255\n"[..], &pixels].concat()).unwrap();
+        });
+        let (found, source) = (findings(&opened), opened.source.as_ref());
+        let label = |name: &str| source.identities().iter().position(|identity| identity == name).unwrap();
+        let list = exclusions(&found, source, None, &Exclude::USUAL);
+        assert_eq!(emptied(&found, source, &list), [label("single")]);
+        assert_eq!(json(&found, source, None, &list)["excluded"]["identities_emptied"][0], "single");
+        let plain: Vec<String> = found.plain.iter().map(|&image| source.key(image)).collect();
+        assert_eq!(plain, ["grey/0.pgm", "grey/1.pgm"]);
+        assert!(table(&found, source, None).contains("2 images of one colour, or hardly more"));
+        let list = exclusions(&found, source, None, &[Exclude::Plain]);
+        assert_eq!(emptied(&found, source, &list), [label("grey")]);
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod content;
 mod duplicates;
 mod exclusion;
 mod findings;
+mod frame;
 mod hamming;
 mod identity;
 mod likeness;
@@ -46,7 +47,7 @@ mod survey;
 pub use audit::{Audit, AuditEmbeddings, AuditError, Stage, Watch};
 pub use content::{Content, FileFormat};
 pub use duplicates::{DuplicateGroup, Nearness, Sameness, SharedImage, Thumbnails, common, duplicates};
-pub use exclusion::{Exclude, Exclusion, exclusions, write_exclusions};
+pub use exclusion::{Exclude, Exclusion, emptied, exclusions, write_exclusions};
 pub use findings::{
     ALIGNED_LIKENESS, AuditOptions, EvaluationSet, Findings, LEAST_LIKENESS, LabelFindings, MOST_OFF,
     Overlap, labels,

@@ -7,7 +7,7 @@ use facegrad_results::{
 };
 use serde_json::{Value, json};
 
-use crate::{DuplicateGroup, Exclude, Exclusion, Findings, MOST_OFF, Sameness, SuspectLabel};
+use crate::{DuplicateGroup, Exclude, Exclusion, Findings, MOST_OFF, Sameness, SuspectLabel, emptied};
 
 /// A number of things, with thousands set apart.
 pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
@@ -81,6 +81,10 @@ pub(crate) fn facts(
     }
     let readable = findings.images - findings.unreadable.len();
     say("grey", format!("{} ({})", images(findings.grey), share(findings.grey, readable)));
+    if !findings.plain.is_empty() {
+        let share = share(findings.plain.len(), readable);
+        say("plain", format!("{} of one colour, or hardly more ({share})", images(findings.plain.len())));
+    }
     let of_images = share(findings.unreadable.len(), findings.images);
     say("unreadable", format!("{} ({of_images})", images(findings.unreadable.len())));
     let (exact, near) = findings.repeated(source);
@@ -202,6 +206,7 @@ pub fn json(
             json!({ "format": format.to_string(), "files": files })
         }),
         "misnamed": keys(&findings.misnamed),
+        "plain": keys(&findings.plain),
         "grey": findings.grey,
         "turned_by_exif": findings.turned,
         "more_than_8_bits": findings.deep,
@@ -218,7 +223,11 @@ pub fn json(
             json!({ "identity": identity(label), "images": findings.counts[label] })
         }),
         "names_alike": list(&findings.alike_names, |labels| list(labels, |&label| identity(label).into())),
-        "excluded": { "images": exclusions.len(), "reasons": reasons },
+        "excluded": {
+            "images": exclusions.len(),
+            "reasons": reasons,
+            "identities_emptied": list(&emptied(findings, source, exclusions), |&label| identity(label).into()),
+        },
     });
     if let Some(labels) = &findings.labels {
         found["labels"] = json!({

@@ -9,8 +9,8 @@ use facegrad_report::{Block, CaptionedImage, Drawing, ImageGroup, Page, PageSect
 use facegrad_results::{EmbeddedImage, Fact, ResultTable};
 
 use crate::{
-    Audit, AuditEmbeddings, DuplicateGroup, Findings, GREY_TOLERANCE, MOST_OFF, Nearness, Sameness,
-    SuspectLabel, TRUSTED,
+    Audit, AuditEmbeddings, DuplicateGroup, Exclude, Exclusion, Findings, GREY_TOLERANCE, MOST_OFF, Nearness,
+    Sameness, SuspectLabel, TRUSTED, emptied,
     output::{counted, facts},
 };
 
@@ -120,8 +120,14 @@ pub struct PageOrigin {
 }
 
 impl Audit<'_> {
-    /// The page of what was found, with the images side by side.
-    pub fn page(&self, findings: &Findings, origin: &PageOrigin, options: PageOptions) -> Page {
+    /// The page of what was found, with the images side by side, and of whom `exclusions` leave nothing.
+    pub fn page(
+        &self,
+        findings: &Findings,
+        exclusions: &[Exclusion],
+        origin: &PageOrigin,
+        options: PageOptions,
+    ) -> Page {
         let mut facts = vec![self.set.summary.to_string()];
         if let (Some(path), Some(against)) = (&origin.against, self.against) {
             facts.push(format!("against {}: {}", path.display(), against.summary));
@@ -146,6 +152,7 @@ impl Audit<'_> {
         let against = self.against.map(|against| against.source.as_ref());
         let sets = Sets { source: self.set.source.as_ref(), against, options };
         let mut sections = sections(findings, &sets, &self.options.nearness);
+        sections.extend(left_out(findings, &sets, exclusions));
         let mut run = vec![
             Fact::new("facegrad", env!("CARGO_PKG_VERSION")),
             Fact::new("set", sets.source.fingerprint()),
@@ -215,6 +222,28 @@ fn section(title: &str, note: String, groups: Vec<ImageGroup>) -> PageSection {
     PageSection { title: title.into(), blocks: [Block::Note(note)].into_iter().chain(images).collect() }
 }
 
+/// What the list of images to leave out does to the set.
+fn left_out(findings: &Findings, sets: &Sets, exclusions: &[Exclusion]) -> Option<PageSection> {
+    let reasons = Exclude::ALL.iter().map(|&reason| {
+        let count = exclusions.iter().filter(|exclusion| exclusion.reason == reason).count();
+        vec![reason.to_string(), count.to_string()]
+    });
+    let table = |title: &str, header: [&str; 2], rows: Vec<Vec<String>>| {
+        let header = header.map(str::to_owned).to_vec();
+        Block::Table(ResultTable { title: title.into(), header, rows, ..ResultTable::default() })
+    };
+    // All of them, however many are shown elsewhere: who is lost is named.
+    let emptied = emptied(findings, sets.source, exclusions).into_iter();
+    let emptied =
+        emptied.map(|label| vec![sets.identity(label).to_owned(), findings.counts[label].to_string()]);
+    let reasons = reasons.filter(|row| row[1] != "0").collect();
+    let blocks = vec![
+        table("Images to leave out", ["reason", "images"], reasons),
+        table("Identities of which nothing is left", ["identity", "images"], emptied.collect()),
+    ];
+    (!exclusions.is_empty()).then(|| PageSection { title: "What is left out".into(), blocks })
+}
+
 /// How many images identities have.
 fn people(findings: &Findings) -> Option<PageSection> {
     let bins = findings.count_bins();
@@ -267,6 +296,12 @@ fn files(findings: &Findings, sets: &Sets) -> PageSection {
                 ["image", "identity"],
                 keys(&findings.misnamed, &|image| sets.of(image).to_owned()),
                 findings.misnamed.len(),
+            ),
+            table(
+                "Plain images",
+                ["image", "identity"],
+                keys(&findings.plain, &|image| sets.of(image).to_owned()),
+                findings.plain.len(),
             ),
             table("Too few images", ["identity", "images"], few.collect(), findings.few.len()),
             table(

@@ -3,59 +3,80 @@
 
 use facegrad_pictures::{Picture, plain};
 
+use crate::frame::unframed;
+
 /// Side of a [`Thumbnail`] in pixels.
 pub const SIDE: usize = 32;
 
 /// The frequencies of a [`Fingerprint`] along each axis: 1 to 8 periods over two widths.
 const FREQUENCIES: usize = 8;
 
-/// The middle square of a picture in grey, 32 x 32, rows from top to bottom.
+/// What surrounds a face differs from one grey value by no more levels.
+const SURROUND_TOLERANCE: u8 = 3;
+/// One over the share of the edge that is of one grey if anything surrounds the rest.
+const SURROUND_SHARE: usize = 4;
+/// Fewer pixels have nothing to be compared.
+const LEAST_COMPARED: usize = 32;
+/// A deviation of fewer grey levels is a wall, or noise.
+const LEAST_DEVIATION: f32 = 2.0;
+
+/// The middle square of a picture in grey, 32 x 32, rows from top to bottom; with that of what a straight frame encloses,
+/// if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Thumbnail(Box<[u8; SIDE * SIDE]>);
+pub struct Thumbnail {
+    grey: Box<[u8; SIDE * SIDE]>,
+    within: Option<Box<Thumbnail>>,
+}
 
 impl Thumbnail {
     /// The thumbnail of a picture: smoothed, shrunk, and its luma by ITU-R BT.601.
     pub fn of(picture: Picture) -> Self {
-        let small = plain(picture, [SIDE, SIDE]);
-        let mut grey = Box::new([0; SIDE * SIDE]);
-        for (grey, pixel) in grey.iter_mut().zip(small.pixels().chunks_exact(3)) {
-            let [r, g, b] = [0, 1, 2].map(|channel| u32::from(pixel[channel]));
-            *grey = ((299 * r + 587 * g + 114 * b + 500) / 1000) as u8;
-        }
-        Self(grey)
+        let within = unframed(&picture).map(|within| Box::new(Self { grey: grey(within), within: None }));
+        Self { grey: grey(picture), within }
     }
 
     /// The grey values, `[32, 32]`.
     pub fn pixels(&self) -> &[u8; SIDE * SIDE] {
-        &self.0
+        &self.grey
     }
 
-    /// The grey values with mean 0 and length 1, `[32, 32]`; `None` if they are all about the same.
-    pub fn normalised(&self) -> Option<Vec<f32>> {
-        let mean = self.0.iter().map(|&v| f64::from(v)).sum::<f64>() / (SIDE * SIDE) as f64;
-        let length = self.0.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>().sqrt();
-        // A deviation of less than two grey levels is a wall, or noise.
-        if length < 2.0 * SIDE as f64 {
-            return None;
-        }
-        Some(self.0.iter().map(|&v| ((f64::from(v) - mean) / length) as f32).collect())
+    /// Whether the grey values are all about the same.
+    fn is_featureless(&self) -> bool {
+        moments(&self.grey.map(f32::from)).is_none()
     }
 
     /// How far the thumbnail is from another, in grey levels: the mean absolute difference once both have mean 128
-    /// and deviation 48, so that brightness and contrast do not count. `None` if either is featureless.
+    /// and deviation 48, so that brightness and contrast do not count. What is of one grey around both is left out, or
+    /// all faces on white would be alike; and what frames enclose is compared as well, of which the least difference
+    /// counts. `None` if either is featureless.
     ///
     /// With `mirrored`, the other is mirrored first.
     pub fn difference(&self, other: &Self, mirrored: bool) -> Option<f32> {
-        let (a, b) = (self.normalised()?, other.normalised()?);
+        let whole = self.difference_of_whole(other, mirrored)?;
+        let [a, b] = [self, other].map(|thumbnail| thumbnail.within.as_deref());
+        let within = match (a, b) {
+            (None, None) => None,
+            (a, b) => a.unwrap_or(self).difference_of_whole(b.unwrap_or(other), mirrored),
+        };
+        Some(within.map_or(whole, |within| within.min(whole)))
+    }
+
+    fn difference_of_whole(&self, other: &Self, mirrored: bool) -> Option<f32> {
         let at = |i: usize| if mirrored { i / SIDE * SIDE + SIDE - 1 - i % SIDE } else { i };
-        let sum: f32 = a.iter().enumerate().map(|(i, a)| (a - b[at(i)]).abs()).sum();
-        // Of unit length, the values have a deviation of 1 / 32.
-        Some(sum * 48.0 * SIDE as f32 / (SIDE * SIDE) as f32)
+        let [surround_a, surround_b] = [self, other].map(|thumbnail| surround(&thumbnail.grey));
+        let compared = (0..SIDE * SIDE).filter(|&i| !(surround_a[i] && surround_b[at(i)]));
+        let (a, b): (Vec<f32>, Vec<f32>) =
+            compared.map(|i| (f32::from(self.grey[i]), f32::from(other.grey[at(i)]))).unzip();
+        let ([mean_a, deviation_a], [mean_b, deviation_b]) = (moments(&a)?, moments(&b)?);
+        let apart = |(a, b): (&f32, &f32)| ((a - mean_a) / deviation_a - (b - mean_b) / deviation_b).abs();
+        Some(48.0 * a.iter().zip(&b).map(apart).sum::<f32>() / a.len() as f32)
     }
 
     /// The perceptual hash; `None` if the picture is featureless, so that its hash would be that of its noise.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
-        self.normalised()?;
+        if self.is_featureless() {
+            return None;
+        }
         let coefficients = self.frequencies();
         let mut mirrored = coefficients;
         for row in mirrored.chunks_exact_mut(FREQUENCIES) {
@@ -65,12 +86,17 @@ impl Thumbnail {
         Some(Fingerprint { hash: signs(&coefficients), mirrored: signs(&mirrored) })
     }
 
+    /// The perceptual hash of what a frame encloses; `None` without a frame, or if that is featureless.
+    pub fn fingerprint_within(&self) -> Option<Fingerprint> {
+        self.within.as_ref()?.fingerprint()
+    }
+
     /// The lowest frequencies of the discrete cosine transform, without those along one axis only, `[8, 8]`.
     fn frequencies(&self) -> [f32; FREQUENCIES * FREQUENCIES] {
         let waves = waves();
         // Along rows first.
         let mut rows = [[0.0f32; FREQUENCIES]; SIDE];
-        for (sums, pixels) in rows.iter_mut().zip(self.0.chunks_exact(SIDE)) {
+        for (sums, pixels) in rows.iter_mut().zip(self.grey.chunks_exact(SIDE)) {
             for (sum, wave) in sums.iter_mut().zip(&waves) {
                 *sum = pixels.iter().zip(wave).map(|(&pixel, w)| f32::from(pixel) * w).sum();
             }
@@ -82,6 +108,51 @@ impl Thumbnail {
         }
         found
     }
+}
+
+fn grey(picture: Picture) -> Box<[u8; SIDE * SIDE]> {
+    let small = plain(picture, [SIDE, SIDE]);
+    let mut grey = Box::new([0; SIDE * SIDE]);
+    for (grey, pixel) in grey.iter_mut().zip(small.pixels().chunks_exact(3)) {
+        let [r, g, b] = [0, 1, 2].map(|channel| u32::from(pixel[channel]));
+        *grey = ((299 * r + 587 * g + 114 * b + 500) / 1000) as u8;
+    }
+    grey
+}
+
+/// Mean and deviation of grey values; `None` of few, or if they are all about the same.
+fn moments(values: &[f32]) -> Option<[f32; 2]> {
+    let count = values.len().max(1) as f64;
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+    let squares = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>();
+    let deviation = (squares / count).sqrt() as f32;
+    (values.len() >= LEAST_COMPARED && deviation >= LEAST_DEVIATION).then_some([mean as f32, deviation])
+}
+
+/// The pixels that are connected with the edge and of about the grey value that most of the edge has: white that a face
+/// was pasted on in any form, or what alignment left black. None if less than a quarter of the edge has it.
+fn surround(grey: &[u8; SIDE * SIDE]) -> [bool; SIDE * SIDE] {
+    let mut surround = [false; SIDE * SIDE];
+    let is_edge = |i: usize| [0, SIDE - 1].contains(&(i / SIDE)) || [0, SIDE - 1].contains(&(i % SIDE));
+    let mut next: Vec<usize> = (0..SIDE * SIDE).filter(|&i| is_edge(i)).collect();
+    let is_near = |i: usize, value: u8| grey[i].abs_diff(value) <= SURROUND_TOLERANCE;
+    let count = |value: u8| next.iter().filter(|&&i| is_near(i, value)).count();
+    let most = next.iter().map(|&i| (count(grey[i]), grey[i])).max();
+    let Some((_, value)) = most.filter(|(count, _)| count * SURROUND_SHARE >= next.len()) else {
+        return surround;
+    };
+    while let Some(i) = next.pop() {
+        if surround[i] || !is_near(i, value) {
+            continue;
+        }
+        surround[i] = true;
+        let (row, column) = (i / SIDE, i % SIDE);
+        next.extend((row > 0).then(|| i - SIDE));
+        next.extend((row + 1 < SIDE).then(|| i + SIDE));
+        next.extend((column > 0).then(|| i - 1));
+        next.extend((column + 1 < SIDE).then(|| i + 1));
+    }
+    surround
 }
 
 /// cos(π (2 x + 1) k / 64) for k from 1 to 8.

@@ -28,6 +28,8 @@ pub struct ImageRecord {
     pub pixels: [u8; 16],
     /// The perceptual hash, unless the image is featureless.
     pub fingerprint: Option<Fingerprint>,
+    /// That of what is within a frame, if there is one.
+    pub fingerprint_within: Option<Fingerprint>,
     /// How far the face lies as the others do; see [`MeanFace`].
     pub likeness: Option<f32>,
     /// Pixels in a row.
@@ -40,6 +42,13 @@ pub struct ImageRecord {
     pub misnamed: bool,
     /// Whether at least 99 % of the pixels have channels that differ by 8 at most.
     pub grey: bool,
+}
+
+impl ImageRecord {
+    /// The perceptual hashes, by any of which another image may be like it.
+    pub fn fingerprints(&self) -> impl Iterator<Item = Fingerprint> {
+        self.fingerprint.into_iter().chain(self.fingerprint_within)
+    }
 }
 
 /// An image that cannot be used.
@@ -122,6 +131,7 @@ fn look_at(source: &dyn FaceSource, image: usize, mean: Option<&MeanFace>) -> Re
         file: file.unwrap_or(pixels),
         pixels,
         fingerprint: thumbnail.fingerprint(),
+        fingerprint_within: thumbnail.fingerprint_within(),
         likeness: mean.and_then(|mean| mean.likeness(&thumbnail)),
         width,
         height,

@@ -15,7 +15,7 @@ use facegrad_files::Stop;
 use serde_json::json;
 
 use crate::{
-    arguments::{DeviceArgs, size},
+    arguments::{DeviceArgs, file_to_read, size},
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Stages,
@@ -36,7 +36,7 @@ pub struct Args {
     output: PathBuf,
     /// A table of landmarks, a line an image: path x1 y1 ... x5 y5 (eyes, nose, corners of the mouth, from left to
     /// right), by commas, tabs or blanks, with or without a header; CelebA's lists are read as they are.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["detector_weights", "detector_url", "min_face"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["detector_weights", "detector_url", "min_face"], value_parser = file_to_read())]
     landmarks: Option<PathBuf>,
     /// The folder with the detector's weights: pnet.safetensors, rnet.safetensors and onet.safetensors of MTCNN;
     /// without it what the environment variable FACEGRAD_MTCNN says.
@@ -88,8 +88,9 @@ const NAMED: usize = 10;
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let places = Places::open(&args.input, &args.output, args.format)?;
+    let landmarks = landmarks(&args)?;
     let stop = stop_on_signal("this image and saving")?;
-    let (finder, by) = finder(&args, &stop)?;
+    let (finder, by) = finder(&args, landmarks, &stop)?;
     let without_face = match args.without_face {
         Policy::Skip => WithoutFace::Skip,
         Policy::Centre => WithoutFace::Centre,
@@ -113,7 +114,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         let text = json!({
             "out": args.output, "size": args.size, "statistics": end.statistics, "landmarks_by": by,
             "done_before": end.before, "images_per_second": rate(&end), "finding_ms": finding_ms(&end),
-            "junk_files": places.junk_files(), "unused_landmarks": end.unused_landmarks,
+            "junk_files": places.junk_files(), "endings": places.endings().counts(), "in_no_folder": places.in_no_folder(), "unused_landmarks": end.unused_landmarks,
             "left_out": end.left_out.iter().map(|(name, reason)| json!({ "image": name, "reason": reason }))
                 .collect::<Vec<_>>(),
         });
@@ -124,17 +125,26 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The table of landmarks, if one is named.
+fn landmarks(args: &Args) -> Result<Option<(LandmarkFile, String)>, Failure> {
+    let Some(file) = &args.landmarks else { return Ok(None) };
+    let DeviceArgs { backend, adapter } = &args.device;
+    if backend.is_some() || adapter.is_some() {
+        let name = if backend.is_some() { "--backend" } else { "--adapter" };
+        let sentence = format!("{name} has no effect with --landmarks: nothing is to be computed");
+        return Err(Failure::input(sentence));
+    }
+    Ok(Some((LandmarkFile::read(file)?, file.display().to_string())))
+}
+
 /// What finds landmarks, and a name for it.
-fn finder(args: &Args, stop: &Stop) -> Result<(Finder, String), Failure> {
-    if let Some(file) = &args.landmarks {
-        let DeviceArgs { backend, adapter } = &args.device;
-        if backend.is_some() || adapter.is_some() {
-            let name = if backend.is_some() { "--backend" } else { "--adapter" };
-            let sentence = format!("{name} has no effect with --landmarks: nothing is to be computed");
-            return Err(Failure::input(sentence));
-        }
-        let read = LandmarkFile::read(file)?;
-        return Ok((Finder::File(read), file.display().to_string()));
+fn finder(
+    args: &Args,
+    landmarks: Option<(LandmarkFile, String)>,
+    stop: &Stop,
+) -> Result<(Finder, String), Failure> {
+    if let Some((file, name)) = landmarks {
+        return Ok((Finder::File(file), name));
     }
     let named = args.detector_weights.clone().or_else(|| std::env::var_os("FACEGRAD_MTCNN").map(Into::into));
     let folder = named.filter(|path| !path.as_os_str().is_empty()).ok_or_else(|| {
@@ -220,6 +230,17 @@ fn print(args: &Args, places: &Places, end: &AlignmentJobEnd, by: &str) {
     }
     if places.junk_files() > 0 {
         say!("passed    {} files that are no images, are empty or hidden", places.junk_files());
+    }
+    if !places.endings().is_empty() {
+        say!("endings   that are not read: {}", places.endings());
+    }
+    let folder = args.input.display();
+    match places.in_no_folder() {
+        0 => {}
+        all if all == places.len() => say!(
+            "people    none are known: the images lie in no folders of {folder}, and training takes one folder a person"
+        ),
+        some => say!("people    of {some} images are not known: these lie in no folder of {folder}"),
     }
     if end.unused_landmarks > 0 {
         say!("unused    landmarks of {} images that are not there", end.unused_landmarks);

@@ -2,6 +2,7 @@
 
 use std::{ops::RangeInclusive, path::PathBuf};
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use facegrad::recognition::EmbeddingModel;
 use facegrad::{Backend, Chosen};
 
@@ -87,6 +88,15 @@ impl BatchArgs {
     pub fn size(&self) -> usize {
         self.batch.into()
     }
+}
+
+/// Most that a pipe may hold which is named on the command line, in bytes.
+const MAX_PIPE: u64 = 1 << 30;
+
+/// A file to be read, which a person names. What is in a pipe (`<(…)`, `/dev/stdin`) is read now, so that whoever opens
+/// the path finds it; what a config or a list names is never waited for.
+pub fn file_to_read() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| facegrad_files::spool(&path, MAX_PIPE).map(|()| path))
 }
 
 /// A size that a network may take, as `data.size` of a config has it.

@@ -13,7 +13,7 @@ use facegrad_results::{
 };
 
 use crate::{
-    arguments::DeviceArgs,
+    arguments::{DeviceArgs, file_to_read},
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::{Progress, head},
@@ -26,7 +26,7 @@ use crate::{
 )]
 pub struct Args {
     /// The config files; each is a row of the table.
-    #[arg(required = true)]
+    #[arg(required = true, value_parser = file_to_read())]
     configs: Vec<PathBuf>,
     /// Optimizer steps of each run, instead of what the configs say.
     #[arg(long, value_parser = steps)]

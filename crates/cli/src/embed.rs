@@ -8,7 +8,7 @@ use facegrad::verification::Flip;
 use serde_json::json;
 
 use crate::{
-    arguments::{BatchArgs, ModelArgs},
+    arguments::{BatchArgs, ModelArgs, file_to_read},
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Stages,
@@ -23,7 +23,7 @@ use crate::{
 pub struct Args {
     /// Folders with one folder of images an identity, folders of images, images, or text lists with lines `path`
     /// or `path identity`.
-    #[arg(required = true)]
+    #[arg(required = true, value_parser = file_to_read())]
     sources: Vec<PathBuf>,
     /// The folder that holds the images of lists; without it that of the list.
     #[arg(long, value_name = "FOLDER")]
@@ -110,7 +110,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if args.json {
         let text = json!({
             "out": out, "embeddings": images.len(), "dim": dim, "people": images.identities().map(|_| people.len()),
-            "skipped": skipped.iter().map(|image| &image.name).collect::<Vec<_>>(), "left_out": images.left_out(),
+            "skipped": skipped.iter().map(|image| &image.name).collect::<Vec<_>>(), "left_out": images.left_out(), "endings": images.endings().counts(),
             "images_per_second": rate,
             "origin": model.origin(args.flip, &chosen.description, Some(survey.pixels_sha256.clone())),
         });
@@ -130,6 +130,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             "left out {} files that are no images, are empty or lie beside the folders of people",
             images.left_out()
         );
+    }
+    if !images.endings().is_empty() {
+        say!("endings  that are not read: {}", images.endings());
     }
     if let Some(list) = list {
         say!("skipped  {} images that cannot be read, listed in {}", skipped.len(), list.display());

@@ -134,7 +134,9 @@ fn explain_kind(at: &str, kind: &Kind, args: &Args) -> String {
         let _ = write!(
             text,
             "\nformula   {}\ngradient  {}\nsource    {}\n",
-            description.formula, description.gradient, description.source
+            indented(description.formula),
+            indented(description.gradient),
+            indented(description.source)
         );
         if let Some(loss) = head.expected_first_loss(args.classes.max(2), args.embedding.max(1)) {
             let _ = writeln!(
@@ -164,6 +166,11 @@ fn explain_kind(at: &str, kind: &Kind, args: &Args) -> String {
         );
     }
     if kind.keys.is_empty() { text } else { format!("{text}\n{}", key_lines(&kind.keys)) }
+}
+
+/// The lines of a text that begins behind a word such as `formula`.
+fn indented(text: &str) -> String {
+    text.replace('\n', "\n          ")
 }
 
 /// Every kind below `schema`, with the path of its section.
@@ -208,6 +215,10 @@ fn key_lines(keys: &[Key]) -> String {
         let range = key.range.as_ref().map(|range| format!(", {range}")).unwrap_or_default();
         let doc = key.doc.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         let _ = writeln!(text, "  {}: {what}{range}{default}\n      {doc}", key.name);
+        for (word, meaning) in key.choices.iter().filter(|(_, meaning)| !meaning.is_empty()) {
+            let meaning = meaning.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+            let _ = writeln!(text, "        \"{word}\": {meaning}");
+        }
         // Small sections, such as a schedule of λ, are part of their owner.
         if let Schema::Section(keys) = &key.schema
             && keys.iter().all(|key| matches!(key.schema, Schema::Value(_)))

@@ -13,7 +13,7 @@ use facegrad_results::{Align, TextTable};
 use serde_json::{Value, json};
 
 use crate::{
-    arguments::{BatchArgs, ModelArgs},
+    arguments::{BatchArgs, ModelArgs, file_to_read},
     failure::Failure,
     progress::counted,
     say,
@@ -26,9 +26,10 @@ use crate::{
 pub struct Args {
     /// The people: a folder with one folder of images a person, or with one image a person, called as the person;
     /// a text list with lines `path person`; or an index that --save wrote.
+    #[arg(value_parser = file_to_read())]
     gallery: PathBuf,
     /// The images to tell who is on.
-    #[arg(required_unless_present = "save")]
+    #[arg(required_unless_present = "save", value_parser = file_to_read())]
     probes: Vec<PathBuf>,
     /// How many people to name for each probe.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]

@@ -9,7 +9,7 @@ use facegrad::settings::{
 };
 use facegrad::training::Experiment;
 
-use crate::failure::Failure;
+use crate::{arguments::file_to_read, failure::Failure};
 
 /// The arguments that say what to measure.
 #[derive(clap::Args, Clone)]
@@ -19,20 +19,20 @@ pub struct ProtocolArgs {
     #[arg(long = "protocol", value_name = "KIND:KEY=VALUE,…")]
     protocols: Vec<String>,
     /// Short for --protocol pair_file: a pair file, LFW's View 1 or View 2, or a list `path path 0/1`.
-    #[arg(long)]
+    #[arg(long, value_parser = file_to_read())]
     pairs: Option<PathBuf>,
     /// The folder that holds the images of --pairs.
     #[arg(long, requires = "pairs")]
     images: Option<PathBuf>,
     /// A pair file to choose the threshold of --pairs on (LFW View 1: pairsDevTrain.txt); without it the best
     /// threshold on the other folds, or with a single fold on the same pairs, which the result says.
-    #[arg(long, requires = "pairs")]
+    #[arg(long, requires = "pairs", value_parser = file_to_read())]
     threshold_pairs: Option<PathBuf>,
     /// Short for --protocol insightface_bin: verification sets in insightface's format.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file_to_read())]
     bin: Vec<PathBuf>,
     /// A config file whose [[evaluation]] sections are measured.
-    #[arg(long, conflicts_with_all = ["protocols", "pairs", "bin"])]
+    #[arg(long, conflicts_with_all = ["protocols", "pairs", "bin"], value_parser = file_to_read())]
     config: Option<PathBuf>,
     /// How an image and its mirror image become one embedding, in every protocol: none, add, norm_weighted,
     /// unit, concat.

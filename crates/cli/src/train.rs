@@ -6,7 +6,7 @@ use facegrad::settings::Override;
 use facegrad::training::{EvaluationRecord, Event, Experiment, Preflight, RunOutcome, SavedRun, Trainer};
 
 use crate::{
-    arguments::DeviceArgs,
+    arguments::{DeviceArgs, file_to_read},
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::{Progress, head},
@@ -19,7 +19,7 @@ use crate::{
 )]
 pub struct Args {
     /// The config file.
-    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    #[arg(required_unless_present = "resume", conflicts_with = "resume", value_parser = file_to_read())]
     config: Option<PathBuf>,
     /// Replace one key of the config, such as head.kind=softmax or run.epochs=3; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "resume")]

@@ -10,7 +10,11 @@ use facegrad::recognition::{
 };
 use serde_json::json;
 
-use crate::{arguments::ModelArgs, failure::Failure, say};
+use crate::{
+    arguments::{ModelArgs, file_to_read},
+    failure::Failure,
+    say,
+};
 
 /// Tell whether two images show the same person, by a model with operating points (`facegrad calibrate`).
 #[derive(clap::Args)]
@@ -19,8 +23,10 @@ use crate::{arguments::ModelArgs, failure::Failure, say};
 )]
 pub struct Args {
     /// An image of a face, aligned as those that the model was trained on.
+    #[arg(value_parser = file_to_read())]
     a: PathBuf,
     /// Another one.
+    #[arg(value_parser = file_to_read())]
     b: PathBuf,
     /// The operating point: far=<rate>, eer or accuracy; not needed if the model has only one.
     #[arg(long, value_name = "POINT")]

@@ -1,7 +1,6 @@
 //! Reading a file of embeddings.
 
 use std::{
-    fs::File,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -136,15 +135,6 @@ impl EmbeddingFile {
         self.read_rows(0..self.len(), &mut all)?;
         Ok(all)
     }
-}
-
-/// Opens a file that can be read by position.
-pub(crate) fn open_file(path: &Path) -> Result<File, Problem> {
-    // To open a pipe would wait for its writer, and nothing could be read by position.
-    if !path.metadata()?.is_file() {
-        return Err(Problem::content("it is not a file"));
-    }
-    Ok(File::open(path)?)
 }
 
 /// Checks names and identities that are to be written.

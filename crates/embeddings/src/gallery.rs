@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::{
     EmbeddingError, EmbeddingFile, Origin,
     error::Problem,
-    file::{check_labels, open_file},
+    file::check_labels,
     formats::safetensors,
     limits::check_loaded,
     stored::Set,
@@ -122,7 +122,8 @@ impl Gallery {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, GalleryError> {
         let path = path.as_ref();
         let reading = |problem: Problem| GalleryError::File(problem.reading(path));
-        let (opened, metadata) = open_file(path).and_then(safetensors::open).map_err(reading)?;
+        let (opened, metadata) =
+            facegrad_files::open(path).map_err(Problem::from).and_then(safetensors::open).map_err(reading)?;
         let not = |problem: String| GalleryError::NoGallery { path: path.into(), problem };
         let of = |key: &str| metadata.get(key).map(String::as_str);
         if of("facegrad") != Some("gallery") {

@@ -21,9 +21,9 @@ mod pickle;
 mod source;
 
 pub use formats::{
-    FolderConfig, InsightfaceBinSetConfig, LabelGaps, ListConfig, ListOrder, MnistConfig, MnistPart, OpenSet,
-    ParquetConfig, Place, RecordIoConfig, SourceConfig, SourceError, SourceKind, SourcesConfig, SubsetConfig,
-    Summary, WebDatasetConfig,
+    Endings, FolderConfig, InsightfaceBinSetConfig, LabelGaps, ListConfig, ListOrder, MnistConfig, MnistPart,
+    OpenSet, ParquetConfig, Place, RecordIoConfig, SourceConfig, SourceError, SourceKind, SourcesConfig,
+    SubsetConfig, Summary, WebDatasetConfig,
     folder::{self, FaceFolder},
 };
 pub use insightface_bin::{BinError, InsightfaceBin};

@@ -40,7 +40,25 @@ pub fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     // Readable by others as the user's umask allows, like any file a program writes.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.prefix(UNFINISHED).tempfile_in(folder_of(path))
+    builder.prefix(UNFINISHED).tempfile_in(folder_of(path)).map_err(of_system)
+}
+
+/// What the system said, without the name of the temporary file, which tells a person nothing.
+fn of_system(error: io::Error) -> io::Error {
+    match error.to_string().split_once(" at path ") {
+        Some((said, _)) => io::Error::new(error.kind(), said),
+        None => error,
+    }
+}
+
+/// Whether files can be made in `folder`, or, where it is not there yet, in the nearest folder above it.
+///
+/// # Errors
+/// Why not.
+pub fn check_writable(folder: &Path) -> io::Result<()> {
+    let there =
+        folder.ancestors().find(|folder| folder.exists()).filter(|there| !there.as_os_str().is_empty());
+    temporary_beside(&there.unwrap_or(Path::new(".")).join("file")).map(drop)
 }
 
 /// Whether it is what a file of [`temporary_beside`] is called, left by a process that was killed.
@@ -110,5 +128,18 @@ mod tests {
     fn a_path_without_a_folder_lies_in_the_current_one() {
         assert_eq!(folder_of(Path::new("a")), Path::new("."));
         assert_eq!(folder_of(Path::new("b/a")), Path::new("b"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_takes_no_files_is_known_before() {
+        let folder = tempfile::tempdir().unwrap();
+        check_writable(folder.path()).unwrap();
+        check_writable(&folder.path().join("none/yet")).unwrap();
+        assert_eq!(names(folder.path()).len(), 0);
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = check_writable(&file.join("below")).unwrap_err().to_string();
+        assert_eq!(error, "Not a directory (os error 20)");
     }
 }

@@ -1,8 +1,10 @@
 //! What long work needs of a file system, whatever the work is.
 //!
-//! - A file is there completely or not at all: [`replace`], or [`temporary_beside`] and [`commit`].
+//! - A file is there completely or not at all: [`replace`], or [`temporary_beside`] and [`commit`]; where none can be
+//!   written is known before the work: [`check_writable`].
 //! - Files are opened by [`open`], which never waits for ever; no more of one is read than it could need:
 //!   [`read_bounded`]. Threads read parts of one at once: [`fill_at`].
+//! - A library panics at a damaged file, and that is an error of the file: [`caught`].
 //! - A set may have more files than may be open: [`PooledFile`].
 //! - Work is killed at any instant and continued: [`Journal`]. One process at a time does it: [`lock`].
 //! - It ends early when a person asks for it: [`Stop`].
@@ -24,6 +26,7 @@
 
 mod atomic;
 mod bounded;
+mod caught;
 mod hash;
 mod journal;
 mod lock;
@@ -33,9 +36,11 @@ mod positioned;
 mod stop;
 
 pub use atomic::{
-    commit, folder_of, is_temporary, remove_folder, replace, sync_folder, temporary_beside, write_synced,
+    check_writable, commit, folder_of, is_temporary, remove_folder, replace, sync_folder, temporary_beside,
+    write_synced,
 };
 pub use bounded::{NoText, TooLong, read_bounded, read_text_bounded, text_of};
+pub use caught::caught;
 pub use hash::{hexadecimal, sha256, sha256_of};
 pub use journal::{Journal, JournalError, WorkDifference, WorkHeader};
 pub use lock::{Lock, LockError, LockHeld, lock};

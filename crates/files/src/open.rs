@@ -3,15 +3,14 @@
 use std::{
     collections::HashMap,
     fs::{self, File, Metadata},
-    io,
+    io::{self, Read, Seek},
     path::{Path, PathBuf},
     sync::Mutex,
 };
 
-use tempfile::NamedTempFile;
-
-/// What the pipes held that a person named, by their paths. The files vanish with the process.
-static PIPES: Mutex<Option<HashMap<PathBuf, NamedTempFile>>> = Mutex::new(None);
+/// What the pipes held that a person named, by their paths: in files without a name, which vanish with the process
+/// however it ends.
+static PIPES: Mutex<Option<HashMap<PathBuf, File>>> = Mutex::new(None);
 
 /// What is at a path is no file with content of its own; inside an [`io::Error`] of the kind `InvalidInput`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,10 +27,9 @@ pub fn open(path: &Path) -> io::Result<File> {
     if metadata.is_file() {
         return File::open(path);
     }
-    let pipes = PIPES.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    match pipes.as_ref().and_then(|pipes| pipes.get(path)) {
-        // A handle of its own: each reader begins at the first byte.
-        Some(spooled) => spooled.reopen(),
+    let mut pipes = PIPES.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    match pipes.as_mut().and_then(|pipes| pipes.get_mut(path)) {
+        Some(spooled) => copy_of(spooled),
         None => Err(io::Error::new(io::ErrorKind::InvalidInput, NoRegularFile(kind(&metadata)))),
     }
 }
@@ -48,15 +46,24 @@ pub fn spool(path: &Path, limit: u64) -> io::Result<()> {
     let mut pipes = PIPES.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let pipes = pipes.get_or_insert_default();
     if !pipes.contains_key(path) {
-        let mut spooled = NamedTempFile::new()?;
-        let pipe = io::Read::take(File::open(path)?, limit.saturating_add(1));
-        if io::copy(&mut { pipe }, &mut spooled)? > limit {
+        let mut spooled = tempfile::tempfile()?;
+        let mut pipe = File::open(path)?.take(limit.saturating_add(1));
+        if io::copy(&mut pipe, &mut spooled)? > limit {
             let too_long = crate::TooLong { length: None, limit };
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, too_long));
         }
         pipes.insert(path.to_owned(), spooled);
     }
     Ok(())
+}
+
+/// The same content under a handle with a position of its own: each reader begins at the first byte.
+fn copy_of(file: &mut File) -> io::Result<File> {
+    let mut copy = tempfile::tempfile()?;
+    file.rewind()?;
+    io::copy(file, &mut copy)?;
+    copy.rewind()?;
+    Ok(copy)
 }
 
 /// What something is that is no regular file.
@@ -83,7 +90,6 @@ fn is_pipe(metadata: &Metadata) -> bool {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use std::io::Read;
 
     fn text(path: &Path) -> String {
         let mut text = String::new();

@@ -75,6 +75,7 @@ fn key(default: f64) -> Key {
         formerly: None,
         doc: "What the loss is multiplied by before it is added to the head's.".into(),
         schema: Schedule::schema(),
+        choices: Vec::new(),
         default: default.to_string(),
         range: Some(at_least(0.0).to_string()),
     }

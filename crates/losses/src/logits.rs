@@ -49,6 +49,11 @@ impl ClassLogits {
         self.target.clone()
     }
 
+    /// What the cosines of the other classes are multiplied by; 1 where it is learned, or no number of its own.
+    pub fn scale(&self) -> f64 {
+        self.rule.scale()
+    }
+
     /// Number of classes.
     pub fn classes(&self) -> usize {
         self.products.dims()[1]
@@ -108,7 +113,9 @@ impl ClassLogits {
                 let weight = if detached { weight.detach() } else { weight };
                 weight * (p - margin) * scale
             }
-            LogitRule::Sharpened { scale, power, shift } => sharpened(p, power) * scale + shift,
+            LogitRule::Sharpened { scale, power, shift, detached } => {
+                sharpened(p, power, detached) * scale + shift
+            }
         };
         let z = match &self.offset {
             Some(offset) => z + offset.clone().unsqueeze_dim(1),
@@ -118,9 +125,14 @@ impl ClassLogits {
     }
 }
 
-/// SphereFace2's g(p) = 2 ((p + 1)/2)^t − 1 of cosines p, clamped to their range.
-pub(crate) fn sharpened<const D: usize>(p: Tensor<D>, power: f64) -> Tensor<D> {
-    ((p.clamp(-1.0, 1.0) + 1.0) * 0.5).powf_scalar(power) * 2.0 - 1.0
+/// SphereFace2's g(p) = 2 ((p + 1)/2)^t − 1 of cosines p, clamped to their range; `detached`, its derivative is 1.
+pub(crate) fn sharpened<const D: usize>(p: Tensor<D>, power: f64, detached: bool) -> Tensor<D> {
+    let sharp = ((p.clone().clamp(-1.0, 1.0) + 1.0) * 0.5).powf_scalar(power) * 2.0 - 1.0;
+    match detached {
+        // What is added is 0, so that the value is the same to the last bit.
+        true => sharp.detach() + (p.clone() - p.detach()),
+        false => sharp,
+    }
 }
 
 thread_local! {

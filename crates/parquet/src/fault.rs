@@ -1,9 +1,6 @@
 //! Why a file cannot be read.
 
-use std::{
-    io,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::io;
 
 use parquet::errors::ParquetError;
 
@@ -65,5 +62,5 @@ impl From<ParquetFault> for ParquetError {
 /// Those of `work`, and that the file is damaged if it panics.
 pub fn caught<T, E: From<ParquetFault>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     let damaged = || ParquetFault::content("it is damaged in a way that its decoder does not expect");
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(damaged().into()))
+    facegrad_files::caught(work).unwrap_or_else(|| Err(damaged().into()))
 }

@@ -9,7 +9,6 @@ use crate::{
     Picture,
     jpeg::{Jpeg, JpegError},
     orientation::orientation_of,
-    quiet,
 };
 use facegrad_files::{TooLong, read_bounded};
 use image::{
@@ -136,7 +135,7 @@ fn decode_for(bytes: &[u8], least: Option<[usize; 2]>) -> Result<Picture, Decode
         _ => return Err(DecodeError::UnknownFormat),
     };
     // Most decoders are not ours: should one of them panic on crafted bytes, the image is bad, not the run.
-    quiet::catch(|| match format {
+    facegrad_files::caught(|| match format {
         ImageFormat::Jpeg => decode_jpeg(bytes, least),
         _ => decode_other(bytes, format, name),
     })

@@ -26,7 +26,6 @@ mod lanes;
 mod light;
 mod orientation;
 mod picture;
-mod quiet;
 mod resize;
 mod warp;
 

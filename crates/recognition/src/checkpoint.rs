@@ -195,6 +195,8 @@ pub const LOCK: &str = ".lock";
 /// If the manifest cannot be read, or those of the file system; the checkpoint is then as it was.
 pub fn replace_file(checkpoint: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let run = run_of(checkpoint);
+    // A folder that takes no files gives none up either, so that the old one could not be removed.
+    files::check_writable(checkpoint)?;
     remove_hidden(run)?;
     let [new, aside] = [TEMPORARY, ASIDE].map(|ending| hidden(checkpoint, ending));
     let build = || {
@@ -225,8 +227,9 @@ pub fn replace_file(checkpoint: &Path, name: &str, bytes: &[u8]) -> io::Result<(
         // Best effort: give back the room. The checkpoint itself has not changed.
         let _ = files::remove_folder(&new);
     })?;
-    files::sync_folder(run)?;
-    remove_hidden(run)
+    // The new folder is in its place, whatever becomes of the old one: the next call tries to remove it again.
+    let _ = files::sync_folder(run).and_then(|()| remove_hidden(run));
+    Ok(())
 }
 
 /// How the names of hidden folders end: those that are not complete, or are no longer needed.
@@ -368,6 +371,12 @@ fn verify(path: &Path, is_kept: &dyn Fn(&str) -> bool) -> Result<Checkpoint, Che
         return Err(CheckpointError::OtherVersion { path, found: format, writer: facegrad, hint });
     }
     let manifest: Manifest = serde_json::from_slice(&manifest).map_err(not_manifest)?;
+    // A manifest has no hash of its own, but the step in it is known from the name of the folder.
+    let named = path.file_name().and_then(|name| name.to_str()).and_then(step_of);
+    if let Some(named) = named.filter(|named| *named != manifest.step) {
+        let reason = format!("says step {}, and its folder is that of step {named}", manifest.step);
+        return Err(damaged(MANIFEST, reason));
+    }
     let mut files = BTreeMap::new();
     for (name, entry) in manifest.files {
         if name.contains(['/', '\\']) || name.starts_with('.') {
@@ -422,7 +431,11 @@ mod tests {
     #[test]
     fn damage_of_every_kind_is_a_sentence_that_offers_the_checkpoint_before() {
         type Harm = fn(&Path);
-        let harms: [(&str, Harm); 5] = [
+        let harms: [(&str, Harm); 6] = [
+            ("says step 600, and its folder is that of step 200", |p| {
+                let manifest = fs::read_to_string(p.join(MANIFEST)).unwrap();
+                fs::write(p.join(MANIFEST), manifest.replace("\"step\": 200", "\"step\": 600")).unwrap();
+            }),
             ("does not have the SHA-256", |p| {
                 let mut bytes = fs::read(p.join("model.safetensors")).unwrap();
                 bytes[7] ^= 1;

@@ -1,9 +1,12 @@
 //! Images that a person points at: a folder, a list or a file.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use facegrad_faces::{
-    FaceError,
+    Endings, FaceError,
     folder::{EXTENSIONS, FolderError, ImagePaths, with_slashes},
 };
 use facegrad_files::hexadecimal;
@@ -24,6 +27,7 @@ pub struct ImageSet {
     files: Vec<PathBuf>,
     identities: Option<Vec<String>>,
     left_out: usize,
+    endings: Endings,
     notes: Vec<String>,
 }
 
@@ -94,10 +98,10 @@ impl ImageSet {
             return Self::of_folder(source);
         }
         let parent = source.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let is_image = source
-            .extension()
-            .is_some_and(|found| EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)));
-        if is_image {
+        let is_image = |found| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(found));
+        if source.extension().is_some_and(|found| found.to_str().is_some_and(is_image))
+            || begins_as_image(source)
+        {
             let name = source.file_name().and_then(|name| name.to_str());
             let name = name.ok_or_else(|| ImageSetError::Name(source.into()))?;
             return Ok(Self { names: vec![name.into()], files: vec![source.into()], ..Self::default() });
@@ -109,7 +113,7 @@ impl ImageSet {
     }
 
     fn of_folder(root: &Path) -> Result<Self, ImageSetError> {
-        let ImagePaths { in_folders, beside, junk_files, note } = ImagePaths::below(root)?;
+        let ImagePaths { in_folders, beside, junk_files, endings, note } = ImagePaths::below(root)?;
         let (paths, has_people, left_out) = match in_folders.is_empty() {
             true => (beside, false, junk_files),
             false => (in_folders, true, junk_files + beside.len()),
@@ -122,7 +126,8 @@ impl ImageSet {
         let names = paths.iter().map(name).collect::<Result<Vec<_>, _>>()?;
         let person = |name: &String| name.split('/').next().unwrap_or_default().to_owned();
         let identities = has_people.then(|| names.iter().map(person).collect());
-        Ok(Self { names, files, identities, left_out, notes: note.into_iter().collect() })
+        let notes = note.into_iter().collect();
+        Ok(Self { names, files, identities, left_out, endings, notes })
     }
 
     /// The images of several sources, one source after the other.
@@ -132,7 +137,7 @@ impl ImageSet {
     pub fn open_all(sources: &[PathBuf], folder: Option<&Path>) -> Result<Self, ImageSetError> {
         let mut all = Self::default();
         for (i, source) in sources.iter().enumerate() {
-            let Self { names, files, identities, left_out, notes } = Self::open(source, folder)?;
+            let Self { names, files, identities, left_out, endings, notes } = Self::open(source, folder)?;
             if i == 0 {
                 all.identities = identities;
             } else {
@@ -149,6 +154,7 @@ impl ImageSet {
             all.names.extend(names);
             all.files.extend(files);
             all.left_out += left_out;
+            all.endings.add(&endings);
             all.notes.extend(notes);
         }
         Ok(all)
@@ -168,6 +174,11 @@ impl ImageSet {
     /// images beside folders of people.
     pub fn left_out(&self) -> usize {
         self.left_out
+    }
+
+    /// Files among these that are no images by their ending.
+    pub fn endings(&self) -> &Endings {
+        &self.endings
     }
 
     /// What need not be wrong and may be, a sentence each.
@@ -221,6 +232,14 @@ impl ImageSet {
         }
         Some(ImageSurvey { pixels_sha256: hexadecimal(&hash.finalize()), unreadable, fingerprints })
     }
+}
+
+/// Whether a file that may be called anything, such as a pipe, begins as a JPEG, PNG or WebP image does, and no text.
+fn begins_as_image(path: &Path) -> bool {
+    const STARTS: [&[u8]; 3] = [b"\xFF\xD8\xFF", b"\x89PNG", b"RIFF"];
+    let mut start = [0; 4];
+    let read = facegrad_files::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && STARTS.iter().any(|known| start.starts_with(known))
 }
 
 /// What tells pictures apart: the start of the SHA-256 of their pixels.

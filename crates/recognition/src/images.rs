@@ -21,6 +21,11 @@ pub trait Images: Send + Sync {
     /// What image `index` is called, in results and in files of embeddings.
     fn name(&self, index: usize) -> String;
 
+    /// What is to be told of how the images were found, a sentence.
+    fn remark(&self) -> Option<String> {
+        None
+    }
+
     /// Decodes image `index` as training does, at least as large as `size` (height, width) where the original is; the
     /// caller resizes.
     ///
@@ -45,6 +50,16 @@ pub struct MissingImages {
     pub missing: usize,
     /// How many there should be.
     pub total: usize,
+}
+
+impl MissingImages {
+    /// What was tried to find the first, in words.
+    pub(crate) fn tried(&self) -> &'static str {
+        match without_extension(&self.first) {
+            Some(_) => "nor one with another ending",
+            None => "tried .jpg, .png and the like",
+        }
+    }
 }
 
 impl ImageFiles {
@@ -72,16 +87,36 @@ impl ImageFiles {
 }
 
 /// The image that `name` names below `folder`: a path, or one without its extension.
+///
+/// Where there is no such file, one that differs in its extension alone will do (`1.png` for `1.jpg`, as after
+/// `facegrad align`, or `1.JPG`), and then one whose number is not padded (`Ann_1.jpg` for `Ann_0001`, as in some copies
+/// of LFW).
 pub fn find_image(folder: &Path, name: &str) -> Option<PathBuf> {
+    let stem = without_extension(name);
     let as_it_is = folder.join(name);
-    let has_extension = as_it_is
-        .extension()
-        .and_then(|found| found.to_str())
-        .is_some_and(|found| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(found)));
-    if has_extension && as_it_is.is_file() {
+    if stem.is_some() && as_it_is.is_file() {
         return Some(as_it_is);
     }
-    EXTENSIONS.iter().map(|extension| folder.join(format!("{name}.{extension}"))).find(|path| path.is_file())
+    let with_any = |stem: &str| {
+        let lower = EXTENSIONS.iter().map(|extension| format!("{stem}.{extension}"));
+        let upper = EXTENSIONS.iter().map(|extension| format!("{stem}.{}", extension.to_ascii_uppercase()));
+        lower.chain(upper).map(|file| folder.join(file)).find(|path| path.is_file())
+    };
+    let unpadded = || {
+        let (person, number) = stem.unwrap_or(name).rsplit_once('_')?;
+        let short = number.trim_start_matches('0');
+        let is_padded = short.len() < number.len() && short.starts_with(|c: char| c.is_ascii_digit());
+        (is_padded && short.bytes().all(|byte| byte.is_ascii_digit()))
+            .then(|| with_any(&format!("{person}_{short}")))?
+    };
+    with_any(name).or_else(|| with_any(stem?)).or_else(unpadded)
+}
+
+/// A name without its extension, if it has that of an image.
+pub(crate) fn without_extension(name: &str) -> Option<&str> {
+    let (stem, extension) = name.rsplit_once('.')?;
+    let is_known = EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension));
+    (is_known && !stem.is_empty() && !stem.ends_with('/')).then_some(stem)
 }
 
 impl Images for ImageFiles {
@@ -91,6 +126,21 @@ impl Images for ImageFiles {
 
     fn name(&self, index: usize) -> String {
         self.names[index].clone()
+    }
+
+    fn remark(&self) -> Option<String> {
+        let is_other = |(name, file): &(&String, &PathBuf)| {
+            let file = file.to_string_lossy();
+            let stem = without_extension(&file).unwrap_or(&file);
+            !file.ends_with(name.as_str()) && !stem.ends_with(name.as_str())
+        };
+        let mut others = self.names.iter().zip(&self.files).filter(is_other);
+        let (name, file) = others.next()?;
+        let (number, total) = (others.count() + 1, self.names.len());
+        Some(format!(
+            "Of {total} images, {number} have another ending or number than the list says, such as {} for {name}.",
+            file.display()
+        ))
     }
 
     fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
@@ -172,6 +222,28 @@ mod tests {
         assert_eq!(find("b.v2").as_deref(), Some("b.v2.png"));
         assert_eq!(find("c.JPG").as_deref(), Some("c.JPG"));
         assert_eq!(find("d"), None);
+        // Another extension, or none of the list's spelling.
+        assert_eq!(find("a.png").as_deref(), Some("a.jpg"));
+        assert_eq!(find("a.JPEG").as_deref(), Some("a.jpg"));
+        assert_eq!(find("c.jpg").as_deref(), Some("c.JPG"));
+        assert_eq!(find("c").as_deref(), Some("c.JPG"));
+        assert_eq!(find("b").as_deref(), None);
+        // Numbers that are not padded.
+        std::fs::write(folder.path().join("Ann_1.jpg"), "").unwrap();
+        assert_eq!(find("Ann_0001").as_deref(), Some("Ann_1.jpg"));
+        assert_eq!(find("Ann_0001.png").as_deref(), Some("Ann_1.jpg"));
+        assert_eq!(find("Ann_0010"), None);
+        assert_eq!(find("Ann_0000"), None);
+        let listed = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            ImageFiles::find(folder.path(), &names).unwrap().remark()
+        };
+        assert_eq!(listed(&["a", "a.jpg", "b.v2", "c.JPG"]), None);
+        let said = listed(&["a.png", "a.jpg", "Ann_0001"]).unwrap();
+        assert!(
+            said.starts_with("Of 3 images, 2 have another ending or number than the list says"),
+            "{said}"
+        );
         let names = ["a", "d", "e"].map(String::from);
         let missing = ImageFiles::find(folder.path(), &names).unwrap_err();
         assert_eq!(missing, MissingImages { first: "d".into(), missing: 2, total: 3 });

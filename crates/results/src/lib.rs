@@ -21,7 +21,7 @@
 //! assert!(text.starts_with("LFW View 2\naccuracy           99.30 % (95 %: 99.00 to 99.50)\n"), "{text}");
 //! assert!(text.contains("\nTAR at FAR 0.01 %  not measurable: 3,000 impostor pairs, it takes 100,000\n"));
 //! let csv = to_csv(&[&sheet]);
-//! assert!(csv.starts_with("backend,accuracy,accuracy_low,accuracy_high,tar_at_far_1e-4\nflex,0.993,0.99,0.995,\n"), "{csv}");
+//! assert!(csv.starts_with("protocol,backend,accuracy,accuracy_low,accuracy_high,tar_at_far_1e-4\nLFW View 2,flex,0.993,0.99,0.995,\n"), "{csv}");
 //! ```
 
 mod csv;

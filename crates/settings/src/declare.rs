@@ -119,6 +119,7 @@ macro_rules! entry {
             formerly: None $( .or(Some($old)) )?,
             doc: concat!($($key_doc, "\n"),*).trim().into(),
             schema: <$type as $crate::Setting>::schema(),
+            choices: <$type as $crate::Setting>::choices(),
             default: match $crate::Setting::write(&$this.$key) {
                 Some(value) => value.to_string(),
                 None => String::new(),
@@ -209,6 +210,10 @@ macro_rules! choice {
             fn schema() -> $crate::Schema {
                 $crate::Schema::Value([$(concat!("\"", $word, "\"")),*].join(" | "))
             }
+
+            fn choices() -> Vec<(&'static str, &'static str)> {
+                Self::ALL.iter().map(|value| (value.as_str(), value.doc())).collect()
+            }
         }
 
         $crate::serde_through_toml!($name);
@@ -217,7 +222,7 @@ macro_rules! choice {
 
 /// Declares a section whose `kind` key decides which other keys it has: an enum of sections.
 ///
-/// Each line reads `Variant(SectionType) = "kind",` with optional aliases: `= "cosface" | "am_softmax"`.
+/// Each line reads `Variant(SectionType) = "kind",` with optional aliases: `= "kind" | "alias"`.
 ///
 /// With `pub enum Name: dyn Trait` every section implements `Trait`, and the enum dereferences to it: a registry. A
 /// section is then of one kind only, and becomes the enum by `into()`.
@@ -358,11 +363,16 @@ pub fn read_keys<'a>(value: &'a Value, at: &KeyPath, known: &[Key]) -> Result<&'
     let renamed = known.iter().find(|known| known.formerly == Some(key));
     let hint = match (renamed, nearest(key, names.iter().copied())) {
         (Some(renamed), _) => format!("it is called {} now", at.join(renamed.name)),
-        (None, Some(near)) => format!("did you mean {}?", at.join(near)),
+        (None, Some(near)) => return Err(misspelt(at, key, near)),
         (None, None) if known.is_empty() => "it takes none".into(),
         (None, None) => format!("the keys are {}", names.join(", ")),
     };
     Err(SettingsError::UnknownKey { key: at.join(key), hint })
+}
+
+/// The key of the table at `at` that was meant by `key`.
+fn misspelt(at: &KeyPath, key: &str, meant: &str) -> SettingsError {
+    SettingsError::UnknownKey { key: at.join(key), hint: format!("did you mean {}?", at.join(meant)) }
 }
 
 /// The kind of the table at `at`, and its other keys; a key that only another kind has is named as such.
@@ -381,6 +391,14 @@ pub fn split_kind(
     };
     let names: Vec<_> = kinds.iter().map(|k| k.name).collect();
     let kind_key = at.join("kind");
+    // No kind has it, and it is more like "kind" than like any key that one has.
+    let all = || kinds.iter().flat_map(|kind| &kind.keys).map(|key| key.name);
+    let is_kind = |key: &str| nearest(key, all().chain(["kind"])) == Some("kind");
+    if let Some(key) =
+        table.keys().find(|key| *key != "kind" && all().all(|name| name != *key) && is_kind(key))
+    {
+        return Err(misspelt(at, key, "kind"));
+    }
     let kind = match table.get("kind") {
         None => {
             return Err(SettingsError::Missing {

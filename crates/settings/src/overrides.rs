@@ -218,6 +218,22 @@ mod tests {
             ("pair=[2,2.5]", &[], "pair.1 is 2.5; it must be a whole number, more than 1"),
             ("head=3", &[], "head is 3; it must be a table, written [head], with the key kind"),
             ("nam='x'", &[], "nam is not a key of this section; did you mean name?"),
+            (
+                "[head]\nkindd='margin'",
+                &[],
+                "head.kindd is not a key of this section; did you mean head.kind?",
+            ),
+            (
+                "[head]\nkind='margin'",
+                &["head.kindd=plain"],
+                "head.kindd is not a key of this section; did you mean head.kind?",
+            ),
+            ("[head]\nkidn='plain'", &[], "head.kidn is not a key of this section; did you mean head.kind?"),
+            (
+                "[head]\nkind='margin'\nmargn=1",
+                &[],
+                "head.margn is not a key of this section; did you mean head.margin?",
+            ),
             ("", &["sizes.7.x=1"], "sizes.7 names no entry of the list; it has 0, counted from 0"),
         ] {
             let text = if sets.first().is_some_and(|s| s.starts_with("sizes")) { "sizes=[]" } else { text };

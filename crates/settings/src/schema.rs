@@ -24,6 +24,8 @@ pub struct Key {
     pub doc: String,
     /// What it holds.
     pub schema: Schema,
+    /// The words it may be and what each means, where it takes one of several.
+    pub choices: Vec<(&'static str, &'static str)>,
     /// Its default as it would be written, empty where there is none.
     pub default: String,
     /// The values it may take, in words, where that says more than the type.

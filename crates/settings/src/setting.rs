@@ -69,6 +69,11 @@ pub trait Setting: Sized {
 
     /// What the value may be.
     fn schema() -> Schema;
+
+    /// The words that the value may be and what each means, where it is one of several.
+    fn choices() -> Vec<(&'static str, &'static str)> {
+        Vec::new()
+    }
 }
 
 /// A section of a config, as [`settings!`](crate::settings) declares it: keys with their defaults.
@@ -228,6 +233,10 @@ impl<T: Setting> Setting for Option<T> {
     fn schema() -> Schema {
         T::schema()
     }
+
+    fn choices() -> Vec<(&'static str, &'static str)> {
+        T::choices()
+    }
 }
 
 impl<T: Setting> Setting for Vec<T> {
@@ -247,6 +256,10 @@ impl<T: Setting> Setting for Vec<T> {
             Schema::Value(name) => Schema::Value(format!("list of {name}")),
             other => Schema::List(Box::new(other)),
         }
+    }
+
+    fn choices() -> Vec<(&'static str, &'static str)> {
+        T::choices()
     }
 }
 

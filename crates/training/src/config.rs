@@ -294,7 +294,15 @@ impl Experiment {
                 ),
             ));
         }
-        self.optimizer.validate()
+        self.optimizer.validate()?;
+        if self.optimizer.freezes_backbone() && matches!(self.head, HeadConfig::Embedding(_)) {
+            let problem = format!(
+                "is 0 and head.kind = \"{}\" has no weights of its own, so that no weight would move; give it more than 0",
+                self.head.kind()
+            );
+            return Err(SettingsError::conflict("optimizer.backbone_factor", problem));
+        }
+        Ok(())
     }
 }
 
@@ -302,15 +310,30 @@ impl Experiment {
 mod tests {
     use super::*;
 
-    // It does not say how long it is, and has no end.
     #[cfg(unix)]
     #[test]
-    fn a_config_without_end_is_read_to_the_limit() {
+    fn a_config_without_end_is_not_read() {
         let error = Experiment::load(Path::new("/dev/zero"), &[]).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "cannot read the config /dev/zero: it has more than the 1048576 bytes it could need"
-        );
+        assert_eq!(error, "cannot read the config /dev/zero: it is a device, and no regular file");
+    }
+
+    #[test]
+    fn a_run_in_which_no_weight_can_move_is_refused() {
+        let resolve =
+            |text: &str| Experiment::resolve(format!("[run]\nepochs = 1\n{text}").parse().unwrap(), &[]);
+        for kind in OptimizerConfig::KINDS {
+            let optimizer = format!("[optimizer]\nkind = \"{kind}\"\nbackbone_factor = 0\n");
+            assert!(resolve(&optimizer).is_ok());
+            assert_eq!(
+                resolve(&(optimizer.clone() + "head_factor = 0")).unwrap_err().to_string(),
+                "optimizer.backbone_factor and optimizer.head_factor are both 0, so that no weight would move; give one of them more"
+            );
+            let triplet = "[sampler]\nkind = \"pk\"\n[head]\nkind = \"triplet\"";
+            assert_eq!(
+                resolve(&(optimizer + triplet)).unwrap_err().to_string(),
+                "optimizer.backbone_factor is 0 and head.kind = \"triplet\" has no weights of its own, so that no weight would move; give it more than 0"
+            );
+        }
     }
 
     #[test]

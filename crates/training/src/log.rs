@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
 };
@@ -181,8 +180,11 @@ impl Log {
         };
         let log = open(LOG, &mut { of_log })?;
         let mut metrics = open(METRICS, &mut { of_metrics })?;
-        let header = BufReader::new(metrics.read_from(0)?).lines().next().transpose()?;
-        let columns = header.map(|line| line.split(',').map(str::to_owned).collect()).unwrap_or_default();
+        // A damaged letter costs a column, never the run.
+        let header = BufReader::new(metrics.read_from(0)?).split(b'\n').next().transpose()?;
+        let columns =
+            header.map(|line| String::from_utf8_lossy(&line).split(',').map(str::to_owned).collect());
+        let columns = columns.unwrap_or_default();
         Ok(Self { path: run.into(), log, metrics, columns })
     }
 
@@ -222,13 +224,13 @@ impl Log {
     }
 }
 
-/// The log of the run in the folder `run`, without lines that are cut off or of another version's kinds.
+/// The log of the run in the folder `run`, without lines that are cut off, damaged, or of another version's kinds.
 ///
 /// # Errors
 /// If there is none.
 pub(crate) fn events(run: &Path) -> io::Result<impl Iterator<Item = LogEvent>> {
-    let lines = BufReader::new(File::open(run.join(LOG))?).lines();
-    Ok(lines.map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok()))
+    let lines = BufReader::new(facegrad_files::open(&run.join(LOG))?).split(b'\n');
+    Ok(lines.map_while(Result::ok).filter_map(|line| serde_json::from_slice(&line).ok()))
 }
 
 #[cfg(test)]
@@ -265,6 +267,24 @@ mod tests {
         assert!(
             metrics.starts_with("step,epoch,loss") && metrics.ends_with("2,0.5,1.5,0.1,2,0.5,0.25,10,0\n")
         );
+    }
+
+    #[test]
+    fn a_damaged_byte_costs_a_line_and_not_the_run() {
+        let run = tempfile::tempdir().unwrap();
+        let mut log = Log::open(run.path(), 0).unwrap();
+        (1..=4).for_each(|step| log.write(&LogEvent::Step(line(step))).unwrap());
+        drop(log);
+        for (file, at) in [(LOG, 150), (METRICS, 3), (METRICS, 100)] {
+            let path = run.path().join(file);
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[at] ^= 0x80;
+            fs::write(&path, bytes).unwrap();
+        }
+        let mut log = Log::open(run.path(), 4).unwrap();
+        assert_eq!(log.steps().unwrap().len(), 3);
+        log.write(&LogEvent::Step(line(5))).unwrap();
+        assert_eq!(log.steps().unwrap().last(), Some(&line(5)));
     }
 
     #[test]

@@ -87,7 +87,12 @@ impl OptimizerConfig {
                 format!("has no effect with optimizer.{other} = 0"),
             ))
         };
-        let (_, decay, &ParameterSettings { decay_all, .. }) = self.common();
+        let (_, decay, &ParameterSettings { decay_all, backbone_factor, head_factor, .. }) = self.common();
+        if backbone_factor == 0.0 && head_factor == 0.0 {
+            let problem =
+                "and optimizer.head_factor are both 0, so that no weight would move; give one of them more";
+            return Err(SettingsError::conflict("optimizer.backbone_factor", problem));
+        }
         match self {
             Self::Sgd(c) if c.nesterov && c.momentum == 0.0 => conflict("nesterov", "momentum"),
             _ if decay_all && decay == 0.0 => conflict("decay_all", "weight_decay"),
@@ -122,6 +127,11 @@ impl OptimizerConfig {
     /// what is kept for them are read and written.
     pub(crate) fn passes(&self) -> u32 {
         1 + 2 * (1 + self.slots())
+    }
+
+    /// Whether the backbone stays as it was drawn.
+    pub(crate) fn freezes_backbone(&self) -> bool {
+        self.common().2.backbone_factor == 0.0
     }
 
     /// Norm to which the gradients are cut.

@@ -2,6 +2,7 @@
 
 use facegrad_devices::{Backend, Chosen, process};
 use facegrad_faces::OpenSet;
+use facegrad_files as files;
 use facegrad_loader::{Loader, LoaderError, Plan};
 use facegrad_losses::Scoring;
 use facegrad_recognition::{ImageNeed, ModelCard, OpenProtocol, Preprocessing};
@@ -13,7 +14,7 @@ use crate::{
     error::TrainError,
     learner::Learner,
     preflight::{self, Evaluations, ImagesPerIdentity, Preflight, Workload},
-    run_folder::RunFolder,
+    run_folder::{RunFolder, folder_name, unwritable},
     train::Trainer,
 };
 
@@ -153,11 +154,14 @@ impl Experiment {
 }
 
 impl Preflight {
-    /// What a run of `experiment` would do. Everything it needs is opened and built, and nothing is written.
+    /// What a run of `experiment` would do. Everything it needs is opened and built, and nothing is left written.
     ///
     /// # Errors
     /// Why it cannot work.
     pub fn of(experiment: Experiment, chosen: &Chosen) -> Result<Self, TrainError> {
+        let folder = folder_name(&experiment.run, 1);
+        let folder = folder.parent().unwrap_or(&folder);
+        files::check_writable(folder).map_err(|source| unwritable(folder, source))?;
         let mut preparation = Preparation::new(experiment, chosen.clone())?;
         preparation.time(0);
         Ok(preparation.preflight)

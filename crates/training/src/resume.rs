@@ -50,8 +50,14 @@ impl SavedRun {
 }
 
 fn read_state(checkpoint: &Checkpoint) -> Result<State, TrainError> {
-    serde_json::from_slice(checkpoint.file(STATE)?)
-        .map_err(|error| unusable(checkpoint, STATE, error.to_string()))
+    let state: State = serde_json::from_slice(checkpoint.file(STATE)?)
+        .map_err(|error| unusable(checkpoint, STATE, error.to_string()))?;
+    if state.step != checkpoint.step {
+        let reason =
+            format!("it is of step {}, and the manifest beside it of step {}", state.step, checkpoint.step);
+        return Err(unusable(checkpoint, STATE, reason));
+    }
+    Ok(state)
 }
 
 /// The last checkpoint of the run at `path`; none if that is the folder of a run that has no checkpoint yet.

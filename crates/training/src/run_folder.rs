@@ -39,6 +39,8 @@ impl RunFolder {
 
     /// Opens the folder of a run that goes on after the checkpoint of step `saved`, or begins anew without one.
     pub(crate) fn open(path: PathBuf, lock: Lock, saved: Option<usize>) -> Result<Self, TrainError> {
+        // What could not be saved at the next checkpoint is not begun.
+        files::check_writable(&path).map_err(|source| unwritable(&path, source))?;
         let log = Log::open(&path, saved.unwrap_or(0)).map_err(|source| unwritable(&path, source))?;
         Ok(Self { path, _lock: lock, log, saved })
     }
@@ -88,7 +90,7 @@ impl RunFolder {
     }
 }
 
-fn unwritable(path: &Path, source: io::Error) -> TrainError {
+pub(crate) fn unwritable(path: &Path, source: io::Error) -> TrainError {
     TrainError::Unwritable { path: path.into(), source, kept: "nothing was trained".into() }
 }
 

@@ -5,7 +5,7 @@ use facegrad_settings::{above, kinds, settings, within};
 settings! {
     /// Half a cosine from 1 down to the end.
     pub struct CosineSchedule {
-        /// Share of the run over which the rate rises linearly from 0 to its full value.
+        /// Share of the run over which the rate rises linearly from 0 to its full value; never its last step.
         warmup: f64 = 0.05, within(0.0, 0.9);
         /// What is left of the rate at the end, as a share.
         end: f64 = 0.0, within(0.0, 1.0);
@@ -15,7 +15,7 @@ settings! {
 settings! {
     /// (1 − t)^power from 1 down to 0.
     pub struct PolynomialSchedule {
-        /// Share of the run over which the rate rises linearly from 0 to its full value.
+        /// Share of the run over which the rate rises linearly from 0 to its full value; never its last step.
         warmup: f64 = 0.05, within(0.0, 0.9);
         /// The power; insightface uses 1 since 2022 and 2 before.
         power: f64 = 1.0, above(0.0).up_to(10.0);
@@ -25,7 +25,7 @@ settings! {
 settings! {
     /// Falls by a factor at given points of the run.
     pub struct StepSchedule {
-        /// Share of the run over which the rate rises linearly from 0 to its full value.
+        /// Share of the run over which the rate rises linearly from 0 to its full value; never its last step.
         warmup: f64 = 0.05, within(0.0, 0.9);
         /// Shares of the run at which the rate falls.
         milestones: Vec<f64> = vec![0.5, 0.75, 0.9], within(0.0, 1.0);
@@ -37,7 +37,7 @@ settings! {
 settings! {
     /// The same rate throughout.
     pub struct ConstantSchedule {
-        /// Share of the run over which the rate rises linearly from 0 to its full value.
+        /// Share of the run over which the rate rises linearly from 0 to its full value; never its last step.
         warmup: f64 = 0.0, within(0.0, 0.9);
     }
 }
@@ -73,7 +73,8 @@ impl ScheduleConfig {
             Self::Step(c) => c.warmup,
             Self::Constant(c) => c.warmup,
         };
-        let warmup_steps = (warmup * total as f64).round();
+        // The last step is never of the warm-up, however few there are: what it warms up for would not come.
+        let warmup_steps = (warmup * total as f64).round().min(total.saturating_sub(1) as f64);
         let done = step as f64;
         if done < warmup_steps {
             // Step 0 already moves: 1/w, 2/w, … 1.
@@ -104,6 +105,25 @@ mod tests {
         assert!((at(55) - (0.01 + 0.99 * 0.5)).abs() < 1e-12);
         assert!((at(100) - 0.01).abs() < 1e-12 && (at(5000) - 0.01).abs() < 1e-12);
         assert!((10..99).all(|s| at(s + 1) < at(s)));
+    }
+
+    #[test]
+    fn a_warm_up_leaves_a_step_to_what_it_is_for() {
+        for (total, rates) in
+            [(1, &[1.0][..]), (2, &[1.0, 1.0]), (3, &[0.5, 1.0, 1.0]), (5, &[0.25, 0.5, 0.75, 1.0, 1.0])]
+        {
+            for kind in ScheduleConfig::KINDS {
+                let mut schedule = ScheduleConfig::of_kind(kind).unwrap();
+                match &mut schedule {
+                    ScheduleConfig::Cosine(c) => c.warmup = 0.9,
+                    ScheduleConfig::Polynomial(c) => c.warmup = 0.9,
+                    ScheduleConfig::Step(c) => (c.warmup, c.milestones) = (0.9, Vec::new()),
+                    ScheduleConfig::Constant(c) => c.warmup = 0.9,
+                }
+                let found: Vec<f64> = (0..total).map(|step| schedule.factor(step, total)).collect();
+                assert_eq!(found, rates, "{kind}, {total} steps");
+            }
+        }
     }
 
     #[test]

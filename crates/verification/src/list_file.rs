@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
@@ -23,6 +23,18 @@ pub enum ListError {
         line: usize,
         expected: String,
         found: String,
+    },
+    /// Two lines say different things of the same two images.
+    #[error("{}:{line}: {pair} are {here} here and {there}; a pair is one or the other", file.display())]
+    Contradiction {
+        file: PathBuf,
+        line: usize,
+        /// The two images.
+        pair: String,
+        /// `one person` or `two people`.
+        here: &'static str,
+        /// The contrary, and the line that says so, with its file if it is another.
+        there: String,
     },
     /// Nothing is listed.
     #[error("{} lists no image; each line is a path, or a path and an identity", file.display())]
@@ -47,7 +59,7 @@ pub(crate) struct Line<'a> {
 }
 
 /// The lines of a text; `file` names it in errors.
-pub(crate) fn lines<'a>(text: &'a str, file: &'a Path) -> impl Iterator<Item = Line<'a>> {
+pub(crate) fn lines<'a>(text: &'a str, file: &'a Path) -> impl Iterator<Item = Line<'a>> + Clone {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     (1..).zip(text.lines()).map(move |(number, text)| Line { file, number, text })
 }
@@ -75,19 +87,32 @@ impl Line<'_> {
 pub(crate) enum Separator {
     Tab,
     Comma,
+    Semicolon,
     Space,
 }
 
 impl Separator {
-    pub const ALL: [Self; 3] = [Self::Tab, Self::Comma, Self::Space];
+    pub const ALL: [Self; 4] = [Self::Tab, Self::Comma, Self::Semicolon, Self::Space];
 
     /// The fields of a line, or nothing if its quotes do not match.
     pub fn split(self, line: &str) -> Option<Vec<Cow<'_, str>>> {
         match self {
             Self::Tab => split_quoted(line, '\t'),
             Self::Comma => split_quoted(line, ','),
+            Self::Semicolon => split_quoted(line, ';'),
             Self::Space => Some(line.split_whitespace().map(Cow::Borrowed).collect()),
         }
+    }
+}
+
+impl fmt::Display for Separator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tab => "separated by tabs",
+            Self::Comma => "separated by commas",
+            Self::Semicolon => "separated by semicolons",
+            Self::Space => "separated by white space",
+        })
     }
 }
 

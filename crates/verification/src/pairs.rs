@@ -8,6 +8,8 @@ mod cfp;
 mod generate;
 mod lfw;
 mod list;
+mod reading;
+mod table;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -42,6 +44,8 @@ pub struct PairList<I = String> {
     pairs: Vec<Pair>,
     people: Vec<usize>,
     names_people: bool,
+    repeats: usize,
+    remarks: Vec<String>,
 }
 
 impl<I> PairList<I> {
@@ -60,7 +64,7 @@ impl<I> PairList<I> {
         let names_people = people.is_some();
         let people = people.unwrap_or_else(|| connected(images.len(), &pairs));
         assert_eq!(people.len(), images.len(), "a person for each image");
-        Self { images, pairs, people, names_people }
+        Self { images, pairs, people, names_people, repeats: 0, remarks: Vec::new() }
     }
 
     /// The distinct images, in the order of their first mention. These are what is to be embedded.
@@ -84,6 +88,17 @@ impl<I> PairList<I> {
         self.names_people
     }
 
+    /// How many pairs the source of the list named again, the same way or the other way round. They are left out:
+    /// what is said twice is no second measurement.
+    pub fn repeats(&self) -> usize {
+        self.repeats
+    }
+
+    /// What is to be known of how the list was read, a sentence each.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
     /// The number of folds.
     pub fn folds(&self) -> usize {
         self.pairs.iter().map(|pair| pair.fold).collect::<BTreeSet<_>>().len()
@@ -101,8 +116,9 @@ impl<I> PairList<I> {
 
     /// The same list with its images named otherwise, such as by path instead of position.
     pub fn rename<J>(self, name: impl FnMut(I) -> J) -> PairList<J> {
-        let Self { images, pairs, people, names_people } = self;
-        PairList { images: images.into_iter().map(name).collect(), pairs, people, names_people }
+        let Self { images, pairs, people, names_people, repeats, remarks } = self;
+        let images = images.into_iter().map(name).collect();
+        PairList { images, pairs, people, names_people, repeats, remarks }
     }
 }
 
@@ -134,25 +150,6 @@ impl<I: fmt::Display> PairList<I> {
             hash.update(format!("{}\t{}\t{a}\t{b}\n", pair.fold, u8::from(pair.same)));
         }
         hexadecimal(&hash.finalize())
-    }
-}
-
-/// The distinct images of a list that is being read, and where each is.
-#[derive(Default)]
-struct Images {
-    names: Vec<String>,
-    positions: HashMap<String, usize>,
-}
-
-impl Images {
-    /// The position of an image, which is its first if it has none yet.
-    fn position(&mut self, image: String) -> usize {
-        if let Some(&position) = self.positions.get(&image) {
-            return position;
-        }
-        self.names.push(image.clone());
-        self.positions.insert(image, self.names.len() - 1);
-        self.names.len() - 1
     }
 }
 

@@ -10,12 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Accuracy, Bootstrap, Centring, DETECTION_COSTS, FAR_TARGETS, Flip, FoldAccuracy, MinDcf, NoBootstrap,
-    Resampling, Roc, Scores, Similarity, TarAtFar, ThresholdFrom, Unmeasurable,
+    PairList, Resampling, Roc, Scores, Similarity, TarAtFar, ThresholdFrom, Unmeasurable,
     insightface::InsightfaceResult,
     k_fold, same_pairs,
     text::{model_facts, reason},
     transfer,
 };
+
+/// What is said of a model that gives all pairs the same score.
+const EQUAL_SCORES: &str = "All scores are equal: the model tells nobody apart, as one that has collapsed.";
 
 /// Where the numbers of a result come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,6 +89,15 @@ pub struct VerificationResult {
     /// Whether the source of the pairs names the people; if not, images that genuine pairs connect count as one.
     #[serde(default)]
     pub people_named: bool,
+    /// How many pairs the list named again; they count once, and are not among the pairs above.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeats: usize,
+    /// What is to be known of how the list was read, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub list_remarks: Vec<String>,
+    /// Whether all scores are equal, so that nobody is told apart.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub equal_scores: bool,
     /// Intervals that take into account that pairs share people.
     #[serde(default)]
     pub bootstrap: Option<Bootstrap>,
@@ -147,9 +159,17 @@ impl VerificationResult {
             images: people.map(|people| people.images()),
             people: people.map(|people| people.count()),
             people_named: people.is_some_and(|people| people.named()),
+            repeats: 0,
+            list_remarks: Vec::new(),
+            equal_scores: scores.are_equal(),
             no_bootstrap: bootstrap.as_ref().err().copied(),
             bootstrap: bootstrap.ok(),
         }
+    }
+
+    /// The same, with what is to be known of the list that the scores are of.
+    pub fn of_list<I>(self, list: &PairList<I>) -> Self {
+        Self { repeats: list.repeats(), list_remarks: list.remarks().to_vec(), ..self }
     }
 
     /// The result as lists of figures, curves, facts and tables.
@@ -165,7 +185,12 @@ impl VerificationResult {
                 self.people.is_some() && !self.people_named,
                 "The list does not name people: images that genuine pairs connect count as one person.",
             ),
+            (
+                self.equal_scores,
+                "All scores are equal: the model tells nobody apart, as one that has collapsed.",
+            ),
         ];
+        let remarks = remarks.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text.to_owned());
         let mut thresholds: Vec<NamedThreshold> = accuracy
             .map(|accuracy| NamedThreshold { name: "of the accuracy".into(), value: accuracy.threshold() })
             .into_iter()
@@ -193,7 +218,7 @@ impl VerificationResult {
                     .collect(),
                 ..ResultSection::default()
             }],
-            remarks: remarks.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text.into()).collect(),
+            remarks: remarks.chain(self.list_remarks.iter().cloned()).collect(),
             thresholds,
             ..ResultSheet::default()
         }
@@ -326,6 +351,12 @@ impl VerificationResult {
             "pairs",
             format!("{genuine} genuine, {impostor} impostor, SHA-256 {}", from.pairs_sha256),
         ));
+        facts.extend(self.list_remarks.iter().map(|remark| Fact::new("list", remark)));
+        facts.extend(self.equal_scores.then(|| Fact::new("equal scores", EQUAL_SCORES)));
+        if self.repeats > 0 {
+            let repeats = format!("{} more pairs were listed again and count once", thousands(self.repeats));
+            facts.push(Fact::new("repeats", repeats));
+        }
         let images = self.images.map(|images| format!("{}, ", thousands(images))).unwrap_or_default();
         facts.push(Fact::new("images", format!("{images}SHA-256 {}", from.images_sha256)));
         if let Some(people) = self.people {
@@ -399,6 +430,10 @@ impl VerificationResult {
         };
         too_few(are, &format!("{class} pairs"), needed)
     }
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 fn threshold_text(accuracy: &Accuracy) -> String {
@@ -493,6 +528,26 @@ mod tests {
         assert_eq!(from(&one, Some(&one)), ThresholdFrom::OtherPairs);
         assert_eq!(from(&two_folds(), None), ThresholdFrom::OtherFolds);
         assert_eq!(from(&two_folds(), Some(&one)), ThresholdFrom::OtherPairs);
+    }
+
+    #[test]
+    fn repeats_and_equal_scores_are_told() {
+        let text = "p1,p2,same,score\na,b,1,3\nb,a,1,3\na,c,0,4\n";
+        let list = PairList::parse(text, std::path::Path::new("pairs.csv"), None).unwrap();
+        let result = measure(&scores(&[0.5, 0.5], &[0.5 + 1e-9])).of_list(&list);
+        let table = result.sheet().to_text();
+        for told in [
+            "1 more pairs were listed again and count once",
+            "All scores are equal: the model tells nobody apart",
+            "The column \"score\" of the list is passed over.",
+        ] {
+            assert!(table.contains(told), "{table}");
+        }
+        survives_json(&result);
+        let json = serde_json::to_value(&result).unwrap();
+        assert_eq!((&json["repeats"], &json["equal_scores"]), (&1.into(), &true.into()));
+        assert!(!measure(&scores(&[0.5, 0.5], &[0.4])).equal_scores);
+        assert!(!measure(&scores(&[0.5], &[])).equal_scores);
     }
 
     #[test]

@@ -129,6 +129,14 @@ impl Scores {
         self.0.iter().filter(|pair| pair.same == same).map(|pair| pair.score).collect()
     }
 
+    /// Whether all scores of several pairs are equal but for rounding.
+    pub fn are_equal(&self) -> bool {
+        const ROUNDING: f64 = 1e-6;
+        let scores = || self.0.iter().map(|pair| pair.score);
+        let (lowest, highest) = (scores().fold(f64::MAX, f64::min), scores().fold(f64::MIN, f64::max));
+        self.0.len() > 1 && highest - lowest <= ROUNDING
+    }
+
     /// Why error rates of these pairs cannot be weighed against each other, if they cannot.
     pub fn unmeasurable(&self) -> Option<Unmeasurable> {
         Unmeasurable::of(&self.0)

@@ -18,7 +18,7 @@ use facegrad_results::numbers::thousands;
 
 use super::source::source_config;
 use crate::{
-    arguments::{BatchArgs, ModelArgs, size_within},
+    arguments::{BatchArgs, ModelArgs, file_to_read, size_within},
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal, write_file},
     progress::Stages,
@@ -46,7 +46,7 @@ pub struct Args {
     size: Option<[usize; 2]>,
     /// Landmarks of the faces where they are on the images of the set, such as alignment.csv of `facegrad align`: which
     /// faces lie elsewhere than in the template.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file_to_read())]
     landmarks: Option<PathBuf>,
     /// Embeddings of the set, by `facegrad embed`, in place of a model.
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
@@ -67,7 +67,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE.csv")]
     exclude: Option<PathBuf>,
     /// Reasons to leave images out: unreadable, duplicate, near-duplicate, cross-identity, mislabelled, overlap, odd,
-    /// wrong-size, unaligned; without it the first six.
+    /// wrong-size, unaligned, plain; without it the first six.
     #[arg(long, value_name = "REASON", value_delimiter = ',')]
     exclude_what: Vec<Exclude>,
     /// Print everything that was found as JSON on standard output.
@@ -78,6 +78,9 @@ pub struct Args {
     #[command(flatten)]
     batch: BatchArgs,
 }
+
+/// How many identities of which nothing is left are named on the screen.
+const NAMED: usize = 20;
 
 #[cfg(test)]
 impl Args {
@@ -138,7 +141,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             command: command_line::typed(),
         };
         let shown = PageOptions { shown: args.shown.into(), ..Default::default() };
-        let page = audit.page(&findings, &origin, shown).to_html();
+        let page = audit.page(&findings, &exclusions, &origin, shown).to_html();
         write_file(path, page.as_bytes())?;
     }
     if args.json {
@@ -253,5 +256,21 @@ fn tell(
         }
         None if exclusions.is_empty() => say!("there is nothing to leave out"),
         None => say!("{} could be left out: --exclude FILE.csv writes the list", images(exclusions.len())),
+    }
+    let source = opened.source.as_ref();
+    let emptied = facegrad_audit::emptied(findings, source, exclusions);
+    if !emptied.is_empty() {
+        let name = |&label: &usize| source.identities()[label].replace(char::is_control, "?");
+        let names: Vec<String> = emptied.iter().take(NAMED).map(name).collect();
+        let more = match emptied.len() - names.len() {
+            0 => String::new(),
+            more => format!(" and {} more, whom --json and --report name", thousands(more)),
+        };
+        let count = if emptied.len() == 1 {
+            "1 identity".into()
+        } else {
+            format!("{} identities", thousands(emptied.len()))
+        };
+        say!("nothing would be left of {count}: {}{more}", names.join(", "));
     }
 }

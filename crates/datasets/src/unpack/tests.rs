@@ -381,7 +381,7 @@ fn stopping_or_failing_leaves_nothing_and_leftovers_go() {
     assert_eq!(place.tree().len(), 5);
     // While another one is at it.
     fs::remove_dir_all(&out).unwrap();
-    let locked = File::open(&path).unwrap();
+    let locked = fs::File::open(&path).unwrap();
     locked.lock().unwrap();
     assert!(place.unpack(Packing::Tar, &limits).unwrap_err().to_string().contains("by another process"));
 }

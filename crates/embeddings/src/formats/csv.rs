@@ -14,7 +14,6 @@ use super::{Format, WrittenFormat};
 use crate::{
     Origin,
     error::Problem,
-    file::open_file,
     limits::{MAX_DIM, MAX_ORIGIN_BYTES, Names, check_loaded},
     stored::{Rows, Set, StoredEmbeddings},
 };
@@ -33,7 +32,7 @@ impl Format for Csv {
     }
 
     fn open(&self, path: &Path) -> Result<StoredEmbeddings, Problem> {
-        let file = open_file(path)?;
+        let file = facegrad_files::open(path)?;
         let mut file = BufReader::with_capacity(1 << 20, file);
         let origin = read_origin(&mut file)?;
         let first_line = 1 + u64::from(origin.is_some());

@@ -24,7 +24,6 @@ use super::{Format, WrittenFormat};
 use crate::{
     Origin,
     error::Problem,
-    file::open_file,
     limits::{Names, check_shape},
     stored::{Element, Number, Rows, Set, StoredEmbeddings},
 };
@@ -41,7 +40,7 @@ impl Format for Safetensors {
     }
 
     fn open(&self, path: &Path) -> Result<StoredEmbeddings, Problem> {
-        Ok(open(open_file(path)?)?.0)
+        Ok(open(facegrad_files::open(path)?)?.0)
     }
 }
 

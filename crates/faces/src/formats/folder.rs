@@ -13,14 +13,14 @@ use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
 use super::{
-    Format, OpenSet, SourceError, SourceKind, Summary, has_extension,
+    Endings, Format, OpenSet, SourceError, SourceKind, Summary, has_extension,
     labelled::{Images, LabelledImages},
     labels::Labels,
 };
 use crate::StoredImage;
 
 /// Extensions of the files that are taken for images, in any case.
-pub const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "bmp", "pgm", "ppm"];
+pub const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "pgm", "ppm"];
 
 /// Folders that systems keep among those of people: thumbnails, copies and what was deleted.
 const OF_SYSTEMS: [&str; 9] = [
@@ -141,8 +141,8 @@ impl FaceFolder {
     pub fn open(config: &FolderConfig) -> Result<Self, FolderError> {
         let root = &config.path;
         check_root(root)?;
-        let Files { in_folders, beside, junk } = find_images(root)?;
-        let mut summary = Summary::default();
+        let Files { in_folders, beside, junk, endings } = find_images(root)?;
+        let mut summary = Summary { endings, ..Summary::default() };
         summary.leave_out(junk + beside.len(), "junk file", "junk files");
         summary.notes.extend(level_note(root, &in_folders));
         if in_folders.is_empty() {
@@ -195,6 +195,8 @@ pub struct ImagePaths {
     /// Files and hidden folders passed over: hidden, empty, without an image extension, or links that lead
     /// nowhere or back to a folder above them.
     pub junk_files: usize,
+    /// Those without an image extension, by the one that they have.
+    pub endings: Endings,
     /// That the folders of the folder seem to be parts of a set and no people.
     pub note: Option<String>,
 }
@@ -206,10 +208,10 @@ impl ImagePaths {
     /// If `root` is no folder, or something in it cannot be read.
     pub fn below(root: &Path) -> Result<Self, FolderError> {
         check_root(root)?;
-        let Files { in_folders, beside, junk } = find_images(root)?;
+        let Files { in_folders, beside, junk, endings } = find_images(root)?;
         let note = level_note(root, &in_folders);
         let paths = |files: Vec<FolderFile>| files.into_iter().map(|file| file.path).collect();
-        Ok(Self { in_folders: paths(in_folders), beside: paths(beside), junk_files: junk, note })
+        Ok(Self { in_folders: paths(in_folders), beside: paths(beside), junk_files: junk, endings, note })
     }
 }
 
@@ -392,6 +394,7 @@ struct Files {
     beside: Vec<FolderFile>,
     /// How much else.
     junk: usize,
+    endings: Endings,
 }
 
 fn find_images(root: &Path) -> Result<Files, FolderError> {
@@ -425,8 +428,13 @@ fn find_images(root: &Path) -> Result<Files, FolderError> {
         if entry.file_type().is_dir() {
             continue;
         }
-        if !entry.file_type().is_file() || !has_extension(entry.path(), &EXTENSIONS) {
+        if !entry.file_type().is_file() {
             files.junk += 1;
+            continue;
+        }
+        if !has_extension(entry.path(), &EXTENSIONS) {
+            files.junk += 1;
+            files.endings.count(entry.path());
             continue;
         }
         let unreadable = |error: walkdir::Error| FolderError::Unreadable {
@@ -571,7 +579,32 @@ pub(super) mod tests {
         let folder = open(root.path());
         assert_eq!(folder.source.identities().len(), 3);
         // .git counts once: what is inside a hidden folder is not looked at.
-        assert_eq!(folder.summary.to_string(), "6 images of 3 identities; left out: 8 junk files");
+        assert_eq!(
+            folder.summary.to_string(),
+            "6 images of 3 identities; left out: 8 junk files; endings that are not read: 2 .txt, 1 .db"
+        );
+    }
+
+    #[test]
+    fn endings_that_are_not_read_are_counted() {
+        let root = three();
+        for i in 0..12 {
+            put(root.path(), &format!("Bo/{i}.HEIC"), b"image");
+            put(root.path(), &format!("Bo/{i}.{}", ["tif", "gif", "avif"][i % 3]), b"image");
+        }
+        for path in ["Bo/a.jfif", "Bo/b.JPE", "Bo/c.d1", "Bo/c.d2", "Bo/c.d3", "Bo/of Dr. Miller", ".x.heic"]
+        {
+            put(root.path(), path, b"image");
+        }
+        let folder = open(root.path());
+        assert_eq!(
+            folder.summary.to_string(),
+            "8 images of 3 identities; left out: 29 junk files; endings that are not read: 12 .heic, 4 .avif, \
+             4 .gif, 4 .tif, 1 .d1, 1 .d2, 1 more"
+        );
+        let found = ImagePaths::below(root.path()).unwrap();
+        assert_eq!(found.endings, folder.summary.endings);
+        assert_eq!(found.endings.counts()[".heic"], 12);
     }
 
     /// What is noted of a folder with images at `paths`, and its path in place of `ROOT` there.
@@ -703,7 +736,7 @@ pub(super) mod tests {
         assert_eq!(
             message(&config(root.path())),
             "ROOT holds no images in folders of its own (0 images of 0 identities; left out: 1 junk file); \
-             one folder of images (jpg, jpeg, png, webp, bmp, pgm, ppm) per identity is expected"
+             one folder of images (jpg, jpeg, jpe, jfif, png, webp, bmp, pgm, ppm) per identity is expected"
         );
     }
 

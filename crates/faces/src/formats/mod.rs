@@ -10,6 +10,7 @@ use facegrad_settings::{KeyPath, Schema, Section, Setting, SettingsError, kinds,
 
 use crate::FaceSource;
 
+mod endings;
 mod error;
 pub mod folder;
 mod insightface_bin;
@@ -27,6 +28,7 @@ mod summary;
 mod synthetic;
 mod webdataset;
 
+pub use endings::Endings;
 pub use error::{Place, SourceError};
 pub use folder::FolderConfig;
 pub use insightface_bin::InsightfaceBinSetConfig;

@@ -98,6 +98,7 @@ fn join(parts: Vec<(String, OpenSet)>) -> OpenSet {
                 None => summary.leave_out(count, one, many),
             }
         }
+        summary.endings.add(&opened.summary.endings);
     }
     OpenSet { source: Arc::new(joined), summary }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Endings;
+
 /// What is in a set, and what was left out of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Summary {
@@ -11,6 +13,8 @@ pub struct Summary {
     pub identities: usize,
     /// What was left out: how many, of what (one, several).
     pub left_out: Vec<(usize, &'static str, &'static str)>,
+    /// Files among these that are no images by their ending.
+    pub endings: Endings,
     /// What need not be wrong and may be, and what was read in one of several ways, a sentence each.
     pub notes: Vec<String>,
 }
@@ -31,6 +35,9 @@ impl fmt::Display for Summary {
         for (i, (count, one, many)) in self.left_out.iter().enumerate() {
             let before = if i == 0 { "; left out: " } else { ", " };
             write!(f, "{before}{}", counted(*count, one, many))?;
+        }
+        if !self.endings.is_empty() {
+            write!(f, "; endings that are not read: {}", self.endings)?;
         }
         Ok(())
     }

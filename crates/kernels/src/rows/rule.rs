@@ -39,7 +39,21 @@ pub enum LogitRule {
         power: f64,
         /// What is added.
         shift: f64,
+        /// Whether g(p) − p is a constant to the gradient, which makes dz/dp = s.
+        detached: bool,
     },
+}
+
+impl LogitRule {
+    /// s.
+    pub fn scale(self) -> f64 {
+        match self {
+            Self::Scaled { scale }
+            | Self::Hard { scale, .. }
+            | Self::Circle { scale, .. }
+            | Self::Sharpened { scale, .. } => scale,
+        }
+    }
 }
 
 /// A logit z(p) of another class.
@@ -131,6 +145,7 @@ impl Logit for Circle {
 pub(super) struct Sharpened {
     pub(super) scaled: Scaled,
     pub(super) power: f32,
+    pub(super) detached: bool,
 }
 
 /// (p + 1) / 2 just above p = −1: the slope of a power below 1 is as it is there, so that it is finite.
@@ -161,6 +176,9 @@ impl Logit for Sharpened {
 
     #[inline(always)]
     fn slope<S: Simd>(self, simd: S, p: S::f32s) -> S::f32s {
+        if self.detached {
+            return self.scaled.slope(simd, p);
+        }
         let zero = simd.splat_f32s(0.0);
         let [low, high] = [-1.0, 1.0].map(|p| simd.splat_f32s(p));
         let slope = simd.splat_f32s(self.scaled.scale * self.power);
@@ -190,9 +208,9 @@ macro_rules! with_rule {
                 let $f = Circle { scaled, margin: margin as f32, detached };
                 $body
             }
-            LogitRule::Sharpened { scale, power, shift } => {
+            LogitRule::Sharpened { scale, power, shift, detached } => {
                 let scaled = Scaled { scale: scale as f32, offset: offset + shift as f32 };
-                let $f = Sharpened { scaled, power: power as f32 };
+                let $f = Sharpened { scaled, power: power as f32, detached };
                 $body
             }
         }

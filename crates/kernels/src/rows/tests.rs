@@ -1,14 +1,15 @@
 use super::*;
 use crate::tests::{noise, on_each_isa};
 
-const RULES: [LogitRule; 6] = [
+const RULES: [LogitRule; 7] = [
     LogitRule::Scaled { scale: 7.0 },
     // t + α·p of hard examples, and (t + 1)·p + t.
     LogitRule::Hard { scale: 7.0, polynomial: [1.0, 0.2, 0.0] },
     LogitRule::Hard { scale: 3.0, polynomial: [0.0, 1.3, 0.3] },
     LogitRule::Circle { scale: 7.0, margin: 0.25, detached: false },
     LogitRule::Circle { scale: 7.0, margin: 0.25, detached: true },
-    LogitRule::Sharpened { scale: 7.0, power: 3.0, shift: -1.5 },
+    LogitRule::Sharpened { scale: 7.0, power: 3.0, shift: -1.5, detached: false },
+    LogitRule::Sharpened { scale: 7.0, power: 3.0, shift: -1.5, detached: true },
 ];
 
 const REDUCTIONS: [Reduction; 5] = [
@@ -34,11 +35,14 @@ fn logit(rule: LogitRule, p: f64, threshold: f64) -> (f64, f64) {
             let exact = if p > -m { 2.0 * p } else { 0.0 };
             (scale, alpha * (p - m), if detached { alpha } else { exact })
         }
-        LogitRule::Sharpened { scale, power, shift } => {
+        LogitRule::Sharpened { scale, power, shift, detached } => {
             let (t, share) = (power, (p.clamp(-1.0, 1.0) + 1.0) / 2.0);
             let z = 2.0 * share.powf(t) - 1.0 + shift / scale;
-            let inside = (-1.0..=1.0).contains(&p);
-            (scale, z, if inside { t * share.max(0.5f64.powi(25)).powf(t - 1.0) } else { 0.0 })
+            let exact = match (-1.0..=1.0).contains(&p) {
+                true => t * share.max(0.5f64.powi(25)).powf(t - 1.0),
+                false => 0.0,
+            };
+            (scale, z, if detached { 1.0 } else { exact })
         }
     };
     (scale * z, scale * slope)
@@ -181,8 +185,8 @@ fn powers_are_finite_at_and_past_the_ends() {
     let p = [0.3, -1.0, 1.0, -1.1, 1.1, (-1.0f32).next_up(), 1.0f32.next_down()];
     let mut case = Case::new(1, p.len());
     case.products = p.to_vec();
-    for power in [0.5, 1.0, 2.0, 7.5] {
-        let rule = LogitRule::Sharpened { scale: 7.0, power, shift: 0.5 };
+    for (power, detached) in [(0.5, false), (1.0, false), (2.0, false), (7.5, false), (7.5, true)] {
+        let rule = LogitRule::Sharpened { scale: 7.0, power, shift: 0.5, detached };
         let logits = case.logits(rule, Reduction::Sum, false);
         let (values, [products, ..]) = case.reference(&logits);
         on_each_isa(|_| {
@@ -244,7 +248,9 @@ fn nan_stays_in_its_row() {
                 let is_linear = matches!(
                     (rule, reduction),
                     (
-                        LogitRule::Scaled { .. } | LogitRule::Hard { .. },
+                        LogitRule::Scaled { .. }
+                            | LogitRule::Hard { .. }
+                            | LogitRule::Sharpened { detached: true, .. },
                         Reduction::Sum | Reduction::HingeMax { .. }
                     )
                 );

@@ -71,7 +71,7 @@ impl SamplerKind for PkConfig {
 /// What would work with `able` identities, which are too few for `batch` / `images`.
 fn advice(able: usize, batch: usize, images: usize) -> String {
     if able < MIN_IDENTITIES {
-        return "it needs data with more images an identity, or sampler.kind = \"random\"".into();
+        return "it needs data with more images an identity, or sampler.kind = \"random\" with a loss that compares no pairs, such as head.kind = \"arcface\"".into();
     }
     // The set can fill the larger batch that was asked for, so it can fill this one.
     let smaller = able * images;
@@ -127,7 +127,17 @@ impl Sampler for Pk {
             0 => String::new(),
             n => format!("; {n} of {all} identities have fewer than {MIN_IMAGES} images and take no part"),
         };
-        format!("pk, {} identities x {} images a batch{left_out}", self.in_batch, self.in_identity)
+        let few = self.images.counts().filter(|count| (MIN_IMAGES..self.in_identity).contains(count));
+        let (few, least) = few.fold((0, usize::MAX), |(few, least), count| (few + 1, least.min(count)));
+        let repeated = match few {
+            0 => String::new(),
+            n => format!(
+                "; {n} of {all} have fewer than {}, so that one image of theirs is up to {} times in a batch",
+                self.in_identity,
+                self.in_identity.div_ceil(least)
+            ),
+        };
+        format!("pk, {} identities x {} images a batch{left_out}{repeated}", self.in_batch, self.in_identity)
     }
 }
 
@@ -220,7 +230,11 @@ mod tests {
     fn what_the_sampler_makes_of_the_set_is_told() {
         assert_eq!(
             build(&SET, 12, 4).unwrap().describe(),
-            "pk, 3 identities x 4 images a batch; 2 of 11 identities have fewer than 2 images and take no part"
+            "pk, 3 identities x 4 images a batch; 2 of 11 identities have fewer than 2 images and take no part; 2 of 11 have fewer than 4, so that one image of theirs is up to 2 times in a batch"
+        );
+        assert_eq!(
+            build(&[3; 5], 14, 7).unwrap().describe(),
+            "pk, 2 identities x 7 images a batch; 5 of 5 have fewer than 7, so that one image of theirs is up to 3 times in a batch"
         );
         assert_eq!(build(&[5; 6], 12, 2).unwrap().describe(), "pk, 6 identities x 2 images a batch");
     }
@@ -258,7 +272,7 @@ mod tests {
         for set in [&[1; 40][..], &[1, 1, 30, 1]] {
             assert!(
                 error(set, 8, 4)
-                    .ends_with("; it needs data with more images an identity, or sampler.kind = \"random\"")
+                    .ends_with("; it needs data with more images an identity, or sampler.kind = \"random\" with a loss that compares no pairs, such as head.kind = \"arcface\"")
             );
         }
     }

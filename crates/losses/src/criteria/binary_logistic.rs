@@ -14,12 +14,15 @@ settings! {
         /// What the sum is multiplied by. SphereFace2 divides by its scale r and multiplies by 50: 1.25 for its
         /// r of 40.
         weight: f64 = 1.25, above(0.0);
+        /// Whether the sum is also divided by the head's scale, that of the step where it follows a schedule, as
+        /// SphereFace2 does. A learned scale, and one that no head has, count as 1.
+        over_scale: bool = false;
     }
 }
 
 impl CriterionKind for BinaryLogisticConfig {
     fn formula(&self) -> &'static str {
-        "w [λ ln(1 + e^{−z_y}) + (1 − λ) Σ_{j≠y} ln(1 + e^{z_j})]"
+        "w [λ ln(1 + e^{−z_y}) + (1 − λ) Σ_{j≠y} ln(1 + e^{z_j})];  w/s in the place of w with over_scale"
     }
 
     fn source(&self) -> &'static str {
@@ -29,7 +32,8 @@ impl CriterionKind for BinaryLogisticConfig {
     fn loss(&self, logits: &ClassLogits) -> Tensor<1> {
         let target = activation::softplus(logits.target().neg(), 1.0).mean();
         let others = logits.reduce(Reduction::Softplus).mean();
-        target * (self.weight * self.balance) + others * (self.weight * (1.0 - self.balance))
+        let weight = if self.over_scale { self.weight / logits.scale() } else { self.weight };
+        target * (weight * self.balance) + others * (weight * (1.0 - self.balance))
     }
 }
 
@@ -59,7 +63,7 @@ mod tests {
     #[test]
     fn value_and_gradient_match_plain_loops() {
         let rows = [[0.5, -1.5, 3.0], [-4.0, 12.0, -0.25], [30.0, -30.0, 0.0]];
-        let config = BinaryLogisticConfig { balance: 0.8, weight: 2.0 };
+        let config = BinaryLogisticConfig { balance: 0.8, weight: 2.0, ..Default::default() };
         let (mut expected, mut gradient) = (0.0, Vec::new());
         for z in rows.iter().flat_map(|row| row.iter().enumerate()) {
             let (share, sign) = if z.0 == 1 { (0.8, -1.0) } else { (0.2, 1.0) };
@@ -79,7 +83,7 @@ mod tests {
     #[test]
     fn a_logit_of_0_costs_ln_2_whatever_its_class() {
         // ½ (ln 2 + 2 ln 2) with three classes.
-        let config = BinaryLogisticConfig { balance: 0.5, weight: 1.0 };
+        let config = BinaryLogisticConfig { balance: 0.5, weight: 1.0, ..Default::default() };
         for (value, _) in loss(&config, &[[0.0; 3]]) {
             assert!((value - 1.5 * std::f32::consts::LN_2).abs() < 1e-6, "{value}");
         }
@@ -87,7 +91,7 @@ mod tests {
 
     #[test]
     fn logits_of_any_size_give_a_finite_loss_and_gradient() {
-        let config = BinaryLogisticConfig { balance: 0.5, weight: 1.0 };
+        let config = BinaryLogisticConfig { balance: 0.5, weight: 1.0, ..Default::default() };
         for (value, gradient) in loss(&config, &[[1e30, -1e30, 1e30]]) {
             assert!((value / 1.5e30 - 1.0).abs() < 1e-6, "{value}");
             assert_eq!(gradient, [0.5, -0.5, 0.5]);

@@ -36,7 +36,8 @@ impl EmbeddingLossKind for MultiSimilarityConfig {
     fn description(&self) -> Description {
         Description {
             formula: "L = mean over images of (1/α) ln(1 + Σ_p e^{−α(c_p − λ)}) + (1/β) ln(1 + Σ_n e^{β(c_n − λ)}),  p with c_p < max_n c_n + ε, n with c_n > min_p c_p − ε",
-            source: "Wang et al., Multi-Similarity Loss with General Pair Weighting, CVPR 2019, section 4",
+            source: "Wang et al., Multi-Similarity Loss with General Pair Weighting, CVPR 2019, section 4\n\
+         λ is 1 in the paper, 0.5 in its code and in pytorch-metric-learning, as here",
             gradient: "−e^{−α(c_p − λ)}/(1 + Σ) to the cosine of a genuine pair, e^{β(c_n − λ)}/(1 + Σ) to that of an impostor pair; which pairs are mined is a constant",
         }
     }

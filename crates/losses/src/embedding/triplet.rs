@@ -73,7 +73,7 @@ pub type Triplet = BatchLoss<TripletConfig>;
 impl EmbeddingLossKind for TripletConfig {
     fn description(&self) -> Description {
         Description {
-            formula: "L = mean over triplets of [ d(a, p) − d(a, n) + α ]₊,  d = ‖·‖² or ‖·‖; which triplets: see mining",
+            formula: "L = mean over triplets of [ d(a, p) − d(a, n) + α ]₊,  d = ‖·‖² or ‖·‖; which triplets: see mining; over how many: see average",
             source: "Schroff et al., FaceNet, CVPR 2015, eq. 3; hard: Hermans et al., arXiv 1703.07737, eq. 5; distance_weighted: Wu et al., Sampling Matters, ICCV 2017, section 4",
             gradient: "of an active triplet, 2 (n − p) to the anchor, 2 (p − a) to the positive and 2 (a − n) to the negative, over the number of triplets (plain distances: unit vectors instead); which triplets are mined is a constant",
         }

@@ -24,14 +24,16 @@ settings! {
 /// z_y = ‖x‖ (λ cos θ_y + ψ(θ_y)) / (1 + λ), z_j = ‖x‖ cos θ_j.
 ///
 /// The gradient is that of the formula. The release for Caffe divides it by the length of its coefficients
-/// instead, which is no derivative of any loss; and it counts its first step as t = 1, where this is t = 0.
+/// instead, which is no derivative of any loss, and gives class weights that of the logits x·W_j, as if there were
+/// no margin and no λ; and it counts its first step as t = 1, where this is t = 0.
 pub type ASoftmax = ClassWeights<ASoftmaxConfig>;
 
 impl HeadKind for ASoftmaxConfig {
     fn description(&self) -> Description {
         Description {
             formula: "z_y = ‖x‖ (λ cos θ_y + ψ(θ_y)) / (1 + λ);  z_j = ‖x‖ cos θ_j;  ψ(θ) = (−1)^k cos(mθ) − 2k on [kπ/m, (k+1)π/m]",
-            source: "Liu et al., SphereFace, CVPR 2017, eq. 7; λ as in its release",
+            source: "Liu et al., SphereFace, CVPR 2017, eq. 7; λ as in its release for Caffe, whose gradients differ: class weights\n\
+         get that of the logits x·W_j, with no margin and no λ at all, and that of the embeddings is divided by the length of its coefficients",
             gradient: "∂z_y/∂cos θ_y = ‖x‖ (λ + (−1)^k m sin(mθ_y)/sin θ_y) / (1 + λ), k and λ being constants; to embeddings along their length as well, to weights along the sphere only",
         }
     }

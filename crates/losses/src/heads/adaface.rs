@@ -57,8 +57,9 @@ impl HeadKind for AdaFaceConfig {
     fn description(&self) -> Description {
         Description {
             formula: "z_y = s (cos(clip(θ_y + g_angle, 1e-3, π − 1e-3)) − g_add);  z_j = s cos θ_j\n\
-         g_angle = −m ẑ, g_add = m + m ẑ, ẑ = clip(h (‖x‖ − μ)/(σ + 1e-3), −1, 1);  μ, σ running mean and deviation of ‖x‖",
-            source: "Kim et al., AdaFace, CVPR 2022, section 3",
+         g_angle = −m ẑ, g_add = m + m ẑ, ẑ = clip(h (n − μ)/(σ + 1e-3), −1, 1) with the length n = clip(‖x‖, 1e-3, 100)\n\
+         μ, σ running mean and deviation of n, from 20 and 100; the batch is counted with the share t_alpha before they are used, and one sample alone leaves σ",
+            source: "Kim et al., AdaFace, CVPR 2022, section 3, and the authors' code, which also clamps every cosine to ±(1 − 1e-3); here none is",
             gradient: "∂z_y/∂cos θ_y = s sin(θ_y + g_angle)/sin θ_y, 0 where the angle is clipped; ẑ is a constant, so to embeddings and weights along the sphere only",
         }
     }

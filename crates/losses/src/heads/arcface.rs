@@ -16,7 +16,8 @@ choice! {
     pub enum Gradient {
         /// As the formula says: ∂cos(θ+m)/∂cos θ = sin(θ+m)/sin θ.
         Exact = "exact",
-        /// As insightface does: the margin is a constant, so the derivative is 1.
+        /// As insightface now does, which computes the angle outside the graph: the margin is a constant, so the
+        /// derivative is 1.
         Detached = "detached",
     }
 }
@@ -42,7 +43,9 @@ impl HeadKind for ArcFaceConfig {
     fn description(&self) -> Description {
         Description {
             formula: "z_y = s cos(θ_y + m);  z_j = s cos θ_j;  past θ_y = π − m: see fallback",
-            source: "Deng et al., ArcFace, CVPR 2019, eq. 3",
+            source: "Deng et al., ArcFace, CVPR 2019, eq. 3\n\
+         insightface (PyTorch) has had two forms: one is differentiated as it stands, with the linear fallback: the defaults here;\n\
+         the other takes arccos and cos outside the graph, without a fallback: gradient = \"detached\", fallback = \"none\"",
             gradient: "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y, or s with gradient = \"detached\"; to embeddings and weights through unit vectors, so along the sphere only",
         }
     }

@@ -1,4 +1,4 @@
-//! CosFace: a margin on the target's cosine. Also published as AM-Softmax.
+//! CosFace: a margin on the target's cosine. Also published as AM-Softmax, which is a kind of its own for its defaults.
 
 use burn::tensor::Tensor;
 use facegrad_settings::{above, settings, within};

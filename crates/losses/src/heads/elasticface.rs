@@ -51,7 +51,9 @@ impl HeadKind for ElasticFaceConfig {
     fn description(&self) -> Description {
         Description {
             formula: "z_y = s cos(θ_y + m_i), or s (cos θ_y − m_i) with form = \"cos\";  z_j = s cos θ_j;  m_i ~ N(m, σ) for each sample",
-            source: "Boutros et al., ElasticFace, CVPR Workshops 2022, section 3: Elastic-Arc and Elastic-Cos",
+            source: "Boutros et al., ElasticFace, CVPR Workshops 2022, section 3: Elastic-Arc and Elastic-Cos\n\
+         the authors' code has no fallback past π − m (fallback = \"none\"), and its ElasticFace+ gives sample i the margin whose place is\n\
+         that of the i-th sample in the sorting order, so that a small cosine may get a small margin; here each sample's own place decides",
             gradient: "∂z_y/∂cos θ_y = s sin(θ_y + m_i)/sin θ_y, or s with form = \"cos\"; the margins are constants; along the sphere only",
         }
     }

@@ -26,8 +26,9 @@ settings! {
         /// Margin u_m of the longest embeddings, in radians.
         #[formerly = "u_m"]
         margin_high: Schedule = Schedule::Constant(0.8), within(0.0, 1.5);
-        /// Weight λ_g of the pull to longer embeddings. Lengths grow where it is at least
-        /// s k u_a² l_a²/(u_a² − l_a²) with the margin's slope k = (u_m − l_m)/(u_a − l_a): 23 with the defaults.
+        /// Weight λ_g of the pull to longer embeddings. A length a grows whatever the sample where it is at least
+        /// s k u_a² a²/(u_a² − a²) with the margin's slope k = (u_m − l_m)/(u_a − l_a). With the defaults that is 23 at
+        /// l_a, 93 at 20 and 1148 at 60, so that 35 suffices up to 12.4; beyond, samples that are classified well grow.
         #[formerly = "lambda_g"]
         norm_weight: f64 = 35.0, at_least(0.0);
         /// What the target logit is past θ = π − m. The paper does not say; the authors' code has easy_margin.

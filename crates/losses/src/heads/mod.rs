@@ -14,6 +14,7 @@ use crate::{
 
 mod a_softmax;
 mod adaface;
+mod am_softmax;
 mod angular;
 mod arcface;
 mod circle;
@@ -34,6 +35,7 @@ mod subcenter_arcface;
 
 pub use a_softmax::{ASoftmax, ASoftmaxConfig};
 pub use adaface::{AdaFace, AdaFaceConfig};
+pub use am_softmax::{AmSoftmax, AmSoftmaxConfig};
 pub use angular::{Fallback, Form};
 pub use arcface::{ArcFace, ArcFaceConfig, Gradient};
 pub use circle::{Circle, CircleConfig, WeightGradient};
@@ -48,7 +50,7 @@ pub use modified_softmax::{ModifiedSoftmax, ModifiedSoftmaxConfig};
 pub use mv_softmax::{HardWeight, MvSoftmax, MvSoftmaxConfig};
 pub use normface::{NormFace, NormFaceConfig};
 pub use softmax::{Softmax, SoftmaxConfig};
-pub use sphereface2::{SphereFace2, SphereFace2Config};
+pub use sphereface2::{SharpeningGradient, SphereFace2, SphereFace2Config};
 pub use subcenter_arcface::{SubcentreArcFace, SubcentreArcFaceConfig};
 
 /// What a head makes of a batch.
@@ -184,6 +186,8 @@ modules! {
     ASoftmax(ASoftmaxConfig) = "a_softmax",
     /// A margin that grows or shrinks with the length of the embedding.
     AdaFace(AdaFaceConfig) = "adaface",
+    /// Additive cosine margin, with the scale of AM-Softmax's authors.
+    AmSoftmax(AmSoftmaxConfig) = "am_softmax",
     /// Additive angular margin.
     ArcFace(ArcFaceConfig) = "arcface",
     /// Circle loss: each cosine weighted by how far it is from where it should be.
@@ -193,7 +197,7 @@ modules! {
     /// Margins on the angle, by a factor and a constant, and on the cosine.
     CombinedMargin(CombinedMarginConfig) = "combined_margin",
     /// Additive cosine margin.
-    CosFace(CosFaceConfig) = "cosface" | "am_softmax",
+    CosFace(CosFaceConfig) = "cosface",
     /// Angular margin, and weights of hard negatives that grow as training goes on.
     CurricularFace(CurricularFaceConfig) = "curricularface",
     /// A margin drawn anew for each sample.

@@ -51,12 +51,14 @@ impl HeadKind for MvSoftmaxConfig {
     fn description(&self) -> Description {
         Description {
             formula: "z_y = s f(m, θ_y) with f = cos(θ_y + m) or cos θ_y − m, or s cos θ_y past π/2 with easy_margin;  z_j = s c_j, or where c_j > f(m, θ_y) s (t c_j + t − 1) (adaptive), s (c_j + t − 1) (fixed)",
-            source: "Wang et al., Mis-classified Vector Guided Softmax Loss, AAAI 2020, and the authors' code",
+            source: "Wang et al., Mis-classified Vector Guided Softmax Loss, AAAI 2020, and the authors' code, which begins as MV-AM (form = \"cos\") with\n\
+         m = 0.35, adaptive weights, an easy margin and scale 32, and writes t = 0.2 for the paper's 1.2; here form begins as \"arc\"\n\
+         FaceX-Zoo has t = 1.12, and in its AM form the margin where cos θ_y > m, not > 0",
             gradient: "∂z_y/∂cos θ_y = s sin(θ_y + m)/sin θ_y, or s with form = \"cos\";  ∂z_j/∂c_j = s, or s t where hard and adaptive;  the bound of what is hard is a constant; to embeddings and weights through unit vectors, so along the sphere only",
         }
     }
 
-    /// The other logit depends on the target's angle: here it is 60°, as well into a training.
+    /// Of another class over its own angle and the target's, which decides whether it is hard.
     fn curve(&self, progress: Progress) -> Curve {
         let Self { form, easy_margin, .. } = *self;
         let margin = self.margin.at(progress);

@@ -4,7 +4,7 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
-use facegrad_settings::{above, settings, within};
+use facegrad_settings::{above, choice, settings, within};
 
 use super::{ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup, first_loss::RandomAngles};
 use crate::{
@@ -13,6 +13,16 @@ use crate::{
     logits::sharpened,
     telemetry::{BIAS, MARGIN, SCALE},
 };
+
+choice! {
+    /// How the sharpened cosines are differentiated.
+    pub enum SharpeningGradient {
+        /// As the formula says: ∂g/∂c = t ((c + 1)/2)^(t−1).
+        Exact = "exact",
+        /// As OpenSphere does since October 2023: g(c) − c and the margin are constants, so the derivative is 1.
+        Detached = "detached",
+    }
+}
 
 settings! {
     /// Binary classification of each class, with an additive margin on the cosine (SphereFace2-C).
@@ -28,13 +38,16 @@ settings! {
         /// What the loss is multiplied by beside 1/r, where there is no [criterion]. The paper has 1; the
         /// authors' code 50, for its learning rates.
         loss_weight: f64 = 50.0, above(0.0);
+        /// Whether the sharpening is part of the gradient.
+        gradient: SharpeningGradient = SharpeningGradient::Exact;
     }
 }
 
 /// z_y = r (g(cos θ_y) − m) + b, z_j = r (g(cos θ_j) + m) + b.
 ///
-/// The gradient is that of the formula, as in the authors' first release; their later one differentiates as if
-/// g(c) ± m were c plus a constant.
+/// The authors' OpenSphere has had both gradients: in April 2022 g(c) ± m was c plus a constant to it, from October
+/// 2022 the file of variant C differentiated the formula, and since October 2023 the difference is a constant again.
+/// [`SharpeningGradient`] says which.
 #[derive(Module, Debug)]
 pub struct SphereFace2 {
     /// Class weights, `[classes, embedding]`, normalised in the forward pass.
@@ -50,8 +63,9 @@ impl HeadKind for SphereFace2Config {
         Description {
             formula: "z_y = r (g(cos θ_y) − m) + b;  z_j = r (g(cos θ_j) + m) + b;  g(c) = 2 ((c + 1)/2)^t − 1, b learned\n\
          under w/r [λ ln(1 + e^{−z_y}) + (1 − λ) Σ_{j≠y} ln(1 + e^{z_j})], the mean over the batch",
-            source: "Wen et al., SphereFace2, ICLR 2022, variant C (margin on the cosine); w and the start of b as in the authors' OpenSphere",
-            gradient: "∂z/∂cos θ = r t ((cos θ + 1)/2)^(t−1) of target and others; to embeddings and weights along the sphere only, and to b",
+            source: "Wen et al., SphereFace2, ICLR 2022, variant C (margin on the cosine); w and the start of b as in the authors' OpenSphere,\n\
+         whose gradient was detached in April 2022, exact for variant C in October 2022, and is detached since October 2023",
+            gradient: "∂z/∂cos θ = r t ((cos θ + 1)/2)^(t−1) of target and others, or r with gradient = \"detached\"; to embeddings and weights along the sphere only, and to b",
         }
     }
 
@@ -62,7 +76,7 @@ impl HeadKind for SphereFace2Config {
         let target = angles.mean(|theta| softplus(-(curve.scale * (curve.target)(theta) + bias)));
         let other = angles.mean(|theta| softplus(curve.scale * (curve.other)(theta, theta) + bias));
         let others = (classes - 1) as f64;
-        let weight = self.loss_weight / self.scale.at(Progress::END);
+        let weight = self.loss_weight / curve.scale;
         weight * (self.balance * target + (1.0 - self.balance) * others * other)
     }
 
@@ -80,7 +94,8 @@ impl HeadKind for SphereFace2Config {
     fn criterion(&self) -> CriterionConfig {
         CriterionConfig::BinaryLogistic(BinaryLogisticConfig {
             balance: self.balance,
-            weight: self.loss_weight / self.scale.at(Progress::END),
+            weight: self.loss_weight,
+            over_scale: true,
         })
     }
 }
@@ -118,11 +133,12 @@ impl SphereFace2 {
 impl HeadModule for SphereFace2 {
     fn forward(&self, batch: &EmbeddingBatch) -> ClassHeadOutput {
         let (scale, margin) = (self.config.scale.at(batch.progress), self.config.margin.at(batch.progress));
-        let power = self.config.sharpness;
+        let (power, detached) = (self.config.sharpness, self.config.gradient == SharpeningGradient::Detached);
         let cosines = Cosines::of(batch, self.weight.val());
         let bias = self.bias.val().expand([cosines.target.dims()[0]]);
-        let target = (sharpened(cosines.target.clone(), power) - margin) * scale + bias.clone();
-        let output = cosines.logits(target, LogitRule::Sharpened { scale, power, shift: scale * margin });
+        let target = (sharpened(cosines.target.clone(), power, detached) - margin) * scale + bias.clone();
+        let output =
+            cosines.logits(target, LogitRule::Sharpened { scale, power, shift: scale * margin, detached });
         let output = output.known(MARGIN, margin).known(SCALE, scale).mean(BIAS, self.bias.val());
         ClassHeadOutput { logits: output.logits.with_offset(bias), ..output }
     }
@@ -139,7 +155,7 @@ mod tests {
     use super::*;
     use crate::reference::{
         Case, Rows, check_bad_keys, check_first_loss, check_head, check_head_of_many_classes, check_loss,
-        cosine, for_each_form,
+        cosine, for_each_form, read_keys,
     };
 
     const BIAS_OF_TESTS: f64 = -7.5;
@@ -159,6 +175,23 @@ mod tests {
             r * if labels[i] == j { g - m } else { g + m } + b
         };
         (0..x.len()).map(|i| (0..w.len()).map(|j| logit(i, j)).collect()).collect()
+    }
+
+    /// The same with what the sharpening and the margin add to the cosines taken at `at`: a constant to the gradient.
+    fn detached_logits(
+        x: &Rows,
+        w: &Rows,
+        at: (&Rows, &Rows),
+        labels: &[usize],
+        [r, m, t, b]: [f64; 4],
+    ) -> Rows {
+        let mut z = logits(at.0, at.1, labels, [r, m, t, b]);
+        for (i, row) in z.iter_mut().enumerate() {
+            for (j, z) in row.iter_mut().enumerate() {
+                *z += r * (cosine(&x[i], &w[j]) - cosine(&at.0[i], &at.1[j]));
+            }
+        }
+        z
     }
 
     /// w/r of the paper's loss, in plain loops.
@@ -194,6 +227,49 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_detached_gradient_takes_the_sharpening_and_the_margin_as_constants() {
+        for [r, m, t] in SETTINGS {
+            let config = SphereFace2Config { gradient: SharpeningGradient::Detached, ..config(r, m, t) };
+            for case in Case::all() {
+                let at = (&case.x, &case.w);
+                let numbers = [r, m, t, BIAS_OF_TESTS];
+                check_loss(
+                    "sphereface2, detached",
+                    &case,
+                    |batch, w| config.criterion().loss(&head(&config)(w).forward(batch).logits),
+                    |x, w, labels| paper(&detached_logits(x, w, at, labels, numbers), labels, 0.7, 50.0 / r),
+                );
+                check_head("sphereface2, detached", &case, head(&config), |x, w, labels| {
+                    detached_logits(x, w, at, labels, numbers)
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn a_scheduled_scale_divides_the_loss_by_what_it_is_at_the_step() {
+        let schedule = "scale = { kind = 'linear', from = 10.0, to = 40.0, until = 1.0 }";
+        let scheduled: SphereFace2Config = read_keys(schedule).expect(schedule);
+        let case = Case::random("in the middle of a run", 5, 7, 6, 1.0);
+        for (step, r) in [(0, 10.0), (2, 25.0), (4, 40.0)] {
+            let fixed = config(r, 0.4, 3.0);
+            let z = logits(&case.x, &case.w, &case.labels, [r, 0.4, 3.0, BIAS_OF_TESTS]);
+            let expected = paper(&z, &case.labels, 0.7, 50.0 / r);
+            for_each_form("sphereface2", |device, what| {
+                let batch = EmbeddingBatch { progress: Progress { step, total: 4 }, ..case.batch_on(device) };
+                let [found, of_fixed] = [&scheduled, &fixed].map(|config| {
+                    let output = head(config)(case.weights_on(device)).forward(&batch);
+                    config.criterion().loss(&output.logits).into_scalar::<f32>()
+                });
+                assert_eq!(found, of_fixed, "{what}, step {step}");
+                let found = f64::from(found);
+                assert!((found - expected).abs() < 1e-5 * expected, "{what}: {found} against {expected}");
+            });
+        }
+        check_first_loss(&scheduled);
     }
 
     #[test]
@@ -284,7 +360,10 @@ mod tests {
 
     #[test]
     fn a_power_below_one_is_named_with_its_range() {
-        let errors = [("sharpness = 0.5", "head.sharpness is 0.5; it must be from 1 to 20")];
+        let errors = [
+            ("sharpness = 0.5", "head.sharpness is 0.5; it must be from 1 to 20"),
+            ("gradient = 'constant'", "head.gradient is \"constant\"; it must be one of exact, detached"),
+        ];
         check_bad_keys::<SphereFace2Config>(&errors);
     }
 }

@@ -64,9 +64,11 @@ fn composed_rule(p: Tensor<2>, threshold: Option<Tensor<1>>, rule: LogitRule) ->
             let alpha = if detached { alpha.detach() } else { alpha };
             alpha * (p - margin) * scale
         }
-        LogitRule::Sharpened { scale, power, shift } => {
-            let share = (p.clamp(-1.0, 1.0) + 1.0) / 2.0;
-            (share.powf_scalar(power) * 2.0 - 1.0) * scale + shift
+        LogitRule::Sharpened { scale, power, shift, detached } => {
+            let share = (p.clone().clamp(-1.0, 1.0) + 1.0) / 2.0;
+            let sharp = share.powf_scalar(power) * 2.0 - 1.0;
+            let sharp = if detached { p.clone() + (sharp - p).detach() } else { sharp };
+            sharp * scale + shift
         }
     }
 }
@@ -170,13 +172,14 @@ fn only_tracked_parents_get_gradients() {
     }
 }
 
-const RULES: [LogitRule; 6] = [
+const RULES: [LogitRule; 7] = [
     LogitRule::Scaled { scale: 7.0 },
     LogitRule::Hard { scale: 7.0, polynomial: [1.0, 0.2, 0.0] },
     LogitRule::Hard { scale: 3.0, polynomial: [0.0, 1.3, 0.3] },
     LogitRule::Circle { scale: 7.0, margin: 0.25, detached: false },
     LogitRule::Circle { scale: 7.0, margin: 0.25, detached: true },
-    LogitRule::Sharpened { scale: 7.0, power: 3.0, shift: -1.5 },
+    LogitRule::Sharpened { scale: 7.0, power: 3.0, shift: -1.5, detached: false },
+    LogitRule::Sharpened { scale: 7.0, power: 3.0, shift: -1.5, detached: true },
 ];
 
 fn thresholds(batch: usize, device: &Device) -> Tensor<1> {

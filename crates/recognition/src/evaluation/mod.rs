@@ -170,8 +170,8 @@ pub enum EvaluationError {
     Source(#[from] SourceError),
     /// An image of the list that is not there.
     #[error(
-        "{} names {}, and {} has no such image (tried .jpg, .png and the like); {} of its {} images are missing",
-        list.display(), missing.first, folder.display(), missing.missing, missing.total
+        "{} names {}, and {} has no such image ({}); {} of its {} images are missing",
+        list.display(), missing.first, folder.display(), missing.tried(), missing.missing, missing.total
     )]
     MissingImage { list: PathBuf, folder: PathBuf, missing: MissingImages },
     /// What was opened cannot be measured.

@@ -40,7 +40,8 @@ impl Protocol for PairFileConfig {
 
     fn open(&self, wanted: ImageNeed) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
         let read = |file: &Path| {
-            let mut list = PairList::read(file)?;
+            let folder = Some(self.images.as_path()).filter(|folder| !folder.as_os_str().is_empty());
+            let mut list = PairList::read(file, folder)?;
             if let Some(folds) = self.folds {
                 list = list.in_folds(folds)?;
             }

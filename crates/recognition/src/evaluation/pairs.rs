@@ -117,7 +117,8 @@ impl OpenProtocol for PairProtocol {
         let people = People::of(list);
         let Measurement { bootstrap_rounds: rounds, seed, as_insightface } = *measurement;
         let resampling = Resampling { people: Some(&people), rounds, seed };
-        let mut result = VerificationResult::of(&scores, accuracy, provenance, &resampling);
+        let mut result = VerificationResult::of(&scores, accuracy, provenance, &resampling).of_list(list);
+        result.list_remarks.extend(self.test.images.remark());
         if as_insightface {
             result.insightface = supported(insightface::evaluate(rows, dim, list))?.ok();
         }

@@ -79,7 +79,8 @@ pub(super) struct Lines {
 
 impl Lines {
     pub fn open(file: &Path) -> Result<Self, ListError> {
-        let opened = File::open(file).map_err(|cause| ListError::Unreadable { file: file.into(), cause })?;
+        let unreadable = |cause| ListError::Unreadable { file: file.into(), cause };
+        let opened = facegrad_files::open(file).map_err(unreadable)?;
         let reader = BufReader::with_capacity(1 << 18, opened);
         Ok(Self { file: file.into(), reader, hash: Sha256::new(), line: 0, bytes: Vec::new() })
     }

@@ -1,7 +1,8 @@
 //! Celebrities in Frontal-Profile (Sengupta et al. 2016), from its Protocol folder as it is distributed.
 //!
 //! `Protocol/Pair_list_F.txt` and `Pair_list_P.txt` number the frontal and the profile images, from 1:
-//! `1 ../Data/Images/001/frontal/01.jpg`, relative to the Protocol folder. `Protocol/Split/FF/01` to `10`, and
+//! `1 ../Data/Images/001/frontal/01.jpg`, relative to the Protocol folder. Copies are about where these are called
+//! `image_list_F.txt` and `image_list_P.txt`, or say `Data/Images/001/frontal/01.jpg`. `Protocol/Split/FF/01` to `10`, and
 //! `Split/FP` likewise, each have a `same.txt` and a `diff.txt` with pairs of such numbers, `12,5`.
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
 
 use facegrad_settings::choice;
 
-use super::{Images, Pair, PairList, people};
+use super::{PairList, reading::Reading};
 use crate::{
     ListError,
     list_file::{Line, lines, read_text},
@@ -57,44 +58,47 @@ impl PairList {
         protocol: CfpProtocol,
         read: &mut dyn FnMut(&Path) -> Result<String, ListError>,
     ) -> Result<Self, ListError> {
-        let mut numbered = |name: &str| {
-            let file = root.join("Protocol").join(name);
-            numbered_images(&read(&file)?, &file)
+        let mut numbered = |kind: &str| {
+            let [file, other] =
+                ["Pair_list", "image_list"].map(|name| root.join(format!("Protocol/{name}_{kind}.txt")));
+            match read(&file) {
+                Ok(text) => numbered_images(&text, &file),
+                Err(error) => match read(&other) {
+                    Ok(text) => numbered_images(&text, &other),
+                    Err(_) => Err(error),
+                },
+            }
         };
-        let frontal = numbered("Pair_list_F.txt")?;
+        let frontal = numbered("F")?;
         let (folder, profile) = match protocol {
             CfpProtocol::FrontalFrontal => ("FF", None),
-            CfpProtocol::FrontalProfile => ("FP", Some(numbered("Pair_list_P.txt")?)),
+            CfpProtocol::FrontalProfile => ("FP", Some(numbered("P")?)),
         };
         let lists = (&frontal, profile.as_ref().unwrap_or(&frontal));
 
-        let (mut images, mut pairs) = (Images::default(), Vec::new());
+        let mut reading = Reading::default();
         for fold in 0..FOLDS {
             for (same, name) in [(true, "same.txt"), (false, "diff.txt")] {
                 let file = [root, "Protocol/Split".as_ref(), folder.as_ref()].iter().collect::<PathBuf>();
                 let file = file.join(format!("{:02}", fold + 1)).join(name);
                 let text = read(&file)?;
-                let before = pairs.len();
+                let mut is_empty = true;
                 for line in lines(&text, &file).filter(Line::has_text) {
                     let [a, b] = parse_pair(line.text)
                         .ok_or_else(|| line.wrong("two numbers of images with a comma between"))?;
                     let (Some(a), Some(b)) = (lists.0.get(&a), lists.1.get(&b)) else {
                         return Err(line.wrong("two numbers that the lists of images have"));
                     };
-                    if a == b {
-                        return Err(line.wrong("two different images"));
-                    }
-                    let (a, b) = (images.position(a.clone()), images.position(b.clone()));
-                    pairs.push(Pair { a, b, same, fold });
+                    reading.push(&line, [a, b].map(String::clone), same, fold)?;
+                    is_empty = false;
                 }
-                if pairs.len() == before {
+                if is_empty {
                     let first = Line { file: &file, number: 1, text: &text };
                     return Err(first.found("at least one pair of numbers, such as 12,5", "none"));
                 }
             }
         }
-        let people = people(&images.names, &pairs, |path| path.rsplit('/').nth(2));
-        Ok(Self::new(images.names, pairs, people))
+        reading.finish(|path| path.rsplit('/').nth(2))
     }
 }
 
@@ -118,12 +122,14 @@ fn numbered_images(text: &str, file: &Path) -> Result<HashMap<usize, String>, Li
     Ok(images)
 }
 
-/// A path relative to the Protocol folder as one relative to the folder above, which it must not leave.
+/// A path relative to the Protocol folder, or from `Data` on, as one relative to the folder that holds both, which it
+/// must not leave.
 fn from_root(path: &str) -> Option<String> {
     if path.starts_with('/') || path.contains(['\\', '\0', ':']) {
         return None;
     }
-    let mut parts = vec!["Protocol"];
+    let path = path.trim_start_matches("./");
+    let mut parts = if path.starts_with("Data/") { Vec::new() } else { vec!["Protocol"] };
     for part in path.split('/') {
         match part {
             "" | "." => {}
@@ -165,8 +171,9 @@ mod tests {
                 let of_fold = people / 10;
                 let pair = |k: usize, other: usize| {
                     let person = |k: usize| fold + 10 * (k % of_fold);
-                    // The second image is never the first, also among frontal ones.
-                    let (a, b) = (person(k) * 10 + k % 3, person(k + other) * each + 3);
+                    // The second image is never the first, also among frontal ones, and no pair comes twice.
+                    let frontal = [0, 1, 2, 4, 5, 6, 7][k / of_fold % 7];
+                    let (a, b) = (person(k) * 10 + frontal, person(k + other) * each + 3);
                     format!("{},{}\n", a + 1, b + 1)
                 };
                 let text = |other| (0..per_class).map(|k| pair(k, other)).collect::<String>();
@@ -198,6 +205,21 @@ mod tests {
         }
         let list = PairList::cfp(root.path(), CfpProtocol::FrontalProfile).unwrap();
         assert_eq!(list.images()[..2], ["Data/Images/001/frontal/01.jpg", "Data/Images/001/profile/04.jpg"]);
+    }
+
+    #[test]
+    fn both_layouts_are_read() {
+        let root = tempfile::tempdir().unwrap();
+        write_protocol(root.path(), 20, 2);
+        let published = PairList::cfp(root.path(), CfpProtocol::FrontalProfile).unwrap();
+        for kind in ["F", "P"] {
+            let [file, other] = ["Pair_list", "image_list"]
+                .map(|name| root.path().join(format!("Protocol/{name}_{kind}.txt")));
+            let text = fs::read_to_string(&file).unwrap();
+            fs::write(other, text.replace("../Data", "Data")).unwrap();
+            fs::remove_file(file).unwrap();
+        }
+        assert_eq!(PairList::cfp(root.path(), CfpProtocol::FrontalProfile).unwrap(), published);
     }
 
     #[test]
@@ -248,5 +270,25 @@ mod tests {
         fs::write(root.path().join("Protocol/Split/FP/01/diff.txt"), "1,1\n").unwrap();
         assert!(!PairList::cfp(root.path(), CfpProtocol::FrontalProfile).unwrap().names_people());
         assert!(PairList::cfp(root.path(), CfpProtocol::FrontalFrontal).unwrap().names_people());
+    }
+
+    #[test]
+    fn what_two_files_say_of_a_pair_is_held_against_each_other() {
+        let root = tempfile::tempdir().unwrap();
+        let read = || PairList::cfp(root.path(), CfpProtocol::FrontalProfile);
+        let split = root.path().join("Protocol/Split/FP");
+        write_protocol(root.path(), 20, 2);
+        let of = |fold: &str, class: &str| fs::read_to_string(split.join(fold).join(class)).unwrap();
+        fs::write(split.join("02/same.txt"), of("02", "same.txt") + &of("01", "same.txt")).unwrap();
+        let list = read().unwrap();
+        assert_eq!((list.repeats(), list.genuine(), list.folds()), (2, 20, 10));
+        fs::write(split.join("03/diff.txt"), of("01", "same.txt")).unwrap();
+        let message = read().unwrap_err().to_string();
+        let (here, there) = (split.join("03/diff.txt"), split.join("01/same.txt"));
+        assert!(
+            message.starts_with(&format!("{}:1: Data/Images/", here.display()))
+                && message.contains(&format!("two people here and one person in {}:1; ", there.display())),
+            "{message}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Lists of pairs as people write them, and folds for lists without.
 //!
-//! A line names two images and says 1 if both show the same person and 0 if not (`True` and `False` will do);
-//! a fourth field is the number of the fold:
+//! A table with a header may have any columns in any order: those of the images, of the answer and of the folds
+//! are found by their names, the others are passed over and named in [`PairList::remarks`]:
 //!
 //! ```text
 //! image1,image2,same,fold
@@ -9,24 +9,37 @@
 //! ann/1.jpg,"bob, jr/1.jpg",0,0
 //! ```
 //!
-//! Fields are separated by tabs, commas or white space, the first of these by which the first pair has three or
-//! four fields; between tabs and commas, a field may be in double quotes, with a quote in it doubled. The 0 or 1
-//! may also come first (`1 ann/1.jpg ann/2.jpg`, as in OpenSphere). Blank lines and lines that begin with `#`
-//! are left out; the first of the others may be a header, whose fields are words rather than paths and numbers.
+//! A column called `different` or `impostor` says 1 where `same` says 0. The answers are 1 and 0, 1 and -1, true and
+//! false, same and different, and some more, one kind throughout a list.
 //!
-//! Paths are relative to a folder that the user names, with forward slashes; `.` and doubled slashes in them are
-//! taken out, absolute paths and `..` are refused. A list without folds is one fold: nothing in the file says
-//! where another would begin. [`PairList::in_folds`] cuts it into more.
+//! Without a header a line is two images and the answer, or the answer and two images (`1 ann/1.jpg ann/2.jpg`, as
+//! in OpenSphere), and a fold behind these, or before the images where the answer is last. Or it is a line of LFW
+//! without the first line of its files, as in the lists of RFW: `name 1 2`, `name 1 other 3`. Or an image and a
+//! number, two lines a pair, as in the lists of CALFW and CPLFW: `Ann_Lee_0001.jpg 3`, where 0 says that the two
+//! are different people. A list is taken for what all of its lines can be read as; if that is more than one of
+//! these, it is refused.
+//!
+//! Fields are separated by tabs, commas, semicolons or white space; between all but the last, a field may be in
+//! double quotes, with a quote in it doubled. Blank lines and lines that begin with `#` are left out.
+//!
+//! Paths are relative to a folder that the user names, or absolute below it, with forward slashes; `.` and doubled
+//! slashes in them are taken out, `..` is refused. A table without folds is one fold: nothing in the file says where
+//! another would begin. [`PairList::in_folds`] cuts it into more; the lists of RFW, CALFW and CPLFW are of ten folds
+//! by position, and so cut.
 
 use std::{
     borrow::Cow,
-    collections::{BTreeSet, HashMap},
-    fmt::{self, Write as _},
-    io,
-    path::Path,
+    fmt::Write as _,
+    fs, io,
+    path::{self, Path},
 };
 
-use super::{Images, Pair, PairList, PairsError, people};
+use super::{
+    PairList, PairsError,
+    lfw::{lfw_pair, lfw_person},
+    reading::Reading,
+    table::{Arrangement, BadRow, Columns, NAMES, Row, TableReader},
+};
 use crate::{
     ListError,
     list_file::{Line, Separator, excerpt, lines, read_text},
@@ -34,36 +47,67 @@ use crate::{
 
 /// Files beyond this size are not read.
 const MAX_BYTES: u64 = 256 << 20;
-/// Longer lists are not read: 4 million pairs take some 200 MB.
-const MAX_PAIRS: usize = 4_000_000;
 /// The first line of the lists that are written here.
 const HEADER: &str = "image1,image2,same,fold";
+/// The folds of the benchmarks whose lists are read by position.
+const FOLDS_BY_POSITION: usize = 10;
 
 const PAIR: &str = "a pair: two image paths and 0 or 1, or 0 or 1 and two image paths, and a fold if the list has \
-                    folds, separated by tabs, commas or white space";
-const PATHS: &str = "image paths relative to the folder of the images, with forward slashes and without ..";
+                    folds, separated by tabs, commas, semicolons or white space; or LFW's name 1 2 and name 1 other \
+                    3; or CALFW's name_0001.jpg 1, two lines a pair; or below a header";
+const PATHS: &str = "image paths relative to the folder of the images, or absolute below it, with forward slashes and \
+                     without ..";
+
+/// What a line is to be read as where no header says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Table(Arrangement),
+    /// `name 1 2` and `name 1 other 3`.
+    Lfw,
+    /// An image and a number, two lines a pair.
+    TwoLines,
+}
+
+impl Form {
+    fn all() -> impl Iterator<Item = Self> {
+        Arrangement::ALL.into_iter().map(Self::Table).chain([Self::Lfw, Self::TwoLines])
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Table(arrangement) => arrangement.words(),
+            Self::Lfw => "name, image number, image number, or name, image number, other name, image number",
+            Self::TwoLines => {
+                "name_number.jpg and 0 if the two lines of a pair are different people, another number if not"
+            }
+        }
+    }
+}
+
+/// Takes what a list says: the line, the images, whether they are the same, and the fold.
+type Sink<'s> = dyn FnMut(&Line, [Cow<'_, str>; 2], bool, usize) -> Result<(), ListError> + 's;
 
 impl PairList {
     /// Reads any list of pairs: a file of LFW ([`PairList::lfw`]) if its first line is one number or two, and
-    /// the lists of [`PairList::list`] otherwise.
+    /// the lists of [`PairList::list`] otherwise. `images` is the folder that absolute paths are to be below.
     ///
     /// # Errors
-    /// If the file cannot be read, is not UTF-8 or is not what these take.
-    pub fn read(file: &Path) -> Result<Self, ListError> {
-        Self::parse(&read_text(file, MAX_BYTES)?, file)
+    /// If the file cannot be read, is not text or is not what these take.
+    pub fn read(file: &Path, images: Option<&Path>) -> Result<Self, ListError> {
+        Self::parse(&read_text(file, MAX_BYTES)?, file, images)
     }
 
     /// The list in `text`, as [`PairList::read`]; `file` names it in errors.
     ///
     /// # Errors
     /// If the text is not what [`PairList::lfw`] or [`PairList::list`] take.
-    pub fn parse(text: &str, file: &Path) -> Result<Self, ListError> {
+    pub fn parse(text: &str, file: &Path, images: Option<&Path>) -> Result<Self, ListError> {
         let first = lines(text, file).next().map_or("", |line| line.text);
         let numbers = first.split_whitespace().all(|field| field.bytes().all(|byte| byte.is_ascii_digit()));
         if numbers && matches!(first.split_whitespace().count(), 1 | 2) {
             Self::lfw(text, file)
         } else {
-            Self::list(text, file)
+            Self::list(text, file, images)
         }
     }
 
@@ -74,50 +118,152 @@ impl PairList {
     /// ann/1.jpg  bob/1.jpg  0
     /// ```
     ///
-    /// Fields are separated by tabs, commas (quotes as in CSV) or white space; 0 or 1 may come first; a fourth
-    /// field is the fold, any number; a header, blank lines and lines that begin with `#` may be there. Without
-    /// folds the list is one fold.
-    ///
-    /// Who is on each image is taken from the paths if each is `identity/file`, and if genuine pairs are of one
-    /// folder and impostor pairs of two throughout.
+    /// Tables with a header, and the forms without one, are those of the module. Who is on each image is taken from
+    /// the paths of a table if each is `identity/file`, and if genuine pairs are of one folder and impostor pairs of
+    /// two throughout; the other forms name people. A pair that is listed again counts once.
     ///
     /// # Errors
-    /// The first line that is not as described, or pairs an image with itself.
-    pub fn list(text: &str, file: &Path) -> Result<Self, ListError> {
-        let mut all = lines(text, file)
-            .filter(|line| line.has_text() && !line.text.trim_start().starts_with('#'))
-            .peekable();
-        let header = all.next_if(|line| Layout::of(line.text).is_none() && is_header(line.text));
-        let Some(&first) = all.peek() else {
+    /// The first line that is not as described, pairs an image with itself, or contradicts another.
+    pub fn list(text: &str, file: &Path, images: Option<&Path>) -> Result<Self, ListError> {
+        let all =
+            lines(text, file).filter(|line| line.has_text() && !line.text.trim_start().starts_with('#'));
+        let root = Root::of(images);
+        let Some(first) = all.clone().next() else {
             let number = text.lines().count().max(1);
             return Err(Line { file, number, text }.found(PAIR, "no more lines"));
         };
-        let layout = match header {
-            Some(line) if line.text.trim() == HEADER => Some(Layout::WRITTEN),
-            _ => Layout::of(first.text),
+        let rest = all.clone().skip(1);
+        for separator in Separator::ALL {
+            let cells = separator.split(first.text).unwrap_or_default();
+            if Columns::are_all_known(&cells) {
+                return Self::table(&first, separator, rest, &root);
+            }
+            if cells.len() > 2 && cells.starts_with(&["name".into(), "imagenum1".into()]) {
+                return Self::of_form(Form::Lfw, separator, rest, &root);
+            }
         }
-        .ok_or_else(|| first.wrong(PAIR))?;
+        let mut furthest: Option<(usize, ListError)> = None;
+        for separator in Separator::ALL {
+            let mut fitting = Vec::new();
+            for form in Form::all() {
+                let mut seen = 0;
+                let counted = all.clone().inspect(|_| seen += 1);
+                match each_pair(form, separator, counted, &mut |_, _, _, _| Ok(())) {
+                    Ok(()) => fitting.push(form),
+                    Err(error) if furthest.as_ref().is_none_or(|(most, _)| seen > *most) => {
+                        furthest = Some((seen, error));
+                    }
+                    Err(_) => {}
+                }
+            }
+            match fitting[..] {
+                [] => {}
+                [form] => return Self::of_form(form, separator, all, &root),
+                [one, other, ..] => {
+                    return Err(first.wrong(format!(
+                        "a first line that names the columns, such as {HEADER}, as the lines of this list could be \
+                         {} and {}",
+                        one.words(),
+                        other.words()
+                    )));
+                }
+            }
+        }
+        if let Some(separator) = Separator::ALL.into_iter().find(|separator| is_header(&first, *separator)) {
+            return Self::table(&first, separator, rest, &root);
+        }
+        match furthest {
+            // That is the first line.
+            None | Some((..=1, _)) => Err(first.wrong(PAIR)),
+            Some((_, error)) => Err(error),
+        }
+    }
 
-        let mut images = Images::default();
-        let mut pairs = Vec::new();
-        for line in all {
-            if pairs.len() == MAX_PAIRS {
-                return Err(line.wrong(format!("at most {MAX_PAIRS} pairs")));
-            }
-            let parsed = layout.parse(line.text).ok_or_else(|| line.wrong(layout.to_string()))?;
-            let (a, b, same, fold) = parsed;
-            let (Some(a), Some(b)) = (relative(&a), relative(&b)) else { return Err(line.wrong(PATHS)) };
-            if a == b {
-                return Err(line.wrong("two different images"));
-            }
-            pairs.push(Pair { a: images.position(a), b: images.position(b), same, fold });
+    /// The list below the line `header`.
+    fn table<'a>(
+        header: &Line<'a>,
+        separator: Separator,
+        rest: impl Iterator<Item = Line<'a>> + Clone,
+        root: &Root,
+    ) -> Result<Self, ListError> {
+        let names = separator.split(header.text).unwrap_or_default();
+        let row = rest.clone().next().and_then(|line| separator.split(line.text));
+        let columns = Columns::named(&names, row.as_deref()).map_err(|reason| {
+            let found = format!("the columns {}, {reason}", listed(names.iter()));
+            header.found(format!("a header that names {NAMES}"), found)
+        })?;
+        let mut reading = Reading::default();
+        let is_read =
+            |k: &usize| columns.images.contains(k) || *k == columns.same || Some(*k) == columns.fold;
+        let others: Vec<&Cow<str>> =
+            (0..names.len()).filter(|k| !is_read(k) && !names[*k].is_empty()).map(|k| &names[k]).collect();
+        if !others.is_empty() {
+            let (s, are) = if others.len() == 1 { ("", "is") } else { ("s", "are") };
+            reading
+                .remarks
+                .push(format!("The column{s} {} of the list {are} passed over.", listed(others.into_iter())));
         }
-        renumber(&mut pairs);
-        let people = people(&images.names, &pairs, |path| match path.split_once('/') {
-            Some((identity, file)) if !file.contains('/') => Some(identity),
-            _ => None,
-        });
-        Ok(Self::new(images.names, pairs, people))
+        let mut reader = TableReader::with_header(columns.clone());
+        let mut lines = 0;
+        for line in rest {
+            lines += 1;
+            let wrong = |problem| {
+                match problem {
+                BadRow::Width(found) => line.found(
+                    format!("{} columns, as the first line has", columns.width),
+                    format!("{found} in {}", excerpt(line.text)),
+                ),
+                BadRow::Answer => line.wrong(format!(
+                    "1 or 0 (or 1 or -1, true or false, same or different; one kind throughout) in the column {:?}",
+                    names[columns.same]
+                )),
+                BadRow::Fold | BadRow::Path => line.wrong(format!(
+                    "a whole number in the column {:?}",
+                    columns.fold.map_or("", |fold| &names[fold])
+                )),
+            }
+            };
+            let Row { images, same, fold } = cells(separator, line)
+                .ok_or(BadRow::Width(0))
+                .and_then(|cells| reader.read(cells))
+                .map_err(wrong)?;
+            reading.push(&line, root.relative(&line, images)?, same, fold)?;
+        }
+        if lines == 0 {
+            return Err(header.found(PAIR, "no more lines"));
+        }
+        reading.finish(folder)
+    }
+
+    /// The list whose lines are of one form.
+    fn of_form<'a>(
+        form: Form,
+        separator: Separator,
+        lines: impl Iterator<Item = Line<'a>>,
+        root: &Root,
+    ) -> Result<Self, ListError> {
+        let mut reading = Reading::default();
+        each_pair(form, separator, lines, &mut |line, images, same, fold| {
+            reading.push(line, root.relative(line, images)?, same, fold)
+        })?;
+        let by_position = |what: &str| format!("The list has {what}: its folds are ten, by position.");
+        let list = match form {
+            Form::Table(_) => return reading.finish(folder),
+            Form::Lfw => reading.finish(lfw_person)?,
+            Form::TwoLines => reading.finish(|name| Some(numbered(name)?.0))?,
+        };
+        match list.genuine().min(list.impostor()) {
+            FOLDS_BY_POSITION.. => {
+                let what = match form {
+                    Form::TwoLines => "two lines a pair, as those of CALFW and CPLFW",
+                    _ => "LFW's lines without its first line, as those of RFW",
+                };
+                let mut list = list.cut(FOLDS_BY_POSITION);
+                list.remarks.push(by_position(what));
+                Ok(list)
+            }
+            _ => Ok(list),
+        }
     }
 
     /// Writes the list as CSV with a header, folds numbered from 0: first under a temporary name, then renamed.
@@ -167,13 +313,21 @@ impl<I> PairList<I> {
     ///
     /// # Errors
     /// If `folds` is 0, or a class has pairs but fewer than folds.
-    pub fn in_folds(mut self, folds: usize) -> Result<Self, PairsError> {
+    pub fn in_folds(self, folds: usize) -> Result<Self, PairsError> {
         for same in [true, false] {
             let pairs = self.pairs.iter().filter(|pair| pair.same == same).count();
             if folds == 0 || (1..folds).contains(&pairs) {
                 let class = if same { "genuine" } else { "impostor" };
                 return Err(PairsError::Folds { folds, class, pairs });
             }
+        }
+        Ok(self.cut(folds))
+    }
+
+    /// [`PairList::in_folds`] where each class has no pairs or enough.
+    fn cut(mut self, folds: usize) -> Self {
+        for same in [true, false] {
+            let pairs = self.pairs.iter().filter(|pair| pair.same == same).count();
             let (short, longer) = (pairs / folds, pairs % folds);
             let fold = |k| if k < longer * (short + 1) { k / (short + 1) } else { (k - longer) / short };
             for (k, pair) in self.pairs.iter_mut().filter(|pair| pair.same == same).enumerate() {
@@ -181,18 +335,98 @@ impl<I> PairList<I> {
             }
         }
         self.pairs.sort_by_key(|pair| pair.fold);
-        Ok(self)
+        self
     }
 }
 
-/// Numbers the folds from 0 without gaps and sorts the pairs by them.
-fn renumber(pairs: &mut [Pair]) {
-    let folds: BTreeSet<usize> = pairs.iter().map(|pair| pair.fold).collect();
-    let numbers: HashMap<usize, usize> = folds.into_iter().zip(0..).collect();
-    for pair in pairs.iter_mut() {
-        pair.fold = numbers[&pair.fold];
+/// Hands the pairs of `lines` to `sink`, one after the other.
+///
+/// # Errors
+/// The first line that is not of `form`, and those of `sink`.
+fn each_pair<'a>(
+    form: Form,
+    separator: Separator,
+    lines: impl Iterator<Item = Line<'a>>,
+    sink: &mut Sink<'_>,
+) -> Result<(), ListError> {
+    let wrong = |line: &Line| line.wrong(format!("{}, {separator}", form.words()));
+    let mut table = match form {
+        Form::Table(arrangement) => Some(TableReader::without_header(arrangement)),
+        Form::Lfw | Form::TwoLines => None,
+    };
+    // The first line of a pair of two lines.
+    let mut before: Option<(Line, Cow<str>, usize)> = None;
+    for line in lines {
+        let mut cells = cells(separator, line).ok_or_else(|| wrong(&line))?;
+        match (form, &mut table) {
+            (Form::Table(_), Some(table)) => {
+                let Row { images, same, fold } = table.read(cells).map_err(|_| wrong(&line))?;
+                sink(&line, images, same, fold)?;
+            }
+            (Form::TwoLines, _) => {
+                let (Ok([image, number]), None | Some(_)) = (<[Cow<str>; 2]>::try_from(cells), &before)
+                else {
+                    return Err(wrong(&line));
+                };
+                let (Some((person, _)), Ok(number)) = (numbered(&image), number.parse::<usize>()) else {
+                    return Err(wrong(&line));
+                };
+                let Some((_, first, of_first)) = before.take() else {
+                    before = Some((line, image, number));
+                    continue;
+                };
+                let is_one_person = numbered(&first).is_some_and(|(name, _)| name == person);
+                if number != of_first || is_one_person != (number > 0) {
+                    return Err(wrong(&line));
+                }
+                sink(&line, [first, image], number > 0, 0)?;
+            }
+            _ => {
+                while cells.last().is_some_and(|cell| cell.is_empty()) {
+                    cells.pop();
+                }
+                let (images, same) = lfw_pair(&cells).ok_or_else(|| wrong(&line))?;
+                sink(&line, images.map(Cow::Owned), same, 0)?;
+            }
+        }
     }
-    pairs.sort_by_key(|pair| pair.fold);
+    match before {
+        Some((line, ..)) => Err(line.found("two lines a pair", "one more line")),
+        None => Ok(()),
+    }
+}
+
+/// The cells of a line.
+fn cells<'a>(separator: Separator, line: Line<'a>) -> Option<Vec<Cow<'a, str>>> {
+    separator.split(line.text)
+}
+
+/// The folder that absolute paths of a list are to be below, in all the forms it is known by.
+struct Root(Vec<String>);
+
+impl Root {
+    fn of(images: Option<&Path>) -> Self {
+        let Some(images) = images else { return Self(Vec::new()) };
+        let known = [path::absolute(images), fs::canonicalize(images)].into_iter().flatten();
+        Self(known.filter_map(|path| Some(path.to_str()?.trim_end_matches('/').to_owned())).collect())
+    }
+
+    /// The paths of a line, relative to the folder of the images.
+    fn relative(&self, line: &Line, images: [Cow<'_, str>; 2]) -> Result<[String; 2], ListError> {
+        let below = |image: &str| {
+            let inside = |root: &String| {
+                relative(image.strip_prefix(root.as_str())?.strip_prefix('/')?.trim_start_matches('/'))
+            };
+            relative(image).or_else(|| self.0.iter().find_map(inside))
+        };
+        match images.each_ref().map(|image| below(image)) {
+            [Some(a), Some(b)] => Ok([a, b]),
+            _ if images.iter().any(|image| image.starts_with('/')) && !self.0.is_empty() => {
+                Err(line.found(PATHS, format!("{}, and the folder is {}", excerpt(line.text), self.0[0])))
+            }
+            _ => Err(line.wrong(PATHS)),
+        }
+    }
 }
 
 /// A path that stays in the folder it is relative to, in its shortest form.
@@ -206,6 +440,35 @@ fn relative(path: &str) -> Option<String> {
     (!parts.first().is_none_or(leads_out)).then(|| parts.join("/"))
 }
 
+/// The person whose folder a path `identity/file` is in.
+fn folder(path: &str) -> Option<&str> {
+    path.split_once('/').and_then(|(identity, file)| (!file.contains('/')).then_some(identity))
+}
+
+/// The name and the number in `name_number.extension`.
+fn numbered(image: &str) -> Option<(&str, &str)> {
+    let file = image.rsplit_once('/').map_or(image, |(_, file)| file);
+    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    let (name, number) = stem.rsplit_once('_')?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number && !name.is_empty()).then_some((name, number))
+}
+
+/// Whether a cell is a number.
+pub(super) fn is_number(cell: &str) -> bool {
+    cell.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'))
+        && cell.parse::<f64>().is_ok()
+}
+
+/// Names in quotes, the first few of many.
+fn listed<'a>(names: impl ExactSizeIterator<Item = &'a Cow<'a, str>>) -> String {
+    const SHOWN: usize = 12;
+    let more = names.len().saturating_sub(SHOWN);
+    let shown: Vec<String> = names.take(SHOWN).map(|name| excerpt(name)).collect();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
+}
+
 /// A field of CSV.
 fn quoted(field: &str) -> Cow<'_, str> {
     if field.contains([',', '"', '#']) || field.trim() != field {
@@ -215,75 +478,14 @@ fn quoted(field: &str) -> Cow<'_, str> {
     }
 }
 
-/// How the lines of a list are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Layout {
-    separator: Separator,
-    same_first: bool,
-    has_fold: bool,
-}
-
-impl Layout {
-    /// That of the lists that are written here.
-    const WRITTEN: Self = Self { separator: Separator::Comma, same_first: false, has_fold: true };
-
-    /// How `line` is written, if it is a pair.
-    fn of(line: &str) -> Option<Self> {
-        Separator::ALL.into_iter().find_map(|separator| {
-            let fields = separator.split(line)?;
-            let (first, third) = (parse_same(fields.first()?), parse_same(fields.get(2)?));
-            // If both could be, nothing tells which is meant.
-            let same_first = first.is_some();
-            let layout = Self { separator, same_first, has_fold: fields.len() == 4 };
-            (same_first != third.is_some() && layout.parse(line).is_some()).then_some(layout)
-        })
-    }
-
-    /// The images, whether they are the same, and the fold.
-    fn parse<'a>(&self, line: &'a str) -> Option<(Cow<'a, str>, Cow<'a, str>, bool, usize)> {
-        let mut fields = self.separator.split(line)?.into_iter();
-        let [x, y, z] = [fields.next()?, fields.next()?, fields.next()?];
-        let (same, a, b) = if self.same_first { (x, y, z) } else { (z, x, y) };
-        let fold = if self.has_fold { fields.next()?.parse().ok()? } else { 0 };
-        fields.next().is_none().then_some(())?;
-        Some((a, b, parse_same(&same)?, fold))
-    }
-}
-
-impl fmt::Display for Layout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.same_first {
-            "0 or 1 and two image paths"
-        } else {
-            "two image paths and 0 or 1"
-        })?;
-        f.write_str(if self.has_fold { " and a fold, " } else { ", " })?;
-        f.write_str(match self.separator {
-            Separator::Tab => "separated by tabs",
-            Separator::Comma => "separated by commas",
-            Separator::Space => "separated by white space",
-        })
-    }
-}
-
-fn parse_same(field: &str) -> Option<bool> {
-    match field {
-        "1" | "True" | "true" => Some(true),
-        "0" | "False" | "false" => Some(false),
-        _ => None,
-    }
-}
-
-/// Whether a line names columns: three or four words without dots, slashes and numbers.
-fn is_header(line: &str) -> bool {
-    let is_word = |field: &Cow<str>| {
-        field.starts_with(char::is_alphabetic)
-            && field.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | ' '))
+/// Whether a line names columns: three or more words, none of which is a number or a path.
+fn is_header(line: &Line, separator: Separator) -> bool {
+    let is_word = |cell: &Cow<str>| {
+        cell.is_empty()
+            || cell.starts_with(char::is_alphabetic)
+                && cell.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ' | ':' | '(' | ')'))
     };
-    Separator::ALL
-        .iter()
-        .filter_map(|separator| separator.split(line))
-        .any(|fields| matches!(fields.len(), 3 | 4) && fields.iter().all(is_word))
+    separator.split(line.text).is_some_and(|cells| cells.len() > 2 && cells.iter().all(is_word))
 }
 
 #[cfg(test)]
@@ -292,10 +494,10 @@ mod tests {
 
     use facegrad_random::{Purpose, Stream};
 
-    use super::*;
+    use super::{super::Pair, *};
 
     fn read(text: &str) -> Result<PairList, String> {
-        PairList::parse(text, Path::new("pairs.csv")).map_err(|error| error.to_string())
+        PairList::parse(text, Path::new("pairs.csv"), None).map_err(|error| error.to_string())
     }
 
     /// Each pair as text, to compare with.
@@ -362,6 +564,17 @@ mod tests {
     #[test]
     fn errors_name_the_line_and_what_would_be_right() {
         let spaces = "two image paths and 0 or 1, separated by white space";
+        let commas = "two image paths and 0 or 1, separated by commas";
+        let header = format!("a header that names {NAMES}");
+        let answers = "1 or 0 (or 1 or -1, true or false, same or different; one kind throughout) in the column \"label\"";
+        let two_readings = |one, other| {
+            format!(
+                "a first line that names the columns, such as {HEADER}, as the lines of this list could be {one} \
+                 and {other}"
+            )
+        };
+        let either = two_readings(Arrangement::SameFirstFoldLast.words(), Arrangement::FoldFirst.words());
+        let numbers = two_readings(Arrangement::SameLast.words(), Form::Lfw.words());
         for (text, line, expected, found) in [
             ("", 1, PAIR, "no more lines"),
             ("# nothing\n\n", 2, PAIR, "no more lines"),
@@ -369,7 +582,21 @@ mod tests {
             ("a b\n", 1, PAIR, "\"a b\""),
             ("1 a 0\n", 1, PAIR, "\"1 a 0\""),
             ("a/1.jpg b/1.jpg 2\n", 1, PAIR, "\"a/1.jpg b/1.jpg 2\""),
-            ("a b c d\na b 1\nname 1 2 3 4", 3, spaces, "\"name 1 2 3 4\""),
+            ("a.jpg b.jpg 1 0.5\n", 1, PAIR, "\"a.jpg b.jpg 1 0.5\""),
+            (
+                "a b c d\na b 1\n",
+                1,
+                &header,
+                "the columns \"a\", \"b\", \"c\", \"d\", of which none, or more than one, are the two of the images",
+            ),
+            (
+                "path1,path2,verdict\na,b,1\n",
+                1,
+                &header,
+                "the columns \"path1\", \"path2\", \"verdict\", of which none says whether two images show the same \
+                 person",
+            ),
+            ("a b 1\na b 1\nname 1 2 3 4", 3, spaces, "\"name 1 2 3 4\""),
             ("a b 1\na b yes\n", 2, spaces, "\"a b yes\""),
             ("a b 1\n\n# c\na b 1 0\n", 4, spaces, "\"a b 1 0\""),
             (
@@ -379,19 +606,28 @@ mod tests {
                 "\"a,b,1\"",
             ),
             ("1\ta\tb\na\tb\t1\n", 2, "0 or 1 and two image paths, separated by tabs", "\"a\\tb\\t1\""),
-            ("a,b,1\na,\"b,1\n", 2, "two image paths and 0 or 1, separated by commas", "\"a,\\\"b,1\""),
-            (
-                "a,b,1\na,\"b\"c,1\n",
-                2,
-                "two image paths and 0 or 1, separated by commas",
-                "\"a,\\\"b\\\"c,1\"",
-            ),
+            ("a,b,1\na,\"b,1\n", 2, commas, "\"a,\\\"b,1\""),
+            ("a,b,1\na,\"b\"c,1\n", 2, commas, "\"a,\\\"b\\\"c,1\""),
             ("a ./a 1\n", 1, "two different images", "\"a ./a 1\""),
             ("a /b 1\n", 1, PATHS, "\"a /b 1\""),
             ("a b/../../c 1\n", 1, PATHS, "\"a b/../../c 1\""),
             ("a b\\c 1\n", 1, PATHS, "\"a b\\\\c 1\""),
             ("a C:/b 1\n", 1, PATHS, "\"a C:/b 1\""),
             ("a ./ 1\n", 1, PATHS, "\"a ./ 1\""),
+            // What could be read in two ways.
+            ("0,A,B,1\n1,A,C,0\n", 1, &either, "\"0,A,B,1\""),
+            ("7\t2\t1\n7\t3\t1\n", 1, &numbers, "\"7\\t2\\t1\""),
+            // Below a header.
+            ("p1,p2,label\na,b,0.5\n", 2, answers, "\"a,b,0.5\""),
+            ("p1,p2,label\na,b,1\na,c,0\na,d,-1\n", 4, answers, "\"a,d,-1\""),
+            ("p1,p2,label,fold\na,b,1,x\n", 2, "a whole number in the column \"fold\"", "\"a,b,1,x\""),
+            ("p1,p2,label\na,b,1\na, b,c,1\n", 3, "3 columns, as the first line has", "4 in \"a, b,c,1\""),
+            (
+                "p1,p2,label,same\na,b,1,1\n",
+                1,
+                &header,
+                "the columns \"p1\", \"p2\", \"label\", \"same\", of which \"label\" and \"same\" could say the same",
+            ),
         ] {
             assert_eq!(
                 read(text).unwrap_err(),
@@ -399,6 +635,155 @@ mod tests {
                 "{text:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_header_is_read_not_guessed_over() {
+        let expected = ["A/1.jpg A/2.jpg 1 0", "A/1.jpg B/2.jpg 0 0"];
+        for (text, remarks) in [
+            (
+                "img1,img2,issame,score\nA/1.jpg,A/2.jpg,1,3\nA/1.jpg,B/2.jpg,0,9\n",
+                &["The column \"score\" of the list is passed over."][..],
+            ),
+            ("fold,p1,p2,label\n0,A/1.jpg,A/2.jpg,1\n0,A/1.jpg,B/2.jpg,0\n", &[]),
+            ("p1,p2,different\nA/1.jpg,A/2.jpg,0\nA/1.jpg,B/2.jpg,1\n", &[]),
+            ("p1;p2;label\nA/1.jpg;A/2.jpg;TRUE\nA/1.jpg;B/2.jpg;FALSE\n", &[]),
+            (",p1,p2,label\n0,A/1.jpg,A/2.jpg,1.0\n1,A/1.jpg,B/2.jpg,0.0\n", &[]),
+            ("p1\tp2\tlabel\nA/1.jpg\tA/2.jpg\t1\nA/1.jpg\tB/2.jpg\t-1\n", &[]),
+            ("img1,img2,same\nA/1.jpg,A/2.jpg,same\nA/1.jpg,B/2.jpg,different\n", &[]),
+            ("enrolled,presented,match\nA/1.jpg,A/2.jpg,1\nA/1.jpg,B/2.jpg,0\n", &[]),
+            (
+                "fold,p1,p2,label,id1,id2\n1,A/1.jpg,A/2.jpg,1,A,A\n1,A/1.jpg,B/2.jpg,0,A,B\n",
+                &["The columns \"id1\", \"id2\" of the list are passed over."],
+            ),
+            // Without a header where one reading is possible.
+            ("A/1.jpg A/2.jpg same\nA/1.jpg B/2.jpg diff\n", &[]),
+            ("A/1.jpg A/2.jpg 1\nA/1.jpg B/2.jpg -1\n", &[]),
+            ("A/1.jpg;A/2.jpg;1\nA/1.jpg;B/2.jpg;0\n", &[]),
+            ("3 A/1.jpg A/2.jpg 1\n3 A/1.jpg B/2.jpg 0\n", &[]),
+            ("1 A/1.jpg A/2.jpg 3\n0 A/1.jpg B/2.jpg 3\n", &[]),
+        ] {
+            let list = read(text).unwrap();
+            assert_eq!(
+                (pairs(&list), list.remarks()),
+                (
+                    expected.map(String::from).to_vec(),
+                    &remarks.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()[..]
+                ),
+                "{text:?}"
+            );
+        }
+        let folds = "fold,p1,p2,label\n0,A/1,A/2,1\n0,A/1,B/2,0\n1,D/1,D/2,1\n1,D/1,E/2,0\n";
+        assert_eq!(
+            pairs(&read(folds).unwrap()),
+            ["A/1 A/2 1 0", "A/1 B/2 0 0", "D/1 D/2 1 1", "D/1 E/2 0 1"]
+        );
+    }
+
+    #[test]
+    fn what_is_said_twice_counts_once_and_contradictions_are_refused() {
+        let list = read("a/1 a/2 1\na/1 b/1 0\na/2 a/1 1\na/1 a/2 1\n./a/1 b/1 0\na/1 c/1 0\n").unwrap();
+        assert_eq!(pairs(&list), ["a/1 a/2 1 0", "a/1 b/1 0 0", "a/1 c/1 0 0"]);
+        assert_eq!(list.repeats(), 3);
+        // In the fold of the first mention; what repeats are left of folds is numbered without gaps.
+        let list = read("a b 1 0\na c 0 0\nb a 1 1\nd e 0 2\n").unwrap();
+        assert_eq!((pairs(&list).len(), list.folds(), list.repeats()), (3, 2, 1));
+        for (text, message) in [
+            (
+                "x y 1\na b 1\nc d 0\nb ./a 0\nc d 1\n",
+                "pairs.csv:4: b and a are two people here and one person in line 2; a pair is one or the other",
+            ),
+            (
+                "image1,image2,same\na,b,0\nb,a,1\n",
+                "pairs.csv:3: b and a are one person here and two people in line 2; a pair is one or the other",
+            ),
+        ] {
+            assert_eq!(read(text).unwrap_err(), message);
+        }
+        assert_eq!(read("2\na\t1\t2\na\t2\t1\na\t1\tb\t1\nb\t1\ta\t1\n").unwrap().repeats(), 2);
+    }
+
+    #[test]
+    fn lfw_lines_without_the_first_line() {
+        let expected = ["Ann_A/Ann_A_0002 Ann_A/Ann_A_0001 1 0", "Ann_A/Ann_A_0001 Bob_B/Bob_B_0003 0 0"];
+        assert_eq!(pairs(&read("Ann_A\t2\t1\n").unwrap()), expected[..1]);
+        for text in [
+            "Ann_A\t2\t1\nAnn_A\t1\tBob_B\t3\n",
+            "Ann_A 2 1\nAnn_A 1 Bob_B 3\n",
+            "name,imagenum1,imagenum2,\nAnn_A,2,1,\nAnn_A,1,Bob_B,3\n",
+        ] {
+            let list = read(text).unwrap();
+            assert_eq!(pairs(&list), expected, "{text:?}");
+            assert!(list.names_people());
+        }
+        assert_eq!(pairs(&read("Ann_A\t1\tBob_B\t3\n").unwrap()), ["Ann_A/Ann_A_0001 Bob_B/Bob_B_0003 0 0"]);
+        // RFW: ten folds, one after the other.
+        let block = |k: usize| {
+            let genuine: String = (1..4).map(|i| format!("m.0{k}\t{i}\t{}\n", i + 1)).collect();
+            let impostor: String = (1..4).map(|i| format!("m.0{k}\t{i}\tm.1{k}\t{i}\n")).collect();
+            genuine + &impostor
+        };
+        let list = read(&(0..10).map(block).collect::<String>()).unwrap();
+        assert_eq!((list.folds(), list.genuine(), list.impostor()), (10, 30, 30));
+        for (k, pair) in list.pairs().iter().enumerate() {
+            assert_eq!((pair.fold, pair.same), (k / 6, k % 6 < 3));
+        }
+        assert_eq!(
+            list.remarks(),
+            [
+                "The list has LFW's lines without its first line, as those of RFW: its folds are ten, by position."
+            ]
+        );
+    }
+
+    #[test]
+    fn two_lines_a_pair() {
+        // CALFW: the genuine pairs with their folds from 1, then the impostor pairs.
+        let genuine = |k: usize| {
+            let fold = k / 2 + 1;
+            format!("Ann_{k}_0001.jpg {fold}\nAnn_{k}_0002.jpg {fold}\n")
+        };
+        let impostor = |k: usize| format!("Ann_{k}_0001.jpg 0\nBob_{k}_0001.jpg 0\n");
+        let text: String = (0..20).map(genuine).chain((0..20).map(impostor)).collect();
+        let list = read(&text).unwrap();
+        assert_eq!((list.folds(), list.genuine(), list.impostor()), (10, 20, 20));
+        assert_eq!(pairs(&list)[2], "Ann_0_0001.jpg Bob_0_0001.jpg 0 0");
+        assert!(list.pairs().iter().filter(|pair| pair.same).enumerate().all(|(k, pair)| pair.fold == k / 2));
+        assert!(list.names_people());
+        let one = read("Ann_A_0001.jpg 1\nAnn_A_0002.jpg 1\nAnn_A_0001.jpg 0\nBob_0003.jpg 0\n").unwrap();
+        assert_eq!(pairs(&one), ["Ann_A_0001.jpg Ann_A_0002.jpg 1 0", "Ann_A_0001.jpg Bob_0003.jpg 0 0"]);
+        // A list of images and labels is none of pairs, and the names have to say the same as the numbers.
+        for (text, line) in [
+            ("A/1.jpg 0\nA/2.jpg 0\n", 1),
+            ("Ann_A_0001.jpg 1\nBob_0001.jpg 1\n", 2),
+            ("Ann_A_0001.jpg 1\nAnn_A_0002.jpg 2\n", 2),
+            ("Ann_A_0001.jpg 1\nAnn_A_0002.jpg 1\nAnn_A_0002.jpg 1\n", 3),
+        ] {
+            let message = read(text).unwrap_err();
+            assert!(message.starts_with(&format!("pairs.csv:{line}: expected ")), "{message}");
+        }
+    }
+
+    #[test]
+    fn absolute_paths_are_those_below_the_folder_of_the_images() {
+        let folder = tempfile::tempdir().unwrap();
+        let faces = folder.path().join("faces");
+        fs::create_dir(&faces).unwrap();
+        let text = format!("{0}/A/1.jpg {0}//A/./2.jpg 1\nA/1.jpg {0}/B/1.jpg 0\n", faces.display());
+        let read = |images: Option<&Path>| {
+            PairList::parse(&text, Path::new("pairs.csv"), images).map_err(|e| e.to_string())
+        };
+        assert_eq!(pairs(&read(Some(&faces)).unwrap()), ["A/1.jpg A/2.jpg 1 0", "A/1.jpg B/1.jpg 0 0"]);
+        #[cfg(unix)]
+        {
+            let link = folder.path().join("link");
+            std::os::unix::fs::symlink(&faces, &link).unwrap();
+            assert!(read(Some(&link)).is_ok());
+        }
+        assert!(read(None).unwrap_err().contains(PATHS));
+        let message = read(Some(Path::new("/other"))).unwrap_err();
+        assert!(message.contains(PATHS) && message.ends_with("and the folder is /other"), "{message}");
+        assert!(read(Some(&faces.join("A"))).is_err());
     }
 
     #[test]
@@ -442,7 +827,7 @@ mod tests {
         let labels: Vec<usize> = (0..60).map(|k| k / 3).collect();
         let list = PairList::generate(&labels, 4, 10, 1).unwrap().rename(|k| format!("p {}/{k}.png", k / 3));
         list.write(&file).unwrap();
-        let again = PairList::read(&file).unwrap();
+        let again = PairList::read(&file, None).unwrap();
         assert_eq!(
             (again.images(), again.pairs(), again.sha256()),
             (list.images(), list.pairs(), list.sha256())
@@ -461,7 +846,7 @@ mod tests {
             (1..names.len()).map(|k| Pair { a: k - 1, b: k, same: k % 2 == 0, fold: k / 4 }).collect();
         let list = PairList::new(names, chain, None);
         list.write(&file).unwrap();
-        assert_eq!(PairList::read(&file).unwrap(), list);
+        assert_eq!(PairList::read(&file, None).unwrap(), list);
 
         for bad in ["../x", "/x", "a\\b", "a\nb", "a//b", ""] {
             let list = list.clone().rename(|name| if name == "0" { bad.to_owned() } else { name });
@@ -471,7 +856,7 @@ mod tests {
                 "{message}"
             );
         }
-        assert_eq!(PairList::read(&file).unwrap(), list);
+        assert_eq!(PairList::read(&file, None).unwrap(), list);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         let message = list.write(&folder.path().join("no/pairs.csv")).unwrap_err().to_string();
         assert!(message.starts_with("cannot write the pair list"), "{message}");
@@ -512,10 +897,10 @@ mod tests {
     fn files_that_are_not_text_or_too_large_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pairs.csv");
-        let message = PairList::read(&file).unwrap_err().to_string();
+        let message = PairList::read(&file, None).unwrap_err().to_string();
         assert!(message.starts_with("cannot read the list"), "{message}");
         fs::write(&file, b"a\xff b 1\n").unwrap();
-        assert!(PairList::read(&file).unwrap_err().to_string().contains("UTF-8"));
-        assert!(PairList::read(folder.path()).is_err());
+        assert!(PairList::read(&file, None).unwrap_err().to_string().contains("UTF-8"));
+        assert!(PairList::read(folder.path(), None).is_err());
     }
 }

@@ -20,7 +20,6 @@ use super::{Format, WrittenFormat};
 use crate::{
     Origin,
     error::Problem,
-    file::open_file,
     limits::{MAX_NAME_BYTES, MAX_ORIGIN_BYTES, Names},
     stored::{Rows, Set, StoredEmbeddings},
 };
@@ -37,7 +36,7 @@ impl Format for Npz {
     }
 
     fn open(&self, path: &Path) -> Result<StoredEmbeddings, Problem> {
-        let file = open_file(path)?;
+        let file = facegrad_files::open(path)?;
         let directory = Directory::read(&file)?;
         let entry = directory.entry("embeddings.npy")?;
         let entry = entry.ok_or_else(|| missing(&directory, "embeddings"))?;
@@ -84,7 +83,7 @@ impl Format for Npy {
     }
 
     fn open(&self, path: &Path) -> Result<StoredEmbeddings, Problem> {
-        let file = open_file(path)?;
+        let file = facegrad_files::open(path)?;
         let found = file.metadata()?.len();
         let array = Array::read(&mut Section { file: &file, at: 0, end: found })?;
         let (dim, count, rows) = array.stored(found, &file, 0)?;

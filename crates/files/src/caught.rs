@@ -1,4 +1,4 @@
-//! Panics that are caught, without a word on the screen.
+//! Panics of libraries at damaged files, caught without a word on the screen.
 
 use std::{
     cell::Cell,
@@ -7,12 +7,12 @@ use std::{
 };
 
 thread_local! {
-    /// Whether this thread is inside of [`catch`].
+    /// Whether this thread is inside of [`caught`].
     static IS_QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What `work` gives; nothing if it panics. The panic of this thread is not printed; those of others are as before.
-pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Option<T> {
+pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         let print = panic::take_hook();
@@ -40,14 +40,14 @@ mod tests {
     #[test]
     fn a_caught_panic_prints_nothing_and_others_print() {
         if env::var_os(INNER).is_some() {
-            assert_eq!(catch(|| -> u8 { panic!("inside") }), None);
+            assert_eq!(caught(|| -> u8 { panic!("inside") }), None);
             // Another thread is not quiet while this one is, nor is this one afterwards.
-            let other = catch(|| thread::spawn(|| panic!("in another thread")).join().is_err());
+            let other = caught(|| thread::spawn(|| panic!("in another thread")).join().is_err());
             assert_eq!(other, Some(true));
-            assert_eq!(catch(|| catch(|| -> u8 { panic!("deep inside") })), Some(None));
+            assert_eq!(caught(|| caught(|| -> u8 { panic!("deep inside") })), Some(None));
             panic!("outside");
         }
-        let test = "quiet::tests::a_caught_panic_prints_nothing_and_others_print";
+        let test = "caught::tests::a_caught_panic_prints_nothing_and_others_print";
         let output = Command::new(env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture"])
             .env(INNER, "1")
