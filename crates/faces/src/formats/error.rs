@@ -64,12 +64,12 @@ pub enum SourceError {
         /// Those of the set, which may say why.
         notes: Vec<String>,
     },
-    /// A list of what to leave out that names nothing of the set.
+    /// A list of what to keep or to leave out that names nothing of the set.
     #[error(
         "{} names none of the images of {set}; a line is expected to be what the set calls an image, such as {example}",
         list.display()
     )]
-    ExcludesNothing { list: PathBuf, set: String, example: String },
+    NamesNothing { list: PathBuf, set: String, example: String },
     /// A set without images.
     #[error("{set} has no images")]
     Empty { set: String },

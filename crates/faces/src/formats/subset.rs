@@ -6,12 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use facegrad_files::{read_bounded, sha256};
+use facegrad_files::{read_bounded, sha256, text_of};
 use facegrad_pictures::Picture;
 use facegrad_settings::{at_least, settings};
 use sha2::{Digest, Sha256};
 
-use super::{OpenSet, Place, SourceError};
+use super::{OpenSet, Place, SourceError, folder::EXTENSIONS, has_extension};
 use crate::{FaceError, FaceSource, StoredImage};
 
 /// Longest list of what to leave out, in bytes: millions of paths.
@@ -27,6 +27,8 @@ settings! {
         /// A list of images to leave out, such as `facegrad data audit` writes: CSV with a column `image`, or one
         /// image a line, each called as the set calls it (a path relative to its folder, the number of a record).
         exclude: Option<PathBuf> = None;
+        /// A list of the images to keep, as `exclude` has them; all others are left out.
+        keep: Option<PathBuf> = None;
     }
 }
 
@@ -37,11 +39,14 @@ impl SubsetConfig {
         if source.is_empty() {
             return Err(SourceError::Empty { set: title.into() });
         }
-        let excluded = match &self.exclude {
-            Some(list) => Some(find_excluded(list, source.as_ref(), title)?),
-            None => None,
+        let named = |list: &Option<PathBuf>| {
+            list.as_deref().map(|list| Named::of(list, source.as_ref(), title)).transpose()
         };
-        let is_in = |index: usize| excluded.as_ref().is_none_or(|excluded| !excluded.is_excluded[index]);
+        let (kept_list, excluded) = (named(&self.keep)?, named(&self.exclude)?);
+        let is_kept = |index: usize| kept_list.as_ref().is_none_or(|kept| kept.is_named[index]);
+        let is_in = |index: usize| {
+            is_kept(index) && excluded.as_ref().is_none_or(|excluded| !excluded.is_named[index])
+        };
         let mut counts = vec![0; source.identities().len()];
         (0..source.len()).filter(|&index| is_in(index)).for_each(|index| counts[source.label(index)] += 1);
         let mut labels = vec![None; counts.len()];
@@ -54,12 +59,25 @@ impl SubsetConfig {
             }
         }
         let able = counts.iter().filter(|count| enough(**count)).count();
+        if let Some(kept) = &kept_list {
+            let (one, many) =
+                ("image that the list to keep does not name", "images that the list to keep does not name");
+            summary.leave_out(source.len() - kept.images, one, many);
+            let (one, many) = (
+                "line of the list to keep that names no image",
+                "lines of the list to keep that name no image",
+            );
+            summary.leave_out(kept.strange, one, many);
+        }
         if let Some(excluded) = &excluded {
-            summary.leave_out(excluded.images, "excluded image", "excluded images");
-            if excluded.strange > 0 {
-                let list = "line of the exclusion list that names no image";
-                summary.leave_out(excluded.strange, list, "lines of the exclusion list that name no image");
-            }
+            let images =
+                (0..source.len()).filter(|&index| is_kept(index) && excluded.is_named[index]).count();
+            summary.leave_out(images, "excluded image", "excluded images");
+            let (one, many) = (
+                "line of the exclusion list that names no image",
+                "lines of the exclusion list that name no image",
+            );
+            summary.leave_out(excluded.strange, one, many);
         }
         summary.leave_out(
             counts.len() - able,
@@ -67,7 +85,7 @@ impl SubsetConfig {
             "identities with too few images",
         );
         summary.leave_out(able - kept, "identity beyond max_identities", "identities beyond max_identities");
-        if kept == counts.len() && excluded.is_none() {
+        if kept == counts.len() && excluded.is_none() && kept_list.is_none() {
             return Ok(OpenSet { source, summary });
         }
         let indices: Vec<u32> = (0..source.len())
@@ -101,50 +119,54 @@ pub(super) fn check_identities(title: &str, opened: &OpenSet, min_images: usize)
     })
 }
 
-/// What a list leaves out of a set.
-struct Exclusions {
+/// What a list names of a set.
+struct Named {
     /// For each image of the set.
-    is_excluded: Vec<bool>,
+    is_named: Vec<bool>,
     /// How many.
     images: usize,
     /// Lines that name no image.
     strange: usize,
 }
 
-fn find_excluded(list: &Path, source: &dyn FaceSource, title: &str) -> Result<Exclusions, SourceError> {
-    let bytes = read_bounded(list, MAX_LIST)
-        .map_err(|error| SourceError::unreadable(list, "a list of images to leave out", error))?;
-    // Each with whether an image has it. Some sets read a key from the disk, so each is asked for once.
-    let mut names: HashMap<String, bool> =
-        read_list(&bytes, list)?.into_iter().map(|name| (name, false)).collect();
-    let mut is_named = |index: usize| match names.get_mut(&source.key(index)) {
-        Some(is_there) => {
-            *is_there = true;
-            true
+impl Named {
+    fn of(list: &Path, source: &dyn FaceSource, title: &str) -> Result<Self, SourceError> {
+        let bytes = read_bounded(list, MAX_LIST)
+            .map_err(|error| SourceError::unreadable(list, "a list of images", error))?;
+        // Each with whether an image has it. Some sets read a key from the disk, so each is asked for once.
+        let mut names: HashMap<String, bool> =
+            read_list(bytes, list)?.into_iter().map(|name| (name, false)).collect();
+        let mut is_named = |index: usize| match names.get_mut(&source.key(index)) {
+            Some(is_there) => {
+                *is_there = true;
+                true
+            }
+            None => false,
+        };
+        let is_named: Vec<bool> = (0..source.len()).map(&mut is_named).collect();
+        let images = is_named.iter().filter(|named| **named).count();
+        if images == 0 && !names.is_empty() {
+            let (list, set, example) = (list.into(), title.into(), source.key(0));
+            return Err(SourceError::NamesNothing { list, set, example });
         }
-        None => false,
-    };
-    let is_excluded: Vec<bool> = (0..source.len()).map(&mut is_named).collect();
-    let images = is_excluded.iter().filter(|excluded| **excluded).count();
-    if images == 0 && !names.is_empty() {
-        let (list, set, example) = (list.into(), title.into(), source.key(0));
-        return Err(SourceError::ExcludesNothing { list, set, example });
+        let strange = names.values().filter(|is_there| !**is_there).count();
+        Ok(Self { is_named, images, strange })
     }
-    let strange = names.values().filter(|is_there| !**is_there).count();
-    Ok(Exclusions { is_excluded, images, strange })
 }
 
 /// The images of a list: of its column `image` if its first line has one, or else its lines.
-fn read_list(bytes: &[u8], path: &Path) -> Result<HashSet<String>, SourceError> {
+fn read_list(bytes: Vec<u8>, path: &Path) -> Result<HashSet<String>, SourceError> {
     let malformed = |place, reason: &str| SourceError::malformed(path, place, reason);
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        malformed(Place::Byte(error.valid_up_to() as u64), "it is not UTF-8; a list of images is expected")
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = text_of(bytes)
+        .map_err(|error| malformed(Place::Whole, &format!("a list of images is expected: {error}")))?;
     let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
     let column = reader.headers().ok().and_then(|headers| headers.iter().position(|name| name == "image"));
     let Some(column) = column else {
-        return Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect());
+        return Ok(text
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(|line| image_of(line).to_owned())
+            .collect());
     };
     let mut names = HashSet::new();
     for record in reader.records() {
@@ -155,6 +177,16 @@ fn read_list(bytes: &[u8], path: &Path) -> Result<HashSet<String>, SourceError> 
         names.insert(record.get(column).unwrap_or_default().to_owned());
     }
     Ok(names)
+}
+
+/// What a line calls an image: all of it, or the path before a label.
+fn image_of(line: &str) -> &str {
+    let is_image = |text: &str| has_extension(Path::new(text), &EXTENSIONS);
+    let before = line.trim_end().rsplit_once([' ', '\t', ',', ';']).map(|(path, _)| path.trim_end());
+    match before.filter(|path| !is_image(line) && is_image(path)) {
+        Some(path) => path,
+        None => line,
+    }
 }
 
 /// Some images of another set.
@@ -294,6 +326,29 @@ mod tests {
         );
         fs::write(&list, b"\xff\n").unwrap();
         assert!(open(SubsetConfig { exclude: Some(list.clone()), ..Default::default() }).is_err());
+    }
+
+    #[test]
+    fn only_listed_images_are_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let list = root.path().join("keep.txt");
+        let keep = |text: &str, exclude: Option<PathBuf>| {
+            fs::write(&list, text).unwrap();
+            open(SubsetConfig { keep: Some(list.clone()), exclude, ..Default::default() })
+        };
+        let kept = keep("ann lee/deep.ppm\nBo/x.JPeG 7\nnobody/1.jpg\n", None).unwrap();
+        assert_eq!(keys(&kept), ["Bo/x.JPeG", "ann lee/deep.ppm"]);
+        assert_eq!(
+            kept.summary.to_string(),
+            "2 images of 2 identities; left out: 4 images that the list to keep does not name, 1 line of the list to \
+             keep that names no image, 1 identity with too few images"
+        );
+        let excluded = root.path().join("exclude.txt");
+        fs::write(&excluded, "ann lee/deep.ppm\nann lee/10.jpg\n").unwrap();
+        let both = keep("Zoë Müller/1.jpg\nBo/x.JPeG\nann lee/deep.ppm\n", Some(excluded)).unwrap();
+        assert_eq!(keys(&both), ["Bo/x.JPeG", "Zoë Müller/1.jpg"]);
+        assert!(both.summary.to_string().contains("1 excluded image,"), "{}", both.summary);
+        assert!(keep("10.jpg\n", None).err().unwrap().contains("names none of the images of ROOT"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use facegrad_files::{folder_of, hexadecimal, read_bounded};
+use facegrad_files::{folder_of, hexadecimal, read_bounded, text_of};
 use facegrad_settings::{choice, settings};
 use sha2::{Digest, Sha256};
 
@@ -16,10 +16,18 @@ use super::{
 };
 use crate::StoredImage;
 
+mod columns;
 mod parse;
+mod table;
 
 /// Extensions of the files that are taken for lists, in any case.
 const EXTENSIONS: [&str; 4] = ["txt", "csv", "tsv", "lst"];
+
+/// Endings that are tried for a path without one.
+const ENDINGS: [&str; 10] = ["jpg", "jpeg", "png", "webp", "bmp", "pgm", "ppm", "JPG", "JPEG", "PNG"];
+
+/// Images that are looked for when a list is opened.
+const LOOKED_FOR: usize = 16;
 
 /// Longest list, in bytes: some 17 million lines.
 const MAX_LIST: u64 = 1 << 30;
@@ -46,6 +54,10 @@ settings! {
         root: Option<PathBuf> = None;
         /// What comes first on a line. A header and the columns of a `.lst` say it themselves.
         order: ListOrder = ListOrder::Auto;
+        /// The column of paths of a list with a header; found by its name, or as the only one of images, if absent.
+        image_key: Option<String> = None;
+        /// The column of labels of a list with a header; found by its name, or as the only one left, if absent.
+        label_key: Option<String> = None;
         /// What to do if the labels are numbers and some number below the greatest has no image.
         label_gaps: LabelGaps = LabelGaps::Refuse;
     }
@@ -65,27 +77,40 @@ impl Format for ListConfig {
         let bytes = read_bounded(&self.path, MAX_LIST).map_err(|source| {
             SourceError::unreadable(&self.path, "a list of images with their labels", source)
         })?;
-        let list = read(bytes, self)?;
-        check_first(&list.images, &self.path)?;
+        let mut list = read(bytes, self)?;
+        let note = check_images(&mut list.images, &self.path)?;
+        list.summary.notes.extend(note);
         Ok(list.open())
+    }
+}
+
+impl ListConfig {
+    /// The folder that paths are relative to.
+    fn root(&self) -> &Path {
+        self.root.as_deref().unwrap_or_else(|| folder_of(&self.path))
     }
 }
 
 /// Images on disk that a list names.
 ///
-/// They are in the order of the list. Of their files only the first is looked for when the list is opened: the others
+/// They are in the order of the list. Of their files only some are looked for when the list is opened: the others
 /// show when they are loaded.
 #[derive(Debug)]
 pub(crate) struct ImageList {
     root: PathBuf,
-    /// As the list has them, without a leading `./`.
+    /// As the list has them, in one spelling.
     paths: Texts,
+    /// Whether the files have endings that the list leaves out.
+    lacks_endings: bool,
 }
 
 /// Reads the content of a list without looking for images.
 fn read(bytes: Vec<u8>, config: &ListConfig) -> Result<LabelledImages<ImageList>, SourceError> {
-    let mut rows = parse::parse(&bytes, config)?;
-    drop(bytes);
+    let text = text_of(bytes).map_err(|error| {
+        SourceError::malformed(&config.path, Place::Whole, format!("a list of images is expected: {error}"))
+    })?;
+    let mut rows = parse::parse(&text, config, &|path| config.root().join(path).is_file())?;
+    drop(text);
     let doubled = rows.drop_doubles(&config.path)?;
     let labels = match rows.numbers(&config.path)? {
         Some(numbers) => Labels::of_numbers(numbers, config.label_gaps, &config.path)?,
@@ -93,21 +118,51 @@ fn read(bytes: Vec<u8>, config: &ListConfig) -> Result<LabelledImages<ImageList>
     };
     let mut summary = Summary::default();
     summary.leave_out(doubled, "line that repeats another", "lines that repeat others");
-    let root = config.root.clone().unwrap_or_else(|| folder_of(&config.path).into());
+    summary.notes.append(&mut rows.notes);
+    let root = config.root().into();
     let fingerprint = fingerprint(&rows.paths, &labels);
-    Ok(LabelledImages { images: ImageList { root, paths: rows.paths }, labels, summary, fingerprint })
+    Ok(LabelledImages {
+        images: ImageList { root, paths: rows.paths, lacks_endings: false },
+        labels,
+        summary,
+        fingerprint,
+    })
 }
 
-/// An error if the first image is not there: then the root is wrong, and so are all.
-fn check_first(images: &ImageList, list: &Path) -> Result<(), SourceError> {
-    let first = images.path(0);
-    if first.is_file() {
-        return Ok(());
+/// Looks for some images all over the list, and whether their files have endings that it leaves out.
+///
+/// # Errors
+/// If none is there: then the root is wrong, and so are all.
+fn check_images(images: &mut ImageList, list: &Path) -> Result<Option<String>, SourceError> {
+    let last = images.paths.len() - 1;
+    let mut tried: Vec<usize> = (0..LOOKED_FOR).map(|i| i * last / (LOOKED_FOR - 1)).collect();
+    // Absolute paths say nothing of the root.
+    let is_relative = |index: &usize| Path::new(images.paths.get(*index)).is_relative();
+    if tried.iter().any(is_relative) {
+        tried.retain(is_relative);
     }
-    let reason = format!(
-        // A path of a table may hold line breaks.
-        "its first image would be {first:?}, which is no file; set root to the folder that its paths are relative to"
-    );
+    let is_there = |images: &ImageList| tried.iter().any(|&index| images.path(index).is_file());
+    if is_there(images) {
+        return Ok(None);
+    }
+    images.lacks_endings = true;
+    if is_there(images) {
+        let first = images.paths.get(0);
+        return Ok(Some(format!(
+            "the paths of {} have no ending: the image of {first:?} is the file that has one, such as {first}.jpg",
+            list.display()
+        )));
+    }
+    images.lacks_endings = false;
+    let first = images.path(0);
+    let above = images.root.ancestors().skip(1).find(|folder| folder.join(images.paths.get(0)).is_file());
+    let root = match above {
+        Some(folder) if folder.as_os_str().is_empty() => "set root to .".into(),
+        Some(folder) => format!("set root to {}", folder.display()),
+        None => "set root to the folder that its paths are relative to".into(),
+    };
+    // A path of a table may hold line breaks.
+    let reason = format!("its first image would be {first:?}, which is no file; {root}");
     Err(SourceError::malformed(list, Place::Whole, reason))
 }
 
@@ -124,7 +179,16 @@ fn fingerprint(paths: &Texts, labels: &Labels) -> String {
 impl ImageList {
     fn path(&self, index: usize) -> PathBuf {
         // An absolute path replaces the root.
-        self.root.join(self.paths.get(index))
+        let path = self.root.join(self.paths.get(index));
+        if !self.lacks_endings || path.is_file() {
+            return path;
+        }
+        let mut ended = ENDINGS.iter().map(|ending| {
+            let mut path = path.clone().into_os_string();
+            path.push(format!(".{ending}"));
+            PathBuf::from(path)
+        });
+        ended.find(|path| path.is_file()).unwrap_or(path)
     }
 }
 
@@ -194,7 +258,7 @@ mod tests {
         let opened = config.open().unwrap();
         assert_eq!(opened.source.stored(0).unwrap(), StoredImage::Encoded(b"image".into()));
         assert_eq!(opened.source.stored(1).unwrap(), StoredImage::Encoded(b"image".into()));
-        assert_eq!(opened.source.key(1), absolute.display().to_string());
+        assert_eq!(opened.source.key(1), "Bo/x.JPeG");
         let message = ListConfig { root: None, ..config.clone() }.open().err().unwrap().to_string();
         assert!(
             message.ends_with(
@@ -236,6 +300,54 @@ mod tests {
         assert_eq!(of("Bo/x.JPeG 0\n"), of("# x\nBo/x.JPeG\t0"));
         assert_ne!(of("Bo/x.JPeG a\n"), of("Bo/x.JPeG b\n"));
         assert_ne!(of("Bo/x.JPeG a\nann lee/10.jpg b"), of("ann lee/10.jpg b\nBo/x.JPeG a"));
+    }
+
+    #[test]
+    fn one_image_in_four_spellings_is_one_image() {
+        let (root, config) = write("a.txt", "");
+        let absolute = root.path().join("Bo/x.JPeG").display().to_string();
+        let with = |label: &str| {
+            let spellings = ["Bo/x.JPeG", "./Bo/x.JPeG", "././Bo//x.JPeG", &absolute];
+            let lines =
+                spellings.map(|path| format!("{path},{}\n", if path == absolute { label } else { "0" }));
+            fs::write(&config.path, lines.concat() + "ann lee/10.jpg,1\n").unwrap();
+            config.open()
+        };
+        let same = with("0").unwrap().summary.to_string();
+        assert_eq!(same, "2 images of 2 identities; left out: 3 lines that repeat others");
+        let error = with("1").err().unwrap().to_string();
+        assert!(
+            error.contains("line 4: \"Bo/x.JPeG\" has the label \"1\" here and \"0\" on line 3"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn paths_without_endings_are_found_and_bare_paths_are_labelled_by_their_folders() {
+        let (_root, config) =
+            write("a.csv", "img,class_id\nann lee/10,0\nBo/x,1\nZo\u{eb} M\u{fc}ller/2,1\n");
+        let opened = config.open().unwrap();
+        assert!(opened.summary.notes[0].contains("have no ending"), "{:?}", opened.summary.notes);
+        assert!((0..3).any(|index| opened.source.stored(index).is_ok()));
+        let (_root, config) = write("a.txt", "ann lee/10.jpg\nBo/x.JPeG\n");
+        let opened = config.open().unwrap();
+        assert_eq!(opened.source.identities(), ["Bo", "ann lee"]);
+        assert!(
+            opened.summary.notes[0].contains("the folder of an image is its label"),
+            "{:?}",
+            opened.summary.notes
+        );
+    }
+
+    #[test]
+    fn an_image_that_is_not_there_does_not_make_the_root_wrong() {
+        let (root, config) = write("a.txt", "Bo/none.jpg 0\nBo/x.JPeG 1\n");
+        assert_eq!(config.open().unwrap().source.len(), 2);
+        fs::create_dir(root.path().join("lists")).unwrap();
+        let path = root.path().join("lists/a.txt");
+        fs::write(&path, "Bo/x.JPeG 0\nann lee/10.jpg 1\n").unwrap();
+        let error = ListConfig { path, ..ListConfig::default() }.open().err().unwrap().to_string();
+        assert!(error.ends_with(&format!("set root to {}", root.path().display())), "{error}");
     }
 
     #[test]

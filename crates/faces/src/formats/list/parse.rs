@@ -5,23 +5,25 @@
 //! `aligned TAB path TAB label (TAB bounding box and landmarks)` (insightface, `face_preprocess.parse_lst_line`). The
 //! two are told apart by their second column, which is a number in the former.
 
-use std::path::Path;
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    fs,
+    path::Path,
+};
 
-use super::{ListConfig, ListOrder};
-use crate::formats::{Place, SourceError, folder, has_extension};
+use super::{
+    ListConfig, ListOrder,
+    columns::{Columns, Header},
+    table::Records,
+};
+use crate::formats::{Place, SourceError, folder, has_extension, summary::counted};
 
 /// Longest path or label, in bytes.
 const MAX_TEXT: usize = 4096;
 
 /// Bytes that an error quotes.
 const QUOTED: usize = 80;
-
-/// What a header may call the column of paths, in the order in which they are looked for.
-const PATH_COLUMNS: [&str; 8] =
-    ["path", "image", "file", "image_path", "file_path", "filename", "file_name", "image_id"];
-
-/// What a header may call the column of labels.
-const LABEL_COLUMNS: [&str; 7] = ["label", "identity", "class", "name", "identity_id", "person", "id"];
 
 /// Strings one after the other, without an allocation for each.
 #[derive(Debug, Default)]
@@ -56,13 +58,41 @@ impl Texts {
 pub(crate) struct Rows {
     pub paths: Texts,
     pub labels: Texts,
+    /// How the list was read where it does not say so itself, a sentence each.
+    pub notes: Vec<String>,
     /// The line of each, from 1.
     lines: Vec<u32>,
-    /// Whether the format says that labels are numbers.
-    are_numbers: bool,
+    kind: LabelKind,
+    /// Absolute paths of the folder that paths are relative to, each with a `/` at its end.
+    roots: Vec<String>,
+}
+
+/// What labels are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum LabelKind {
+    /// Numbers if all look like numbers, and names else.
+    #[default]
+    Seen,
+    /// Numbers by the format.
+    Numbers,
+    /// Names of folders.
+    Names,
 }
 
 impl Rows {
+    fn of(config: &ListConfig, kind: LabelKind) -> Self {
+        let root = config.root();
+        let absolute = [std::path::absolute(root), fs::canonicalize(root)];
+        let mut roots: Vec<String> = absolute
+            .into_iter()
+            .flatten()
+            .filter_map(|root| root.into_os_string().into_string().ok())
+            .map(|root| if root.ends_with('/') { root } else { root + "/" })
+            .collect();
+        roots.dedup();
+        Self { kind, roots, ..Self::default() }
+    }
+
     pub fn len(&self) -> usize {
         self.lines.len()
     }
@@ -97,7 +127,7 @@ impl Rows {
         }
         drop(order);
         doubles.sort_unstable();
-        let mut kept = Self { are_numbers: self.are_numbers, ..Self::default() };
+        let mut kept = Self { kind: self.kind, notes: std::mem::take(&mut self.notes), ..Self::default() };
         for row in (0..self.len()).filter(|row| doubles.binary_search(row).is_err()) {
             kept.push(self.paths.get(row), self.labels.get(row), self.lines[row].into());
         }
@@ -109,12 +139,16 @@ impl Rows {
     ///
     /// # Errors
     /// If one is not, in a format where they have to be.
-    pub fn numbers(&self, path: &Path) -> Result<Option<Vec<u32>>, SourceError> {
+    pub fn numbers(&mut self, path: &Path) -> Result<Option<Vec<u32>>, SourceError> {
+        if self.kind == LabelKind::Names {
+            return Ok(None);
+        }
+        let are_numbers = self.kind == LabelKind::Numbers;
         let mut numbers = Vec::with_capacity(self.len());
         for (row, label) in self.labels.iter().enumerate() {
-            match if self.are_numbers { whole(label) } else { canonical(label) } {
+            match if are_numbers { whole(label) } else { canonical(label) } {
                 Some(number) => numbers.push(number),
-                None if self.are_numbers => {
+                None if are_numbers => {
                     let reason = format!(
                         "the label {} is not a whole number from 0 to {}, which the columns of a .lst have",
                         excerpt(label),
@@ -122,10 +156,30 @@ impl Rows {
                     );
                     return Err(SourceError::malformed(path, Place::Line(self.lines[row].into()), reason));
                 }
-                None => return Ok(None),
+                None => {
+                    self.notes.extend(self.odd_label(path));
+                    return Ok(None);
+                }
             }
         }
         Ok(Some(numbers))
+    }
+
+    /// That labels are names since a few of them are no numbers, which may be a slip.
+    fn odd_label(&self, path: &Path) -> Option<String> {
+        let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+        let odd = self.labels.iter().filter(|label| !is_number(label)).count();
+        let first = self.labels.iter().position(|label| !is_number(label))?;
+        (odd * 2 < self.len()).then(|| {
+            format!(
+                "the labels of {} are taken for names, since {} on line {} is no whole number; {} of {} are",
+                path.display(),
+                excerpt(self.labels.get(first)),
+                self.lines[first],
+                self.len() - odd,
+                self.len()
+            )
+        })
     }
 
     fn push(&mut self, path: &str, label: &str, line: u64) {
@@ -136,9 +190,9 @@ impl Rows {
 
     /// Adds a line if it is right.
     fn take(&mut self, path: &str, label: &str, line: u64, list: &Path) -> Result<(), SourceError> {
-        let (path, label) = (path.strip_prefix("./").unwrap_or(path), label.trim());
+        let (path, label) = (one_spelling(path, &self.roots), label.trim());
         let wrong = |reason: String| Err(SourceError::malformed(list, Place::Line(line), reason));
-        for (text, what) in [(path, "path"), (label, "label")] {
+        for (text, what) in [(&*path, "path"), (label, "label")] {
             if text.is_empty() {
                 return wrong(format!("the {what} is missing; a path and a label are expected"));
             }
@@ -149,79 +203,111 @@ impl Rows {
                 ));
             }
         }
-        self.push(path, label, line);
+        self.push(&path, label, line);
+        Ok(())
+    }
+
+    /// Labels each path, which so far has none, by its folder.
+    ///
+    /// # Errors
+    /// If it is not plain which folder that is.
+    fn label_by_folders(&mut self, list: &Path) -> Result<(), SourceError> {
+        let shared = self.paths.iter().map(|path| folders_of(path).to_owned()).reduce(|shared, other| {
+            let parts = shared.split('/').zip(other.split('/')).take_while(|(a, b)| a == b);
+            parts.map(|(part, _)| part).collect::<Vec<_>>().join("/")
+        });
+        let shared = shared.unwrap_or_default();
+        let is_one = self.paths.iter().all(|path| folders_of(path) == shared);
+        let mut labels = Texts::default();
+        for (row, path) in self.paths.iter().enumerate() {
+            // All images are in one folder, or each in one below what they share.
+            let own = match is_one {
+                true => shared.rsplit('/').next().unwrap_or_default(),
+                false => folders_of(path)[shared.len()..].trim_start_matches('/'),
+            };
+            if own.is_empty() || own.contains('/') {
+                let reason = format!(
+                    "{} has no label, and its folders do not say plainly who it is; a path and a label a line are \
+                     expected, or paths with one folder a person",
+                    excerpt(path)
+                );
+                return Err(SourceError::malformed(list, Place::Line(self.lines[row].into()), reason));
+            }
+            labels.push(own);
+        }
+        self.labels = labels;
+        self.notes.push(format!(
+            "{} has paths and no labels: the folder of an image is its label, such as {} of {}",
+            list.display(),
+            excerpt(self.labels.get(0)),
+            excerpt(self.paths.get(0))
+        ));
         Ok(())
     }
 }
 
 /// Where path and label are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Layout {
     /// Columns of a table; `columns` in all.
-    Table { separator: u8, columns: usize, path: usize, label: usize, header: bool },
+    Table { separator: u8, columns: usize, found: Columns, header: bool },
     /// The label is the last word, or the first; the rest of the line is the path.
     Words { label_first: bool, header: bool },
     /// The label is the second column, the path the last.
     Im2rec,
     /// The path is the second column, the label the third.
     Insightface,
+    /// Paths alone.
+    Paths { header: bool },
 }
 
-/// Reads a list.
-pub(crate) fn parse(bytes: &[u8], config: &ListConfig) -> Result<Rows, SourceError> {
+/// Reads a list. `is_there` says whether a path of it is that of a file.
+pub(crate) fn parse(
+    text: &str,
+    config: &ListConfig,
+    is_there: &dyn Fn(&str) -> bool,
+) -> Result<Rows, SourceError> {
     let list = &config.path;
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
-        SourceError::malformed(
-            list,
-            Place::Line(line as u64 + 1),
-            "it is not UTF-8; a list of images is expected",
-        )
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let rows = match Layout::of(text, config)? {
-        Layout::Table { separator, columns, path, label, header } => {
-            let mut rows = Rows::default();
-            let mut reader = table(text, separator);
-            let mut record = csv::StringRecord::new();
-            let mut is_header = header;
-            while reader
-                .read_record(&mut record)
-                .map_err(|error| SourceError::malformed(list, Place::Whole, error.to_string()))?
-            {
-                if std::mem::take(&mut is_header) {
-                    continue;
-                }
-                if record.len() == 1 && record.iter().all(|cell| cell.trim().is_empty()) {
-                    continue;
-                }
-                let line = line_of(text, record.position());
-                if record.len() != columns {
-                    let reason = format!("it has {} columns, and the first line {columns}", record.len());
-                    return Err(SourceError::malformed(list, Place::Line(line), reason));
-                }
-                // Both are within the columns of the first line.
-                let cell = |column| record.get(column).unwrap_or_default();
-                rows.take(cell(path), cell(label), line, list)?;
-            }
-            rows
+    let rows = match Layout::of(text, config, is_there)? {
+        Layout::Table { separator, columns, found, header } => {
+            read_table(text, config, separator, columns, found, header)?
         }
         Layout::Words { label_first, header } => {
-            let mut rows = Rows::default();
+            let mut rows = Rows::of(config, LabelKind::Seen);
             for (line, text) in lines(text).skip(usize::from(header)) {
                 let split = split_words(text, label_first);
                 let (path, label) = split.ok_or_else(|| no_label(list, line, text))?;
+                if config.order == ListOrder::Auto && !is_image(path) && is_image(label) {
+                    let order = if label_first { "label and path" } else { "path and label" };
+                    let reason = format!("{} is no {order}, which come in this order before", excerpt(text));
+                    return Err(SourceError::malformed(list, Place::Line(line), reason));
+                }
                 rows.take(path, label, line, list)?;
             }
             rows
         }
+        Layout::Paths { header } => {
+            let mut rows = Rows::of(config, LabelKind::Names);
+            for (line, text) in lines(text).skip(usize::from(header)) {
+                let path = unquoted(text);
+                if !is_image(path) {
+                    return Err(no_path(list, line, text));
+                }
+                // The folders give the labels when all paths are known.
+                rows.take(path, "-", line, list)?;
+            }
+            if rows.len() > 0 {
+                rows.label_by_folders(list)?;
+            }
+            rows
+        }
         layout => {
-            let mut rows = Rows { are_numbers: true, ..Rows::default() };
+            let mut rows = Rows::of(config, LabelKind::Numbers);
             for (line, text) in lines(text) {
                 let cells: Vec<&str> = text.split('\t').collect();
-                let (path, label) = match (layout, &cells[..]) {
-                    (Layout::Im2rec, [_, label, .., path]) => (path, label),
-                    (Layout::Insightface, [_, path, label, ..]) => (path, label),
+                let (path, label) = match (&layout, &cells[..]) {
+                    (Layout::Im2rec, [_, label, .., path]) => (path.trim(), label),
+                    (Layout::Insightface, [_, path, label, ..]) => (path.trim(), label),
                     _ => return Err(no_label(list, line, text)),
                 };
                 rows.take(path, label, line, list)?;
@@ -239,14 +325,92 @@ pub(crate) fn parse(bytes: &[u8], config: &ListConfig) -> Result<Rows, SourceErr
     Ok(rows)
 }
 
+fn read_table(
+    text: &str,
+    config: &ListConfig,
+    separator: u8,
+    columns: usize,
+    found: Columns,
+    header: bool,
+) -> Result<Rows, SourceError> {
+    let list = &config.path;
+    let wrong = |line, reason: String| SourceError::malformed(list, Place::Line(line), reason);
+    let mut rows = Rows::of(config, LabelKind::Seen);
+    rows.notes.extend(found.note.as_ref().map(|note| format!("{}: {note}", list.display())));
+    // Who is on each image by the other columns that may be labels.
+    let mut others: Vec<Texts> = found.others.iter().map(|_| Texts::default()).collect();
+    let mut records = Records::new(text, separator);
+    let mut is_header = header;
+    while let Some((line, cells)) = records.next().map_err(|(line, reason)| wrong(line, reason))? {
+        if std::mem::take(&mut is_header) {
+            continue;
+        }
+        if cells.len() != columns {
+            let quotes = match cells.len() > columns {
+                true => "; a cell that holds the separator stands in double quotes",
+                false => "",
+            };
+            let here = counted(cells.len(), "column", "columns");
+            return Err(wrong(line, format!("it has {here}, and the first line {columns}{quotes}")));
+        }
+        // Both are within the columns of the first line.
+        let (path, label) = (&cells[found.path], &cells[found.label]);
+        let shifted = cells.iter().enumerate().find(|(column, cell)| *column != found.path && is_image(cell));
+        if let Some((_, other)) = shifted
+            && found.is_guarded
+            && !is_image(path)
+        {
+            let reason = format!(
+                "its path is {} and its label {}, and {} is that of an image; a cell that holds the separator stands in \
+                 double quotes",
+                excerpt(path),
+                excerpt(label),
+                excerpt(other)
+            );
+            return Err(wrong(line, reason));
+        }
+        rows.take(path, label, line, list)?;
+        for (texts, column) in others.iter_mut().zip(&found.others) {
+            texts.push(cells[*column].trim());
+        }
+    }
+    for ((_, name), texts) in found.others.iter().zip(&found.other_names).zip(&others) {
+        rows.check_other(name, &found.label_name, texts, list)?;
+    }
+    Ok(rows)
+}
+
+impl Rows {
+    /// An error if another column, which may as well be that of labels, tells other people apart.
+    fn check_other(&self, name: &str, own: &str, other: &Texts, list: &Path) -> Result<(), SourceError> {
+        let distinct = |texts: &Texts| texts.iter().collect::<HashSet<_>>().len();
+        // A number for each image is no label.
+        if other.len() > 1 && distinct(other) == other.len() && distinct(&self.labels) < self.len() {
+            return Ok(());
+        }
+        let (mut there, mut here): (HashMap<&str, &str>, HashMap<&str, &str>) = Default::default();
+        for (row, (label, other)) in self.labels.iter().zip(other.iter()).enumerate() {
+            if *there.entry(label).or_insert(other) != other || *here.entry(other).or_insert(label) != label {
+                let reason = format!(
+                    "the columns {own} and {name} could both be the labels, and differ in who is whom from here on; set \
+                     label_key to one of them"
+                );
+                return Err(SourceError::malformed(list, Place::Line(self.lines[row].into()), reason));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Layout {
     /// As the first line has it.
-    fn of(text: &str, config: &ListConfig) -> Result<Self, SourceError> {
+    fn of(text: &str, config: &ListConfig, is_there: &dyn Fn(&str) -> bool) -> Result<Self, SourceError> {
         let list = &config.path;
         let Some((line, first)) = lines(text).next() else {
             // Without a line there is nothing to tell, and nothing to read either.
             return Ok(Self::Words { label_first: false, header: false });
         };
+        let wrong = |reason: String| Err(SourceError::malformed(list, Place::Line(line), reason));
         let cells: Vec<&str> = first.split('\t').collect();
         if let [index, second, third, ..] = cells[..]
             && index.parse::<i64>().is_ok()
@@ -258,51 +422,78 @@ impl Layout {
                 return Ok(Self::Insightface);
             }
         }
+        let is_path = |line: &str| {
+            let line = unquoted(line);
+            is_image(line) && (!line.contains([' ', '\t', ',', ';']) || is_there(line))
+        };
+        let is_keyed = config.image_key.is_some() || config.label_key.is_some();
+        if is_path(first) && !is_keyed {
+            return Ok(Self::Paths { header: false });
+        }
+        if Columns::is_path_name(unquoted(first))
+            && lines(text).nth(1).is_some_and(|(_, second)| is_path(second))
+        {
+            return Ok(Self::Paths { header: true });
+        }
         let mut other = None;
         for separator in *b"\t,;" {
             if !first.as_bytes().contains(&separator) {
                 continue;
             }
-            let mut record = csv::StringRecord::new();
+            let mut records = Records::new(text, separator);
             // A damaged line shows again when the lines are read.
-            if !table(text, separator).read_record(&mut record).unwrap_or(false) || record.len() < 2 {
-                continue;
-            }
-            let columns = record.len();
-            match header(record.iter()) {
-                Header::Columns(path, label) => {
-                    return Ok(Self::Table { separator, columns, path, label, header: true });
-                }
-                Header::Half(what) => {
-                    let reason = format!("its header names no column of {what}");
+            let record = match records.next() {
+                Ok(Some((_, record))) if record.len() > 1 => record,
+                Ok(_) => continue,
+                Err((line, reason)) => {
                     return Err(SourceError::malformed(list, Place::Line(line), reason));
                 }
+            };
+            let columns = record.len();
+            let second = records.next().ok().flatten().map(|(_, cells)| cells).unwrap_or_default();
+            match Columns::header(&record, &second, config) {
+                Header::Columns(found) => return Ok(Self::Table { separator, columns, found, header: true }),
+                Header::Wrong(reason) => return wrong(reason),
                 Header::None => {}
             }
-            let cells: Vec<&str> = record.iter().collect();
-            let images: Vec<usize> = (0..columns).filter(|&column| is_image(cells[column])).collect();
+            let images: Vec<usize> = (0..columns).filter(|&column| is_image(&record[column])).collect();
             if columns == 2 {
-                let found = Self::Table { separator, columns, path: 0, label: 1, header: false };
-                let turned = Self::Table { separator, columns, path: 1, label: 0, header: false };
+                let is_auto = config.order == ListOrder::Auto;
+                let table = |path, label| {
+                    let found = Columns::at(path, label, is_auto);
+                    Self::Table { separator, columns, found, header: false }
+                };
                 match (config.order, &images[..]) {
-                    (ListOrder::Auto, [0]) | (ListOrder::PathLabel, _) => return Ok(found),
-                    (ListOrder::Auto, [1]) | (ListOrder::LabelPath, _) => return Ok(turned),
+                    (ListOrder::Auto, [0]) | (ListOrder::PathLabel, _) => return Ok(table(0, 1)),
+                    (ListOrder::Auto, [1]) | (ListOrder::LabelPath, _) => return Ok(table(1, 0)),
                     // Perhaps a comma inside a path.
-                    (ListOrder::Auto, _) => other = other.or(Some(found)),
+                    (ListOrder::Auto, _) => other = other.or(Some(table(0, 1))),
                 }
             } else if !images.is_empty() {
-                let reason = format!(
-                    "it has {columns} columns and no header; a first line that calls two of them path and label is expected"
-                );
-                return Err(SourceError::malformed(list, Place::Line(line), reason));
+                return wrong(format!(
+                    "it has {columns} columns and no header; a first line that calls two of them path and label is \
+                     expected, and double quotes around a cell that holds the separator"
+                ));
             }
+        }
+        if is_keyed {
+            return wrong("its first line names no columns, which image_key and label_key need".into());
         }
         let last_first = |label_first| split_words(first, label_first).map(|(path, _)| path);
         if let (Some(without_last), Some(without_first)) = (last_first(false), last_first(true)) {
-            if let Header::Columns(path, _) = header(first.split_whitespace())
-                && first.split_whitespace().count() == 2
-            {
-                return Ok(Self::Words { label_first: path == 1, header: true });
+            let words: Vec<Cow<str>> = first.split_whitespace().map(Cow::from).collect();
+            if words.len() == 2 {
+                let second = lines(text).nth(1).and_then(|(_, second)| {
+                    let (path, label) = split_words(second, false)?;
+                    if is_image(path) {
+                        return Some(vec![Cow::from(path), Cow::from(label)]);
+                    }
+                    let (path, label) = split_words(second, true)?;
+                    is_image(path).then(|| vec![Cow::from(label), Cow::from(path)])
+                });
+                if let Header::Columns(found) = Columns::header(&words, &second.unwrap_or_default(), config) {
+                    return Ok(Self::Words { label_first: found.path == 1, header: true });
+                }
             }
             let label_first = match config.order {
                 ListOrder::PathLabel => Some(false),
@@ -317,45 +508,6 @@ impl Layout {
         }
         other.ok_or_else(|| no_label(list, line, first))
     }
-}
-
-/// What the cells of a first line are.
-enum Header {
-    /// Names of columns: where the paths are, and where the labels.
-    Columns(usize, usize),
-    /// The name of one of the columns; the other is missing.
-    Half(&'static str),
-    /// Something else.
-    None,
-}
-
-fn header<'a>(cells: impl Iterator<Item = &'a str>) -> Header {
-    let cells: Vec<String> = cells.map(|cell| cell.trim().to_ascii_lowercase()).collect();
-    let find = |names: &[&str]| names.iter().find_map(|name| cells.iter().position(|cell| cell == name));
-    match (find(&PATH_COLUMNS), find(&LABEL_COLUMNS)) {
-        (Some(path), Some(label)) => Header::Columns(path, label),
-        (Some(_), None) => Header::Half("labels (label, identity, class or name)"),
-        // A label may be called anything, and a path that looks like an image shows that this is no header.
-        (None, Some(_)) if !cells.iter().any(|cell| is_image(cell)) => {
-            Header::Half("paths (path, image or file)")
-        }
-        _ => Header::None,
-    }
-}
-
-/// A reader of all records, the first among them.
-fn table(text: &str, separator: u8) -> csv::Reader<&[u8]> {
-    let mut builder = csv::ReaderBuilder::new();
-    builder.has_headers(false).flexible(true).delimiter(separator).comment(Some(b'#'));
-    builder.from_reader(text.as_bytes())
-}
-
-/// The line of a record, from 1. The library has it begin with the empty lines and comments in front of it.
-fn line_of(text: &str, position: Option<&csv::Position>) -> u64 {
-    let Some(position) = position else { return 0 };
-    let rest = text.get(position.byte() as usize..).unwrap_or_default();
-    let skipped = rest.lines().take_while(|line| line.is_empty() || line.starts_with('#')).count();
-    position.line() + skipped as u64
 }
 
 /// The lines that are neither empty nor comments, with their numbers from 1.
@@ -375,8 +527,32 @@ fn split_words(line: &str, label_first: bool) -> Option<(&str, &str)> {
     Some((path.trim(), label))
 }
 
-fn is_image(text: &str) -> bool {
+/// A line without blanks and quotes around it.
+fn unquoted(line: &str) -> &str {
+    let line = line.trim();
+    line.strip_prefix('"').and_then(|line| line.strip_suffix('"')).unwrap_or(line)
+}
+
+pub(super) fn is_image(text: &str) -> bool {
     has_extension(Path::new(text.trim()), &folder::EXTENSIONS)
+}
+
+/// A path in the one spelling that its file has in a list: without `.`, without doubled slashes, and relative if it
+/// is below one of `roots`. What `..` means depends on links, so it stays.
+fn one_spelling<'a>(path: &'a str, roots: &[String]) -> Cow<'a, str> {
+    let path = roots.iter().find_map(|root| path.strip_prefix(root.as_str())).unwrap_or(path);
+    let start = if path.starts_with('/') { "/" } else { "" };
+    let is_plain = |part: &str| !part.is_empty() && part != ".";
+    if path[start.len()..].split('/').all(is_plain) {
+        return path.into();
+    }
+    let parts: Vec<&str> = path.split('/').filter(|part| is_plain(part)).collect();
+    format!("{start}{}", parts.join("/")).into()
+}
+
+/// The folders of a path.
+fn folders_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folders, _)| folders)
 }
 
 /// A number in the one way to write it.
@@ -397,8 +573,13 @@ fn no_label(list: &Path, line: u64, text: &str) -> SourceError {
     SourceError::malformed(list, Place::Line(line), reason)
 }
 
+fn no_path(list: &Path, line: u64, text: &str) -> SourceError {
+    let reason = format!("{} is no path of an image, which the lines before are alone", excerpt(text));
+    SourceError::malformed(list, Place::Line(line), reason)
+}
+
 /// The start of a text, in quotes.
-fn excerpt(text: &str) -> String {
+pub(super) fn excerpt(text: &str) -> String {
     let end = text.char_indices().map(|(at, _)| at).find(|at| *at >= QUOTED);
     match end {
         Some(end) => format!("{:?}", format!("{}…", &text[..end])),
@@ -413,7 +594,9 @@ mod tests {
     /// The lines of a list as `path|label`, or what is wrong with it.
     fn rows(text: impl AsRef<[u8]>, order: ListOrder) -> Result<Vec<String>, String> {
         let config = ListConfig { path: "list".into(), order, ..ListConfig::default() };
-        let mut rows = parse(text.as_ref(), &config).map_err(|error| error.to_string())?;
+        let text = String::from_utf8_lossy(text.as_ref());
+        let text = text.trim_start_matches('\u{feff}');
+        let mut rows = parse(text, &config, &|_| false).map_err(|error| error.to_string())?;
         rows.drop_doubles(&config.path).map_err(|error| error.to_string())?;
         Ok(rows.paths.iter().zip(rows.labels.iter()).map(|(path, label)| format!("{path}|{label}")).collect())
     }
@@ -463,12 +646,14 @@ mod tests {
         // The label before the name, the path before the image.
         assert_eq!(read("name\timage\tlabel\tpath\nBo\tx\t7\tc.jpg"), ["c.jpg|7"]);
         assert_eq!(
-            error("image,sex\nc.jpg,m"),
-            "list, line 1: its header names no column of labels (label, identity, class or name)"
+            error("image,sex,age\nc.jpg,m,7"),
+            "list, line 1: its header names no column of labels (label, identity, class, name or the like); its \
+             columns are \"image\", \"sex\", \"age\"; set label_key"
         );
         assert_eq!(
-            error("label,photo\n7,c.jpg"),
-            "list, line 1: its header names no column of paths (path, image or file)"
+            error("label,where\n7,c"),
+            "list, line 1: its header names no column of paths (path, image, file or the like); its columns are \
+             \"label\", \"where\"; set image_key"
         );
         assert_eq!(error("path,label\n"), "list: it lists no images; a path and a label a line are expected");
     }
@@ -487,7 +672,7 @@ mod tests {
         );
         let numbers = |text: &str| {
             let config = ListConfig { path: "list".into(), ..ListConfig::default() };
-            parse(text.as_bytes(), &config).unwrap().numbers(&config.path).map_err(|error| error.to_string())
+            parse(text, &config, &|_| false).unwrap().numbers(&config.path).map_err(|error| error.to_string())
         };
         assert_eq!(numbers("0\t2.000000\ta/1.jpg\n1\t3\tb/1.jpg"), Ok(Some(vec![2, 3])));
         for wrong in ["0.5", "-1", "4294967296", "nan", "x"] {
@@ -523,37 +708,137 @@ mod tests {
     fn what_is_no_line_of_a_list_is_one_sentence() {
         assert_eq!(error(""), "list: it lists no images; a path and a label a line are expected");
         assert_eq!(error("\n  \n#x\n"), error(""));
-        assert_eq!(error("a.jpg"), "list, line 1: \"a.jpg\" is not a path and a label");
+        assert_eq!(error("ajpg"), "list, line 1: \"ajpg\" is not a path and a label");
         assert_eq!(error("a.jpg 1\n\nb.jpg\n"), "list, line 3: \"b.jpg\" is not a path and a label");
-        assert_eq!(error("a.jpg,1\nb.jpg\n"), "list, line 2: it has 1 columns, and the first line 2");
+        assert_eq!(error("a.jpg,1\nb.jpg\n"), "list, line 2: it has 1 column, and the first line 2");
         assert_eq!(
             error("a.jpg,1\nb.jpg,\n"),
             "list, line 2: the label is missing; a path and a label are expected"
         );
         assert_eq!(
             error("a.jpg,1,2"),
-            "list, line 1: it has 3 columns and no header; a first line that calls two of them path and label is expected"
+            "list, line 1: it has 3 columns and no header; a first line that calls two of them path and label is expected, and double quotes around a cell that holds the separator"
         );
-        assert_eq!(
-            error(b"a.jpg 1\nb.jp\xff 2"),
-            "list, line 2: it is not UTF-8; a list of images is expected"
-        );
-        assert_eq!(error(b"\xff\xfea\0"), "list, line 1: it is not UTF-8; a list of images is expected");
         let long = "x".repeat(MAX_TEXT + 1);
         assert_eq!(
             error(format!("a.jpg 1\n{long} 1")),
             "list, line 2: the path has 4097 bytes; at most 4096 are expected"
         );
         assert_eq!(
-            error(format!("a.jpg,1\nb.jpg,\"{long}")),
+            error(format!("a.jpg,1\nb.jpg,\"{long}\"")),
             "list, line 2: the label has 4097 bytes; at most 4096 are expected"
         );
         assert!(error(&long).len() < 150);
-        // An open quote takes the rest of the file, not more.
-        assert!(
-            error(format!("a.jpg,1\n\"{}", "\n,".repeat(100_000)))
-                .starts_with("list, line 2: it has 1 columns")
+        let open = "list, line 2: a double quote opens a cell here, and none closes it";
+        assert_eq!(error(format!("a.jpg,1\n\"{}", "\n,".repeat(100_000))), open);
+        assert_eq!(
+            error("a.jpg,1\n\"b\"c.jpg,1"),
+            "list, line 2: text follows the double quote that closes a cell"
         );
+    }
+
+    #[test]
+    fn cells_that_a_comma_shifted_are_refused_with_their_line() {
+        let shifted = "its path is \"Do\" and its label \"Jane/1.jpg\", and \"Jane/1.jpg\" is that of an image; a cell \
+                       that holds the separator stands in double quotes";
+        assert_eq!(
+            error("path,label,note\nA/1.jpg,0,x\nDo, Jane/1.jpg,6\n"),
+            format!("list, line 3: {shifted}")
+        );
+        assert_eq!(error("path,label,note\nDo, Jane/1.jpg,6\n"), format!("list, line 2: {shifted}"));
+        assert!(
+            error("label,path,note\n0,A/1.jpg,x\n6,Do, Jane/1.jpg\n")
+                .starts_with("list, line 3: its path is")
+        );
+        assert!(error("A/1.jpg,0\n1,A/2.jpg\n").starts_with("list, line 2: its path is \"1\""));
+        assert!(error("A/1.jpg 0\n1 A/2.jpg\n").starts_with("list, line 2: "));
+        assert_eq!(
+            error("A/1.jpg,0\nDo, Jane/1.jpg,6\n"),
+            "list, line 2: it has 3 columns, and the first line 2; a cell that holds the separator stands in double \
+             quotes"
+        );
+    }
+
+    #[test]
+    fn blanks_around_cells_are_none_of_them() {
+        let expected = ["A/1.jpg|0", "A/2.jpg|0", "Do, Jane/1.jpg|6"];
+        assert_eq!(read("0,A/1.jpg\n0, \"A/2.jpg\" \n6, \"Do, Jane/1.jpg\"\n"), expected);
+        assert_eq!(read("6, \"Do, Jane/1.jpg\"\n0, A/1.jpg\n"), ["Do, Jane/1.jpg|6", "A/1.jpg|0"]);
+    }
+
+    #[test]
+    fn two_columns_of_labels_have_to_agree() {
+        assert_eq!(
+            read("path,label,name\na.jpg,0,Ann\nb.jpg,0,Ann\nc.jpg,1,Bo"),
+            ["a.jpg|0", "b.jpg|0", "c.jpg|1"]
+        );
+        assert_eq!(
+            error("path,label,identity\na.jpg,0,Ann\nb.jpg,0,Bo\nc.jpg,1,Bo"),
+            "list, line 3: the columns \"label\" and \"identity\" could both be the labels, and differ in who is whom \
+             from here on; set label_key to one of them"
+        );
+        // A number for each line is no label.
+        assert_eq!(read("id,path,label\n0,a.jpg,0\n1,b.jpg,0"), ["a.jpg|0", "b.jpg|0"]);
+    }
+
+    #[test]
+    fn headers_of_other_tools_are_read_where_one_reading_is_possible() {
+        let notes = |text: &str| {
+            let config = ListConfig { path: "list".into(), ..ListConfig::default() };
+            parse(text, &config, &|_| false).unwrap().notes
+        };
+        for header in ["id,label", "Id,Category", "img,class_id", "fname,identity", "image,who"] {
+            assert_eq!(
+                read(&format!("{header}\nA/1.jpg,5\nA/2.jpg,5")),
+                ["A/1.jpg|5", "A/2.jpg|5"],
+                "{header}"
+            );
+        }
+        for header in [",id,label", "Unnamed: 0,path,label", "index,fname,who"] {
+            assert_eq!(
+                read(&format!("{header}\n0,A/1.jpg,5\n1,A/2.jpg,5")),
+                ["A/1.jpg|5", "A/2.jpg|5"],
+                "{header}"
+            );
+        }
+        assert_eq!(
+            notes("id,label\nA/1.jpg,0"),
+            ["list: its column \"id\" is taken for the paths and \"label\" for the labels"]
+        );
+        assert_eq!(notes("path,label\nA/1.jpg,0"), [""; 0]);
+        assert!(error("foto,wer\nA/1.jpg,0").contains("none of its columns, \"foto\", \"wer\", is known"));
+    }
+
+    #[test]
+    fn bare_paths_are_labelled_by_their_folders() {
+        assert_eq!(read("A/1.jpg\nB/2.jpg\n"), ["A/1.jpg|A", "B/2.jpg|B"]);
+        assert_eq!(
+            read("image\nx/train/A/1.jpg\nx/train/B/2.jpg\n"),
+            ["x/train/A/1.jpg|A", "x/train/B/2.jpg|B"]
+        );
+        assert_eq!(read("A/1.jpg\nA/2.jpg\n"), ["A/1.jpg|A", "A/2.jpg|A"]);
+        for text in ["A/cam1/1.jpg\nB/cam1/1.jpg", "1.jpg\n2.jpg", "A/1.jpg\n2.jpg"] {
+            assert!(error(text).contains("has no label, and its folders do not say plainly"), "{text}");
+        }
+        assert!(
+            error("A/1.jpg\nA/2.jpg 1").starts_with("list, line 2: \"A/2.jpg 1\" is no path of an image")
+        );
+    }
+
+    #[test]
+    fn a_label_that_makes_names_of_numbers_is_told() {
+        let note = |text: &str| {
+            let config = ListConfig { path: "list".into(), ..ListConfig::default() };
+            let mut rows = parse(text, &config, &|_| false).unwrap();
+            assert_eq!(rows.numbers(&config.path).unwrap(), None);
+            rows.notes
+        };
+        assert_eq!(
+            note("a.jpg 0\nb.jpg 1\nc.jpg x"),
+            ["the labels of list are taken for names, since \"x\" on line 3 is no whole number; 2 of 3 are"]
+        );
+        assert_eq!(note("a.jpg Ann\nb.jpg Bo\nc.jpg 7"), [""; 0]);
+        assert_eq!(note("a.jpg 007\nb.jpg 12"), [""; 0]);
     }
 
     /// Random damage ends in rows or a sentence.

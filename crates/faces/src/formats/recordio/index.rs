@@ -5,23 +5,24 @@ use std::{
     path::Path,
 };
 
+use facegrad_files::open;
+
 use crate::{Place, SourceError};
 
 /// Longest line: two numbers of 20 digits, the tab and the end, with room to spare.
 const MAX_LINE: u64 = 64;
 
-/// Calls `each` with the number, the key and the byte of every line of the index at `path`, of a RecordIO file of
-/// `length` bytes. The index is not held in memory.
+/// Calls `each` with the number, the key and the byte of every line of the index at `path`. The byte may be beyond
+/// the end of the RecordIO file. The index is not held in memory.
 ///
 /// # Errors
 /// If the file cannot be read, a line is not what it should be, or `each` says so.
 pub(super) fn each_line(
     path: &Path,
-    length: u64,
     mut each: impl FnMut(u64, u32, u64) -> Result<(), SourceError>,
 ) -> Result<(), SourceError> {
     let unreadable = |source| SourceError::Unreadable { path: path.into(), source };
-    let mut reader = BufReader::with_capacity(1 << 18, facegrad_files::open(path).map_err(unreadable)?);
+    let mut reader = BufReader::with_capacity(1 << 18, open(path).map_err(unreadable)?);
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
@@ -33,15 +34,15 @@ pub(super) fn each_line(
         if text.is_empty() && line.len() < MAX_LINE as usize {
             continue;
         }
-        let (key, offset) = parse(text, length)
-            .map_err(|reason| SourceError::malformed(path, Place::Line(number), reason))?;
+        let (key, offset) =
+            parse(text).map_err(|reason| SourceError::malformed(path, Place::Line(number), reason))?;
         each(number, key, offset)?;
     }
     Ok(())
 }
 
 /// Key and byte of a line, or what is wrong with it.
-fn parse(line: &[u8], length: u64) -> Result<(u32, u64), String> {
+fn parse(line: &[u8]) -> Result<(u32, u64), String> {
     let mut parts = line.split(|byte| *byte == b'\t' || *byte == b' ').filter(|part| !part.is_empty());
     let (Some(key), Some(offset), None) = (parts.next(), parts.next(), parts.next()) else {
         return Err("a key, a tab and the byte where its record begins are expected".into());
@@ -54,10 +55,6 @@ fn parse(line: &[u8], length: u64) -> Result<(u32, u64), String> {
         .ok_or_else(|| format!("the byte {} of key {key} is not a whole number", shown(offset)))?;
     if offset % 4 != 0 {
         return Err(format!("key {key} is said to be at byte {offset}; records begin at multiples of 4"));
-    }
-    if offset >= length {
-        let reason = format!("key {key} is said to be at byte {offset}, and the .rec file has {length}");
-        return Err(reason);
     }
     Ok((key, offset))
 }
@@ -77,7 +74,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         let mut lines = Vec::new();
-        each_line(file.path(), 1000, |number, key, offset| {
+        each_line(file.path(), |number, key, offset| {
             lines.push((number, key, offset));
             Ok(())
         })
@@ -105,7 +102,6 @@ mod tests {
             ("1\t-4", "the byte -4 of key 1 is not a whole number"),
             ("1\t99999999999999999999", "the byte 99999999999999999999 of key 1 is not a whole number"),
             ("1\t6", "key 1 is said to be at byte 6; records begin at multiples of 4"),
-            ("1\t1000", "key 1 is said to be at byte 1000, and the .rec file has 1000"),
         ] {
             assert_eq!(read(line).unwrap_err(), format!("IDX, line 1: {reason}"));
         }

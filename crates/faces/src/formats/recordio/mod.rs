@@ -27,6 +27,7 @@ use super::{
     labelled::{Images, LabelledImages, add_text},
     labels::Labels,
     offset::Offset,
+    summary::counted,
 };
 use crate::StoredImage;
 
@@ -38,6 +39,10 @@ const READERS: usize = 32;
 const MAX_NAMES: u64 = 1 << 28;
 /// Stands for the label of a record without an image.
 const NO_IMAGE: u32 = u32::MAX;
+/// Stands for the label of a record that is damaged.
+const DAMAGED: u32 = u32::MAX - 1;
+/// Keys that a note names.
+const SHOWN: usize = 3;
 /// Beyond this the 32-bit floating-point numbers of records are not all the whole numbers.
 const MAX_EXACT: u32 = 1 << 24;
 
@@ -127,6 +132,21 @@ struct RecordIndex {
     numbers: Vec<u32>,
     /// Records that the index names and the header record does not.
     strange: usize,
+    /// Keys of images that the header record has and nothing else, and the first of them.
+    missing: (usize, Vec<u32>),
+    /// Records that cannot be read and were left out already.
+    damaged: usize,
+    /// Identities that have a range of keys.
+    ranges: usize,
+    /// What need not be wrong and may be.
+    notes: Vec<String>,
+}
+
+impl RecordIndex {
+    fn new(images: Vec<Offset>, keys: Keys, numbers: Vec<u32>) -> Self {
+        let (missing, notes) = Default::default();
+        Self { images, keys, numbers, strange: 0, missing, damaged: 0, ranges: 0, notes }
+    }
 }
 
 impl RecordIo {
@@ -146,9 +166,20 @@ impl RecordIo {
             false => from_scan(&file, &path)?,
         };
         let mut summary = Summary::default();
-        let without = remove_empty(&mut found);
+        let without = remove(&mut found, NO_IMAGE);
         summary.leave_out(without, "record without an image", "records without an image");
+        let damaged = found.damaged + remove_damaged(&mut found, &file, &path)?;
+        summary.leave_out(damaged, "damaged record", "damaged records");
+        let (missing, keys) = std::mem::take(&mut found.missing);
+        summary.leave_out(missing, "missing record", "missing records");
+        if let Some(first) = keys.first() {
+            let such = if missing > 1 { "such as" } else { "namely" };
+            let missing = counted(missing, "record is", "records are");
+            found.notes.push(format!("{}: {missing} missing, {such} that of key {first}", path.display()));
+        }
         summary.leave_out(found.strange, "key beyond the header record", "keys beyond the header record");
+        found.notes.extend(ranges_note(&found, &path));
+        summary.notes.append(&mut found.notes);
         let mut labels = Labels::of_numbers(found.numbers, config.label_gaps, &path)?;
         match read_names(&names_file(&path))? {
             // The list counts from 0, one name an identity.
@@ -219,25 +250,53 @@ fn find_record_file(path: &Path) -> Result<PathBuf, SourceError> {
 
 /// Reads the index: where the images are, and their labels.
 fn from_index(file: &RecordFile, path: &Path, index: &Path) -> Result<RecordIndex, SourceError> {
-    let (mut lines, mut zero) = (0usize, None);
-    each_line(index, file.length(), |line, key, offset| {
+    let (mut lines, mut zero, mut beyond, mut last) = (0usize, None, 0usize, 0);
+    each_line(index, |line, key, offset| {
         if key == 0 && zero.replace(offset).is_some() {
             return Err(twice(index, line, key));
         }
         lines += 1;
+        match offset < file.length() {
+            true => last = last.max(offset),
+            false => beyond += 1,
+        }
         Ok(())
     })?;
     if lines == 0 {
         return Err(whole(index, "it is empty; without it the .rec file is scanned"));
     }
-    let header = match zero {
-        Some(offset) => file.header(offset).map_err(|error| in_record(path, 0, error))?.0.keys(),
-        None => None,
-    };
-    match header {
-        Some([end, last]) => with_header(file, path, index, lines, [end, last]),
-        None => without_header(file, path, index, lines),
+    if beyond == lines {
+        let reason = format!("all its keys are beyond the {} bytes of the .rec file", file.length());
+        return Err(whole(index, reason));
     }
+    let header = match zero {
+        Some(offset) if offset < file.length() => {
+            file.header(offset).map_err(|error| in_record(path, 0, error))?.0.keys()
+        }
+        _ => None,
+    };
+    let mut found = match header {
+        Some([end, last]) => with_header(file, path, index, lines, [end, last])?,
+        None => without_header(file, path, index)?,
+    };
+    if beyond > 0 {
+        let keys = counted(beyond, "key", "keys");
+        found.notes.push(format!(
+            "{} is cut short: {keys} of its index are beyond its {} bytes",
+            path.display(),
+            file.length()
+        ));
+    } else if let Ok((_, next)) = file.header(last)
+        && next < file.length()
+    {
+        found.notes.push(format!(
+            "{} ends early: {} bytes of the .rec file follow the last record that it names; without it the .rec file is \
+             scanned",
+            index.display(),
+            file.length() - next
+        ));
+    }
+    Ok(found)
 }
 
 /// A set of insightface's: images are keys 1 to `end`, identities those from there to `last`, both without the end.
@@ -249,18 +308,20 @@ fn with_header(
     [end, last]: [u32; 2],
 ) -> Result<RecordIndex, SourceError> {
     let count = |from: u32, to: u32| (to - from) as usize;
-    // Each key is a line of the index, so that the header cannot ask for more memory than the index is long.
-    if end < 1 || last < end || count(0, last) > lines {
+    // Most keys are lines of the index, so that the header cannot ask for more memory than the index is long.
+    if end < 1 || last < end || count(0, last) / 2 >= lines {
         let reason = format!(
-            "the header record says that keys 1 to {end} are images and those up to {last} are identities; the \
-             index has {lines} keys"
+            "the header record says that keys 1 to {} are images and those before {last} are identities; the index \
+             has {}; without it the .rec file is scanned",
+            end.saturating_sub(1),
+            counted(lines, "key", "keys")
         );
         return Err(whole(path, reason));
     }
     let mut images = vec![Offset::NONE; count(1, end)];
     let mut ranges = vec![Offset::NONE; count(end, last)];
     let mut strange = 0;
-    each_line(index, file.length(), |line, key, offset| {
+    each_line(index, |line, key, offset| {
         let place = match key.checked_sub(1) {
             None => return Ok(()),
             Some(image) if key < end => &mut images[image as usize],
@@ -271,24 +332,60 @@ fn with_header(
             }
         };
         match *place == Offset::NONE {
-            true => *place = Offset::new(offset),
+            true if offset < file.length() => *place = Offset::new(offset),
+            true => {}
             false => return Err(twice(index, line, key)),
         }
         Ok(())
     })?;
-    let missing = images.iter().chain(&ranges).position(|offset| *offset == Offset::NONE);
-    if let Some(missing) = missing {
-        return Err(whole(index, format!("key {} is missing", missing + 1)));
-    }
+    let is_missing = |offset: &Offset| *offset == Offset::NONE;
+    let is_whole = !images.iter().chain(&ranges).any(is_missing);
     // The header and the ranges are 32-bit floating-point numbers: beyond 2^24 they may be off by one and more.
     let exact = last < MAX_EXACT;
-    let ranged = exact.then(|| from_ranges(file, &images, &ranges)).flatten();
-    let keys = Keys::From(1);
+    let ranged = (exact && is_whole).then(|| from_ranges(file, &images, &ranges)).flatten();
+    let (mut keys, mut missing) = (Keys::From(1), (0, Vec::new()));
+    if !is_whole {
+        let there = (1..end).filter(|key| !is_missing(&images[*key as usize - 1])).collect();
+        let gone = (1..end).filter(|key| is_missing(&images[*key as usize - 1]));
+        missing = (gone.clone().count(), gone.take(SHOWN).collect());
+        keys = Keys::Each(there);
+        images.retain(|offset| !is_missing(offset));
+        if images.is_empty() {
+            return Err(whole(index, "it has no image that the header record names"));
+        }
+    }
+    let is_ranged = ranged.is_some();
     let numbers = match ranged {
         Some(numbers) => numbers,
         None => from_images(file, path, &images, &keys)?,
     };
-    Ok(RecordIndex { images, keys, numbers, strange })
+    let mut found = RecordIndex { strange, missing, ..RecordIndex::new(images, keys, numbers) };
+    if exact && is_whole {
+        found.ranges = ranges.len();
+        if !is_ranged && !ranges.is_empty() {
+            found.notes.push(format!(
+                "the ranges of keys in {} do not follow one another, or are not those of the labels of its images: the \
+                 labels of the images count",
+                path.display()
+            ));
+        }
+    }
+    Ok(found)
+}
+
+/// That there are more or fewer ranges of keys than labels: people who were merged, or who are there twice.
+fn ranges_note(found: &RecordIndex, path: &Path) -> Option<String> {
+    let mut numbers = found.numbers.clone();
+    numbers.sort_unstable();
+    numbers.dedup();
+    (found.ranges > 0 && found.ranges != numbers.len()).then(|| {
+        format!(
+            "{} has {} with a range of keys, and its images have {}: people of several sets may share a label",
+            path.display(),
+            counted(found.ranges, "identity", "identities"),
+            counted(numbers.len(), "label", "labels")
+        )
+    })
 }
 
 /// The labels of the images by the ranges of identities: each range is read, and the labels of its first and its
@@ -326,10 +423,13 @@ fn from_images(
     let read = |index: usize, number: &mut u32| {
         let key = keys.get(index);
         let offset = images[index].get();
-        match file.header(offset).and_then(|(header, _)| number_of(&header, offset)) {
-            Ok(found) => *number = found,
-            Err(error) => return Some(in_record(path, key, error)),
-        }
+        *number = match file.header(offset) {
+            Err(_) => DAMAGED,
+            Ok((header, _)) => match number_of(&header, offset) {
+                Ok(found) => found,
+                Err(error) => return Some(in_record(path, key, error)),
+            },
+        };
         None
     };
     // The first of them, whatever the number of threads.
@@ -348,33 +448,40 @@ fn number_of(header: &record::ImageHeader, offset: u64) -> Result<u32, RecordErr
     if !header.has_image {
         return Ok(NO_IMAGE);
     }
-    header.number().ok_or_else(|| RecordError {
-        at: offset,
-        reason: format!("the label is {}; a whole number from 0 on is expected", header.labels[0]),
-    })
+    let wrong = |reason| Err(RecordError { at: offset, reason });
+    match header.number() {
+        Some(number) if number < MAX_EXACT => Ok(number),
+        Some(number) => wrong(format!(
+            "the label is {number}; from 2^24 on the numbers of the format are not exact, so that people would be merged: \
+             number the identities from 0 on"
+        )),
+        None => wrong(format!("the label is {}; a whole number from 0 on is expected", header.labels[0])),
+    }
 }
 
 /// A set of im2rec's: every key is an image, in the order of the index.
-fn without_header(
-    file: &RecordFile,
-    path: &Path,
-    index: &Path,
-    lines: usize,
-) -> Result<RecordIndex, SourceError> {
-    let (mut images, mut keys) = (Vec::with_capacity(lines), Vec::with_capacity(lines));
-    each_line(index, file.length(), |_, key, offset| {
-        images.push(Offset::new(offset));
-        keys.push(key);
+fn without_header(file: &RecordFile, path: &Path, index: &Path) -> Result<RecordIndex, SourceError> {
+    let (mut images, mut keys, mut missing) = (Vec::new(), Vec::new(), (0, Vec::new()));
+    each_line(index, |_, key, offset| {
+        if offset < file.length() {
+            images.push(Offset::new(offset));
+            keys.push(key);
+        } else {
+            missing.0 += 1;
+            if missing.1.len() < SHOWN {
+                missing.1.push(key);
+            }
+        }
         Ok(())
     })?;
     if !is_run(&keys)
         && let Some(key) = first_twice(&keys)
     {
-        return Err(twice(index, second_line(index, file.length(), key)?, key));
+        return Err(twice(index, second_line(index, key)?, key));
     }
     let keys = Keys::Each(keys).compact();
     let numbers = from_images(file, path, &images, &keys)?;
-    Ok(RecordIndex { images, keys, numbers, strange: 0 })
+    Ok(RecordIndex { missing, ..RecordIndex::new(images, keys, numbers) })
 }
 
 /// The least key that is there more than once.
@@ -385,9 +492,9 @@ fn first_twice(keys: &[u32]) -> Option<u32> {
 }
 
 /// The second line that has `key`.
-fn second_line(index: &Path, length: u64, key: u32) -> Result<u64, SourceError> {
+fn second_line(index: &Path, key: u32) -> Result<u64, SourceError> {
     let (mut seen, mut second) = (0, 0);
-    each_line(index, length, |line, found, _| {
+    each_line(index, |line, found, _| {
         if found == key {
             seen += 1;
             if seen == 2 {
@@ -402,29 +509,54 @@ fn second_line(index: &Path, length: u64, key: u32) -> Result<u64, SourceError> 
 /// Goes from record to record. Their keys are the ids in their headers, or their places where these are no keys.
 fn from_scan(file: &RecordFile, path: &Path) -> Result<RecordIndex, SourceError> {
     let (mut images, mut keys, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut offset, mut has_header, mut are_keys) = (0, false, true);
+    let (mut offset, mut claimed, mut ranges, mut are_keys) = (0, None, 0, true);
     while offset < file.length() {
         let key = u32::try_from(images.len()).map_err(|_| whole(path, "it has more than 2^32 records"))?;
-        let (header, next) = file.header(offset).map_err(|error| in_record(path, key, error))?;
-        has_header |= header.id == 0 && header.keys().is_some();
+        images.push(Offset::new(offset));
+        let Ok((header, next)) = file.header(offset) else {
+            // Its key is unknown, and it has none when it is left out.
+            keys.push(u32::MAX);
+            numbers.push(DAMAGED);
+            offset = file.resume(offset + 4).unwrap_or(file.length());
+            continue;
+        };
+        match header.keys() {
+            Some(keys) if header.id == 0 => claimed = Some(keys),
+            Some(_) => ranges += 1,
+            None => {}
+        }
         are_keys &= u32::try_from(header.id).is_ok();
         let number = number_of(&header, offset).map_err(|error| in_record(path, key, error))?;
-        images.push(Offset::new(offset));
         keys.push(header.id as u32);
         numbers.push(number);
         offset = next;
     }
+    let mut found = RecordIndex::new(images, Keys::Each(keys), numbers);
+    let damaged = remove_damaged(&mut found, file, path)?;
     // Only the records of insightface's identities have no images, and they need not be counted.
-    let mut found = RecordIndex { images, keys: Keys::Each(keys), numbers, strange: 0 };
-    if has_header {
-        remove_empty(&mut found);
+    if claimed.is_some() {
+        remove(&mut found, NO_IMAGE);
     }
     let Keys::Each(keys) = &found.keys else { return Ok(found) };
     if !are_keys || (!is_run(keys) && first_twice(keys).is_some()) {
         found.keys = Keys::From(0);
-    } else if has_header && !keys.is_sorted() {
-        sort_by_keys(&mut found);
+    } else if let Some([end, last]) = claimed {
+        if !keys.is_sorted() {
+            sort_by_keys(&mut found);
+        }
+        if last < MAX_EXACT {
+            found.ranges = ranges;
+            let Keys::Each(keys) = &found.keys else { return Ok(found) };
+            let gone = (1..end).filter(|key| keys.binary_search(key).is_err());
+            // Those that are damaged have their own count.
+            let missing = gone.clone().count().saturating_sub(damaged);
+            let first: Vec<u32> = gone.take(SHOWN).collect();
+            if missing > 0 {
+                found.missing = (missing, first);
+            }
+        }
     }
+    found.damaged = damaged;
     Ok(found)
 }
 
@@ -439,18 +571,42 @@ fn sort_by_keys(found: &mut RecordIndex) {
     found.keys = Keys::Each(sorted);
 }
 
-/// Removes records without images, and returns how many.
-fn remove_empty(found: &mut RecordIndex) -> usize {
-    let empty = found.numbers.iter().filter(|number| **number == NO_IMAGE).count();
-    if empty == 0 {
+/// Removes records that cannot be read, which a note tells, and returns how many.
+///
+/// # Errors
+/// If they are half of all.
+fn remove_damaged(found: &mut RecordIndex, file: &RecordFile, path: &Path) -> Result<usize, SourceError> {
+    let Some(first) = found.numbers.iter().position(|number| *number == DAMAGED) else { return Ok(0) };
+    let (all, offset) = (found.numbers.len(), found.images[first].get());
+    let key = match found.keys.get(first) {
+        // Of a scan: its place.
+        u32::MAX => first as u32,
+        key => key,
+    };
+    let count = remove(found, DAMAGED);
+    if let Err(error) = file.header(offset) {
+        let error = in_record(path, key, error);
+        if count * 2 >= all {
+            return Err(error);
+        }
+        let records = counted(count, "record is damaged", "records are damaged");
+        found.notes.push(format!("{records} and left out; the first: {error}"));
+    }
+    Ok(count)
+}
+
+/// Removes records with `number`, and returns how many.
+fn remove(found: &mut RecordIndex, number: u32) -> usize {
+    let count = found.numbers.iter().filter(|other| **other == number).count();
+    if count == 0 {
         return 0;
     }
-    let is_image: Vec<bool> = found.numbers.iter().map(|number| *number != NO_IMAGE).collect();
-    let kept = || is_image.iter().enumerate().filter(|(_, is_image)| **is_image).map(|(index, _)| index);
+    let is_kept: Vec<bool> = found.numbers.iter().map(|other| *other != number).collect();
+    let kept = || is_kept.iter().enumerate().filter(|(_, is_kept)| **is_kept).map(|(index, _)| index);
     found.keys = Keys::Each(kept().map(|index| found.keys.get(index)).collect());
     found.images = kept().map(|index| found.images[index]).collect();
-    found.numbers.retain(|number| *number != NO_IMAGE);
-    empty
+    found.numbers.retain(|other| *other != number);
+    count
 }
 
 /// The list of names at `path`, if there is one.

@@ -213,6 +213,24 @@ impl RecordFile {
         Ok((image_header(rest, length, offset)?, offset + HEAD + length.next_multiple_of(4)))
     }
 
+    /// Where the next record begins that is whole and has the header of an image, from `offset` on.
+    pub fn resume(&self, offset: u64) -> Option<u64> {
+        let mut at = offset.next_multiple_of(4);
+        let mut window = vec![0; 1 << 16];
+        while at < self.length {
+            let there = (self.length - at).min(window.len() as u64) as usize;
+            fill_at(&self.file, at, &mut window[..there]).ok()?;
+            let magics = window[..there].chunks_exact(4).enumerate().filter(|(_, word)| *word == MAGIC);
+            // Where its bytes would hold the magic number there, a record is cut: it begins a part.
+            let mut found = magics.map(|(word, _)| at + word as u64 * 4);
+            if let Some(found) = found.find(|found| self.header(*found).is_ok()) {
+                return Some(found);
+            }
+            at += there as u64;
+        }
+        None
+    }
+
     /// The image of the record at `offset`: what follows its labels.
     pub fn image(&self, offset: u64) -> Result<Vec<u8>, RecordError> {
         let mut bytes = self.record(offset)?.0;

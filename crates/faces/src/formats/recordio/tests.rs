@@ -106,13 +106,13 @@ fn ranges_that_contradict_the_labels_are_not_believed() {
 #[test]
 fn a_header_record_cannot_claim_more_than_the_index_has() {
     let folder = TempDir::new().unwrap();
-    for claim in [[9.0, 9.0], [2e9, 2e9], [5.0, 1.0], [0.0, 4.0]] {
+    for claim in [[99.0, 99.0], [2e9, 2e9], [5.0, 1.0], [0.0, 4.0]] {
         let mut records = INSIGHTFACE;
         records[4].1 = &claim;
         let sentence = sentence(&folder, &write(folder.path(), &records, true));
         assert!(
             sentence.starts_with("DIR/train.rec: the header record says that keys 1 to ")
-                && sentence.ends_with("; the index has 8 keys"),
+                && sentence.ends_with("; the index has 8 keys; without it the .rec file is scanned"),
             "{sentence}"
         );
     }
@@ -166,12 +166,9 @@ fn an_index_that_is_not_of_the_file_is_one_sentence() {
     assert_eq!(with(""), "DIR/train.idx: it is empty; without it the .rec file is scanned");
     assert_eq!(with(&format!("{good}3\t0\n")), "DIR/train.idx, line 9: key 3 is in the index twice");
     assert_eq!(with(&format!("{good}0\t0\n")), "DIR/train.idx, line 9: key 0 is in the index twice");
-    assert_eq!(with(&good.replacen("3\t", "9\t", 1)), "DIR/train.idx: key 3 is missing");
     assert_eq!(
-        with(&format!("{good}9\t{length}\n")),
-        format!(
-            "DIR/train.idx, line 9: key 9 is said to be at byte {length}, and the .rec file has {length}"
-        )
+        with(&format!("1\t{length}\n")),
+        format!("DIR/train.idx: all its keys are beyond the {length} bytes of the .rec file")
     );
     assert_eq!(
         with("1\t0\n2\t4\n"),
@@ -196,6 +193,119 @@ fn a_file_cut_short_is_an_error_where_its_end_is_read() {
     assert_eq!(sentence(&folder, &path), expected);
     fs::write(&path, "").unwrap();
     assert_eq!(sentence(&folder, &path), "DIR/train.rec: it is empty; a RecordIO file is expected");
+}
+
+/// Notes of the set at `path`.
+fn notes(folder: &TempDir, path: &Path) -> Vec<String> {
+    let opened = open(path).unwrap();
+    opened
+        .summary
+        .notes
+        .iter()
+        .map(|note| note.replace(&folder.path().display().to_string(), "DIR"))
+        .collect()
+}
+
+#[test]
+fn a_missing_record_is_named_with_and_without_the_index() {
+    for with_index in [true, false] {
+        let folder = TempDir::new().unwrap();
+        let records: Vec<_> = INSIGHTFACE.into_iter().filter(|(key, ..)| *key != 2).collect();
+        let path = write(folder.path(), &records, with_index);
+        let opened = open(&path).unwrap();
+        assert_eq!(
+            opened.summary.to_string(),
+            "3 images of 3 identities; left out: 1 missing record",
+            "{with_index}"
+        );
+        assert_eq!(notes(&folder, &path), ["DIR/train.rec: 1 record is missing, namely that of key 2"]);
+        assert_eq!(opened.source.key(1), "3");
+    }
+}
+
+#[test]
+fn one_damaged_record_costs_one_image_with_and_without_the_index() {
+    let records: [(u32, &[f32], &[u8]); 4] =
+        [(0, &[0.0], b"aaaa"), (1, &[0.0], b"bbbb"), (2, &[1.0], b"cccc"), (3, &[1.0], b"d")];
+    for with_index in [true, false] {
+        let folder = TempDir::new().unwrap();
+        let path = write(folder.path(), &records, with_index);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[36..44].fill(0xFF);
+        fs::write(&path, &bytes).unwrap();
+        let opened = open(&path).unwrap();
+        assert_eq!(
+            opened.summary.to_string(),
+            "3 images of 2 identities; left out: 1 damaged record",
+            "{with_index}"
+        );
+        let read: Vec<_> = images(opened.source.as_ref()).into_iter().map(|(key, ..)| key).collect();
+        assert_eq!(read, ["0", "2", "3"]);
+        assert_eq!(
+            notes(&folder, &path),
+            [
+                "1 record is damaged and left out; the first: DIR/train.rec, byte 36: record 1: no record begins here: its \
+              magic number is missing"
+            ]
+        );
+    }
+}
+
+#[test]
+fn of_a_file_that_is_cut_the_first_part_is_used() {
+    let folder = TempDir::new().unwrap();
+    let path = write(folder.path(), &INSIGHTFACE[..4], true);
+    let length = fs::metadata(&path).unwrap().len();
+    File::options().write(true).open(&path).unwrap().set_len(length - 44).unwrap();
+    let opened = open(&path).unwrap();
+    assert_eq!(opened.source.len(), 3);
+    assert!(
+        notes(&folder, &path)[0].contains("is cut short: 1 key of its index are beyond"),
+        "{:?}",
+        notes(&folder, &path)
+    );
+}
+
+#[test]
+fn an_index_that_ends_early_is_told() {
+    let folder = TempDir::new().unwrap();
+    let path =
+        write(folder.path(), &[(0, &[0.0], b"aaaa"), (1, &[0.0], b"bbbb"), (2, &[1.0], b"cccc")], true);
+    fs::write(path.with_extension("idx"), "0\t0\n1\t36\n").unwrap();
+    assert_eq!(
+        notes(&folder, &path),
+        [
+            "DIR/train.idx ends early: 36 bytes of the .rec file follow the last record that it names; without it the \
+          .rec file is scanned"
+        ]
+    );
+}
+
+#[test]
+fn ranges_and_labels_that_differ_are_told() {
+    for with_index in [true, false] {
+        let folder = TempDir::new().unwrap();
+        let mut records = INSIGHTFACE;
+        // The third identity has the label of the first.
+        records[3].1 = &[0.0, 1.0];
+        let path = write(folder.path(), &records, with_index);
+        assert_eq!(
+            notes(&folder, &path),
+            [
+                "DIR/train.rec has 3 identities with a range of keys, and its images have 2 labels: people of several sets \
+              may share a label"
+            ]
+        );
+    }
+}
+
+#[test]
+fn labels_that_are_not_exact_are_refused() {
+    for with_index in [true, false] {
+        let folder = TempDir::new().unwrap();
+        let path = write(folder.path(), &[(0, &[0.0], b"xxxx"), (1, &[16_777_216.0], b"y")], with_index);
+        assert!(sentence(&folder, &path).contains("record 1: the label is 16777216; from 2^24 on"));
+    }
 }
 
 #[test]

@@ -12,6 +12,8 @@ pub(super) const MAX_LABEL: u64 = 1 << 20;
 const MAX_TEXT: usize = 4096;
 /// Fields of `.json` members that are tried for a label.
 const FIELDS: [&str; 3] = ["label", "cls", "class"];
+/// Fields that an error names.
+const FIELDS_SHOWN: usize = 5;
 /// The field of `.json` members that names the identity where the label is a number.
 const NAME_FIELD: &str = "identity";
 
@@ -30,6 +32,8 @@ pub(super) struct SampleLabel {
     cls: Option<String>,
     json: Option<String>,
     name: Option<String>,
+    /// What a `.json` member without the label is, as a clause.
+    unlabelled: Option<String>,
 }
 
 impl SampleLabel {
@@ -55,7 +59,7 @@ impl SampleLabel {
             self.name = Some(if name.is_empty() { String::new() } else { bounded(name)? });
         }
         let found = match label_key {
-            Some(key) => value.get(key).map(|label| (key, label)),
+            Some(key) => field(&value, key).map(|label| (key, label)),
             None => FIELDS.iter().find_map(|key| value.get(key).map(|label| (*key, label))),
         };
         self.json = match found {
@@ -65,14 +69,54 @@ impl SampleLabel {
                 let other: String = other.to_string().chars().take(40).collect();
                 return Err(format!("the field {key:?} is {other}; a name or a whole number is expected"));
             }
-            None => None,
+            None => {
+                self.unlabelled = Some(unlabelled(&value, label_key));
+                None
+            }
         };
         Ok(())
+    }
+
+    /// Why there is no label though there is a member that could have it, as a clause.
+    pub fn unlabelled(&mut self) -> Option<String> {
+        self.unlabelled.take().filter(|_| self.cls.is_none() && self.json.is_none())
     }
 
     /// The label, if any member has one.
     pub fn value(self) -> Option<Label> {
         Some(Label { value: self.cls.or(self.json)?, name: self.name })
+    }
+}
+
+/// A field of an object, also one of an object in it, as `meta.person`.
+fn field<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
+    value.get(key).or_else(|| key.split('.').try_fold(value, |value, key| value.get(key)))
+}
+
+/// What a `.json` member without the label holds, and what would be right.
+fn unlabelled(value: &Value, label_key: Option<&str>) -> String {
+    let expected = match label_key {
+        Some(key) => format!("{key:?} (label_key)"),
+        None => "label, cls or class".into(),
+    };
+    match value.as_object() {
+        None => format!("its .json is no object; one with {expected} is expected"),
+        Some(object) => {
+            let mut fields: Vec<String> = object
+                .keys()
+                .take(FIELDS_SHOWN)
+                .map(|key| format!("{:?}", key.chars().take(40).collect::<String>()))
+                .collect();
+            if object.len() > FIELDS_SHOWN {
+                fields.push("…".into());
+            }
+            let fields = if fields.is_empty() {
+                "no fields".into()
+            } else {
+                format!("the fields {}", fields.join(", "))
+            };
+            format!("its .json has {fields}, and not {expected}; set label_key to the one that is the label")
+        }
     }
 }
 

@@ -65,6 +65,8 @@ pub(super) struct Members<'a> {
     ahead: u64,
     /// What was read last, and from where.
     window: (u64, Vec<u8>),
+    /// Whether the empty block that ends an archive was met.
+    is_ended: bool,
 }
 
 /// What extended headers say of the member that follows.
@@ -77,12 +79,13 @@ struct ExtendedHeader {
 impl<'a> Members<'a> {
     /// All members of a file of `length` bytes.
     pub fn of(file: &'a File, length: u64) -> Self {
-        Self { file, length, at: 0, ahead: AHEAD, window: (0, Vec::new()) }
+        Self { file, length, at: 0, ahead: AHEAD, window: (0, Vec::new()), is_ended: false }
     }
 
     /// The member whose first header is at `start`.
     pub fn at(file: &'a File, length: u64, start: u64) -> Result<Member, TarError> {
-        let mut members = Self { file, length, at: start, ahead: BLOCK, window: (0, Vec::new()) };
+        let mut members =
+            Self { file, length, at: start, ahead: BLOCK, window: (0, Vec::new()), is_ended: false };
         members.next()?.ok_or_else(|| TarError::new(start, "no member begins here"))
     }
 
@@ -99,7 +102,8 @@ impl<'a> Members<'a> {
             let block = self.bytes(at, BLOCK)?;
             let header = Header::from_byte_slice(&block);
             if block.iter().all(|byte| *byte == 0) {
-                return match at == start {
+                self.is_ended = at == start;
+                return match self.is_ended {
                     true => Ok(None),
                     false => {
                         Err(TarError::new(at, "the archive ends after a header that belongs to a member"))
@@ -149,6 +153,11 @@ impl<'a> Members<'a> {
                 }
             }
         }
+    }
+
+    /// Whether the archive has the empty block that says that nothing was cut off, once all members were met.
+    pub fn is_ended(&self) -> bool {
+        self.is_ended
     }
 
     /// The content of a member of at most `limit` bytes, as what is called `what`.

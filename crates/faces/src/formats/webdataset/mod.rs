@@ -7,11 +7,11 @@ mod label;
 mod members;
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
 };
 
-use facegrad_files::hexadecimal;
+use facegrad_files::{PooledFile, hexadecimal};
 use facegrad_settings::settings;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -29,6 +29,7 @@ use super::{
     labelled::{Images, LabelledImages, add_text},
     offset::Offset,
     positioned::read_at,
+    summary::counted,
 };
 use crate::StoredImage;
 
@@ -51,7 +52,9 @@ settings! {
     pub struct WebDatasetConfig {
         /// A tar file, or a folder of them; their order is that of their names.
         path: PathBuf = PathBuf::new();
-        /// The field of the `.json` members that is the label; without it the `.cls` members, or else the field
+        /// The ending of the members that are the images, such as `input.jpg`; the usual ones if absent.
+        image_key: Option<String> = None;
+        /// The field of the `.json` members that is the label, also of an object in them, as `meta.person`; without it the `.cls` members, or else the field
         /// `label`, `cls` or `class`.
         label_key: Option<String> = None;
         /// Numbers of identities without an image: refuse or close.
@@ -93,9 +96,7 @@ struct WebDataset {
 
 #[derive(Debug)]
 struct Shard {
-    path: PathBuf,
-    file: File,
-    length: u64,
+    file: PooledFile,
     /// The first image of it, of all.
     first: usize,
 }
@@ -109,6 +110,8 @@ struct ShardContent {
     values: DistinctLabels,
     /// Samples without an image or with an empty one, and members that are links or devices.
     left_out: [usize; 3],
+    /// Whether the archive ends as archives do.
+    is_ended: bool,
     /// SHA-256 over the names, sizes and labels of the images.
     hash: Sha256,
 }
@@ -116,21 +119,24 @@ struct ShardContent {
 impl WebDataset {
     fn read(config: &WebDatasetConfig) -> Result<LabelledImages<Self>, SourceError> {
         let paths = find_shards(&config.path)?;
-        let found: Vec<Result<ShardContent, SourceError>> =
-            paths.par_iter().map(|path| scan(path, config.label_key.as_deref())).collect();
+        let found: Vec<_> = paths.par_iter().map(|path| scan(path, config)).collect();
         let (mut shards, mut images, mut labels) = (Vec::new(), Vec::new(), Vec::new());
         let mut values = DistinctLabels::default();
         let mut left_out = [0; 3];
         let mut hash = Sha256::new();
+        let (mut without_images, mut unended) = (Vec::new(), Vec::new());
         for found in found {
             // The error of the first shard that has one.
             let mut found = found?;
             let of_shard = values.merge(found.values);
             labels.extend(found.labels.iter().map(|label| of_shard[*label as usize]));
             found.shard.first = images.len();
+            let path = found.shard.file.path();
+            without_images.extend(found.images.is_empty().then(|| path.to_owned()));
+            unended.extend((!found.is_ended && found.shard.file.length() > 0).then(|| path.to_owned()));
             images.append(&mut found.images);
             left_out.iter_mut().zip(found.left_out).for_each(|(sum, count)| *sum += count);
-            hash.update(found.shard.length.to_le_bytes());
+            hash.update(found.shard.file.length().to_le_bytes());
             hash.update(found.hash.finalize());
             shards.push(found.shard);
         }
@@ -140,6 +146,15 @@ impl WebDataset {
         summary.leave_out(without, "sample without an image", "samples without an image");
         summary.leave_out(empty, "empty image", "empty images");
         summary.leave_out(others, "link or device", "links or devices");
+        let told = |found: &[PathBuf], one: &str, many: &str| -> Option<String> {
+            let first = found.first()?;
+            let such = if found.len() > 1 { ", such as" } else { ":" };
+            Some(format!("{}{such} {}", counted(found.len(), one, many), first.display()))
+        };
+        let one = "archive ends without the empty blocks that mark its end, and may be cut short";
+        let many = "archives end without the empty blocks that mark their ends, and may be cut short";
+        summary.notes.extend(told(&unended, one, many));
+        summary.notes.extend(told(&without_images, "archive holds no image", "archives hold no images"));
         labels.identities.iter().for_each(|name| add_text(&mut hash, name));
         let fingerprint = hexadecimal(&hash.finalize());
         Ok(LabelledImages { images: Self { shards, images }, labels, summary, fingerprint })
@@ -149,10 +164,11 @@ impl WebDataset {
         &self.shards[self.shards.partition_point(|shard| shard.first <= index).saturating_sub(1)]
     }
 
-    fn member(&self, index: usize) -> Result<(&Shard, Member), TarError> {
-        let shard = self.shard(index);
-        let member = Members::at(&shard.file, shard.length, self.images[index].get())?;
-        Ok((shard, member))
+    fn member(&self, index: usize) -> Result<Member, TarError> {
+        let (file, at) = (&self.shard(index).file, self.images[index].get());
+        let handle =
+            file.handle().map_err(|error| TarError { at, reason: format!("it cannot be read: {error}") })?;
+        Members::at(&handle, file.length(), at)
     }
 
     /// What image `index` is called if its member can no longer be read.
@@ -163,31 +179,32 @@ impl WebDataset {
 
 impl Images for WebDataset {
     fn name(&self, index: usize) -> String {
-        let member = self.member(index).map_or_else(|_| self.place(index), |(_, member)| member.name);
+        let member = self.member(index).map_or_else(|_| self.place(index), |member| member.name);
         // Names come from outside and may hold anything.
-        format!("{}, {}", self.shard(index).path.display(), member.escape_debug())
+        format!("{}, {}", self.shard(index).file.path().display(), member.escape_debug())
     }
 
     fn key(&self, index: usize) -> String {
         let key = match self.member(index) {
-            Ok((_, member)) => split(&member.name).map_or(member.name.clone(), |(key, _)| key.into()),
+            Ok(member) => split(&member.name).map_or(member.name.clone(), |(key, _)| key.into()),
             Err(_) => self.place(index),
         };
         match self.shards.len() {
             1 => key,
             // Shards often count from 0 each.
-            _ => format!("{}/{key}", super::title_of(&self.shard(index).path)),
+            _ => format!("{}/{key}", super::title_of(self.shard(index).file.path())),
         }
     }
 
     fn stored(&self, index: usize) -> Result<StoredImage, String> {
-        let (shard, member) = self
+        let member = self
             .member(index)
             .map_err(|TarError { at, reason }| format!("byte {at} of the archive: {reason}"))?;
         if member.size > MAX_FILE_SIZE {
             return Err(format!("the file is larger than {} MiB", MAX_FILE_SIZE >> 20));
         }
-        let read = read_at(&shard.file, member.content, member.size);
+        let file = &self.shard(index).file;
+        let read = file.handle().and_then(|handle| read_at(&handle, member.content, member.size));
         read.map(StoredImage::Encoded).map_err(|error| format!("it cannot be read: {error}"))
     }
 }
@@ -231,15 +248,17 @@ struct Sample {
     label: SampleLabel,
     /// Lower-case endings of its members so far.
     endings: Vec<String>,
+    /// A member that would be an image if its key went on beyond the first dot.
+    dotted: Option<String>,
 }
 
 /// Goes through a shard.
-fn scan(path: &Path, label_key: Option<&str>) -> Result<ShardContent, SourceError> {
+fn scan(path: &Path, config: &WebDatasetConfig) -> Result<ShardContent, SourceError> {
     let whole = |reason: &str| SourceError::malformed(path, Place::Whole, reason);
     let unreadable = |error| SourceError::unreadable(path, EXPECTED, error);
-    let file = facegrad_files::open(path).map_err(unreadable)?;
-    let length = file.metadata().map_err(unreadable)?.len();
-    let start = read_at(&file, 0, length.min(8)).map_err(unreadable)?;
+    let file = PooledFile::open(path).map_err(unreadable)?;
+    let (handle, length) = (file.handle().map_err(unreadable)?, file.length());
+    let start = read_at(&handle, 0, length.min(8)).map_err(unreadable)?;
     if is_compressed(path) || COMPRESSED_MAGIC.iter().any(|magic| start.starts_with(magic)) {
         return Err(whole("it is compressed, so that images cannot be read in any order; decompress it"));
     }
@@ -247,16 +266,18 @@ fn scan(path: &Path, label_key: Option<&str>) -> Result<ShardContent, SourceErro
         return Err(whole("it is larger than 4 TiB, more than can be addressed"));
     }
     let malformed = |TarError { at, reason }| SourceError::malformed(path, Place::Byte(at), reason);
-    let shard = Shard { path: path.into(), file: file.try_clone().map_err(unreadable)?, length, first: 0 };
+    let shard = Shard { file, first: 0 };
     let mut found = ShardContent {
         shard,
         images: Vec::new(),
         labels: Vec::new(),
         values: DistinctLabels::default(),
         left_out: [0; 3],
+        is_ended: false,
         hash: Sha256::new(),
     };
-    let mut members = Members::of(&file, length);
+    let image_key = config.image_key.as_deref().map(str::to_ascii_lowercase);
+    let mut members = Members::of(&handle, length);
     let mut sample: Option<Sample> = None;
     while let Some(member) = members.next().map_err(malformed)? {
         if member.kind != Kind::File {
@@ -266,7 +287,8 @@ fn scan(path: &Path, label_key: Option<&str>) -> Result<ShardContent, SourceErro
         let Some((key, ending)) = split(&member.name) else { continue };
         if sample.as_ref().is_none_or(|sample| sample.key != key) {
             let key = key.to_owned();
-            let next = Sample { key, image: None, label: SampleLabel::default(), endings: Vec::new() };
+            let (label, endings) = Default::default();
+            let next = Sample { key, image: None, label, endings, dotted: None };
             if let Some(done) = sample.replace(next) {
                 found.add(done)?;
             }
@@ -281,25 +303,39 @@ fn scan(path: &Path, label_key: Option<&str>) -> Result<ShardContent, SourceErro
         if sample.label.is_label(&ending) {
             let content =
                 members.short(member.content, member.size, label::MAX_LABEL, "label").map_err(malformed)?;
-            sample.label.read(&ending, &content, label_key).map_err(in_member)?;
-        } else if EXTENSIONS.contains(&ending.as_str()) {
+            sample.label.read(&ending, &content, config.label_key.as_deref()).map_err(in_member)?;
+        } else if image_key.as_ref().map_or(EXTENSIONS.contains(&ending.as_str()), |key| *key == ending) {
             if let Some(first) = &sample.image {
                 return Err(in_member(format!("its sample has another image, {:?}", first.name)));
             }
             sample.image = Some(member);
+        } else if image_key.is_none() && has_extension(Path::new(&ending), &EXTENSIONS) {
+            sample.dotted.get_or_insert(member.name);
         }
         sample.endings.push(ending);
     }
     if let Some(done) = sample {
         found.add(done)?;
     }
+    found.is_ended = members.is_ended();
     Ok(found)
 }
 
 impl ShardContent {
     /// Adds a sample that is complete.
-    fn add(&mut self, sample: Sample) -> Result<(), SourceError> {
+    fn add(&mut self, mut sample: Sample) -> Result<(), SourceError> {
+        let path = self.shard.file.path();
         let Some(image) = sample.image else {
+            // Whole sets would go as one sample without an image.
+            if let Some(dotted) = sample.dotted {
+                let (key, ending) = split(&dotted).unwrap_or_default();
+                let reason = format!(
+                    "the key of a sample ends at the first dot, so that {key:?} is the key here and {ending:?} the \
+                     ending, which is that of no image; name the files without dots before their ending, or set \
+                     image_key if all images end so"
+                );
+                return Err(SourceError::malformed(path, Place::Member(dotted), reason));
+            }
             self.left_out[0] += 1;
             return Ok(());
         };
@@ -307,9 +343,16 @@ impl ShardContent {
             self.left_out[1] += 1;
             return Ok(());
         }
+        let unlabelled = sample.label.unlabelled();
         let Some(label) = sample.label.value() else {
-            let reason = "its sample has no label; a .cls or .json member of the same name is expected";
-            return Err(SourceError::malformed(&self.shard.path, Place::Member(image.name), reason));
+            let reason = unlabelled.unwrap_or_else(|| match label_elsewhere(&self.shard, &sample.key, image.start) {
+                Some(label) => format!(
+                    "its label, {label:?}, is elsewhere in the archive; the members of a sample have to follow one \
+                     another, as tar --sort=name stores them"
+                ),
+                None => "its sample has no label; a .cls or .json member of the same name is expected".into(),
+            });
+            return Err(SourceError::malformed(path, Place::Member(image.name), reason));
         };
         add_text(&mut self.hash, &image.name);
         self.hash.update(image.size.to_le_bytes());
@@ -318,6 +361,20 @@ impl ShardContent {
         self.images.push(Offset::new(image.start));
         Ok(())
     }
+}
+
+/// The name of a member that has the label of the sample `key`, other than those around the image at `image`.
+fn label_elsewhere(shard: &Shard, key: &str, image: u64) -> Option<String> {
+    let handle = shard.file.handle().ok()?;
+    let mut members = Members::of(&handle, shard.file.length());
+    while let Ok(Some(member)) = members.next() {
+        let is_label = |ending: &str| SampleLabel::default().is_label(&ending.to_ascii_lowercase());
+        if member.start != image && split(&member.name).is_some_and(|(own, end)| own == key && is_label(end))
+        {
+            return Some(member.name);
+        }
+    }
+    None
 }
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
-use std::{fs, io};
+use std::{
+    fs::{self, File},
+    io,
+};
 
 use facegrad_random::{Purpose, Stream};
 use tar::{Builder, EntryType, Header};
@@ -202,6 +205,75 @@ fn samples_that_are_not_are_one_sentence() {
     ] {
         assert_eq!(Set::one(members).sentence(), reason);
     }
+}
+
+#[test]
+fn keys_that_are_cut_at_a_dot_and_endings_of_several_parts_are_named() {
+    let cut = "DIR/x.tar, \"m.0abc_1.jpg\": the key of a sample ends at the first dot, so that \"m\" is the key here and \
+               \"0abc_1.jpg\" the ending, which is that of no image; name the files without dots before their ending, or \
+               set image_key if all images end so";
+    let dotted: [Content; 4] =
+        [("m.0abc_1.jpg", b"x"), ("m.0abc_1.cls", b"0"), ("m.0abc_2.jpg", b"y"), ("m.0abc_2.cls", b"1")];
+    assert_eq!(Set::one(&dotted).sentence(), cut);
+    // Others beside them do not hide them.
+    let both = [&[("0.jpg", &b"x"[..]), ("0.cls", b"0")], &dotted[..]].concat();
+    assert_eq!(Set::one(&both).sentence(), cut);
+
+    let compound =
+        Set::one(&[("1.input.jpg", b"x"), ("1.cls", b"0"), ("2.input.jpg", b"y"), ("2.cls", b"1")]);
+    assert!(compound.sentence().contains("\"1\" is the key here and \"input.jpg\" the ending"));
+    let keyed = WebDatasetConfig { image_key: Some("input.jpg".into()), ..config(compound.folder.path()) };
+    assert_eq!(images(keyed.open().unwrap().source.as_ref())[1], ("2".into(), 1, b"y".to_vec()));
+}
+
+#[test]
+fn members_of_a_sample_that_do_not_follow_one_another_are_named() {
+    for members in [
+        [("0.jpg", &b"x"[..]), ("1.jpg", b"y"), ("0.cls", b"0"), ("1.cls", b"1")],
+        [("0.cls", &b"0"[..]), ("1.cls", b"1"), ("0.jpg", b"x"), ("1.jpg", b"y")],
+    ] {
+        assert_eq!(
+            Set::one(&members).sentence(),
+            "DIR/x.tar, \"0.jpg\": its label, \"0.cls\", is elsewhere in the archive; the members of a sample have to \
+             follow one another, as tar --sort=name stores them"
+        );
+    }
+}
+
+#[test]
+fn fields_of_json_without_the_label_are_named() {
+    let set = Set::one(&[("0.jpg", b"x"), ("0.json", br#"{"meta": {"person": 3}}"#)]);
+    assert_eq!(
+        set.sentence(),
+        "DIR/x.tar, \"0.jpg\": its .json has the fields \"meta\", and not label, cls or class; set label_key to the one \
+         that is the label"
+    );
+    let keyed = WebDatasetConfig {
+        label_key: Some("meta.person".into()),
+        label_gaps: LabelGaps::Close,
+        ..config(set.folder.path())
+    };
+    assert_eq!(keyed.open().unwrap().source.identities(), ["3"]);
+    assert!(Set::one(&[("0.jpg", b"x"), ("0.json", b"[0]")]).sentence().contains("its .json is no object"));
+}
+
+#[test]
+fn archives_that_hold_nothing_or_are_cut_are_told() {
+    let set = Set::new(&[("a.tar", &[("0.jpg", b"x"), ("0.cls", b"0")]), ("b.tar", &[]), ("c.tar", &[])]);
+    fs::write(set.folder.path().join("c.tar"), b"").unwrap();
+    let path = set.folder.path().join("a.tar");
+    let whole = fs::read(&path).unwrap();
+    let notes = || -> Vec<String> {
+        let folder = set.folder.path().display().to_string();
+        set.open().summary.notes.iter().map(|note| note.replace(&folder, "DIR")).collect()
+    };
+    assert_eq!(notes(), ["2 archives hold no images, such as DIR/b.tar"]);
+    // Cut behind a member.
+    fs::write(&path, &whole[..2048]).unwrap();
+    assert_eq!(
+        notes()[0],
+        "1 archive ends without the empty blocks that mark its end, and may be cut short: DIR/a.tar"
+    );
 }
 
 #[test]
