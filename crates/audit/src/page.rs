@@ -126,7 +126,9 @@ impl Audit<'_> {
         if let (Some(path), Some(against)) = (&origin.against, self.against) {
             facts.push(format!("against {}: {}", path.display(), against.summary));
         }
-        let mut warnings = Vec::new();
+        let sets = [Some(self.set), self.against];
+        let mut warnings: Vec<String> =
+            sets.into_iter().flatten().flat_map(|set| set.summary.notes.iter().cloned()).collect();
         if let Some(labels) = &findings.labels {
             if labels.usual.recognised < TRUSTED {
                 warnings.push(format!(

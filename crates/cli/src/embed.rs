@@ -62,6 +62,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     // Found out before any work: whether there can be a file of that name.
     EmbeddingWriter::create(out, 1, None)?;
     let images = ImageSet::open_all(&args.sources, args.images.as_deref())?;
+    crate::output::notes(images.notes());
     let (model, chosen) = args.model.load()?;
     let stop = stop_on_signal("this batch and saving")?;
 

@@ -66,6 +66,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         None => Some(ImageSet::open(&args.gallery, None)?),
         Some(_) => None,
     };
+    crate::output::notes(images.as_ref().map_or(&[], ImageSet::notes));
     let (model, chosen) = args.model.load()?;
     let embed = |images: &dyn Images, flip: Flip| embed(&args, &model, &chosen, images, flip);
     let gallery = match (stored, images) {

@@ -36,6 +36,11 @@ pub fn remark(text: Arguments<'_>) {
     let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
+/// Tells what need not be wrong with a set and may be.
+pub fn notes(notes: &[String]) {
+    notes.iter().for_each(|note| remark(format_args!("note: {note}")));
+}
+
 /// The exit code of a command that would end with `code`.
 pub fn end(code: ExitCode) -> ExitCode {
     if TROUBLE.get().is_none()

@@ -37,6 +37,7 @@ mod tests;
 pub use fault::{ParquetFault, caught};
 pub use file::ParquetFile;
 pub use pages::{ColumnPages, DecodedPage};
+pub use parts::KeptBlock;
 
 /// Largest page, compressed or not, in bytes. A writer cuts pages at about a mebibyte, but pyarrow looks only once in
 /// 1024 rows, so that 100 large photographs are a page of their own.

@@ -19,6 +19,7 @@ use crate::{
     caught,
     file::each_value,
     parted::PartedValues,
+    parts::KeptBlock,
 };
 
 /// Most values of a page.
@@ -85,15 +86,16 @@ enum Values {
 }
 
 impl DecodedPage {
-    /// The value of a row of the page; none if it is absent.
+    /// The value of a row of the page; none if it is absent. What is read for it may be `kept` for the next of the
+    /// page.
     ///
     /// # Errors
     /// If it cannot be read, or is damaged.
-    pub fn value(&self, row: usize) -> Result<Option<Vec<u8>>, ParquetFault> {
+    pub fn value(&self, row: usize, kept: &mut KeptBlock) -> Result<Option<Vec<u8>>, ParquetFault> {
         match &self.values {
             Values::Whole(values) => Ok(values[row].as_ref().map(|value| value.data().to_vec())),
             Values::Parted(values, of_rows) => {
-                of_rows[row].map(|number| values.value(number as usize)).transpose()
+                of_rows[row].map(|number| values.value(number as usize, kept)).transpose()
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     ColumnPages, ParquetFault,
     bounded::{BoundedPages, Headers, MAX_DICTIONARY, check_size},
     pages::PageAt,
-    parts::Parts,
+    parts::{KeptBlock, Parts},
 };
 
 /// Bytes from which on a page, or a dictionary, is read in parts.
@@ -48,13 +48,13 @@ impl PartedValues {
     }
 
     /// The value of a number.
-    pub(crate) fn value(&self, number: usize) -> Result<Vec<u8>, ParquetFault> {
+    pub(crate) fn value(&self, number: usize, kept: &mut KeptBlock) -> Result<Vec<u8>, ParquetFault> {
         let start = self.starts.get(number).zip(self.starts.get(number + 1));
         let (start, next) =
             start.ok_or_else(|| ParquetFault::content("a dictionary has fewer values than a page"))?;
         let place = u64::from(*start)..u64::from(*next) - LENGTH;
         check_size(place.end - place.start)?;
-        self.parts.read(place, &mut None)
+        self.parts.read(place, kept)
     }
 
     /// Bytes of memory that it takes.

@@ -31,8 +31,8 @@ pub(crate) struct Parts {
     pub(crate) length: u64,
 }
 
-/// A block that has been read, by its number.
-pub(crate) type KeptBlock = Option<(usize, Vec<u8>)>;
+/// A part of a page that has been read, by its number, for values that follow one another.
+pub type KeptBlock = Option<(usize, Vec<u8>)>;
 
 impl Parts {
     /// The bytes at `place` as they are.

@@ -27,6 +27,7 @@ pub struct ImageSet {
     files: Vec<PathBuf>,
     identities: Option<Vec<String>>,
     left_out: usize,
+    notes: Vec<String>,
 }
 
 /// Why there are no images.
@@ -107,11 +108,11 @@ impl ImageSet {
         let folder = folder.or(parent).unwrap_or(Path::new("."));
         let (names, identities) = read_image_list(source)?;
         let file = |name: &String| find_image(folder, name).unwrap_or_else(|| folder.join(name));
-        Ok(Self { files: names.iter().map(file).collect(), names, identities, left_out: 0 })
+        Ok(Self { files: names.iter().map(file).collect(), names, identities, ..Self::default() })
     }
 
     fn of_folder(root: &Path) -> Result<Self, ImageSetError> {
-        let ImagePaths { in_folders, beside, junk_files } = ImagePaths::below(root)?;
+        let ImagePaths { in_folders, beside, junk_files, note } = ImagePaths::below(root)?;
         let (paths, has_people, left_out) = match in_folders.is_empty() {
             true => (beside, false, junk_files),
             false => (in_folders, true, junk_files + beside.len()),
@@ -124,7 +125,7 @@ impl ImageSet {
         let names = paths.iter().map(name).collect::<Result<Vec<_>, _>>()?;
         let person = |name: &String| name.split('/').next().unwrap_or_default().to_owned();
         let identities = has_people.then(|| names.iter().map(person).collect());
-        Ok(Self { names, files, identities, left_out })
+        Ok(Self { names, files, identities, left_out, notes: note.into_iter().collect() })
     }
 
     /// The images of several sources, one source after the other.
@@ -134,7 +135,7 @@ impl ImageSet {
     pub fn open_all(sources: &[PathBuf], folder: Option<&Path>) -> Result<Self, ImageSetError> {
         let mut all = Self::default();
         for (i, source) in sources.iter().enumerate() {
-            let Self { names, files, identities, left_out } = Self::open(source, folder)?;
+            let Self { names, files, identities, left_out, notes } = Self::open(source, folder)?;
             if i == 0 {
                 all.identities = identities;
             } else {
@@ -151,6 +152,7 @@ impl ImageSet {
             all.names.extend(names);
             all.files.extend(files);
             all.left_out += left_out;
+            all.notes.extend(notes);
         }
         Ok(all)
     }
@@ -169,6 +171,11 @@ impl ImageSet {
     /// images beside folders of people.
     pub fn left_out(&self) -> usize {
         self.left_out
+    }
+
+    /// What need not be wrong and may be, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The set without some of its images.

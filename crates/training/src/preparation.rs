@@ -65,7 +65,8 @@ impl Preparation {
         };
         // Other memory than that of this machine, and other operations with needs of their own.
         let memory = (chosen.backend != Backend::Wgpu).then(|| workload.memory()).transpose()?;
-        let mut notes = look.notes;
+        let mut notes = data.summary.notes.clone();
+        notes.extend(look.notes);
         notes.extend(preflight::overlap(identities, &evaluations));
         notes.extend(memory.and_then(|memory| memory.note()));
         let [height, width] = plan.size;

@@ -147,6 +147,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             let entry = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string()).into();
             found.insert("set".into(), args.set.display().to_string().into());
             found.insert("fingerprint".into(), source.fingerprint().into());
+            found.insert("notes".into(), opened.summary.notes.clone().into());
             found.insert("report".into(), entry(&args.report));
             found.insert("exclude".into(), entry(&args.exclude));
         }
@@ -159,7 +160,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 
 /// Opens the set at `path` with `overrides` of its keys.
 fn open(path: &Path, overrides: &[String]) -> Result<OpenSet, Failure> {
-    Ok(source_config(path, overrides)?.open_any()?)
+    let opened = source_config(path, overrides)?.open_any()?;
+    crate::output::notes(&opened.summary.notes);
+    Ok(opened)
 }
 
 /// The landmarks of each image of a set, by what the set calls it.

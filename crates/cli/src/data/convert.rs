@@ -58,6 +58,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let config = source_config(&args.src, &args.overrides)?;
     let opened = config.open_any()?;
     crate::remark!("{}: {}", args.src.display(), opened.summary);
+    crate::output::notes(&opened.summary.notes);
     let source = opened.source;
     let target = ConversionTarget {
         kind,

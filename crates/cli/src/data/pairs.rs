@@ -37,6 +37,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let Args { folder, folds, per_fold, seed, out, json } = args;
     let config = FolderConfig { path: folder.clone() };
     let faces = FaceFolder::open(&config)?;
+    crate::output::notes(faces.notes());
     let labels: Vec<usize> = faces.labels().iter().map(|label| *label as usize).collect();
     let drawn = PairList::<usize>::generate(&labels, folds.into(), per_fold as usize, seed)?;
     if let Some(image) = drawn.images().iter().find(|image| with_slashes(faces.relative(**image)).is_none()) {

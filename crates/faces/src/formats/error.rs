@@ -51,9 +51,9 @@ pub enum SourceError {
     },
     /// Fewer than two identities are left.
     #[error(
-        "{set} has {} with at least {} (min_images); at least 2 are needed, and the largest has {}",
+        "{set} has {} with at least {} (min_images); at least 2 are needed, and the largest has {}{}",
         counted(*identities, "identity", "identities"), counted(*min_images, "image", "images"),
-        counted(*most, "image", "images")
+        counted(*most, "image", "images"), notes.iter().map(|note| format!("; {note}")).collect::<String>()
     )]
     TooFewIdentities {
         set: String,
@@ -61,6 +61,8 @@ pub enum SourceError {
         /// The key `min_images`.
         min_images: usize,
         most: usize,
+        /// Those of the set, which may say why.
+        notes: Vec<String>,
     },
     /// A list of what to leave out that names nothing of the set.
     #[error(

@@ -1,6 +1,8 @@
 //! A folder per identity: the layout that most face data sets unpack to.
 
 use std::{
+    collections::HashMap,
+    ffi::OsStr,
     io,
     path::{Path, PathBuf},
 };
@@ -19,6 +21,54 @@ use crate::StoredImage;
 
 /// Extensions of the files that are taken for images, in any case.
 pub const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "bmp", "pgm", "ppm"];
+
+/// Folders that systems keep among those of people: thumbnails, copies and what was deleted.
+const OF_SYSTEMS: [&str; 9] = [
+    "@eaDir",
+    "#recycle",
+    "#snapshot",
+    "@Recycle",
+    "@Recently-Snapshot",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "lost+found",
+    "__MACOSX",
+];
+
+/// Folders that a note names.
+const SHOWN: usize = 3;
+
+/// What folders are called that are parts of a set and no people, in lower case.
+const PARTS: [&str; 28] = [
+    "train",
+    "training",
+    "train_set",
+    "trainset",
+    "val",
+    "valid",
+    "validation",
+    "dev",
+    "test",
+    "testing",
+    "test_set",
+    "testset",
+    "eval",
+    "gallery",
+    "probe",
+    "probes",
+    "query",
+    "image",
+    "images",
+    "img",
+    "imgs",
+    "face",
+    "faces",
+    "photos",
+    "crops",
+    "aligned",
+    "data",
+    "dataset",
+];
 
 settings! {
     /// Images on disk, one folder per identity.
@@ -94,6 +144,7 @@ impl FaceFolder {
         let Files { in_folders, beside, junk } = find_images(root)?;
         let mut summary = Summary::default();
         summary.leave_out(junk + beside.len(), "junk file", "junk files");
+        summary.notes.extend(level_note(root, &in_folders));
         if in_folders.is_empty() {
             return Err(FolderError::NoIdentities { path: root.clone(), summary });
         }
@@ -111,6 +162,11 @@ impl FaceFolder {
     /// The name of each identity, by label.
     pub fn identities(&self) -> &[String] {
         &self.0.labels.identities
+    }
+
+    /// What need not be wrong and may be, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.0.summary.notes
     }
 
     /// The label of each image.
@@ -139,6 +195,8 @@ pub struct ImagePaths {
     /// Files and hidden folders passed over: hidden, empty, without an image extension, or links that lead
     /// nowhere or back to a folder above them.
     pub junk_files: usize,
+    /// That the folders of the folder seem to be parts of a set and no people.
+    pub note: Option<String>,
 }
 
 impl ImagePaths {
@@ -149,8 +207,9 @@ impl ImagePaths {
     pub fn below(root: &Path) -> Result<Self, FolderError> {
         check_root(root)?;
         let Files { in_folders, beside, junk } = find_images(root)?;
+        let note = level_note(root, &in_folders);
         let paths = |files: Vec<FolderFile>| files.into_iter().map(|file| file.path).collect();
-        Ok(Self { in_folders: paths(in_folders), beside: paths(beside), junk_files: junk })
+        Ok(Self { in_folders: paths(in_folders), beside: paths(beside), junk_files: junk, note })
     }
 }
 
@@ -199,8 +258,129 @@ fn identity(path: &Path) -> &Path {
     Path::new(path.components().next().map_or(path.as_os_str(), |first| first.as_os_str()))
 }
 
-fn is_hidden(name: &std::ffi::OsStr) -> bool {
+fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
+}
+
+/// A folder that holds folders or images, one of several in the same folder.
+struct Top<'a> {
+    name: &'a OsStr,
+    /// What lies in it and in folders of it.
+    images: &'a [FolderFile],
+    /// The folders in it that hold images.
+    folders: Vec<&'a OsStr>,
+    /// Whether it has images of its own.
+    has_images: bool,
+}
+
+impl<'a> Top<'a> {
+    /// Those of `images` at `depth` below the root.
+    fn all(images: &'a [FolderFile], depth: usize) -> Vec<Self> {
+        let same = images.chunk_by(|a, b| a.path.iter().nth(depth) == b.path.iter().nth(depth));
+        let top = |images: &'a [FolderFile]| {
+            let mut top = Self {
+                name: images.first()?.path.iter().nth(depth)?,
+                images,
+                folders: Vec::new(),
+                has_images: false,
+            };
+            for image in images {
+                let mut rest = image.path.iter().skip(depth + 1);
+                match (rest.next(), rest.next()) {
+                    (Some(folder), Some(_)) if top.folders.last() != Some(&folder) => {
+                        top.folders.push(folder)
+                    }
+                    (Some(_), Some(_)) => {}
+                    _ => top.has_images = true,
+                }
+            }
+            Some(top)
+        };
+        same.filter_map(top).collect()
+    }
+
+    fn is_part(&self) -> bool {
+        self.name.to_str().is_some_and(|name| PARTS.contains(&name.to_ascii_lowercase().as_str()))
+    }
+
+    fn is_nested(&self) -> bool {
+        !self.has_images
+    }
+}
+
+/// That the folders of `root` are taken for people and seem to be parts of a set, and where the people are then.
+fn level_note(root: &Path, images: &[FolderFile]) -> Option<String> {
+    let tops = Top::all(images, 0);
+    if !are_parts(&tops, 0) {
+        return None;
+    }
+    let shown = |name: &OsStr| name.to_string_lossy().escape_debug().to_string();
+    let mut names: Vec<String> = tops.iter().take(SHOWN).map(|top| shown(top.name)).collect();
+    if tops.len() > SHOWN {
+        names.push("…".into());
+    }
+    let folders = match &names[..] {
+        [only] => format!("the folder {only} of {} is taken for one person", root.display()),
+        [others @ .., last] => {
+            format!("the folders {} and {last} of {} are taken for people", others.join(", "), root.display())
+        }
+        [] => return None,
+    };
+    Some(match people_below(&tops, 0) {
+        Some((place, person)) => format!(
+            "{folders}, and there are folders in {}, such as {}; if those are the people, the path is {}",
+            if names.len() == 1 { "it" } else { "them" },
+            shown(person),
+            root.join(place).display()
+        ),
+        None => {
+            format!(
+                "{folders}, which by the name are parts of a set; a folder of images a person is expected"
+            )
+        }
+    })
+}
+
+/// Whether the folders at `depth` seem to be parts of a set and no people:
+/// - they are called so,
+/// - or there is one, and it holds nothing but folders,
+/// - or each holds folders only, more than there are folders here, and mostly of the same names: the sessions of people
+///   have the same names, too, but are fewer than the people.
+fn are_parts(tops: &[Top], depth: usize) -> bool {
+    let (mut all, mut parts) = (0, 0);
+    for top in tops {
+        all += top.images.len();
+        parts += if top.is_part() { top.images.len() } else { 0 };
+    }
+    let are_nested = tops.iter().all(Top::is_nested);
+    if all > 0 && (parts == all || are_nested && parts * 2 > all) {
+        return true;
+    }
+    if let [only] = tops {
+        return are_nested
+            && (only.folders.len() > 1 || are_parts(&Top::all(only.images, depth + 1), depth + 1));
+    }
+    let mut holders: HashMap<&OsStr, usize> = HashMap::new();
+    tops.iter().flat_map(|top| &top.folders).for_each(|folder| *holders.entry(folder).or_default() += 1);
+    let is_shared = |top: &Top| {
+        let shared = top.folders.iter().filter(|folder| holders[**folder] > 1).count();
+        top.folders.len() > 1 && shared * 2 >= top.folders.len()
+    };
+    are_nested && holders.len() > tops.len() && tops.iter().all(is_shared)
+}
+
+/// Where below folders that are parts of a set the people are, by the part to train on or the largest, and one of them.
+fn people_below<'a>(tops: &[Top<'a>], depth: usize) -> Option<(PathBuf, &'a OsStr)> {
+    let is_training = |top: &Top| top.name.to_string_lossy().to_ascii_lowercase().starts_with("train");
+    let nested = tops.iter().filter(|top| top.is_nested());
+    let top = nested.max_by_key(|top| (is_training(top), top.images.len()))?;
+    let below = Top::all(top.images, depth + 1);
+    let deeper = are_parts(&below, depth + 1).then(|| people_below(&below, depth + 1)).flatten();
+    let place = Path::new(top.name);
+    match deeper {
+        Some((deeper, person)) => Some((place.join(deeper), person)),
+        None => Some((place.into(), below.first()?.name)),
+    }
 }
 
 /// What lies in a folder, in the order of the paths, which compare part by part, each by its bytes.
@@ -228,10 +408,14 @@ fn find_images(root: &Path) -> Result<Files, FolderError> {
                     files.junk += 1;
                     continue;
                 }
-                return Err(FolderError::Unreadable { path, source: error.into() });
+                // The path is named once.
+                let text = error.to_string();
+                let source = error.into_io_error().unwrap_or_else(|| io::Error::other(text));
+                return Err(FolderError::Unreadable { path, source });
             }
         };
-        if is_hidden(entry.file_name()) {
+        let is_of_system = || OF_SYSTEMS.iter().any(|name| entry.file_name() == *name);
+        if is_hidden(entry.file_name()) || entry.file_type().is_dir() && is_of_system() {
             files.junk += 1;
             if entry.file_type().is_dir() {
                 walk.skip_current_dir();
@@ -388,6 +572,74 @@ pub(super) mod tests {
         assert_eq!(folder.source.identities().len(), 3);
         // .git counts once: what is inside a hidden folder is not looked at.
         assert_eq!(folder.summary.to_string(), "6 images of 3 identities; left out: 8 junk files");
+    }
+
+    /// What is noted of a folder with images at `paths`, and its path in place of `ROOT` there.
+    fn note(paths: &[&str]) -> Option<String> {
+        let root = TempDir::new().unwrap();
+        paths.iter().for_each(|path| put(root.path(), path, b"image"));
+        let note = ImagePaths::below(root.path()).unwrap().note;
+        assert_eq!(note.as_slice(), open(root.path()).summary.notes);
+        note.map(|note| note.replace(&root.path().display().to_string(), "ROOT"))
+    }
+
+    #[test]
+    fn a_root_that_is_one_level_too_high_is_told_with_the_path_that_was_meant() {
+        let note = |paths: &[&str]| note(paths).unwrap();
+        assert_eq!(
+            note(&["train/A/1.jpg", "train/A/2.jpg", "train/B/1.jpg", "val/A/1.jpg", "val/B/1.jpg"]),
+            "the folders train and val of ROOT are taken for people, and there are folders in them, such as A; if \
+             those are the people, the path is ROOT/train"
+        );
+        // By their names, though others have one person each.
+        assert!(note(&["Test/C/1.jpg", "train/A/1.jpg"]).ends_with("the path is ROOT/train"));
+        assert!(
+            note(&["images/A/1.jpg", "images/B/1.jpg"])
+                .starts_with("the folder images of ROOT is taken for one")
+        );
+        assert!(
+            note(&["w/images/A/1.jpg", "w/images/B/1.jpg"])
+                .ends_with("such as A; if those are the people, the path is ROOT/w/images")
+        );
+        assert!(note(&["data/train/A/1.jpg", "data/test/A/1.jpg"]).ends_with("the path is ROOT/data/train"));
+        // By what is in them.
+        assert!(note(&["MS1M/A/1.jpg", "MS1M/B/1.jpg"]).ends_with("the path is ROOT/MS1M"));
+        let same: Vec<String> = ["one", "two"]
+            .iter()
+            .flat_map(|top| ["A", "B", "C"].map(|person| format!("{top}/{person}/1.jpg")))
+            .collect();
+        let same: Vec<&str> = same.iter().map(String::as_str).collect();
+        assert!(note(&same).starts_with("the folders one and two of ROOT are taken for people"));
+        assert_eq!(
+            note(&["test/1.jpg", "train/1.jpg"]),
+            "the folders test and train of ROOT are taken for people, which by the name are parts of a set; a folder \
+             of images a person is expected"
+        );
+    }
+
+    #[test]
+    fn people_with_folders_of_their_own_are_no_parts_of_a_set() {
+        for paths in [
+            &["A/cam1/1.jpg", "A/cam2/1.jpg", "B/cam1/1.jpg", "B/cam2/1.jpg", "C/cam1/1.jpg"][..],
+            // CFP.
+            &["001/frontal/1.jpg", "001/profile/1.jpg", "002/frontal/1.jpg", "002/profile/1.jpg"],
+            &["A/1.jpg", "B/x/1.jpg"],
+            &["Val/1.jpg", "Ann/1.jpg"],
+            &["A/1/1.jpg", "A/2/1.jpg", "B/3/1.jpg", "B/4/1.jpg"],
+        ] {
+            assert_eq!(note(paths), None, "{paths:?}");
+        }
+    }
+
+    #[test]
+    fn folders_of_systems_are_no_people() {
+        let root = three();
+        for path in
+            ["@eaDir/A/x.jpg", "Bo/@eaDir/x.JPeG/SYNOPHOTO_THUMB_M.jpg", "#recycle/1.jpg", "lost+found/1.jpg"]
+        {
+            put(root.path(), path, b"thumbnail");
+        }
+        assert_eq!(open(root.path()).summary.to_string(), "6 images of 3 identities; left out: 4 junk files");
     }
 
     #[cfg(unix)]

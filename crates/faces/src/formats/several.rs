@@ -91,6 +91,7 @@ fn join(parts: Vec<(String, OpenSet)>) -> OpenSet {
         joined.parts.push(Part { source: opened.source.clone(), title, first_image, first_label });
         summary.images += opened.source.len();
         summary.identities += opened.source.identities().len();
+        summary.notes.extend(opened.summary.notes.iter().cloned());
         for &(count, one, many) in &opened.summary.left_out {
             match summary.left_out.iter_mut().find(|(_, known, _)| *known == one) {
                 Some((sum, ..)) => *sum += count,

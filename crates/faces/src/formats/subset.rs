@@ -97,6 +97,7 @@ pub(super) fn check_identities(title: &str, opened: &OpenSet, min_images: usize)
         identities,
         min_images,
         most: counts.into_iter().max().unwrap_or(0),
+        notes: opened.summary.notes.clone(),
     })
 }
 

@@ -11,6 +11,8 @@ pub struct Summary {
     pub identities: usize,
     /// What was left out: how many, of what (one, several).
     pub left_out: Vec<(usize, &'static str, &'static str)>,
+    /// What need not be wrong and may be, and what was read in one of several ways, a sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Summary {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use facegrad_files::{folder_of, hexadecimal, read_bounded};
-use facegrad_parquet::{ColumnPages, DecodedPage, ParquetFault, ParquetFile};
+use facegrad_parquet::{ColumnPages, DecodedPage, KeptBlock, ParquetFault, ParquetFile};
 use facegrad_pictures::decode::MAX_FILE_SIZE;
 use facegrad_settings::settings;
 use sha2::{Digest, Sha256};
@@ -139,6 +139,8 @@ struct ParquetImages {
     kept: Mutex<PageCache<DecodedPage>>,
     /// Held while a large page is decoded.
     large: Mutex<()>,
+    /// What was read of a page for the last image.
+    last: Mutex<(Option<PageKey>, KeptBlock)>,
 }
 
 struct ImageFile {
@@ -166,6 +168,7 @@ impl ParquetImages {
             groups: Vec::new(),
             kept: Mutex::default(),
             large: Mutex::default(),
+            last: Mutex::default(),
         };
         let (mut found, mut names) = (LabelColumn::Nothing, None);
         let mut hash = Sha256::new();
@@ -277,20 +280,35 @@ impl ParquetImages {
         let Some(pages) = pages else { return Ok(None) };
         let (number, row) = pages.page_of(index - *first as usize)?;
         let page = (group, column, number);
+        let decoded = self.decoded(pages, page)?;
+        // Of one page after the other, by as many threads as like; who finds it taken does without.
+        match self.last.try_lock() {
+            Ok(mut last) => {
+                if last.0 != Some(page) {
+                    *last = (Some(page), None);
+                }
+                decoded.value(row, &mut last.1)
+            }
+            Err(_) => decoded.value(row, &mut None),
+        }
+    }
+
+    /// A page that is kept from before, or read.
+    fn decoded(&self, pages: &ColumnPages, page: PageKey) -> Result<Arc<DecodedPage>, ParquetFault> {
         let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(page);
         if let Some(kept) = kept() {
-            return kept.value(row);
+            return Ok(kept);
         }
         // Of pages as large as these there is one in memory at a time, and threads wait for it.
-        let is_large = pages.whole_size(number)? > KEPT as u64 / 8;
+        let is_large = pages.whole_size(page.2)? > KEPT as u64 / 8;
         let alone = is_large.then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(kept) = alone.as_ref().and_then(|_| kept()) {
-            return kept.value(row);
+            return Ok(kept);
         }
-        let decoded = Arc::new(pages.decode(number)?);
+        let decoded = Arc::new(pages.decode(page.2)?);
         let size = decoded.size();
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).put(page, decoded.clone(), size);
-        decoded.value(row)
+        Ok(decoded)
     }
 
     /// The content of image `index`, as the file or what lies beside it has it.
@@ -800,7 +818,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("x.parquet");
         let images: Vec<Vec<u8>> =
-            (0..4).map(|image| (0..3 << 20).map(|at| (at * at % 251 + image) as u8).collect()).collect();
+            (0..4).map(|image| (0..3_u64 << 20).map(|at| (at * at % 251 + image) as u8).collect()).collect();
         let images = || Values::Strings(images.iter().map(|image| Some(&image[..])).collect());
         let schema = "message s { OPTIONAL BYTE_ARRAY image; REQUIRED INT64 label; }";
         for (compression, size) in
