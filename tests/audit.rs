@@ -278,6 +278,15 @@ fn a_model_and_its_stored_embeddings_say_the_same() {
     assert!(by_model["against"]["by_looks"].is_array());
     assert!(place.text("a.html").contains("embeddings say of labels is likely"));
 
+    // Of another flip fusion, or another model, looks are no likeness.
+    place.facegrad(&["embed", "test", "--model", "runs/tiny", "--flip", "none", "--out", "plain.npz"]).done();
+    let mixed = ["--against", "test", "--embeddings", "faces.npz", "--against-embeddings", "plain.npz"];
+    let mixed = audit(&place, &mixed).refused(2);
+    assert!(mixed.ends_with("cannot be compared: the flip fusions add and none"), "{mixed}");
+    let whitened = ["eval", "faces.npz", "--protocol", "all_pairs", "--centre-on", "plain.npz"];
+    let whitened = place.facegrad(&whitened).refused(2);
+    assert!(whitened.contains("plain.npz, made in another way"), "{whitened}");
+
     let missing = audit(&place, &["--embeddings", "test.npz"]).refused(2);
     assert!(missing.contains("test.npz has no embedding called 002000/0001.png"), "{missing}");
 }

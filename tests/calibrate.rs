@@ -477,3 +477,57 @@ fn a_kill_at_any_moment_leaves_a_model_that_can_be_used() {
         assert_eq!(names(&place, "runs/tiny"), clean);
     }
 }
+
+#[test]
+fn a_search_with_a_threshold_names_nobody_below_it() {
+    let place = lab();
+    calibrate(&place, "runs/tiny", &["--at", POINT]).done();
+    // A grey square is nobody, and finds whoever is nearest if no threshold is applied.
+    place.write("grey.ppm", [&b"P6 20 20 255\n"[..], &[128; 1200]].concat());
+    let own = name("003000/0000");
+    let search = |more: &[&str]| {
+        let search = ["identify", "faces", &own, "grey.ppm", "--model", "runs/tiny"];
+        place.facegrad(&[&search[..], more].concat())
+    };
+    let plain = search(&["--json"]);
+    let note = plain.stderr.lines().last().unwrap().to_owned();
+    assert!(note.starts_with("note: no threshold was applied"), "{note}");
+    let plain = json(plain);
+    assert_eq!((&plain["threshold"], &plain["point"]), (&Value::Null, &Value::Null));
+    let searched = json(search(&["--json", "--at", POINT]));
+    let threshold = number(&searched["threshold"]);
+    assert_eq!(searched["threshold"], searched["point"]["threshold"]);
+    assert_eq!((&searched["point"]["name"], &searched["gallery"]["people"]), (&POINT.into(), &3.into()));
+    let mut nobody = 0;
+    for (with, without) in
+        searched["probes"].as_array().unwrap().iter().zip(plain["probes"].as_array().unwrap())
+    {
+        let all = without["people"].as_array().unwrap();
+        let accepted: Vec<&Value> = all.iter().filter(|found| number(&found["score"]) >= threshold).collect();
+        assert_eq!(with["people"].as_array().unwrap().iter().collect::<Vec<_>>(), accepted, "{with}");
+        assert_eq!((&with["nearest"], &without["nearest"]), (&all[0], &all[0]));
+        nobody += usize::from(accepted.is_empty());
+    }
+    assert!(
+        note.contains(&format!("(threshold {threshold:.4}) it would be nobody on {nobody} of 2")),
+        "{note}"
+    );
+    assert_eq!(searched["probes"][0]["people"][0]["person"], "003000");
+    let code = if nobody > 0 { 3 } else { 0 };
+    let ended = search(&["--at", POINT, "--exit-code"]).code(code);
+    assert_eq!(ended.stdout.matches("\nnobody: the most alike, ").count(), nobody, "{ended}");
+    // 1 - 0.9^3 of three people, 1 - 0.9^6 of their six images.
+    let rates = "27.100 % (one comparison a person) to 46.856 % (one an image)";
+    assert!(ended.stdout.contains(rates) && !ended.stderr.contains("no threshold"), "{ended}");
+    search(&["--at", POINT]).done();
+
+    let sentence = search(&["--at", "far=1e-2"]).refused(2);
+    assert!(sentence.contains("has no operating point far=1e-2, only far=1e-1"), "{sentence}");
+    let sentence = search(&["--at", POINT, "--flip", "none"]).refused(2);
+    assert!(sentence.contains("its threshold holds for the same only"), "{sentence}");
+    place.write("large.ppm", [&b"P6 40 40 255\n"[..], &[128; 4800]].concat());
+    let large = ["identify", "faces", "large.ppm", "--model", "runs/tiny", "--at", POINT];
+    assert!(place.facegrad(&large).refused(2).contains("--any-size"));
+    place.facegrad(&[&large[..], &["--any-size"]].concat()).done();
+    search(&["--exit-code"]).code(2);
+}

@@ -330,7 +330,13 @@ fn an_index_is_used_with_its_own_model_only() {
     let probe = "faces/002003/0001.png";
     let from_folder =
         identify(&place, &["faces", probe, "--save", "people.safetensors", "--flip", "concat"]).done();
-    assert_eq!(from_folder.stderr, "people.safetensors: 30 images of the gallery\n");
+    let [saved, note] = from_folder.stderr.lines().collect::<Vec<_>>()[..] else { panic!("{from_folder}") };
+    assert_eq!(saved, "people.safetensors: 30 images of the gallery");
+    assert_eq!(
+        note,
+        "note: no threshold was applied, so that somebody is named whoever is on an image; facegrad calibrate \
+         measures thresholds, and --at applies one"
+    );
     assert_eq!(Gallery::open(place.path("people.safetensors")).unwrap().len(), 30);
     // Without probes the index alone is written, the same.
     identify(&place, &["faces", "--save", "again.safetensors", "--flip", "concat"]).done();

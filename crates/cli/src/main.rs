@@ -16,6 +16,7 @@ mod identify;
 mod memory;
 mod output;
 mod plot;
+mod points;
 mod progress;
 mod protocols;
 mod show;

@@ -1,18 +1,14 @@
 //! `facegrad verify`.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
-use facegrad::recognition::{
-    Embedder, EmbedderError, ImageFiles, Images, NamedPoint, operating_points::ThresholdTarget,
-};
+use facegrad::recognition::{Embedder, EmbedderError, ImageFiles, Images, operating_points::ThresholdTarget};
 use serde_json::json;
 
 use crate::{
     arguments::{ModelArgs, file_to_read},
     failure::Failure,
+    points::{DIFFERENT, check_sizes, choose, unreadable},
     say,
 };
 
@@ -44,9 +40,6 @@ pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
 }
-
-/// Exit code for different people, where it is asked for.
-const DIFFERENT: u8 = 3;
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let path = args.model.path()?;
@@ -82,50 +75,4 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         say!("{}", point.describe());
     }
     Ok(if args.exit_code && !same { DIFFERENT.into() } else { ExitCode::SUCCESS })
-}
-
-/// The point `at`, or the only one there is.
-fn choose<'a>(
-    points: &'a [NamedPoint],
-    at: Option<ThresholdTarget>,
-    path: &Path,
-) -> Result<&'a NamedPoint, Failure> {
-    let model = path.display();
-    let names: Vec<String> = points.iter().map(|point| point.target.to_string()).collect();
-    let there_are = names.join(", ");
-    match (at, points) {
-        (_, []) => Err(Failure::input(format!(
-            "{model} has no operating point, so no score means same or different; measure some with facegrad calibrate"
-        ))),
-        (Some(at), _) => points.iter().find(|point| point.target == at).ok_or_else(|| {
-            Failure::input(format!(
-                "{model} has no operating point {at}, only {there_are}; take one of these, or measure it with facegrad calibrate --at {at}"
-            ))
-        }),
-        (None, [point]) => Ok(point),
-        (None, _) => Err(Failure::input(format!(
-            "{model} has several operating points, {there_are}; choose one with --at"
-        ))),
-    }
-}
-
-/// Refuses images of another size than `point` was measured on: they are hardly aligned in the same way.
-fn check_sizes(images: &ImageFiles, point: &NamedPoint, size: [usize; 2]) -> Result<(), Failure> {
-    let Some([height, width]) = point.image_size else { return Ok(()) };
-    for index in 0..images.len() {
-        let picture = images.load(index, size).map_err(unreadable)?;
-        let [own_height, own_width] = picture.original_size();
-        if [own_height, own_width] != [height, width] {
-            return Err(Failure::input(format!(
-                "{} has {own_height}x{own_width} pixels and {} was measured on images of {height}x{width}; align and crop it like those, or pass --any-size if it is",
-                images.name(index),
-                point.target
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn unreadable(error: facegrad::faces::FaceError) -> Failure {
-    Failure::input(format!("the image {error}"))
 }

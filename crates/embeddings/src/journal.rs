@@ -256,9 +256,13 @@ fn create(folder: &Path, header: &EmbeddingJournalHeader) -> Result<(), Problem>
         file.sync_all()?;
     }
     sync_folder(temporary.path())?;
-    fs::rename(temporary.path(), folder)?;
-    // It has another name now, under which it stays.
-    let _ = temporary.keep();
+    match fs::rename(temporary.path(), folder) {
+        // It has another name now, under which it stays.
+        Ok(()) => drop(temporary.keep()),
+        // Another process was quicker; which of the two goes on is for the lock to say.
+        Err(_) if folder.join(HEADER).exists() => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
     Ok(sync_folder(folder_of(folder))?)
 }
 
@@ -326,6 +330,34 @@ mod tests {
         rows.set_len(5 * 12 + 1).unwrap();
         let error = EmbeddingJournal::open_or_create(&target, header(3, 5)).unwrap_err().to_string();
         assert!(error.contains("more than the 5 rows") && error.contains("to start over"), "{error}");
+    }
+
+    #[test]
+    fn of_jobs_that_start_together_one_goes_on_and_the_others_hear_of_it() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let target = folder.path().join("e.npz");
+            let start = std::sync::Barrier::new(8);
+            let begin = || {
+                start.wait();
+                EmbeddingJournal::open_or_create(&target, header(3, 4))
+            };
+            let begun: Vec<_> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(begin)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert_eq!(begun.iter().filter(|one| one.is_ok()).count(), 1);
+            for error in begun.into_iter().filter_map(Result::err) {
+                assert!(matches!(error, EmbeddingError::Busy { .. }), "{error}");
+            }
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+        // The moment between the look and the folder of the other one.
+        let folder = tempfile::tempdir().unwrap();
+        let made = folder.path().join("e.npz.part");
+        create(&made, &header(3, 4)).map_err(|_| ()).unwrap();
+        create(&made, &header(3, 4)).map_err(|_| ()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

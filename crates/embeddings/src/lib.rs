@@ -47,7 +47,7 @@ pub use formats::is_embedding_file;
 pub use gallery::{Gallery, GalleryError, Match};
 pub use journal::{EmbeddingJournal, EmbeddingJournalHeader};
 pub use moments::EmbeddingMoments;
-pub use origin::Origin;
+pub use origin::{Origin, OriginDifference};
 pub use pca::{Pca, PcaError};
 pub use rows::{MAX_DIM, RowsError};
 pub use tsne::{MAX_POINTS, Tsne, TsneError, TsneMap};

@@ -33,7 +33,42 @@ pub struct Origin {
     pub normalised: bool,
 }
 
+/// In what the embeddings of two origins were made in different ways, so that they cannot be compared.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {one} and {other}")]
+pub struct OriginDifference {
+    /// Such as the flip fusion.
+    pub what: &'static str,
+    /// The value of one of them.
+    pub one: String,
+    /// The value of the other.
+    pub other: String,
+}
+
 impl Origin {
+    /// Why embeddings of the two cannot be compared with each other, if something is in the way. What one of them
+    /// does not know is no difference.
+    pub fn difference(&self, other: &Self) -> Option<OriginDifference> {
+        let models = self.model_sha256.as_deref().zip(other.model_sha256.as_deref());
+        let prepared = self.preprocessing.as_deref().zip(other.preprocessing.as_deref());
+        let found = |what, one: &str, other: &str| {
+            Some(OriginDifference { what, one: one.into(), other: other.into() })
+        };
+        match (models, prepared) {
+            (Some((one, other)), _) if !one.eq_ignore_ascii_case(other) => {
+                found("the models with the SHA-256", one, other)
+            }
+            _ if self.flip != other.flip => {
+                found("the flip fusions", self.flip.as_str(), other.flip.as_str())
+            }
+            (_, Some((one, other))) if one != other => found("the preparations", one, other),
+            _ if self.scoring != other.scoring => {
+                found("the scores", &self.scoring.to_string(), &other.scoring.to_string())
+            }
+            _ => None,
+        }
+    }
+
     /// On one line; what [`parse`](Self::parse) reads.
     pub(crate) fn to_json(&self) -> Result<String, Problem> {
         let json = serde_json::to_string(self).map_err(|error| Problem::content(error.to_string()))?;
@@ -82,6 +117,31 @@ mod tests {
         assert_eq!(Origin::parse(&json).unwrap(), origin);
         let later = json.replacen('{', r#"{"of_a_later_version": 1, "#, 1);
         assert_eq!(Origin::parse(&later).unwrap(), origin);
+    }
+
+    #[test]
+    fn what_keeps_embeddings_from_being_compared_is_named() {
+        let other = |change: fn(&mut Origin)| {
+            let mut other = example();
+            change(&mut other);
+            let (there, back) = (example().difference(&other), other.difference(&example()));
+            assert_eq!(there.is_some(), back.is_some());
+            there.map(|difference| difference.to_string())
+        };
+        assert_eq!(other(|_| {}), None);
+        assert_eq!(other(|origin| origin.model_sha256 = None), None);
+        assert_eq!(other(|origin| origin.model_sha256 = Some("AB".repeat(32))), None);
+        assert_eq!(other(|origin| origin.backend = "wgpu".into()), None);
+        assert_eq!(other(|origin| origin.preprocessing = None), None);
+        assert_eq!(other(|origin| origin.flip = Flip::None).unwrap(), "the flip fusions add and none");
+        let models = other(|origin| origin.model_sha256 = Some("cd".repeat(32))).unwrap();
+        assert_eq!(
+            models,
+            format!("the models with the SHA-256 {} and {}", "ab".repeat(32), "cd".repeat(32))
+        );
+        assert!(other(|origin| origin.preprocessing = Some("64x64".into())).unwrap().ends_with(" and 64x64"));
+        let scores = other(|origin| origin.scoring = Similarity::Euclidean).unwrap();
+        assert_eq!(scores, "the scores cosine and euclidean");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pca::project;
 use crate::rows::unit_length;
-use crate::{EmbeddingMoments, Pca, PcaError, RowsError};
+use crate::{EmbeddingMoments, Origin, OriginDifference, Pca, PcaError, RowsError};
 
 /// How many numbers an embedding keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct FitSet {
     pub name: String,
     /// SHA-256 of the file, or of the numbers, in hexadecimal digits.
     pub sha256: String,
+    /// Where they come from, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 /// Why embeddings are not whitened.
@@ -75,6 +78,9 @@ pub enum WhiteningError {
         "{name} is what the whitening was fitted on; to evaluate there is to look at the answers, so fit on other data"
     )]
     SameData { name: String },
+    /// Embeddings that were made in another way than those of the fit.
+    #[error("the whitening was fitted on {name}, made in another way than what is evaluated: {difference}")]
+    OtherOrigin { name: String, difference: OriginDifference },
 }
 
 impl From<RowsError> for WhiteningError {
@@ -249,6 +255,19 @@ impl Whitening {
         }
         Ok(())
     }
+
+    /// An error if embeddings of `origin` were made in another way than those of the fit: by another model, or with
+    /// another flip fusion.
+    ///
+    /// # Errors
+    /// If they were, as far as both are known.
+    pub fn check_origin(&self, origin: &Origin) -> Result<(), WhiteningError> {
+        let FitSet { name, origin: fitted, .. } = &self.description.fitted_on;
+        match fitted.as_ref().and_then(|fitted| fitted.difference(origin)) {
+            Some(difference) => Err(WhiteningError::OtherOrigin { name: name.clone(), difference }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What a [`Whitening`] does and what it was fitted on, as a result states it.
@@ -291,7 +310,7 @@ impl fmt::Display for WhiteningDescription {
             }
         }
         let unit_length = if config.unit_length { "of unit length" } else { "of the length they have" };
-        let FitSet { name, sha256 } = fitted_on;
+        let FitSet { name, sha256, .. } = fitted_on;
         write!(f, " of {name} (SHA-256 {sha256}, {rows} embeddings {unit_length})")?;
         match whitened {
             None => Ok(()),
@@ -321,7 +340,7 @@ mod tests {
     use crate::testing::{assert_close, cases, normal, wide};
 
     fn set() -> FitSet {
-        FitSet { name: "faces-train.npz".into(), sha256: "5a".repeat(32) }
+        FitSet { name: "faces-train.npz".into(), sha256: "5a".repeat(32), origin: None }
     }
 
     fn fit(
@@ -543,5 +562,25 @@ mod tests {
         );
         assert!(whitening.apply(&[1.0; 5]).is_err());
         assert_eq!(whitening.apply(&[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn embeddings_of_another_model_or_flip_are_not_whitened() {
+        let origin = crate::origin::example();
+        let fit = |origin| {
+            let config = WhiteningConfig { keep: KeptComponents::Centre, ..WhiteningConfig::default() };
+            let mut fit = WhiteningFit::new(config, 2, FitSet { origin, ..set() }).unwrap();
+            fit.add(&[1.0, 0.0, 0.0, 1.0, 1.0, 1.0]).unwrap();
+            fit.finish().unwrap()
+        };
+        let other = Origin { flip: facegrad_verification::Flip::None, ..origin.clone() };
+        fit(None).check_origin(&other).unwrap();
+        fit(Some(origin.clone())).check_origin(&origin).unwrap();
+        let error = fit(Some(origin)).check_origin(&other).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the whitening was fitted on faces-train.npz, made in another way than what is evaluated: \
+             the flip fusions add and none"
+        );
     }
 }

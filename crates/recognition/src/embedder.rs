@@ -188,12 +188,20 @@ impl<'a> Embedder<'a> {
     /// The embeddings of `images` one portion after the other, in bounded memory.
     ///
     /// # Errors
-    /// If the source is a file that some images are not in.
+    /// If the source is a file that some images are not in, or the whitening was fitted on embeddings that were made
+    /// in another way.
     pub fn stream<'s>(
         &'s self,
         images: &'s dyn Images,
         flip: Flip,
     ) -> Result<EmbeddingStream<'s>, EmbedderError> {
+        if let Some(whitening) = self.whitening {
+            let origin = match self.source {
+                Source::Model { model, backend, .. } => Some(model.origin(flip, backend, None)),
+                Source::File { file, .. } => file.origin().cloned(),
+            };
+            origin.map_or(Ok(()), |origin| whitening.check_origin(&origin))?;
+        }
         let positions = match self.source {
             Source::Model { .. } => Vec::new(),
             Source::File { file, name } => positions(file, name, images)?,

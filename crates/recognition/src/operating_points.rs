@@ -128,6 +128,17 @@ impl NamedPoint {
         score >= self.threshold
     }
 
+    /// How often a search of `comparisons` images of other people names somebody (FPIR), if the comparisons were
+    /// independent of each other: 1 − (1 − FAR)^comparisons, by the false-accept rate that the point was chosen for, or
+    /// the measured one where it was chosen for something else.
+    pub fn false_positive_rate(&self, comparisons: usize) -> f64 {
+        let far = match self.target {
+            ThresholdTarget::Far(rate) => rate,
+            _ => self.far,
+        };
+        -(comparisons as f64 * (-far).ln_1p()).exp_m1()
+    }
+
     /// The error rates and what they were measured on, on one line.
     pub fn describe(&self) -> String {
         format!(
@@ -561,6 +572,20 @@ mod tests {
         assert_eq!(point.score_of(&rows, 2, names()).unwrap(), -2.0_f64.sqrt());
         assert!(point.score_of(&rows, 3, names()).is_err());
         assert!(point.accepts(point.threshold) && !point.accepts(point.threshold.next_down()));
+    }
+
+    #[test]
+    fn a_search_names_a_stranger_as_often_as_one_of_its_comparisons_does() {
+        let points =
+            calibrate(&measured(300, 1000, |_| {}), "t", &targets(&["far=1e-1", "eer"])).unwrap().points;
+        let [far, eer] = &points[..] else { panic!("{points:?}") };
+        let near = |found: f64, right: f64| assert!((found - right).abs() < 1e-12, "{found} {right}");
+        near(far.false_positive_rate(0), 0.0);
+        near(far.false_positive_rate(1), 0.1);
+        near(far.false_positive_rate(2), 0.19);
+        near(eer.false_positive_rate(1), eer.far);
+        let rare = NamedPoint { target: ThresholdTarget::Far(1e-9), ..far.clone() };
+        near(rare.false_positive_rate(1000), 1e-6 - 999.0 * 500.0 * 1e-18);
     }
 
     #[test]

@@ -209,13 +209,21 @@ fn embeddings(args: &Args) -> Result<Option<AuditEmbeddings>, Failure> {
     let embeddings = AuditEmbeddings { source, against, batch: args.batch.size(), flip: args.flip };
     if let (EmbeddingSource::File { file: own, .. }, Some(EmbeddingSource::File { file: other, name, .. })) =
         (&embeddings.source, &embeddings.against)
-        && other.dim() != own.dim()
     {
-        return Err(Failure::input(format!(
-            "{name} has embeddings of {} numbers and --embeddings of {}; both must be by one model",
-            other.dim(),
-            own.dim()
-        )));
+        if let Some(difference) =
+            own.origin().zip(other.origin()).and_then(|(own, other)| own.difference(other))
+        {
+            return Err(Failure::input(format!(
+                "--embeddings and {name} were made in different ways, so that they cannot be compared: {difference}"
+            )));
+        }
+        if other.dim() != own.dim() {
+            return Err(Failure::input(format!(
+                "{name} has embeddings of {} numbers and --embeddings of {}; both must be by one model",
+                other.dim(),
+                own.dim()
+            )));
+        }
     }
     Ok(Some(embeddings))
 }

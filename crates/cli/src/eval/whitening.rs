@@ -40,7 +40,8 @@ impl WhiteningArgs {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let config = WhiteningConfig { keep, ..WhiteningConfig::default() };
         let mut fit =
-            WhiteningFit::new(config, file.dim(), FitSet { name, sha256 }).map_err(Failure::input)?;
+            WhiteningFit::new(config, file.dim(), FitSet { name, sha256, origin: file.origin().cloned() })
+                .map_err(Failure::input)?;
         let mut rows = Vec::new();
         for start in (0..file.len()).step_by(ROWS) {
             let range = start..(start + ROWS).min(file.len());
