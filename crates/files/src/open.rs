@@ -6,6 +6,8 @@ use std::{
     io::{self, Read, Seek},
     path::{Path, PathBuf},
     sync::Mutex,
+    thread,
+    time::{Duration, Instant},
 };
 
 /// What the pipes held that a person named, by their paths: in files without a name, which vanish with the process
@@ -35,7 +37,8 @@ pub fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Reads the pipe at `path`, which a person named on the command line (`<(…)`, `/dev/stdin`), to its end, so that
-/// [`open`] gives what it held, any number of times. Nothing is done for whatever else is there.
+/// [`open`] gives what it held, any number of times. Nothing is done for whatever else is there, nor for a pipe that
+/// nobody begins to write to within two seconds.
 ///
 /// # Errors
 /// Those of the file system, and of the kind `FileTooLarge` if more than `limit` bytes come.
@@ -47,15 +50,59 @@ pub fn spool(path: &Path, limit: u64) -> io::Result<()> {
     let pipes = pipes.get_or_insert_default();
     if !pipes.contains_key(path) {
         let mut spooled = tempfile::tempfile()?;
-        let mut pipe = File::open(path)?.take(limit.saturating_add(1));
-        if io::copy(&mut pipe, &mut spooled)? > limit {
-            let too_long = crate::TooLong { length: None, limit };
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, too_long));
+        let mut pipe = Pipe::open(path)?.take(limit.saturating_add(1));
+        match io::copy(&mut pipe, &mut spooled)? {
+            0 => {}
+            length if length > limit => {
+                let too_long = crate::TooLong { length: None, limit };
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, too_long));
+            }
+            _ => drop(pipes.insert(path.to_owned(), spooled)),
         }
-        pipes.insert(path.to_owned(), spooled);
     }
     Ok(())
 }
+
+/// A pipe that is read to its end, but not waited for if nobody writes.
+struct Pipe {
+    file: File,
+    opened: Instant,
+    has_writer: bool,
+}
+
+impl Pipe {
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut options = File::options();
+        // Opening would wait for a writer otherwise.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(
+            &mut options,
+            rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
+        );
+        Ok(Self { file: options.read(true).open(path)?, opened: Instant::now(), has_writer: false })
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.file.read(buffer) {
+                // The end, or nobody has begun yet.
+                Ok(0) if self.has_writer || self.opened.elapsed() > WRITER => return Ok(0),
+                Ok(0) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.has_writer = true,
+                result => {
+                    self.has_writer = true;
+                    return result;
+                }
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// How long a pipe may have no writer before it is taken for one that never has.
+const WRITER: Duration = Duration::from_secs(2);
 
 /// The same content under a handle with a position of its own: each reader begins at the first byte.
 fn copy_of(file: &mut File) -> io::Result<File> {
@@ -108,6 +155,15 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         }
         assert_eq!(open(&folder.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("silent");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        spool(&pipe, 8).unwrap();
+        assert_eq!(open(&pipe).unwrap_err().to_string(), "it is a pipe, and no regular file");
     }
 
     #[test]
