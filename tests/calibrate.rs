@@ -335,6 +335,47 @@ fn what_cannot_be_calibrated_is_refused_and_nothing_is_written() {
     assert!(place.read(&file) == before);
 }
 
+/// Runs as somebody whom rights bind: root is made nobody, if that is possible.
+#[cfg(unix)]
+fn as_no_root(place: &Place, arguments: &[&str]) -> Option<Ended> {
+    use std::os::unix::fs::MetadataExt;
+    if tempfile::tempfile().unwrap().metadata().unwrap().uid() != 0 {
+        return Some(place.facegrad(arguments));
+    }
+    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", FACEGRAD];
+    let works = std::process::Command::new("setpriv").args(nobody).arg("--version").output();
+    if !works.is_ok_and(|output| output.status.success()) {
+        println!("skipped: the tests run as root, and the program cannot be run as somebody else");
+        return None;
+    }
+    let owner = std::process::Command::new("chown").args(["-R", "65534:65534"]).arg(place.path("")).status();
+    assert!(owner.unwrap().success());
+    Some(place.start("setpriv", &[&nobody[..], arguments].concat()).wait())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_checkpoint_that_cannot_be_replaced_is_as_it_was_and_nothing_stays_in_the_way() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = lab();
+    let folder = best(&place);
+    let (before, clean) = (place.read(&format!("{folder}/model.safetensors")), names(&place, "runs/tiny"));
+    let mode =
+        |mode: u32| fs::set_permissions(place.path(&folder), fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o555);
+    let arguments = ["calibrate", "runs/tiny", "--at", POINT];
+    let Some(ended) = as_no_root(&place, &arguments) else { return };
+    let said = ended.code(1).sentence();
+    assert!(said.ends_with("; the model is as it was"), "{said}");
+    let unchanged = place.read(&format!("{folder}/model.safetensors")) == before;
+    assert!(unchanged, "{said}");
+    assert_eq!(names(&place, "runs/tiny"), clean);
+    mode(0o755);
+    as_no_root(&place, &arguments).unwrap().done();
+    assert!(place.read(&format!("{folder}/model.safetensors")) != before);
+    assert_eq!(names(&place, "runs/tiny"), clean);
+}
+
 #[test]
 fn what_cannot_be_verified_is_refused() {
     let place = lab();
