@@ -262,12 +262,15 @@ fn a_copy_leaves_the_model_as_it_was() {
 
     // Pairs from a list, whose images lie below a folder; those for the threshold of an accuracy have no part.
     for (identity, name) in ["A", "B"].into_iter().enumerate() {
-        for image in 0..2 {
-            let png = place.read(&format!("faces/00300{identity}/000{image}.png"));
-            place.write(&format!("lfw/{name}/{name}_000{}.png", image + 1), png);
+        for image in 0..11 {
+            let png = place.read(&format!("faces/00300{identity}/000{}.png", image % 2));
+            place.write(&format!("lfw/{name}/{name}_{:04}.png", image + 1), png);
         }
     }
-    let (genuine, impostor) = ("A\t1\t2\nB\t1\t2\n".repeat(50), "A\t1\tB\t1\nA\t2\tB\t1\n".repeat(50));
+    let all = |limit: fn(usize) -> usize| (1..12).flat_map(move |i| (limit(i)..12).map(move |j| (i, j)));
+    let genuine = all(|i| i + 1).flat_map(|(i, j)| ["A", "B"].map(|name| format!("{name}\t{i}\t{j}\n")));
+    let impostor = all(|_| 1).map(|(i, j)| format!("A\t{i}\tB\t{j}\n"));
+    let (genuine, impostor): (String, String) = (genuine.take(100).collect(), impostor.take(100).collect());
     place.write("list.txt", format!("100\n{genuine}{impostor}"));
     let list = ["--pairs", "list.txt", "--images", "lfw", "--at", POINT];
     let alone = calibrate(&place, "out.safetensors", &list).done();
