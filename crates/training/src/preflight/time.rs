@@ -202,7 +202,7 @@ mod tests {
     fn the_first_time_does_not_count() {
         let mut times = [9.0, 1.5].into_iter();
         assert_eq!(again(|| times.next()), Some(1.5));
-        let mut times = [0.1, 0.04, 0.02].into_iter();
+        let mut times = [0.1, 0.04, 0.02, 0.5].into_iter();
         assert_eq!(again(|| times.next()), Some(0.02));
     }
 
