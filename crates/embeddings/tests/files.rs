@@ -549,7 +549,7 @@ fn files_made_to_harm_end_in_a_sentence() {
         refuse("a.safetensors", &named(&names), sentence);
     }
     fs::create_dir(folder.path().join("b.npz")).unwrap();
-    assert!(survive(&folder.path().join("b.npz")).unwrap().contains("not a file"));
+    assert!(survive(&folder.path().join("b.npz")).unwrap().contains("no regular file"));
     assert!(survive(&folder.path().join("absent.csv")).unwrap().contains("cannot read"));
 }
 
