@@ -2,7 +2,7 @@
 //!
 //! An [`Audit`] looks through a set from beginning to end. A [`SetSurvey`] reads every image once and keeps a record of
 //! fixed size of each; [`Findings`] is what the records say, with [`duplicates`] and [`common`]; [`LabelledEmbeddings`]
-//! is what embeddings say of labels. [`table`], [`json`] and [`report`] show what was found, and [`exclusions`] is what
+//! is what embeddings say of labels. [`table`], [`json`] and [`Audit::page`] show what was found, and [`exclusions`] is what
 //! the trainer should not see. Nothing here trains, asks for arguments or depends on the number of threads.
 //!
 //! ```
