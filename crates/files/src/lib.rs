@@ -46,6 +46,6 @@ pub use journal::{Journal, JournalError, WorkDifference, WorkHeader};
 pub use lock::{Lock, LockError, LockHeld, lock};
 pub use open::{NoRegularFile, open, spool};
 pub use pool::{PooledFile, raise_open_files};
-pub use positioned::{Section, fill_at};
+pub use positioned::{FileSection, fill_at};
 pub use stop::Stop;
 pub use tempfile::NamedTempFile;

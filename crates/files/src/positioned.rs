@@ -37,7 +37,7 @@ pub fn fill_at(file: &File, mut offset: u64, mut bytes: &mut [u8]) -> io::Result
 
 /// The bytes from `at` to `end` of a file.
 #[derive(Debug)]
-pub struct Section<F> {
+pub struct FileSection<F> {
     /// The file.
     pub file: F,
     /// What is read next.
@@ -46,7 +46,7 @@ pub struct Section<F> {
     pub end: u64,
 }
 
-impl<F: Borrow<File>> Read for Section<F> {
+impl<F: Borrow<File>> Read for FileSection<F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.end.saturating_sub(self.at).min(buffer.len() as u64) as usize;
         fill_at(self.file.borrow(), self.at, &mut buffer[..length])?;
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(&bytes, b"3456");
         fill_at(&file, 10, &mut []).unwrap();
         assert_eq!(fill_at(&file, 8, &mut bytes).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-        let read = |at, end| io::read_to_string(Section { file: &file, at, end });
+        let read = |at, end| io::read_to_string(FileSection { file: &file, at, end });
         assert_eq!((read(2, 9).unwrap(), read(5, 4).unwrap()), ("2345678".into(), String::new()));
         assert_eq!(read(8, 12).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }

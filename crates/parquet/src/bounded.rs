@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use facegrad_files::{PooledFile, Section, fill_at};
+use facegrad_files::{FileSection, PooledFile, fill_at};
 use flate2::read::MultiGzDecoder;
 use parquet::{
     basic::{Compression, Encoding},
@@ -49,11 +49,11 @@ impl Length for FileBytes {
 }
 
 impl ChunkReader for FileBytes {
-    type T = BufReader<Section<Arc<File>>>;
+    type T = BufReader<FileSection<Arc<File>>>;
 
     fn get_read(&self, at: u64) -> ParquetResult<Self::T> {
         let (file, end) = (self.file.handle()?, at.saturating_add(MAX_HEADER).min(self.file.length()));
-        Ok(BufReader::with_capacity(256, Section { file, at, end }))
+        Ok(BufReader::with_capacity(256, FileSection { file, at, end }))
     }
 
     fn get_bytes(&self, at: u64, length: usize) -> ParquetResult<Bytes> {

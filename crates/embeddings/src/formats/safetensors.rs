@@ -12,7 +12,7 @@ use std::{
     path::Path,
 };
 
-use facegrad_files::{Section, fill_at};
+use facegrad_files::{FileSection, fill_at};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::{
     Deserializer,
@@ -143,7 +143,7 @@ pub(crate) fn open(mut file: File) -> Result<(StoredEmbeddings, HashMap<String, 
             return Err(Problem::Content(format!("{name} has to be U8, the bytes of a JSON list of text")));
         }
         let (at, end) = bytes(info)?;
-        let section = BufReader::new(Section { file: &file, at, end });
+        let section = BufReader::new(FileSection { file: &file, at, end });
         let mut json = serde_json::Deserializer::from_reader(section);
         let texts = Texts { count: rows }.deserialize(&mut json).and_then(|texts| json.end().map(|()| texts));
         texts.map_err(|error| {

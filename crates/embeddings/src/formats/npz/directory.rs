@@ -8,7 +8,7 @@ use std::{
     io::{self, BufReader, Read},
 };
 
-use facegrad_files::{Section, fill_at};
+use facegrad_files::{FileSection, fill_at};
 
 use crate::error::Problem;
 
@@ -189,15 +189,15 @@ impl Entry {
     }
 
     /// Its bytes as they are in the archive, behind the local header that [`unpacked`] reads.
-    pub(super) fn packed<'a>(&self, file: &'a File) -> Result<Section<&'a File>, Problem> {
+    pub(super) fn packed<'a>(&self, file: &'a File) -> Result<FileSection<&'a File>, Problem> {
         let end = self.data_start(file)? + self.packed;
         // Whatever the local header says: nothing behind the end can be read.
-        Ok(Section { file, at: self.header, end })
+        Ok(FileSection { file, at: self.header, end })
     }
 }
 
 /// The bytes of a file of an archive; reading to the end checks their checksum.
-pub(super) fn unpacked<'a>(packed: &'a mut Section<&File>) -> Result<impl Read + 'a, Problem> {
+pub(super) fn unpacked<'a>(packed: &'a mut FileSection<&File>) -> Result<impl Read + 'a, Problem> {
     let file = zip::read::read_zipfile_from_stream(packed).map_err(io::Error::from)?;
     Ok(BufReader::new(file.ok_or_else(damaged)?))
 }

@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use facegrad_files::Section;
+use facegrad_files::FileSection;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use self::{
@@ -85,7 +85,7 @@ impl Format for Npy {
     fn open(&self, path: &Path) -> Result<StoredEmbeddings, Problem> {
         let file = facegrad_files::open(path)?;
         let found = file.metadata()?.len();
-        let array = Array::read(&mut Section { file: &file, at: 0, end: found })?;
+        let array = Array::read(&mut FileSection { file: &file, at: 0, end: found })?;
         let (dim, count, rows) = array.stored(found, &file, 0)?;
         let mut names = Names::default();
         (0..count).try_for_each(|row| names.push(row.to_string()))?;

@@ -7,7 +7,7 @@ use std::{
     io::{BufReader, Read},
 };
 
-use facegrad_files::Section;
+use facegrad_files::FileSection;
 
 use crate::{
     error::Problem,
@@ -108,7 +108,7 @@ impl Array {
     ) -> Result<(usize, usize, Rows), Problem> {
         let at = start + self.header_bytes;
         if self.by_columns {
-            return self.loaded(found, &mut BufReader::new(Section { file, at, end: start + found }));
+            return self.loaded(found, &mut BufReader::new(FileSection { file, at, end: start + found }));
         }
         let (rows, dim, element) = self.rows(found)?;
         Ok((dim, rows, Rows::Stored { file: file.try_clone()?, at, element }))
