@@ -81,6 +81,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         return Err(Failure::input(format!("{} is not from a file", args.model.display())));
     };
     let protocol = config.open(ImageNeed::Pixels)?;
+    for remark in protocol.remarks() {
+        crate::remark!("note: {}: {remark}", config.name());
+    }
     let embedder = Embedder::model(&model, args.batch.size(), &chosen.description);
     let images = protocol.images();
     let measured = protocol.measure(&embedder, &Measurement::default(), &mut counted(images));
@@ -126,9 +129,15 @@ pub fn to_text(points: &[NamedPoint]) -> String {
             Some([height, width]) => format!("of {height}x{width} pixels"),
             None => "of several sizes".into(),
         };
+        let lost = point.lost.as_ref().map(|lost| format!("lost pairs: {}\n", lost.describe()));
         let measured_on = format!(
-            "on {} genuine and {} impostor pairs of {}\nflip {}, score {}, images {size}\n",
-            point.genuine, point.impostor, point.protocol, point.flip, point.score
+            "on {} genuine and {} impostor pairs of {}\n{}flip {}, score {}, images {size}\n",
+            point.genuine,
+            point.impostor,
+            point.protocol,
+            lost.unwrap_or_default(),
+            point.flip,
+            point.score
         );
         let found = groups.iter().position(|(group, _)| *group == measured_on).unwrap_or_else(|| {
             let mut table = TextTable::new(&[Align::Left, Align::Right, Align::Right, Align::Right]);

@@ -15,7 +15,7 @@ use facegrad_verification::{ListError, read_image_list};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::{Images, find_image};
+use crate::{ImageFiles, Images};
 
 /// Images decoded at a time when all of them are looked at.
 const SURVEYED: usize = 256;
@@ -108,8 +108,12 @@ impl ImageSet {
         }
         let folder = folder.or(parent).unwrap_or(Path::new("."));
         let (names, identities) = read_image_list(source)?;
-        let file = |name: &String| find_image(folder, name).unwrap_or_else(|| folder.join(name));
-        Ok(Self { files: names.iter().map(file).collect(), names, identities, ..Self::default() })
+        let (found, _) = ImageFiles::search(folder, &names);
+        let file = |(image, name): (usize, &String)| {
+            found.file(image).map_or_else(|_| folder.join(name), Path::to_owned)
+        };
+        let files = names.iter().enumerate().map(file).collect();
+        Ok(Self { files, notes: found.remark().into_iter().collect(), names, identities, ..Self::default() })
     }
 
     fn of_folder(root: &Path) -> Result<Self, ImageSetError> {

@@ -52,7 +52,7 @@ pub mod operating_points;
 mod phase;
 pub mod weights;
 
-pub use embedder::{Embedder, EmbedderError, EmbeddingStream, ImageEmbeddings};
+pub use embedder::{Embedder, EmbedderError, EmbeddingStream, ImageEmbeddings, UsableEmbeddings};
 pub use embedding_job::{EmbeddingJob, EmbeddingJobEnd, JobError};
 pub use embedding_source::{EmbeddingSource, EmbeddingSourceError};
 pub use evaluation::{
@@ -60,7 +60,7 @@ pub use evaluation::{
     PairOutcome, Protocol, ProtocolOutcome, ProtocolResult, ScoreRule,
 };
 pub use image_set::{ImageSet, ImageSetError, ImageSurvey, UnreadableImage};
-pub use images::{ImageFiles, ImageNames, Images, SourceImages, find_image};
+pub use images::{ImageFiles, ImageNames, Images, MissingImages, SourceImages, find_image};
 pub use input::to_input;
 pub use model::{EmbeddingModel, MODEL, ModelCard, ModelError, Preprocessing, to_bytes};
 pub use model_file::ModelFile;

@@ -5,7 +5,8 @@ use std::{fmt, str::FromStr};
 
 use facegrad_results::Interval;
 use facegrad_verification::{
-    Centring, Flip, Pair, PairList, Roc, ScoreError, Scores, Similarity, Unmeasurable, best_threshold, wilson,
+    Centring, Flip, LostPairs, Pair, PairList, Roc, ScoreError, Scores, Similarity, Unmeasurable,
+    best_threshold, wilson,
 };
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +91,9 @@ pub struct NamedPoint {
     pub genuine: usize,
     /// Number of impostor pairs.
     pub impostor: usize,
+    /// Pairs of images that were not there or could not be read, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<LostPairs>,
     /// The protocol in words.
     pub protocol: String,
     /// SHA-256 of the list of pairs.
@@ -142,12 +146,13 @@ impl NamedPoint {
     /// The error rates and what they were measured on, on one line.
     pub fn describe(&self) -> String {
         format!(
-            "FAR {} and TAR {}, on the {} genuine and {} impostor pairs the threshold was chosen on: {}",
+            "FAR {} and TAR {}, on the {} genuine and {} impostor pairs the threshold was chosen on: {}{}",
             rate(self.far, self.far_interval),
             rate(self.tar, self.tar_interval),
             self.genuine,
             self.impostor,
-            self.protocol
+            self.protocol,
+            self.lost.as_ref().map_or_else(String::new, |lost| format!("; lost pairs: {}", lost.describe()))
         )
     }
 }
@@ -187,12 +192,26 @@ pub struct TooFewPairs {
     pub impostors_needed: usize,
     /// Impostor pairs there are.
     pub impostor: usize,
+    /// Impostor pairs of these that are lost and count as accepted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lost_impostors: usize,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl fmt::Display for TooFewPairs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, needed, found) = match self.impostor < self.impostors_needed {
             true => ("impostor", self.impostors_needed, self.impostor),
+            false if self.genuine >= self.genuine_needed => {
+                return write!(
+                    f,
+                    "{} is out of reach: {} of the {} impostor pairs are of lost images and count as accepted",
+                    self.target, self.lost_impostors, self.impostor
+                );
+            }
             false => ("genuine", self.genuine_needed, self.genuine),
         };
         write!(f, "{} needs {needed} {what} pairs, and there are {found}", self.target)
@@ -253,6 +272,7 @@ pub fn calibrate(
             _ => "no pairs",
         },
     })?;
+    let lost_impostors = scores.lost().iter().filter(|pair| !pair.same).count();
     let mut calibration = Calibration { points: Vec::new(), too_few: Vec::new() };
     for &target in targets {
         match threshold(target, &roc, scores) {
@@ -263,7 +283,7 @@ pub fn calibrate(
                         let of_class = scores.pairs().iter().filter(|pair| pair.same == same);
                         of_class.filter(|pair| pair.score >= threshold).count()
                     };
-                    (count(true), count(false))
+                    (count(true), count(false) + lost_impostors)
                 };
                 let short = shortened(threshold);
                 let threshold = if accepted(short) == accepted(threshold) { short } else { threshold };
@@ -277,6 +297,7 @@ pub fn calibrate(
                     tar_interval: wilson(true_accepts, roc.genuine()),
                     genuine: roc.genuine(),
                     impostor: roc.impostor(),
+                    lost: result.lost.clone(),
                     protocol: from.protocol.clone(),
                     pairs_sha256: from.pairs_sha256.clone(),
                     images_sha256: from.images_sha256.clone(),
@@ -309,6 +330,7 @@ fn threshold(target: ThresholdTarget, roc: &Roc, scores: &Scores) -> Result<f64,
         genuine,
         impostors_needed,
         impostor,
+        lost_impostors: scores.lost().iter().filter(|pair| !pair.same).count(),
     };
     if let ThresholdTarget::Far(rate) = target {
         let at = roc.tar_at_far(rate);
@@ -415,6 +437,7 @@ mod tests {
             score: Similarity::Cosine,
             centring: Centring::None,
             switches: Default::default(),
+            image_remarks: Vec::new(),
         };
         change(&mut provenance);
         let resampling = Resampling { people: None, rounds: 0, seed: 0 };
@@ -422,7 +445,7 @@ mod tests {
         let image_size = Some([112, 96]);
         let embedded = ImageEmbeddings { rows: Vec::new(), dim: 1, images_sha256: String::new(), image_size };
         let list = PairList::new(Vec::new(), Vec::new(), None);
-        let pairs = PairOutcome { list, scores, development: None, embedded };
+        let pairs = PairOutcome { list, positions: Vec::new(), scores, development: None, embedded };
         ProtocolOutcome { outcome: ProtocolResult::Verification(result), pairs: Some(pairs), curve: None }
     }
 
