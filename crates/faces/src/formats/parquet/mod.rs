@@ -748,6 +748,46 @@ mod tests {
     }
 
     #[test]
+    fn a_file_without_labels_is_opened_for_its_images() {
+        let root = tempfile::tempdir().unwrap();
+        let images: Vec<Vec<u8>> = (0..4).map(png).collect();
+        let images = || Values::Strings(images.iter().map(|image| Some(&image[..])).collect());
+        let bare = "message s { OPTIONAL BYTE_ARRAY image; }";
+        write(&root.path().join("a.parquet"), bare, 1, &[images()]);
+        let open = |path: &Path| config(path).open_for(LabelNeed::Optional);
+        let opened = open(root.path()).unwrap();
+        assert!(!opened.is_labelled());
+        check(&*opened.source, |index| index);
+        let of_file = config(root.path().join("a.parquet"));
+        assert!(refusal(of_file.clone()).contains("no column looks like one of labels"));
+        let named = ParquetConfig { label_key: Some("who".into()), ..of_file };
+        assert!(
+            named
+                .open_for(LabelNeed::Optional)
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("it has no column \"who\"")
+        );
+        // Another file has labels, with gaps.
+        let labelled = "message s { OPTIONAL BYTE_ARRAY image; REQUIRED INT64 label; }";
+        let numbers = Values::Integers(vec![3, 9, 3, 9]);
+        write(&root.path().join("b.parquet"), labelled, 1, &[images(), numbers]);
+        assert_eq!(open(&root.path().join("b.parquet")).unwrap().source.identities(), ["3", "9"]);
+        let mixed = open(root.path()).err().unwrap().to_string();
+        assert!(
+            mixed.ends_with("b.parquet: it has a column of labels, and the files before it have none"),
+            "{mixed}"
+        );
+        fs::rename(root.path().join("b.parquet"), root.path().join("0.parquet")).unwrap();
+        let mixed = open(root.path()).err().unwrap().to_string();
+        assert!(
+            mixed.ends_with("a.parquet: it has no column of labels, and the files before it have one"),
+            "{mixed}"
+        );
+    }
+
+    #[test]
     fn whole_reals_are_labels() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("x.parquet");
