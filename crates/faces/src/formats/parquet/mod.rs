@@ -13,7 +13,7 @@ use std::{
 };
 
 use facegrad_files::{folder_of, hexadecimal, read_bounded};
-use facegrad_parquet::{ColumnPages, DecodedPage, KeptBlock, ParquetFault, ParquetFile};
+use facegrad_parquet::{ColumnPages, DecodedPage, KeptBlock, PageCost, ParquetFault, ParquetFile};
 use facegrad_pictures::decode::MAX_FILE_SIZE;
 use facegrad_settings::settings;
 use sha2::{Digest, Sha256};
@@ -304,7 +304,7 @@ impl ParquetImages {
             return Ok(kept);
         }
         // Of pages as large as these there is one in memory at a time, and threads wait for it.
-        let is_large = pages.whole_size(page.2)? > KEPT as u64 / 8;
+        let is_large = pages.cost(page.2)?.inflated > KEPT as u64 / 8;
         let alone = is_large.then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(kept) = alone.as_ref().and_then(|_| kept()) {
             return Ok(kept);
@@ -399,13 +399,16 @@ impl Images for ParquetImages {
         let largest = |group: &RowGroup| {
             let pages = group.images.as_ref()?;
             let (page, _) = pages.page_of(0).ok()?;
-            pages.whole_size(page).ok().filter(|size| *size > KEPT as u64 / 8)
+            pages.cost(page).ok().filter(|cost| cost.inflated > KEPT as u64 / 8)
         };
         // Where one row group has large pages, others have.
-        let size = self.groups.iter().take(LOOKED_AT).filter_map(largest).max()? >> 20;
+        let costs = self.groups.iter().take(LOOKED_AT).filter_map(largest);
+        let PageCost { inflated, memory } = costs.max_by_key(|cost| cost.inflated)?;
+        let memory = if memory > 0 { ", and twice that of memory" } else { "" };
         Some(format!(
-            "an image costs the page that it is in, which is compressed as a whole: {size} MiB to read and inflate, and \
-             twice that of memory; facegrad data convert {} faces.parquet writes pages of single images",
+            "an image costs the page that it is in, which is compressed as a whole: {} MiB to read and inflate{memory}; \
+             facegrad data convert {} faces.parquet writes pages of single images",
+            inflated >> 20,
             self.set.display()
         ))
     }
