@@ -111,13 +111,13 @@ fn every_format_holds_the_same_embeddings_and_where_they_come_from() {
 /// The number of each name among the distinct ones, in the order in which they come.
 fn parts(names: &[String]) -> Vec<usize> {
     let mut seen: Vec<&String> = Vec::new();
-    let mut number = |name| {
+    let number = |name| {
         seen.iter().position(|other| *other == name).unwrap_or_else(|| {
             seen.push(name);
             seen.len() - 1
         })
     };
-    names.iter().map(|name| number(name)).collect()
+    names.iter().map(number).collect()
 }
 
 /// The images of the folder `faces`, in its order.
