@@ -9,7 +9,7 @@ use std::{
 use facegrad::Chosen;
 use facegrad::embeddings::{Gallery, Match};
 use facegrad::recognition::{
-    Embedder, EmbeddingModel, ImageEmbeddings, ImageFiles, ImageSet, Images, NamedPoint,
+    Embedder, EmbeddingModel, ImageEmbeddings, ImageSet, Images, NamedPoint,
     operating_points::ThresholdTarget,
 };
 use facegrad::verification::{Flip, Similarity};
@@ -22,6 +22,7 @@ use crate::{
     points::{DIFFERENT, check_sizes, choose},
     progress::counted,
     say,
+    source::image_set,
 };
 
 #[derive(clap::Args)]
@@ -30,12 +31,15 @@ use crate::{
 )]
 pub struct Args {
     /// The people: a folder with one folder of images a person, or with one image a person, called as the person;
-    /// a text list with lines `path person`; or an index that --save wrote.
+    /// a list with lines `path person`, or a set of any other kind that can be trained on; or an index that --save wrote.
     #[arg(value_parser = file_to_read())]
     gallery: PathBuf,
-    /// The images to tell who is on.
+    /// The images to tell who is on, or sets of them.
     #[arg(required_unless_present = "save", value_parser = file_to_read())]
     probes: Vec<PathBuf>,
+    /// Set a key of the gallery, such as label_key=person; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
     /// How many people to name for each probe.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
@@ -79,10 +83,13 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     // What is wrong with lists and folders shows before a model is loaded.
     let stored = is_index(&args.gallery).then(|| Gallery::open(&args.gallery)).transpose()?;
     let images = match &stored {
-        None => Some(ImageSet::open(&args.gallery, None)?),
+        None => Some(image_set(&args.gallery, &args.overrides, None)?),
         Some(_) => None,
     };
     crate::output::notes(images.as_ref().map_or(&[], ImageSet::notes));
+    let open = |path: &PathBuf| ImageSet::open_by_place(path);
+    let probes = ImageSet::concatenate(args.probes.iter().map(open).collect::<Result<_, _>>()?);
+    crate::output::notes(probes.notes());
     let (model, chosen) = args.model.load()?;
     let points = &model.card.operating_points;
     let point = match args.at {
@@ -118,8 +125,6 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         crate::remark!("{}: {} images of the gallery", file.display(), gallery.len());
     }
 
-    let named = |path: &PathBuf| (path.display().to_string(), path.clone());
-    let probes = ImageFiles::new(args.probes.iter().map(named));
     if let Some(point) = point.filter(|_| !args.any_size) {
         check_sizes(&probes, point, model.card.preprocessing.size)?;
     }

@@ -60,7 +60,7 @@ pub use evaluation::{
     PairOutcome, Protocol, ProtocolOutcome, ProtocolResult, ScoreRule,
 };
 pub use image_set::{ImageSet, ImageSetError, ImageSurvey, UnreadableImage};
-pub use images::{ImageFiles, ImageNames, Images, MissingImages, SourceImages, find_image};
+pub use images::{ImageFiles, ImageNames, Images, MissingImages, SourceImages};
 pub use input::to_input;
 pub use model::{EmbeddingModel, MODEL, ModelCard, ModelError, Preprocessing, to_bytes};
 pub use model_file::ModelFile;

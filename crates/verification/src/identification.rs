@@ -17,7 +17,7 @@ mod search;
 
 pub use {
     blufr::{BlufrLists, BlufrResult, BlufrSets, BlufrTrial, LostBlufr, MeanMinusDeviation},
-    list::{IdentityList, read_identity_list, read_image_list},
+    list::{IdentityList, read_identity_list},
     result::{
         ClosedSet, FnirAtFpir, IdentificationResult, IdentityBootstrap, LostFaces, OpenSetPoint, RankRate,
         Rate,

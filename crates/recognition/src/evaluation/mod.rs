@@ -215,6 +215,7 @@ pub enum MeasurementError {
     /// The same, in a protocol that may leave it out if it is told to.
     #[error("{error}{hint}")]
     Lost {
+        /// The first, or how many.
         error: EmbedderError,
         /// What is touched by that and what can be done, as the end of the sentence.
         hint: String,
