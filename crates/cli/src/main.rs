@@ -12,6 +12,7 @@ mod embed;
 mod eval;
 mod explain;
 mod failure;
+mod gallery;
 mod identify;
 mod memory;
 mod output;
@@ -47,9 +48,9 @@ enum Command {
     Compare(compare::Args),
     /// Measure a model on pairs of images.
     Eval(eval::Args),
-    /// Measure thresholds on pairs of images and write them into a model.
+    /// Measure thresholds on pairs of images, or on searches in a gallery, and write them into a model.
     Calibrate(calibrate::Args),
-    /// Print what a model file says of itself, and its operating points.
+    /// Print what a model file says of itself, and its operating points; or a gallery.
     Show(show::Args),
     /// Tell whether two images show the same person.
     Verify(verify::Args),

@@ -3,6 +3,7 @@
 use std::{
     io::Read,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use facegrad_faces::{
@@ -66,7 +67,7 @@ pub struct ImageSurvey {
     /// The images that cannot be read, in order.
     pub unreadable: Vec<UnreadableImage>,
     /// The start of the SHA-256 of the pixels of each readable image.
-    pub(crate) fingerprints: Vec<u64>,
+    pub fingerprints: Vec<u64>,
 }
 
 /// An image that cannot be read.
@@ -184,6 +185,11 @@ impl ImageSet {
     /// What need not be wrong and may be, a sentence each.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// When image `index` was last written, where that is known.
+    pub fn last_written(&self, index: usize) -> Option<SystemTime> {
+        facegrad_files::last_written(&self.files[index])
     }
 
     /// The set without some of its images.

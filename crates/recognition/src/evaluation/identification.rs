@@ -14,7 +14,7 @@ use facegrad_verification::{
 
 use super::{
     EvaluationError, Fusion, ImageNeed, Measurement, MeasurementError, OpenProtocol, Protocol,
-    ProtocolOutcome, file_name, images, needs_images, needs_path, stem,
+    ProtocolOutcome, SearchOutcome, file_name, images, needs_images, needs_path, stem,
 };
 use crate::{Embedder, ImageEmbeddings, Images};
 
@@ -89,9 +89,9 @@ impl OpenProtocol for Open {
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<ProtocolOutcome, MeasurementError> {
         let mut embed = |images: &dyn Images| embedder.embed(images, self.config.fusion.flip, progress);
-        let ImageEmbeddings { rows, dim, .. } = embed(self.gallery.1.as_ref())?;
+        let ImageEmbeddings { rows, dim, image_size: gallery_size, .. } = embed(self.gallery.1.as_ref())?;
         let gallery = UnitEmbeddings::new(rows, dim)?;
-        let ImageEmbeddings { rows, dim, images_sha256, .. } = embed(self.probes.1.as_ref())?;
+        let ImageEmbeddings { rows, dim, images_sha256, image_size } = embed(self.probes.1.as_ref())?;
         let probes = UnitEmbeddings::new(rows, dim)?;
         let numbers = IdentityList::numbers(&[&self.gallery.0, &self.probes.0]);
         let gallery = LabelledUnitEmbeddings::new(&gallery, &numbers[0])?;
@@ -112,7 +112,8 @@ impl OpenProtocol for Open {
             points: open_set(&search.probes),
             support: result.nonmated_probes,
         });
-        Ok(ProtocolOutcome { curve, ..ProtocolOutcome::without_pairs(result) })
+        let search = SearchOutcome { search, image_size: image_size.filter(|_| image_size == gallery_size) };
+        Ok(ProtocolOutcome { curve, search: Some(search), ..ProtocolOutcome::without_pairs(result) })
     }
 }
 

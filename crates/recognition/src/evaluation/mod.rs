@@ -31,7 +31,7 @@ pub use gallery::{Contestant, GalleryOptions, PairedModels, comparisons, sheets}
 pub use identification::IdentificationConfig;
 pub use ijb::IjbConfig;
 pub use insightface_bin::InsightfacePairsConfig;
-pub use outcome::{PairOutcome, ProtocolOutcome, ProtocolResult};
+pub use outcome::{PairOutcome, ProtocolOutcome, ProtocolResult, SearchOutcome};
 pub use pair_file::PairFileConfig;
 pub use pairs::PairComparison;
 
