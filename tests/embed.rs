@@ -5,6 +5,7 @@ mod support;
 use std::{collections::HashMap, fs, path::PathBuf};
 
 use facegrad::embeddings::{EmbeddingFile, EmbeddingJournal, EmbeddingJournalHeader, Gallery};
+use facegrad::faces::{InsightfaceBin, SourceConfig};
 use facegrad::verification::PairList;
 use serde_json::Value;
 use support::{Ended, FACEGRAD, Place};
@@ -59,7 +60,7 @@ fn every_format_holds_the_same_embeddings_and_where_they_come_from() {
         let first = ended.stdout.lines().next().unwrap();
         assert_eq!(first, format!("{out}: 30 embeddings of 16 numbers of 6 people"), "{ended}");
         // The contact sheet and the recipe of the synthetic faces are no images of people.
-        assert!(ended.stdout.contains("\nleft out 2 files"), "{ended}");
+        assert!(ended.stdout.contains("\nleft out 2 junk files"), "{ended}");
         let file = open(&place, &out);
         assert_eq!((file.names()[7].as_str(), file.len()), ("002001/0002.png", 30));
         assert_eq!(file.identities().unwrap()[7], "002001");
@@ -105,6 +106,188 @@ fn every_format_holds_the_same_embeddings_and_where_they_come_from() {
         (&["0001.png", "0002.png"].map(String::from)[..], None)
     );
     assert_eq!(single.all().unwrap(), rows[16..48]);
+}
+
+/// The number of each name among the distinct ones, in the order in which they come.
+fn parts(names: &[String]) -> Vec<usize> {
+    let mut seen: Vec<&String> = Vec::new();
+    let mut number = |name| {
+        seen.iter().position(|other| *other == name).unwrap_or_else(|| {
+            seen.push(name);
+            seen.len() - 1
+        })
+    };
+    names.iter().map(|name| number(name)).collect()
+}
+
+/// The images of the folder `faces`, in its order.
+fn paths(place: &Place) -> Vec<String> {
+    let mut paths: Vec<String> =
+        files(place, "faces").into_iter().filter(|name| !name.contains('.')).collect();
+    paths = paths
+        .iter()
+        .flat_map(|person| {
+            files(place, &format!("faces/{person}")).into_iter().map(move |image| format!("{person}/{image}"))
+        })
+        .collect();
+    paths
+}
+
+#[test]
+fn a_set_of_any_kind_is_embedded() {
+    let place = lab();
+    let paths = paths(&place);
+    let lines = |line: &dyn Fn(usize, &str) -> String| -> String {
+        paths.iter().enumerate().map(|(number, path)| line(number, path)).collect()
+    };
+    place.write("faces/list.txt", lines(&|_, path| format!("{path} {}\n", &path[..6])));
+    place.write(
+        "faces/table.csv",
+        "id,img\n".to_owned() + &lines(&|_, path| format!("{},{path}\n", &path[..6])),
+    );
+    place.write("faces/train.lst", lines(&|number, path| format!("{number}\t{}\t{path}\n", &path[5..6])));
+    place.write("faces/bare", lines(&|_, path| format!("{path}\n")));
+    for (to, more) in [
+        ("a.rec", &[][..]),
+        ("a.tar", &[]),
+        ("a.parquet", &[]),
+        ("shards", &["--to", "webdataset", "--shard-images", "7"]),
+        ("tables", &["--to", "parquet", "--shard-images", "7"]),
+    ] {
+        place.facegrad(&[&["data", "convert", "faces", to][..], more].concat()).done();
+    }
+    for file in ["rec", "identities.json"] {
+        fs::copy(place.path(&format!("a.{file}")), place.path(&format!("scanned.{file}"))).unwrap();
+    }
+    let image = |index: usize| place.read(&format!("faces/{}", paths[index]));
+    let pairs = (0..30).filter(|index| index % 5 < 4).map(|index| (image(index), image(index + 1), true));
+    InsightfaceBin::write(&place.path("a.bin"), pairs).unwrap();
+
+    embed(&place, &["faces", "--out", "folder.npz"]).done();
+    let folder = open(&place, "folder.npz");
+    let (rows, people) = (folder.all().unwrap(), folder.identities().unwrap());
+    let pixels = |file: &EmbeddingFile| file.origin().unwrap().pixels_sha256.clone();
+    assert_eq!(folder.names(), paths);
+    for (set, third) in [
+        ("faces/list.txt", &*paths[2]),
+        ("faces/table.csv", &paths[2]),
+        ("faces/train.lst", &paths[2]),
+        ("faces/bare", &paths[2]),
+        ("a.rec", "3"),
+        ("scanned.rec", "3"),
+        ("a.tar", "002000_0002"),
+        ("a.parquet", "2"),
+        ("shards", "shard-000000/002000_0002"),
+        ("tables", "part-000000.parquet/2"),
+        ("a.bin", "2"),
+    ] {
+        let said = embed(&place, &[set, "--out", "e.npz"]).done();
+        assert!(said.stdout.starts_with("e.npz: 30 embeddings of 16 numbers of 6 people\n"), "{set}: {said}");
+        let file = open(&place, "e.npz");
+        assert!(file.all().unwrap() == rows, "{set}");
+        assert_eq!((file.names()[2].as_str(), pixels(&file)), (third, pixels(&folder)), "{set}");
+        let named = file.identities().unwrap();
+        match set {
+            "faces/train.lst" | "a.bin" => assert_eq!(parts(named), parts(people), "{set}"),
+            _ => assert_eq!(named, people, "{set}"),
+        }
+    }
+
+    // Several sets, and keys of a set.
+    embed(&place, &["a.rec", "a.tar", "--out", "e.npz"]).done();
+    assert_eq!(open(&place, "e.npz").len(), 60);
+    embed(&place, &["a.rec", "--set", "max_identities=2", "--out", "e.npz"]).done();
+    assert_eq!((open(&place, "e.npz").len(), open(&place, "e.npz").names()[9].as_str()), (10, "10"));
+    place.write("elsewhere.csv", "photo;who;a\n002001/0001.png;Ada;1\n002003/0000.png;Bob;2\n");
+    let keys = ["--set", "image_key=photo", "--set", "label_key=who"];
+    embed(&place, &[&["elsewhere.csv", "--images", "faces", "--out", "e.npz"][..], &keys].concat()).done();
+    assert_eq!(open(&place, "e.npz").identities().unwrap(), ["Ada", "Bob"]);
+    // Gaps between labels are nobody's business here.
+    place.write("faces/gaps.lst", "0\t3\t002001/0001.png\n1\t9\t002003/0000.png\n");
+    embed(&place, &["faces/gaps.lst", "--out", "e.npz"]).done();
+    assert_eq!(open(&place, "e.npz").identities().unwrap(), ["3", "9"]);
+}
+
+#[test]
+fn a_set_that_does_not_say_who_is_on_its_images_is_embedded_without() {
+    let place = lab();
+    let tar = "for n in 0 1 2; do cp faces/002000/000$n.png flat/$n.png; done; tar cf flat.tar -C flat 0.png 1.png 2.png";
+    fs::create_dir(place.path("flat")).unwrap();
+    place.start("sh", &["-c", tar]).wait().done();
+    place.write("flat/list.csv", "path\n0.png\n1\n2.jpg\n");
+    let image = |index| place.read(&format!("flat/{index}.png"));
+    let pairs = [(0, 1, true), (1, 2, true), (0, 2, false)];
+    let pairs = pairs.map(|(a, b, same)| (image(a), image(b), same));
+    InsightfaceBin::write(&place.path("odd.bin"), pairs).unwrap();
+    embed(&place, &["flat", "--out", "flat.npz"]).done();
+    let flat = open(&place, "flat.npz");
+    assert_eq!((flat.names().len(), flat.identities()), (3, None));
+    for (set, note) in [
+        ("flat.tar", ""),
+        ("flat/list.csv", "note: the paths of flat/list.csv have no ending"),
+        ("odd.bin", "note: odd.bin: pair 2 is of different people"),
+    ] {
+        let said = embed(&place, &[set, "--out", "e.npz"]).done();
+        assert!(said.stdout.starts_with("e.npz: 3 embeddings of 16 numbers\n"), "{set}: {said}");
+        assert!(said.stderr.contains(note), "{set}: {said}");
+        let file = open(&place, "e.npz");
+        assert_eq!((file.identities(), file.all().unwrap()), (None, flat.all().unwrap()), "{set}");
+    }
+    let sentence = embed(&place, &["flat.tar", "faces", "--out", "e.npz"]).refused(2);
+    assert!(sentence.starts_with("faces says who is on each image and flat.tar does not"), "{sentence}");
+}
+
+#[test]
+fn what_is_no_set_is_one_sentence() {
+    let place = lab();
+    place.write("a.zip", b"PK\x03\x04\0\0");
+    place.write("cut.parquet", "PAR1");
+    place.write("page.html", "<!DOCTYPE html>\n<p>Not found</p>\n");
+    place.write("junk.tar", "no archive");
+    for (set, expected) in [
+        (
+            "a.zip",
+            "a.zip: it is a zip archive (of images, or an .npz), which has to be unpacked; a set of face images",
+        ),
+        ("runs/tiny/best", "runs/tiny/best holds no images"),
+        ("cut.parquet", "cut.parquet: "),
+        ("page.html", "page.html"),
+        ("junk.tar", "junk.tar"),
+        ("gone", "there is no gone; an image, or a set of images"),
+    ] {
+        for verb in ["embed", "identify"] {
+            let more: &[&str] =
+                if verb == "embed" { &["--out", "e.npz"] } else { &["faces/002000/0000.png"] };
+            let sentence = place.facegrad(&[&[verb, set][..], more, &MODEL].concat()).refused(2);
+            assert!(sentence.starts_with(expected), "{verb} {set}: {sentence}");
+        }
+    }
+}
+
+#[test]
+fn a_job_on_a_container_that_was_killed_goes_on_for_the_same_container_only() {
+    let place = lab();
+    place.facegrad(&["data", "convert", "faces", "a.rec"]).done();
+    embed(&place, &["a.rec", "--out", "whole.csv", "--batch", "4"]).done();
+    let whole = open(&place, "whole.csv");
+    let target = place.path("e.csv");
+    let fingerprint =
+        SourceConfig::of_path(&place.path("a.rec")).unwrap().open_images().unwrap().source.fingerprint();
+    let begin = |sets_sha256: String| {
+        let header =
+            EmbeddingJournalHeader::new(&target, 16, whole.origin(), whole.names(), whole.identities());
+        let header =
+            EmbeddingJournalHeader { batch: Some(4), sets_sha256: Some(sets_sha256), ..header.unwrap() };
+        let (mut journal, _) = EmbeddingJournal::open_or_create(&target, header).unwrap();
+        journal.append(&whole.all().unwrap()[..9 * 16]).unwrap();
+    };
+    begin(fingerprint);
+    let said = embed(&place, &["a.rec", "--out", "e.csv", "--batch", "4"]).done();
+    assert!(said.stderr.contains("going on after 9 of 30 images"), "{said}");
+    assert_eq!(place.read("e.csv"), place.read("whole.csv"));
+    begin("0".repeat(64));
+    let sentence = embed(&place, &["a.rec", "--out", "e.csv", "--batch", "4"]).refused(2);
+    assert!(sentence.contains("another value of the set of images (SHA-256): "), "{sentence}");
 }
 
 #[test]
@@ -156,10 +339,13 @@ fn only_what_is_missing_is_computed_and_only_for_the_same_job() {
     embed(&place, &["faces", "--out", "whole.csv", "--batch", "4"]).done();
     let whole = open(&place, "whole.csv");
     let (rows, target) = (whole.all().unwrap(), place.path("e.csv"));
+    let set =
+        SourceConfig::of_path(&place.path("faces")).unwrap().open_images().unwrap().source.fingerprint();
     let header = || {
         let header =
             EmbeddingJournalHeader::new(&target, 16, whole.origin(), whole.names(), whole.identities());
-        EmbeddingJournalHeader { batch: Some(4), ..header.unwrap() }
+        let sets_sha256 = Some(set.clone());
+        EmbeddingJournalHeader { batch: Some(4), sets_sha256, ..header.unwrap() }
     };
     for done in [0, 1, 4, 6, 29, 30] {
         // What is done already is recognised by its being wrong.

@@ -7,7 +7,6 @@ mod fetch;
 mod list;
 mod pairs;
 mod show;
-mod source;
 
 use std::{path::PathBuf, process::ExitCode};
 

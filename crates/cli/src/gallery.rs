@@ -19,6 +19,7 @@ use crate::{
     command_line,
     failure::Failure,
     progress::{Stages, counted},
+    source::image_set,
 };
 
 /// What makes the embeddings of a gallery.
@@ -43,12 +44,13 @@ impl GalleryMaker<'_> {
         Ok(Gallery::new(dim, rows, images.names().to_vec(), people_of(images), origin)?)
     }
 
-    /// A gallery of `images`, which are of `source`, to be kept, and what is to be told of that: what `before` has of them
+    /// A gallery of `images`, which are of `source` with the keys `settings`, to be kept, and what is to be told of that: what `before` has of them
     /// is not embedded again.
     pub fn make_to_keep(
         &self,
         images: &ImageSet,
         source: &Path,
+        settings: &[String],
         before: Option<&Gallery>,
     ) -> Result<(Gallery, String), Failure> {
         // Whatever is written from now on is newer than the gallery.
@@ -94,7 +96,7 @@ impl GalleryMaker<'_> {
         let source = source.to_str().map(str::to_owned);
         let source = source.ok_or_else(|| Failure::input("the path of the gallery is not UTF-8"))?;
         let pixels = survey.fingerprints;
-        let settings = Vec::new();
+        let settings = settings.to_vec();
         let record = GalleryRecord { made, source, settings, image_size, batch: self.batch, pixels };
         Ok((gallery.recorded(record)?, told))
     }
@@ -167,7 +169,7 @@ pub struct GalleryFacts<'a> {
 impl<'a> GalleryFacts<'a> {
     /// Looks at the images that it was made of.
     pub fn of(path: &'a Path, gallery: &'a Gallery) -> Self {
-        let open = |record: &GalleryRecord| ImageSet::open(Path::new(&record.source), None);
+        let open = |record: &GalleryRecord| image_set(Path::new(&record.source), &record.settings, None);
         Self { path, gallery, state: GalleryState::of(gallery, open) }
     }
 
@@ -189,6 +191,9 @@ impl<'a> GalleryFacts<'a> {
         let text = |path: &Path| path.display().to_string();
         let mut words = vec!["facegrad".to_owned(), "identify".into(), record.source.clone()];
         words.extend(["--model".into(), text(model), "--save".into(), text(self.path)]);
+        for setting in &record.settings {
+            words.extend(["--set".into(), setting.clone()]);
+        }
         if record.batch != usize::from(BATCH) {
             words.extend(["--batch".into(), record.batch.to_string()]);
         }
@@ -199,7 +204,7 @@ impl<'a> GalleryFacts<'a> {
     pub fn to_json(&self) -> Value {
         let record = self.gallery.record().map(|record| {
             json!({
-                "made": record.made, "source": record.source, "image_size": record.image_size,
+                "made": record.made, "source": record.source, "settings": record.settings, "image_size": record.image_size,
                 "batch": record.batch, "images": self.state,
             })
         });

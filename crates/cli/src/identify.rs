@@ -17,6 +17,7 @@ use crate::{
     gallery::{self, GalleryFacts, GalleryMaker, is_gallery_file, people_in},
     points::{DIFFERENT, check_sizes, choose},
     say,
+    source::image_set,
 };
 
 #[derive(clap::Args)]
@@ -25,12 +26,15 @@ use crate::{
 )]
 pub struct Args {
     /// The people: a folder with one folder of images a person, or with one image a person, called as the person;
-    /// a text list with lines `path person`; or an index that --save wrote.
+    /// a list with lines `path person`, or a set of any other kind that can be trained on; or an index that --save wrote.
     #[arg(value_parser = file_to_read())]
     gallery: PathBuf,
     /// The images to tell who is on.
     #[arg(required_unless_present = "save", value_parser = file_to_read())]
     probes: Vec<PathBuf>,
+    /// Set a key of the gallery, such as label_key=person; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
     /// How many people to name for each probe.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
@@ -68,8 +72,14 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let before = args.save.as_deref().map(gallery::before).transpose()?.flatten();
     let stored = is_gallery_file(&args.gallery).then(|| Gallery::open(&args.gallery)).transpose()?;
     let is_stored = stored.is_some();
+    if is_stored && !args.overrides.is_empty() {
+        return Err(Failure::input(format!(
+            "--set has no effect on {}, which is a gallery that is made already; give it where the gallery is made",
+            args.gallery.display()
+        )));
+    }
     let images = match &stored {
-        None => Some(ImageSet::open(&args.gallery, None)?),
+        None => Some(image_set(&args.gallery, &args.overrides, None)?),
         Some(_) => None,
     };
     crate::output::notes(images.as_ref().map_or(&[], ImageSet::notes));
@@ -88,7 +98,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             let as_before = before.as_ref().filter(of_model).map(|before| before.origin().flip);
             let flip = args.flip.or(as_before).or(point.map(|point| point.flip)).unwrap_or(Flip::Add);
             if args.save.is_some() {
-                let (gallery, said) = maker(flip).make_to_keep(&images, &args.gallery, before.as_ref())?;
+                let (gallery, said) =
+                    maker(flip).make_to_keep(&images, &args.gallery, &args.overrides, before.as_ref())?;
                 told = Some(said);
                 gallery
             } else {

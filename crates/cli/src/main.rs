@@ -22,6 +22,7 @@ mod progress;
 mod protocols;
 mod show;
 mod skipped;
+mod source;
 mod train;
 mod verify;
 

@@ -134,7 +134,7 @@ mod tests {
 
     /// A gallery of the images of a folder, made at `made`.
     fn gallery(root: &Path, made: &str) -> Gallery {
-        let images = ImageSet::open(root, None).unwrap();
+        let images = ImageSet::open(root).unwrap();
         let survey = images.survey([2, 2], &mut |_| true).unwrap();
         let origin = Origin {
             facegrad: "0".into(),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn state(gallery: &Gallery) -> GalleryState {
-        GalleryState::of(gallery, |record| ImageSet::open(Path::new(&record.source), None))
+        GalleryState::of(gallery, |record| ImageSet::open(Path::new(&record.source)))
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub use evaluation::{
 };
 pub use gallery_state::{GalleryState, people_of};
 pub use image_set::{ImageSet, ImageSetError, ImageSurvey, UnreadableImage};
-pub use images::{ImageFiles, ImageNames, Images, SourceImages, find_image};
+pub use images::{ImageFiles, ImageNames, Images, SourceImages};
 pub use input::to_input;
 pub use model::{EmbeddingModel, MODEL, ModelCard, ModelError, Preprocessing, to_bytes};
 pub use model_file::ModelFile;

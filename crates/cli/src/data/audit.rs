@@ -16,13 +16,13 @@ use facegrad_audit::{
 };
 use facegrad_results::numbers::thousands;
 
-use super::source::source_config;
 use crate::{
     arguments::{BatchArgs, ModelArgs, file_to_read, size_within},
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal, write_file},
     progress::Stages,
     say,
+    source::source_config,
 };
 
 #[derive(clap::Args)]

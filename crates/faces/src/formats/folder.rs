@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
 use super::{
-    Endings, Format, OpenSet, SourceError, SourceKind, Summary, has_extension,
+    Endings, Format, LabelNeed, OpenSet, SourceError, SourceKind, Summary, has_extension,
     labelled::{Images, LabelledImages},
     labels::Labels,
 };
@@ -100,6 +100,12 @@ pub enum FolderError {
         path.display(), EXTENSIONS.join(", ")
     )]
     NoIdentities { path: PathBuf, summary: Summary },
+    /// There is no image at all.
+    #[error("{} holds no images ({})", .0.display(), EXTENSIONS.join(", "))]
+    NoImages(PathBuf),
+    /// A name that lists and files of embeddings cannot hold.
+    #[error("the name of {} is not UTF-8; rename it", .0.display())]
+    Name(PathBuf),
 }
 
 impl Format for FolderConfig {
@@ -111,8 +117,12 @@ impl Format for FolderConfig {
         Some((&self.path, "the folder that holds one folder of images an identity"))
     }
 
-    fn open(&self) -> Result<OpenSet, SourceError> {
-        Ok(FaceFolder::open(self)?.0.open())
+    fn open_for(&self, need: LabelNeed) -> Result<OpenSet, SourceError> {
+        let folder = match need {
+            LabelNeed::Required => FaceFolder::open(self),
+            LabelNeed::Optional => FaceFolder::open_images(self),
+        };
+        Ok(folder?.0.open())
     }
 }
 
@@ -141,22 +151,55 @@ impl FaceFolder {
     pub fn open(config: &FolderConfig) -> Result<Self, FolderError> {
         let root = &config.path;
         check_root(root)?;
-        let Files { in_folders, beside, junk, endings } = find_images(root)?;
-        let mut summary = Summary { endings, ..Summary::default() };
-        summary.leave_out(junk + beside.len(), "junk file", "junk files");
-        summary.notes.extend(level_note(root, &in_folders));
-        if in_folders.is_empty() {
+        let files = find_images(root)?;
+        if files.in_folders.is_empty() {
+            let summary = files.summary(files.junk + files.beside.len());
             return Err(FolderError::NoIdentities { path: root.clone(), summary });
         }
+        Ok(Self::of_people(root, files))
+    }
+
+    /// As [`FaceFolder::open`], or if no image lies in a folder of its own, those of the folder itself, of which nobody
+    /// knows who is on them.
+    ///
+    /// # Errors
+    /// If there are no images, or lists cannot hold their names.
+    fn open_images(config: &FolderConfig) -> Result<Self, FolderError> {
+        let root = &config.path;
+        check_root(root)?;
+        let files = find_images(root)?;
+        let images = if files.in_folders.is_empty() { &files.beside } else { &files.in_folders };
+        if images.is_empty() {
+            return Err(FolderError::NoImages(root.clone()));
+        }
+        if let Some(image) = images.iter().find(|image| with_slashes(&image.path).is_none()) {
+            return Err(FolderError::Name(root.join(&image.path)));
+        }
+        if !files.in_folders.is_empty() {
+            return Ok(Self::of_people(root, files));
+        }
+        let (labels, summary) = (Labels::unknown(images.len()), files.summary(files.junk));
+        Ok(Self::of_files(root, files.beside, labels, summary))
+    }
+
+    /// The images in folders, labelled by these.
+    fn of_people(root: &Path, files: Files) -> Self {
+        let mut summary = files.summary(files.junk + files.beside.len());
+        let in_folders = files.in_folders;
+        summary.notes.extend(level_note(root, &in_folders));
         let mut labels = Labels { labels: Vec::with_capacity(in_folders.len()), identities: Vec::new() };
         for person in in_folders.chunk_by(|a, b| identity(&a.path) == identity(&b.path)) {
             labels.labels.extend(person.iter().map(|_| labels.identities.len() as u32));
             labels.identities.push(identity(&person[0].path).display().to_string());
         }
-        let fingerprint = fingerprint(&in_folders);
-        let paths = in_folders.into_iter().map(|file| file.path).collect();
-        let images = FolderImages { root: root.clone(), paths };
-        Ok(Self(LabelledImages { images, labels, summary, fingerprint }))
+        Self::of_files(root, in_folders, labels, summary)
+    }
+
+    fn of_files(root: &Path, files: Vec<FolderFile>, labels: Labels, summary: Summary) -> Self {
+        let fingerprint = fingerprint(&files);
+        let paths = files.into_iter().map(|file| file.path).collect();
+        let images = FolderImages { root: root.into(), paths };
+        Self(LabelledImages { images, labels, summary, fingerprint })
     }
 
     /// The name of each identity, by label.
@@ -395,6 +438,15 @@ struct Files {
     /// How much else.
     junk: usize,
     endings: Endings,
+}
+
+impl Files {
+    /// What is known of them, where `junk` of them are left out.
+    fn summary(&self, junk: usize) -> Summary {
+        let mut summary = Summary { endings: self.endings.clone(), ..Summary::default() };
+        summary.leave_out(junk, "junk file", "junk files");
+        summary
+    }
 }
 
 fn find_images(root: &Path) -> Result<Files, FolderError> {

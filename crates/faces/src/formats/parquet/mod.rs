@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use self::columns::{Columns, LabelColumn, Problem};
 use super::{
-    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, files_in, has_extension,
+    Format, LabelGaps, LabelNeed, OpenSet, Place, SourceError, SourceKind, Summary, files_in, has_extension,
     labelled::{Images, LabelledImages},
     labels::Labels,
     title_of,
@@ -77,8 +77,8 @@ impl Format for ParquetConfig {
         Some((&self.path, EXPECTED))
     }
 
-    fn open(&self) -> Result<OpenSet, SourceError> {
-        Ok(ParquetImages::read(self)?.open())
+    fn open_for(&self, need: LabelNeed) -> Result<OpenSet, SourceError> {
+        Ok(ParquetImages::read(self, need)?.open())
     }
 }
 
@@ -161,7 +161,7 @@ struct RowGroup {
 }
 
 impl ParquetImages {
-    fn read(config: &ParquetConfig) -> Result<LabelledImages<Self>, SourceError> {
+    fn read(config: &ParquetConfig, need: LabelNeed) -> Result<LabelledImages<Self>, SourceError> {
         let mut images = Self {
             set: config.path.clone(),
             files: Vec::new(),
@@ -174,8 +174,8 @@ impl ParquetImages {
         let mut hash = Sha256::new();
         for path in files_of(config)? {
             let first = found.len();
-            images.add(&path, config, &mut found, &mut names, &mut hash).map_err(
-                |problem| match problem {
+            images.add(&path, config, need, &mut found, &mut names, &mut hash).map_err(|problem| {
+                match problem {
                     Problem::File(ParquetFault::Io(error)) => SourceError::unreadable(&path, EXPECTED, error),
                     Problem::File(ParquetFault::Content(reason)) => {
                         SourceError::malformed(&path, Place::Whole, reason)
@@ -183,11 +183,11 @@ impl ParquetImages {
                     Problem::Row(row, reason) => {
                         SourceError::malformed(&path, Place::Row(row.saturating_sub(first) as u64), reason)
                     }
-                },
-            )?;
+                }
+            })?;
         }
         images.check_first(&config.path, found.len())?;
-        let labels = labels(found, names, config)?;
+        let labels = labels(found, names, config, need)?;
         for (label, identity) in labels.identities.iter().enumerate() {
             hash.update((label as u64).to_le_bytes());
             hash.update(identity);
@@ -202,12 +202,13 @@ impl ParquetImages {
         &mut self,
         path: &Path,
         config: &ParquetConfig,
+        need: LabelNeed,
         found: &mut LabelColumn,
         names: &mut Option<Option<Vec<String>>>,
         hash: &mut Sha256,
     ) -> Result<(), Problem> {
         let file = ParquetFile::open(path)?;
-        let columns = Columns::find(&file, config.image_key.as_deref(), config.label_key.as_deref())?;
+        let columns = Columns::find(&file, config.image_key.as_deref(), config.label_key.as_deref(), need)?;
         let here = columns.class_names(&file);
         match names {
             None => *names = Some(here),
@@ -235,7 +236,10 @@ impl ParquetImages {
             hash.update(images.as_ref().or(paths.as_ref()).map_or(0, ColumnPages::start).to_le_bytes());
             hash.update((file.rows(group) as u64).to_le_bytes());
             self.groups.push(RowGroup { file: self.files.len() as u32, first: image, images, paths });
-            found.read_group(&file, group, columns.label)?;
+            match columns.label {
+                Some(label) => found.read_group(&file, group, label)?,
+                None => found.pass(file.rows(group))?,
+            }
         }
         self.files.push(ImageFile { path: path.into(), first });
         Ok(())
@@ -339,11 +343,13 @@ fn labels(
     found: LabelColumn,
     names: Option<Option<Vec<String>>>,
     config: &ParquetConfig,
+    need: LabelNeed,
 ) -> Result<Labels, SourceError> {
     match found {
+        LabelColumn::Unknown(images) => Ok(Labels::unknown(images)),
         LabelColumn::Nothing => Ok(Labels { labels: Vec::new(), identities: Vec::new() }),
         LabelColumn::Numbers(numbers) => {
-            let mut labels = Labels::of_numbers(numbers, config.label_gaps, &config.path)?;
+            let mut labels = Labels::of_numbers(numbers, need.gaps(config.label_gaps), &config.path)?;
             let Some(names) = names.flatten() else { return Ok(labels) };
             for identity in &mut labels.identities {
                 let name = identity.parse().ok().and_then(|number: usize| names.get(number));
