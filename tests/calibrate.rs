@@ -306,7 +306,7 @@ fn what_cannot_be_calibrated_is_refused_and_nothing_is_written() {
         ),
         (
             &["--protocol", few, "--protocol", "drawn_pairs:name=more,source.kind=synthetic"],
-            "thresholds come from one protocol, and there are 2: few, more; name one with --protocol, --pairs or --bin",
+            "thresholds come from one protocol, and there are 2: few, more; name one with --protocol, --pairs, --bin or --gallery",
         ),
         (
             &["--centring", "other_folds"],
@@ -622,7 +622,9 @@ fn a_rate_of_strangers_is_measured_by_searches_and_used_by_them() {
         assert!(table.lines().any(|found| found == line), "{line}\n{table}");
     }
     assert!(table.starts_with("point ") && table.contains("\nfpir=1e-1 "), "{table}");
-    assert!(table.contains("FPIR (95 % interval)  TPIR (95 % interval)"), "{table}");
+    let head: Vec<&str> =
+        table.lines().next().unwrap().split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+    assert_eq!(head, ["point", "threshold", "FPIR (95 % interval)", "TPIR (95 % interval)"]);
     // It is that of the evaluation, and of counting.
     let measured =
         json(place.facegrad(&[&["eval", "runs/tiny", "--json"][..], &lists("probes.txt")].concat()));
@@ -658,6 +660,18 @@ fn a_rate_of_strangers_is_measured_by_searches_and_used_by_them() {
     let said = search("known", &["--at", "fpir=0.1", "--exit-code"]).code(3).stdout;
     assert!(said.contains("\nFPIR ") && said.contains(" searched among 10 people (20 images) "), "{said}");
     assert!(said.ends_with("this gallery has 10 people, as many as that was measured among\n"), "{said}");
+    // Folders are the same as lists: of people, or of images that are one stranger each.
+    for (i, probe) in probes.iter().enumerate() {
+        place.write(&format!("probes/{i:03}.png"), place.read(probe));
+    }
+    let by_folder = ["--gallery", "known", "--probes", "probes", "--at", "fpir=1e-1", "--json"];
+    let by_folder = json(calibrate(&place, "runs/tiny", &by_folder));
+    let of_folder = &by_folder["points"][0];
+    assert_eq!((&of_folder["fpir"], &of_folder["strangers"]), (&point["fpir"], &100.into()));
+    assert_eq!((&of_folder["stranger_people"], &of_folder["gallery_people"]), (&100.into(), &10.into()));
+    assert_eq!((&of_folder["mated"], &of_folder["tpir"]), (&0.into(), &Value::Null));
+    let itself = ["--gallery", "known", "--probes", "known", "--at", "fpir=1e-1"];
+    calibrate(&place, "runs/tiny", &itself).refused(2);
     // A gallery of another size is told what it was measured among.
     people("few", 0..5);
     let said = search("few", &["--at", "fpir=0.1"]).done().stdout;

@@ -26,7 +26,7 @@ use crate::{
 /// given a name in a gallery of as many people as it was measured among.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example: facegrad calibrate checkpoints/lfw-arcface --pairs lfw/pairs.txt --images lfw/images \\\n           --at far=1e-2,eer\n         facegrad calibrate checkpoints/lfw-arcface --gallery known.txt --probes others.txt \\\n           --images faces --at fpir=1e-2"
+    after_help = "Example: facegrad calibrate checkpoints/lfw-arcface --pairs lfw/pairs.txt --images lfw/images \\\n           --at far=1e-2,eer\n         facegrad calibrate checkpoints/lfw-arcface --gallery people --probes strangers --at fpir=1e-2"
 )]
 pub struct Args {
     /// A run folder (its best checkpoint), a checkpoint folder, or a model file.

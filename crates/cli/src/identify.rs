@@ -123,13 +123,6 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         let told = told.unwrap_or_else(|| format!("{} images of the gallery", gallery.len()));
         crate::remark!("{}: {told}", file.display());
     }
-    let facts = is_stored.then(|| GalleryFacts::of(&args.gallery, &gallery));
-    if let Some(facts) = &facts {
-        crate::remark!("{}", facts.line());
-        if let Some(command) = facts.renewal(&args.model.path()?) {
-            crate::remark!("note: bring it up to date with {command}");
-        }
-    }
 
     let named = |path: &PathBuf| (path.display().to_string(), path.clone());
     let probes = ImageFiles::new(args.probes.iter().map(named));
@@ -147,6 +140,13 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         .zip(found)
         .map(|(probe, people)| Found::of(probe, people, point))
         .collect();
+    let facts = is_stored.then(|| GalleryFacts::of(&args.gallery, &gallery));
+    if let Some(facts) = &facts {
+        crate::remark!("{}", facts.line());
+        if let Some(command) = facts.renewal(&args.model.path()?) {
+            crate::remark!("note: bring it up to date with {command}");
+        }
+    }
     let nobody = found.iter().filter(|found| found.people.is_empty()).count();
     if point.is_none() && !found.is_empty() {
         let usable = points.iter().filter(holds).max_by_key(|point| point.target.is_of_searches());

@@ -22,7 +22,7 @@ pub struct ProtocolArgs {
     /// Short for --protocol pair_file: a pair file, LFW's View 1 or View 2, or a list `path path 0/1`.
     #[arg(long, value_parser = file_to_read())]
     pairs: Option<PathBuf>,
-    /// The folder that holds the images of --pairs, or of --gallery and --probes.
+    /// The folder that holds the images of --pairs, or of the lists --gallery and --probes.
     #[arg(long)]
     images: Option<PathBuf>,
     /// A pair file to choose the threshold of --pairs on (LFW View 1: pairsDevTrain.txt); without it the best
@@ -32,12 +32,12 @@ pub struct ProtocolArgs {
     /// Short for --protocol insightface_bin: verification sets in insightface's format.
     #[arg(long, value_name = "FILE", value_parser = file_to_read())]
     bin: Vec<PathBuf>,
-    /// Short for --protocol identification, with --probes: the people that probes are searched among, a list of lines
-    /// `path identity`.
-    #[arg(long, value_name = "LIST", requires = "probes", value_parser = file_to_read())]
+    /// Short for --protocol identification, with --probes: the people that probes are searched among, a folder with one
+    /// folder of images a person, or with one image a person, or a list of lines `path identity`.
+    #[arg(long, value_name = "LIST OR FOLDER", requires = "probes", value_parser = file_to_read())]
     gallery: Option<PathBuf>,
     /// The probes of --gallery, in the same form; those whose person is not in the gallery are strangers.
-    #[arg(long, value_name = "LIST", requires = "gallery", value_parser = file_to_read())]
+    #[arg(long, value_name = "LIST OR FOLDER", requires = "gallery", value_parser = file_to_read())]
     probes: Option<PathBuf>,
     /// A config file whose [[evaluation]] sections are measured.
     #[arg(long, conflicts_with_all = ["protocols", "pairs", "bin", "gallery"], value_parser = file_to_read())]
