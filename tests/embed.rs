@@ -111,13 +111,13 @@ fn every_format_holds_the_same_embeddings_and_where_they_come_from() {
 /// The number of each name among the distinct ones, in the order in which they come.
 fn parts(names: &[String]) -> Vec<usize> {
     let mut seen: Vec<&String> = Vec::new();
-    let mut number = |name| {
+    let number = |name| {
         seen.iter().position(|other| *other == name).unwrap_or_else(|| {
             seen.push(name);
             seen.len() - 1
         })
     };
-    names.iter().map(|name| number(name)).collect()
+    names.iter().map(number).collect()
 }
 
 /// The images of the folder `faces`, in its order.
@@ -724,11 +724,68 @@ fn drawn_pairs_share_no_person_between_folds_and_can_be_measured() {
     assert_eq!(result["accuracy"]["folds"].as_array().unwrap().len(), 4);
     assert!(text.contains(result["pairs_sha256"].as_str().unwrap()), "{text}");
 
+    // The same pairs of the same images, called as a container calls them.
+    place.facegrad(&["data", "convert", "many", "many.rec"]).done();
+    let draw =
+        ["data", "pairs", "many.rec", "--folds", "4", "--per-fold", "20", "--seed", "5", "--out", "rec.csv"];
+    let text = place.facegrad(&draw).done().stdout;
+    assert!(
+        text.contains("\nmeasure a model: facegrad eval MODEL --pairs rec.csv --images many.rec\n"),
+        "{text}"
+    );
+    let of_rec = PairList::read(&place.path("rec.csv"), None).unwrap();
+    assert_eq!(of_rec.pairs(), list.pairs());
+    assert!(of_rec.images().iter().all(|key| key.parse::<usize>().is_ok_and(|key| (1..=96).contains(&key))));
+
     let out: PathBuf = place.path("more.csv");
     let sentence =
         place.facegrad(&["data", "pairs", "many", "--folds", "20", "--out", "more.csv"]).refused(2);
     assert!(sentence.contains("ask for fewer folds or fewer pairs") && !out.exists(), "{sentence}");
     place.facegrad(&["data", "pairs", "gone", "--out", "more.csv"]).refused(2);
+    let sentence = place.facegrad(&["data", "pairs", "many/002000", "--out", "more.csv"]).refused(2);
+    assert!(sentence.starts_with("many/002000 does not say who is on its images"), "{sentence}");
+}
+
+#[test]
+fn galleries_and_probes_may_be_sets_of_any_kind() {
+    let place = lab();
+    for to in ["a.rec", "a.tar", "a.parquet"] {
+        place.facegrad(&["data", "convert", "faces", to]).done();
+    }
+    let probes = ["faces/002002/0003.png", "faces/002005/0000.png"];
+    place.write("probes.txt", probes.join("\n"));
+    let search = |gallery: &str, probes: &[&str]| {
+        let told = json(identify(&place, &[&[gallery][..], probes, &["--top", "3", "--json"]].concat()));
+        let probes = told["probes"].as_array().unwrap().clone();
+        let found = |probe: &Value| {
+            let people = probe["people"].as_array().unwrap().clone();
+            people.iter().map(|found| (found["person"].clone(), found["score"].clone())).collect::<Vec<_>>()
+        };
+        let names: Vec<String> = probes.iter().map(|probe| probe["probe"].as_str().unwrap().into()).collect();
+        (names, probes.iter().map(found).collect::<Vec<_>>())
+    };
+    let (names, found) = search("faces", &probes);
+    assert_eq!(names, probes);
+    for gallery in ["a.rec", "a.tar", "a.parquet"] {
+        assert_eq!(search(gallery, &probes).1, found, "{gallery}");
+    }
+    assert_eq!(search("faces", &["probes.txt"]), (names, found.clone()));
+    // The fourth image of the third person, and the first of the sixth.
+    place.facegrad(&["data", "convert", "faces", "two.rec", "--set", "keep=probes.csv"]).refused(2);
+    place.write("probes.csv", "image\n002002/0003.png\n002005/0000.png\n");
+    place.facegrad(&["data", "convert", "faces", "two.rec", "--set", "keep=probes.csv"]).done();
+    let (names, again) = search("a.tar", &["two.rec", "faces/002000"]);
+    assert_eq!(
+        (names.len(), &names[1], &names[2]),
+        (7, &"two.rec, record 2".into(), &"faces/002000/0000.png".into())
+    );
+    assert_eq!(again[..2], found);
+    // The keys of a gallery.
+    place.write("who.csv", "photo,person,hair\nfaces/002002/0001.png,Ada,1\nfaces/002005/0001.png,Bob,1\n");
+    let keys = ["--set", "image_key=photo", "--set", "label_key=person", "--json"];
+    let told = json(identify(&place, &[&["who.csv", probes[0]][..], &keys].concat()));
+    assert_eq!(told["gallery"]["people"], 2);
+    assert_eq!(told["probes"][0]["people"][0]["person"], "Ada");
 }
 
 /// A command of a shell that has process substitution, with the program as `$F` and no file left in `tmp`.

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use facegrad::embeddings::{Gallery, Match};
 use facegrad::recognition::{
-    ImageFiles, ImageSet, Images, NamedPoint,
+    ImageSet, Images, NamedPoint,
     operating_points::{MeasuredRates, ThresholdTarget},
 };
 use facegrad::verification::{Flip, Similarity};
@@ -29,7 +29,7 @@ pub struct Args {
     /// a list with lines `path person`, or a set of any other kind that can be trained on; or an index that --save wrote.
     #[arg(value_parser = file_to_read())]
     gallery: PathBuf,
-    /// The images to tell who is on.
+    /// The images to tell who is on, or sets of them.
     #[arg(required_unless_present = "save", value_parser = file_to_read())]
     probes: Vec<PathBuf>,
     /// Set a key of the gallery, such as label_key=person; may be repeated.
@@ -83,6 +83,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Some(_) => None,
     };
     crate::output::notes(images.as_ref().map_or(&[], ImageSet::notes));
+    let open = |path: &PathBuf| ImageSet::open_by_place(path);
+    let probes = ImageSet::concatenate(args.probes.iter().map(open).collect::<Result<_, _>>()?);
+    crate::output::notes(probes.notes());
     let (model, chosen) = args.model.load()?;
     let points = &model.card.operating_points;
     let point = match args.at {
@@ -124,8 +127,6 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         crate::remark!("{}: {told}", file.display());
     }
 
-    let named = |path: &PathBuf| (path.display().to_string(), path.clone());
-    let probes = ImageFiles::new(args.probes.iter().map(named));
     if let Some(point) = point.filter(|_| !args.any_size) {
         check_sizes(&probes, point, model.card.preprocessing.size)?;
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use facegrad::recognition::{ImageFiles, Images, NamedPoint, operating_points::ThresholdTarget};
+use facegrad::recognition::{Images, NamedPoint, operating_points::ThresholdTarget};
 
 use crate::failure::Failure;
 
@@ -50,7 +50,7 @@ pub fn choose<'a>(
 }
 
 /// Refuses images of another size than `point` was measured on: they are hardly aligned in the same way.
-pub fn check_sizes(images: &ImageFiles, point: &NamedPoint, size: [usize; 2]) -> Result<(), Failure> {
+pub fn check_sizes(images: &dyn Images, point: &NamedPoint, size: [usize; 2]) -> Result<(), Failure> {
     let Some([height, width]) = point.image_size else { return Ok(()) };
     for index in 0..images.len() {
         let picture = images.load(index, size).map_err(unreadable)?;

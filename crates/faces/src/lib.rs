@@ -25,8 +25,7 @@ pub use find::{find_image, without_extension};
 pub use formats::{
     Endings, FolderConfig, InsightfaceBinSetConfig, LabelGaps, LabelNeed, ListConfig, ListOrder, MnistConfig,
     MnistPart, OpenSet, ParquetConfig, Place, RecordIoConfig, SourceConfig, SourceError, SourceKind,
-    SourcesConfig, SubsetConfig, Summary, WebDatasetConfig,
-    folder::{self, FaceFolder},
+    SourcesConfig, SubsetConfig, Summary, WebDatasetConfig, folder,
 };
 pub use insightface_bin::{BinError, InsightfaceBin};
 pub use source::{FaceError, FaceSource, StoredImage};

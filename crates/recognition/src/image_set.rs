@@ -91,17 +91,38 @@ impl ImageSet {
     /// # Errors
     /// If there is nothing, or what is there has a name that files of embeddings cannot hold.
     pub fn photograph(path: &Path) -> Result<Option<Self>, ImageSetError> {
-        let Ok(about) = path.metadata() else { return Err(ImageSetError::Missing(path.into())) };
-        let is_image = |found| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(found));
-        let has_ending = || path.extension().is_some_and(|found| found.to_str().is_some_and(is_image));
-        if about.is_dir() || !has_ending() && !begins_as_image(path) {
+        if !is_photograph(path)? {
             return Ok(None);
         }
         let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| ImageSetError::Name(path.into()))?.to_owned();
-        let photograph = Photograph { path: path.into(), name, size: about.len(), identity: [String::new()] };
+        let name = name.ok_or_else(|| ImageSetError::Name(path.into()))?;
+        Ok(Some(Self::of_file(path, name.to_owned())))
+    }
+
+    /// What lies at `path` for whoever looks for the people on it: as [`ImageSet::open`], but each image is called by
+    /// where it is ([`FaceSource::name`]), and a file that is no set is an image, which shows when it is loaded.
+    ///
+    /// # Errors
+    /// If there are no images, or nobody can read them.
+    pub fn open_by_place(path: &Path) -> Result<Self, ImageSetError> {
+        let by_itself = || Self::of_file(path, path.display().to_string());
+        if is_photograph(path)? {
+            return Ok(by_itself());
+        }
+        let set = match SourceConfig::of_path(path) {
+            Ok(config) => config.open_images()?,
+            Err(SourceError::Unknown { .. }) => return Ok(by_itself()),
+            Err(error) => return Err(error.into()),
+        };
+        let names = (0..set.source.len()).map(|index| set.source.name(index)).collect();
+        Ok(Self { names, ..Self::of(set) })
+    }
+
+    fn of_file(path: &Path, name: String) -> Self {
+        let size = path.metadata().map_or(0, |about| about.len());
+        let photograph = Photograph { path: path.into(), name, size, identity: [String::new()] };
         let summary = Summary { images: 1, ..Summary::default() };
-        Ok(Some(Self::of(OpenSet { source: Arc::new(photograph), summary })))
+        Self::of(OpenSet { source: Arc::new(photograph), summary })
     }
 
     /// The images of a set, called as the set calls them ([`FaceSource::key`]).
@@ -126,19 +147,25 @@ impl ImageSet {
         if let (Some((with, _)), Some((without, _))) = (with, without) {
             return Err(ImageSetError::Mixed { with: with.clone(), without: without.clone() });
         }
-        let mut sets = sets.into_iter().map(|(_, set)| set);
+        Ok(Self::concatenate(sets.into_iter().map(|(_, set)| set).collect()))
+    }
+
+    /// The images of several sets, one set after the other. Who is on them is known if every set says so.
+    pub fn concatenate(sets: Vec<Self>) -> Self {
+        let mut sets = sets.into_iter();
         let mut all = sets.next().unwrap_or_default();
         for mut set in sets {
             let before = all.sources.len() as u32;
             all.places.extend(set.places.iter().map(|[source, image]| [before + source, *image]));
             all.sources.append(&mut set.sources);
             all.names.append(&mut set.names);
-            if let (Some(all), Some(identities)) = (&mut all.identities, set.identities) {
-                all.extend(identities);
-            }
+            all.identities = all.identities.zip(set.identities).map(|(mut all, mut identities)| {
+                all.append(&mut identities);
+                all
+            });
             all.summary.add(&set.summary);
         }
-        Ok(all)
+        all
     }
 
     /// What each image is called.
@@ -223,6 +250,17 @@ impl ImageSet {
         }
         Some(ImageSurvey { pixels_sha256: hexadecimal(&hash.finalize()), unreadable, fingerprints })
     }
+}
+
+/// Whether what lies at `path` is an image by its ending or by its first bytes.
+///
+/// # Errors
+/// If there is nothing.
+fn is_photograph(path: &Path) -> Result<bool, ImageSetError> {
+    let Ok(about) = path.metadata() else { return Err(ImageSetError::Missing(path.into())) };
+    let is_image = |found| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(found));
+    let has_ending = || path.extension().is_some_and(|found| found.to_str().is_some_and(is_image));
+    Ok(!about.is_dir() && (has_ending() || begins_as_image(path)))
 }
 
 /// Whether a file that may be called anything, such as a pipe, begins as a JPEG, PNG or WebP image does, and no text.

@@ -92,7 +92,6 @@ pub use identification::{
     BlufrLists, BlufrResult, BlufrSets, BlufrTrial, ClosedSet, FnirAtFpir, IdentificationResult,
     IdentityBootstrap, IdentityList, IdentityScore, Mate, MeanMinusDeviation, OpenSetPoint, ProbeMatch,
     RankRate, Rate, Search, SearchError, SearchThreshold, TooFewStrangers, read_identity_list,
-    read_image_list,
 };
 pub use interval::{normal_half_width, student_half_width, wilson};
 pub use list_file::ListError;

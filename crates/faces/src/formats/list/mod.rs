@@ -286,6 +286,48 @@ mod tests {
     }
 
     #[test]
+    fn a_list_for_its_images_need_not_say_who_is_on_them() {
+        let images = |text: &str| {
+            let (root, config) = write("a.lst", text);
+            fs::write(root.path().join("Bo/z.jpg"), "image").unwrap();
+            let opened = config.open_for(LabelNeed::Optional).unwrap();
+            drop(root);
+            let keys: Vec<String> = (0..opened.source.len()).map(|index| opened.source.key(index)).collect();
+            (opened.is_labelled().then(|| opened.source.identities().to_vec()), keys.join(" "))
+        };
+        let unknown = |keys: &str| (None, keys.to_owned());
+        assert_eq!(images("Bo/x.JPeG\n"), unknown("Bo/x.JPeG"));
+        // Without endings, below a header, at several depths.
+        assert_eq!(images("path\nBo/z\nBo/y\n"), unknown("Bo/z Bo/y"));
+        assert_eq!(images("Bo/z\nann lee.jpg\n"), unknown("Bo/z ann lee.jpg"));
+        let known = |people: &[&str], keys: &str| {
+            (Some(people.iter().map(|&name| name.into()).collect()), keys.to_owned())
+        };
+        assert_eq!(images("Bo/x.JPeG\nCy/10\n"), known(&["Bo", "Cy"], "Bo/x.JPeG Cy/10"));
+        assert_eq!(images("0\t1\tBo/x.JPeG\n1\t3\tCy/10.jpg\n"), known(&["1", "3"], "Bo/x.JPeG Cy/10.jpg"));
+        assert_eq!(images("Bo/z bob\n"), known(&["bob"], "Bo/z"));
+        let (_root, config) = write("a.txt", "Bo/x.JPeG\nBo/y.jpg Bob\n");
+        let error = config.open_for(LabelNeed::Optional).err().unwrap().to_string();
+        assert!(error.contains("line 2: \"Bo/y.jpg Bob\" is no path of an image"), "{error}");
+    }
+
+    #[test]
+    fn images_are_found_by_another_ending_where_theirs_is_not_there() {
+        let (root, config) = write("a.txt", "Bo/z.png 0\nann lee/10.jpg 1\n");
+        fs::write(root.path().join("Bo/z.JPG"), "image").unwrap();
+        let opened = config.open().unwrap();
+        assert!(
+            opened.summary.notes[0].contains("names \"Bo/z.png\", and the file is"),
+            "{:?}",
+            opened.summary.notes
+        );
+        assert_eq!(opened.source.stored(0).unwrap(), StoredImage::Encoded(b"image".into()));
+        assert_eq!(opened.source.key(0), "Bo/z.png");
+        fs::remove_file(root.path().join("Bo/z.JPG")).unwrap();
+        assert!(opened.source.stored(0).unwrap_err().reason.starts_with("it cannot be read: "));
+    }
+
+    #[test]
     fn a_missing_image_is_named_when_it_is_loaded() {
         let (_root, config) = write("a.txt", "Bo/x.JPeG 0\nBo/none.jpg 1\nBo 1\n");
         let source = config.open().unwrap().source;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use facegrad_files::{folder_of, hexadecimal, read_bounded};
-use facegrad_parquet::{ColumnPages, DecodedPage, KeptBlock, ParquetFault, ParquetFile};
+use facegrad_parquet::{ColumnPages, DecodedPage, KeptBlock, PageCost, ParquetFault, ParquetFile};
 use facegrad_pictures::decode::MAX_FILE_SIZE;
 use facegrad_settings::settings;
 use sha2::{Digest, Sha256};
@@ -304,7 +304,7 @@ impl ParquetImages {
             return Ok(kept);
         }
         // Of pages as large as these there is one in memory at a time, and threads wait for it.
-        let is_large = pages.whole_size(page.2)? > KEPT as u64 / 8;
+        let is_large = pages.cost(page.2)?.inflated > KEPT as u64 / 8;
         let alone = is_large.then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(kept) = alone.as_ref().and_then(|_| kept()) {
             return Ok(kept);
@@ -399,13 +399,16 @@ impl Images for ParquetImages {
         let largest = |group: &RowGroup| {
             let pages = group.images.as_ref()?;
             let (page, _) = pages.page_of(0).ok()?;
-            pages.whole_size(page).ok().filter(|size| *size > KEPT as u64 / 8)
+            pages.cost(page).ok().filter(|cost| cost.inflated > KEPT as u64 / 8)
         };
         // Where one row group has large pages, others have.
-        let size = self.groups.iter().take(LOOKED_AT).filter_map(largest).max()? >> 20;
+        let costs = self.groups.iter().take(LOOKED_AT).filter_map(largest);
+        let PageCost { inflated, memory } = costs.max_by_key(|cost| cost.inflated)?;
+        let memory = if memory > 0 { ", and twice that of memory" } else { "" };
         Some(format!(
-            "an image costs the page that it is in, which is compressed as a whole: {size} MiB to read and inflate, and \
-             twice that of memory; facegrad data convert {} faces.parquet writes pages of single images",
+            "an image costs the page that it is in, which is compressed as a whole: {} MiB to read and inflate{memory}; \
+             facegrad data convert {} faces.parquet writes pages of single images",
+            inflated >> 20,
             self.set.display()
         ))
     }
@@ -745,6 +748,46 @@ mod tests {
             StoredImage::Encoded(bytes) => bytes,
             StoredImage::Pixels(_) => panic!("not a file"),
         }
+    }
+
+    #[test]
+    fn a_file_without_labels_is_opened_for_its_images() {
+        let root = tempfile::tempdir().unwrap();
+        let images: Vec<Vec<u8>> = (0..4).map(png).collect();
+        let images = || Values::Strings(images.iter().map(|image| Some(&image[..])).collect());
+        let bare = "message s { OPTIONAL BYTE_ARRAY image; }";
+        write(&root.path().join("a.parquet"), bare, 1, &[images()]);
+        let open = |path: &Path| config(path).open_for(LabelNeed::Optional);
+        let opened = open(root.path()).unwrap();
+        assert!(!opened.is_labelled());
+        check(&*opened.source, |index| index);
+        let of_file = config(root.path().join("a.parquet"));
+        assert!(refusal(of_file.clone()).contains("no column looks like one of labels"));
+        let named = ParquetConfig { label_key: Some("who".into()), ..of_file };
+        assert!(
+            named
+                .open_for(LabelNeed::Optional)
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("it has no column \"who\"")
+        );
+        // Another file has labels, with gaps.
+        let labelled = "message s { OPTIONAL BYTE_ARRAY image; REQUIRED INT64 label; }";
+        let numbers = Values::Integers(vec![3, 9, 3, 9]);
+        write(&root.path().join("b.parquet"), labelled, 1, &[images(), numbers]);
+        assert_eq!(open(&root.path().join("b.parquet")).unwrap().source.identities(), ["3", "9"]);
+        let mixed = open(root.path()).err().unwrap().to_string();
+        assert!(
+            mixed.ends_with("b.parquet: it has a column of labels, and the files before it have none"),
+            "{mixed}"
+        );
+        fs::rename(root.path().join("b.parquet"), root.path().join("0.parquet")).unwrap();
+        let mixed = open(root.path()).err().unwrap().to_string();
+        assert!(
+            mixed.ends_with("a.parquet: it has no column of labels, and the files before it have one"),
+            "{mixed}"
+        );
     }
 
     #[test]
