@@ -567,7 +567,7 @@ fn a_gallery_says_of_what_it_was_made_and_is_brought_up_to_date() {
     let used = identify(&place, &["g.safetensors", probe]).done();
     let said = line(&used);
     assert!(said.starts_with("g.safetensors: 30 images of 6 people, made 20"), "{said}");
-    assert!(said.ends_with(&format!("Z of {source}, which is as it was")), "{said}");
+    assert!(said.ends_with(&format!(" UTC of {source}, which is as it was")), "{said}");
     assert!(!used.stderr.contains("up to date"), "{used}");
     let shown = place.facegrad(&["show", "g.safetensors"]).done().stdout;
     for row in [

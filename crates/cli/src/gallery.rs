@@ -107,7 +107,7 @@ fn why_anew(before: &Gallery, origin: &Origin) -> String {
     match (before.record(), before.origin().difference(origin)) {
         (None, _) => "does not say of what images it was made".into(),
         (_, Some(difference)) => format!("was made in another way, {difference}"),
-        _ => "was made on another backend, by another version of facegrad, or with another --batch".into(),
+        _ => "was made on another backend or number of threads, by another version of facegrad, or with another --batch".into(),
     }
 }
 
@@ -178,7 +178,7 @@ impl<'a> GalleryFacts<'a> {
         let (images, people) = (self.gallery.len(), people_in(self.gallery));
         let made = match self.gallery.record() {
             None => "which do not say when and of what they were made".into(),
-            Some(record) => format!("made {} of {}, {}", record.made, record.source, self.state),
+            Some(record) => format!("made {} of {}, {}", record.made.in_words(), record.source, self.state),
         };
         format!("{}: {images} images of {people} people, {made}", self.path.display())
     }
@@ -221,7 +221,7 @@ impl<'a> GalleryFacts<'a> {
         match gallery.record() {
             None => row("made", "not known: the file does not say when and of what".into()),
             Some(record) => {
-                row("made", record.made.to_string());
+                row("made", record.made.in_words());
                 row("of", format!("{}, {}", record.source, self.state));
             }
         }

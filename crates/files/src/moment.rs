@@ -29,6 +29,11 @@ impl Moment {
         Self { seconds: named.unwrap_or_else(of_clock).min(LAST) }
     }
 
+    /// As people read it: `2026-11-29 12:05:31 UTC`.
+    pub fn in_words(self) -> String {
+        self.to_string().replace('T', " ").replace('Z', " UTC")
+    }
+
     /// Its beginning, as file systems give times.
     pub fn time(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(self.seconds)
@@ -151,6 +156,7 @@ mod tests {
             assert_eq!(moment.to_string(), text);
             assert_eq!(text.parse(), Ok(moment));
         }
+        assert_eq!(Moment { seconds: 1_764_417_931 }.in_words(), "2025-11-29 12:05:31 UTC");
         for days in 0..100_000 {
             let moment = Moment { seconds: days * 86_400 + days % 86_400 };
             assert_eq!(moment.to_string().parse(), Ok(moment));
