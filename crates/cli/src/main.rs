@@ -13,6 +13,7 @@ mod embed;
 mod eval;
 mod explain;
 mod failure;
+mod gallery;
 mod identify;
 mod memory;
 mod output;
@@ -22,6 +23,7 @@ mod progress;
 mod protocols;
 mod show;
 mod skipped;
+mod source;
 mod train;
 mod verify;
 mod version;
@@ -49,9 +51,9 @@ enum Command {
     Compare(compare::Args),
     /// Measure a model on pairs of images.
     Eval(eval::Args),
-    /// Measure thresholds on pairs of images and write them into a model.
+    /// Measure thresholds on pairs of images, or on searches in a gallery, and write them into a model.
     Calibrate(calibrate::Args),
-    /// Print what a model file says of itself, and its operating points.
+    /// Print what a model file says of itself, and its operating points; or a gallery.
     Show(show::Args),
     /// Tell whether two images show the same person.
     Verify(verify::Args),

@@ -9,7 +9,9 @@ use facegrad_verification::{
     Flip, ListError, PairsError, ScoreError, SearchError, Similarity, UnitEmbeddingsError, ijb as ijb_lists,
 };
 
-use crate::{Embedder, ImageFiles, ImageNames, Images, embedder::EmbedderError, images::MissingImages};
+use crate::{
+    Embedder, ImageFiles, ImageNames, ImageSetError, Images, embedder::EmbedderError, images::MissingImages,
+};
 
 mod all_pairs;
 mod blufr;
@@ -31,7 +33,7 @@ pub use gallery::{Contestant, GalleryOptions, PairedModels, comparisons, sheets}
 pub use identification::IdentificationConfig;
 pub use ijb::IjbConfig;
 pub use insightface_bin::InsightfacePairsConfig;
-pub use outcome::{PairOutcome, ProtocolOutcome, ProtocolResult};
+pub use outcome::{PairOutcome, ProtocolOutcome, ProtocolResult, SearchOutcome};
 pub use pair_file::PairFileConfig;
 pub use pairs::PairComparison;
 
@@ -177,6 +179,9 @@ pub enum EvaluationError {
     /// What was opened cannot be measured.
     #[error("evaluation {name}: {source}")]
     Measurement { name: String, source: Box<MeasurementError> },
+    /// A folder of images.
+    #[error(transparent)]
+    Folder(#[from] ImageSetError),
     /// A file of insightface.
     #[error(transparent)]
     Bin(#[from] BinError),
