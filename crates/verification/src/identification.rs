@@ -14,6 +14,7 @@ mod blufr;
 mod list;
 mod result;
 mod search;
+mod threshold;
 
 pub use {
     blufr::{BlufrLists, BlufrResult, BlufrSets, BlufrTrial, LostBlufr, MeanMinusDeviation},
@@ -23,4 +24,5 @@ pub use {
         Rate,
     },
     search::{IdentityScore, LostProbes, Mate, ProbeMatch, RemainingProbes, Search, SearchError},
+    threshold::{SearchThreshold, TooFewStrangers},
 };

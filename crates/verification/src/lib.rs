@@ -94,7 +94,7 @@ pub use identification::{
     BlufrLists, BlufrResult, BlufrSets, BlufrTrial, ClosedSet, FnirAtFpir, IdentificationResult,
     IdentityBootstrap, IdentityList, IdentityScore, LostBlufr, LostFaces, LostProbes, Mate,
     MeanMinusDeviation, OpenSetPoint, ProbeMatch, RankRate, Rate, RemainingProbes, Search, SearchError,
-    read_identity_list,
+    SearchThreshold, TooFewStrangers, read_identity_list,
 };
 pub use interval::{normal_half_width, student_half_width, wilson};
 pub use list_file::ListError;

@@ -154,8 +154,9 @@ mod tests {
         let pair = |k: usize| {
             let (person, fold) = (k / 4 % people, k / 4 % people % 5);
             let other = (person + 5 * (1 + k % 4)) % people;
-            let b = if k % 4 == 0 { 2 * person + 1 } else { 2 * other };
-            Pair { a: 2 * person, b, same: k % 4 == 0, fold }
+            let same = k.is_multiple_of(4);
+            let b = if same { 2 * person + 1 } else { 2 * other };
+            Pair { a: 2 * person, b, same, fold }
         };
         let mut pairs: Vec<Pair> = (0..4 * people).map(pair).collect();
         pairs.sort_by_key(|pair| pair.fold);

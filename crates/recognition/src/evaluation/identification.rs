@@ -14,20 +14,21 @@ use facegrad_verification::{
 
 use super::{
     EvaluationError, Fusion, ImageNeed, Listed, Measurement, MeasurementError, OpenProtocol, Protocol,
-    ProtocolOutcome, embed_listed, file_name, needs_images, needs_path, stem, unit,
+    ProtocolOutcome, SearchOutcome, embed_listed, file_name, needs_images, needs_path, stem, unit,
 };
-use crate::{Embedder, Images};
+use crate::{Embedder, ImageSet, Images, people_of};
 
 settings! {
     /// Probes searched in a gallery, closed and open set.
     pub struct IdentificationConfig {
         /// What the evaluation is called in logs and results; without it as the list of probes.
         name: Option<String> = None;
-        /// The gallery: lines `path identity`, separated by spaces, tabs or commas.
+        /// The gallery: a list of lines `path identity`, separated by spaces, tabs or commas; or a folder with one folder
+        /// of images a person, or with one image a person, called as the person.
         gallery: PathBuf = PathBuf::new();
         /// The probes, in the same form; those whose identity the gallery lacks are not mated.
         probes: PathBuf = PathBuf::new();
-        /// The folder that holds the images of both lists.
+        /// The folder that holds the images of lists.
         images: PathBuf = PathBuf::new();
         /// The score of an identity with several images in the gallery.
         identity_score: IdentityScore = IdentityScore::Max;
@@ -44,13 +45,21 @@ impl Protocol for IdentificationConfig {
     }
 
     fn validate(&self, at: &dyn Fn(&str) -> String, wanted: ImageNeed) -> Result<(), SettingsError> {
-        needs_path(&self.gallery, at("gallery"), "the list of the gallery")?;
-        needs_path(&self.probes, at("probes"), "the list of probes")?;
-        needs_images(&self.images, at("images"), wanted)
+        needs_path(&self.gallery, at("gallery"), "the list of the gallery, or its folder")?;
+        needs_path(&self.probes, at("probes"), "the list of probes, or their folder")?;
+        match self.gallery.is_dir() && self.probes.is_dir() {
+            true => Ok(()),
+            false => needs_images(&self.images, at("images"), wanted),
+        }
     }
 
     fn open(&self, wanted: ImageNeed) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
         let read = |file: &Path| {
+            if file.is_dir() {
+                let images = ImageSet::open(file)?;
+                let list = IdentityList { images: images.names().to_vec(), identities: people_of(&images) };
+                return Ok((list, Box::new(images) as Box<dyn Images>));
+            }
             let list = read_identity_list(file)?;
             let listed =
                 Listed { list: file, folder: &self.images, names: &list.images, missing: self.missing };
@@ -58,7 +67,11 @@ impl Protocol for IdentificationConfig {
             Ok::<_, EvaluationError>((list, images))
         };
         let (gallery, probes) = (read(&self.gallery)?, read(&self.probes)?);
-        gallery.0.disjoint(&probes.0)?;
+        // Two folders may call different images alike.
+        let shares_names = !self.gallery.is_dir() && !self.probes.is_dir() || self.gallery == self.probes;
+        if shares_names {
+            gallery.0.disjoint(&probes.0)?;
+        }
         let protocol =
             format!("{}: {} in {}", self.name(), file_name(&self.probes), file_name(&self.gallery));
         Ok(Box::new(Open { config: self.clone(), protocol, gallery, probes }))
@@ -147,7 +160,10 @@ impl OpenProtocol for Open {
             points: open_set(&search),
             support: result.nonmated_probes,
         });
-        Ok(ProtocolOutcome { curve, ..ProtocolOutcome::without_pairs(result) })
+        let image_size = probes.embedded.image_size;
+        let image_size = image_size.filter(|_| image_size == gallery.embedded.image_size);
+        let search = SearchOutcome { search, image_size };
+        Ok(ProtocolOutcome { curve, search: Some(search), ..ProtocolOutcome::without_pairs(result) })
     }
 }
 

@@ -166,7 +166,8 @@ impl LostFaces {
         }
     }
 
-    fn describe(&self) -> String {
+    /// What became of them, in words.
+    pub fn describe(&self) -> String {
         let [gallery, mated, nonmated] = [self.gallery, self.mated, self.nonmated].map(thousands);
         format!(
             "{gallery} images of the gallery; {mated} mated, {nonmated} non-mated, {}",
