@@ -602,6 +602,28 @@ fn drawn_pairs_share_no_person_between_folds_and_can_be_measured() {
     assert_eq!(of_rec.pairs(), list.pairs());
     assert!(of_rec.images().iter().all(|key| key.parse::<usize>().is_ok_and(|key| (1..=96).contains(&key))));
 
+    let of_set = |pairs: &str, set: &str| {
+        let told = json(place.facegrad(&["eval", "runs/tiny", "--pairs", pairs, "--images", set, "--json"]));
+        ["accuracy", "auc", "eer", "images_sha256"].map(|key| told[key].clone())
+    };
+    assert_eq!(of_set("rec.csv", "many.rec"), of_set("pairs.csv", "many"));
+    let refused = |pairs: &str, set: &str| {
+        place.facegrad(&["eval", "runs/tiny", "--pairs", pairs, "--images", set]).refused(2)
+    };
+    let sentence = refused("pairs.csv", "many.rec");
+    assert!(
+        sentence.contains("and many.rec has no such image (it calls them such as \"1\"); 9"),
+        "{sentence}"
+    );
+    place.write("a.zip", b"PK\x03\x04\0\0");
+    assert!(refused("pairs.csv", "a.zip").starts_with("a.zip: it is a zip archive"));
+    let at = ["--at", "far=1e-1"];
+    place
+        .facegrad(
+            &[&["calibrate", "runs/tiny", "--pairs", "rec.csv", "--images", "many.rec"][..], &at].concat(),
+        )
+        .done();
+
     let out: PathBuf = place.path("more.csv");
     let sentence =
         place.facegrad(&["data", "pairs", "many", "--folds", "20", "--out", "more.csv"]).refused(2);

@@ -46,6 +46,7 @@ pub mod evaluation;
 mod image_set;
 mod images;
 mod input;
+mod listed_images;
 mod model;
 mod model_file;
 pub mod operating_points;

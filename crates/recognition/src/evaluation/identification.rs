@@ -27,7 +27,7 @@ settings! {
         gallery: PathBuf = PathBuf::new();
         /// The probes, in the same form; those whose identity the gallery lacks are not mated.
         probes: PathBuf = PathBuf::new();
-        /// The folder that holds the images of both lists.
+        /// The folder that holds the images of both lists, or a set of another kind, whose images they name as the set does.
         images: PathBuf = PathBuf::new();
         /// The score of an identity with several images in the gallery.
         identity_score: IdentityScore = IdentityScore::Max;
