@@ -4,6 +4,7 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use facegrad_faces::{
@@ -59,7 +60,7 @@ pub struct ImageSurvey {
     /// The images that cannot be read, in order.
     pub unreadable: Vec<UnreadableImage>,
     /// The start of the SHA-256 of the pixels of each readable image.
-    pub(crate) fingerprints: Vec<u64>,
+    pub fingerprints: Vec<u64>,
 }
 
 /// An image that cannot be read.
@@ -195,6 +196,12 @@ impl ImageSet {
                 sha256(several.iter().map(|source| source.fingerprint()).collect::<String>().as_bytes())
             }
         }
+    }
+
+    /// When the file of image `index` was last written, where it has one of its own.
+    pub fn last_written(&self, index: usize) -> Option<SystemTime> {
+        let [source, image] = self.places[index];
+        facegrad_files::last_written(Path::new(&self.sources[source as usize].name(image as usize)))
     }
 
     /// The set without some of its images.

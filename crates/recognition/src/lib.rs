@@ -43,6 +43,7 @@ mod embedder;
 mod embedding_job;
 mod embedding_source;
 pub mod evaluation;
+mod gallery_state;
 mod image_set;
 mod images;
 mod input;
@@ -60,6 +61,7 @@ pub use evaluation::{
     Contestant, EvaluationConfig, EvaluationError, ImageNeed, Measurement, MeasurementError, OpenProtocol,
     PairOutcome, Protocol, ProtocolOutcome, ProtocolResult, ScoreRule,
 };
+pub use gallery_state::{GalleryState, people_of};
 pub use image_set::{ImageSet, ImageSetError, ImageSurvey, UnreadableImage};
 pub use images::{ImageFiles, ImageNames, Images, SourceImages};
 pub use input::to_input;

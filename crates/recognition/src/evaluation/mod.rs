@@ -10,7 +10,7 @@ use facegrad_verification::{
 };
 
 use crate::{
-    Embedder, ImageFiles, ImageNames, Images, embedder::EmbedderError, images::MissingImages,
+    Embedder, ImageFiles, ImageNames, ImageSetError, Images, embedder::EmbedderError, images::MissingImages,
     listed_images::ListedImages,
 };
 
@@ -34,7 +34,7 @@ pub use gallery::{Contestant, GalleryOptions, PairedModels, comparisons, sheets}
 pub use identification::IdentificationConfig;
 pub use ijb::IjbConfig;
 pub use insightface_bin::InsightfacePairsConfig;
-pub use outcome::{PairOutcome, ProtocolOutcome, ProtocolResult};
+pub use outcome::{PairOutcome, ProtocolOutcome, ProtocolResult, SearchOutcome};
 pub use pair_file::PairFileConfig;
 pub use pairs::PairComparison;
 
@@ -180,6 +180,9 @@ pub enum EvaluationError {
     /// What was opened cannot be measured.
     #[error("evaluation {name}: {source}")]
     Measurement { name: String, source: Box<MeasurementError> },
+    /// A folder of images.
+    #[error(transparent)]
+    Folder(#[from] ImageSetError),
     /// A file of insightface.
     #[error(transparent)]
     Bin(#[from] BinError),
