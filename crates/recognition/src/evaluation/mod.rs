@@ -10,7 +10,7 @@ use facegrad_verification::{
 };
 
 use crate::{
-    Embedder, ImageFiles, ImageNames, ImageSetError, Images, embedder::EmbedderError, images::MissingImages,
+    Embedder, ImageFiles, ImageNames, Images, embedder::EmbedderError, images::MissingImages,
     listed_images::ListedImages,
 };
 
@@ -180,9 +180,6 @@ pub enum EvaluationError {
     /// What was opened cannot be measured.
     #[error("evaluation {name}: {source}")]
     Measurement { name: String, source: Box<MeasurementError> },
-    /// A folder of images.
-    #[error(transparent)]
-    Folder(#[from] ImageSetError),
     /// A file of insightface.
     #[error(transparent)]
     Bin(#[from] BinError),
