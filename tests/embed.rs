@@ -175,10 +175,10 @@ fn a_set_of_any_kind_is_embedded() {
         ("faces/bare", &paths[2]),
         ("a.rec", "3"),
         ("scanned.rec", "3"),
-        ("a.tar", "002000_0002"),
+        ("a.tar", "00000002"),
         ("a.parquet", "2"),
-        ("shards", "shard-000000/002000_0002"),
-        ("tables", "part-000000.parquet/2"),
+        ("shards", "shard-000000/00000002"),
+        ("tables", "train-00000-of-00005.parquet/2"),
         ("a.bin", "2"),
     ] {
         let said = embed(&place, &[set, "--out", "e.npz"]).done();
@@ -249,7 +249,7 @@ fn what_is_no_set_is_one_sentence() {
             "a.zip",
             "a.zip: it is a zip archive (of images, or an .npz), which has to be unpacked; a set of face images",
         ),
-        ("runs/tiny/best", "runs/tiny/best holds no images"),
+        ("runs/tiny", "runs/tiny holds no images"),
         ("cut.parquet", "cut.parquet: "),
         ("page.html", "page.html"),
         ("junk.tar", "junk.tar"),
@@ -423,7 +423,7 @@ fn images_that_cannot_be_read_stop_the_job_or_are_skipped() {
 
     // Lists that name what is not there.
     place.write("list.txt", "faces/002000/0000\nfaces/nobody/1\n");
-    let sentence = embed(&place, &["list.txt", "--out", "l.npz"]).refused(2);
+    let sentence = embed(&place, &["list.txt", "--out", "l.npz"]).code(2).sentence();
     assert!(sentence.starts_with("the image faces/nobody/1 of 2: it cannot be read: "), "{sentence}");
     embed(&place, &["list.txt", "--out", "l.npz", "--on-error", "skip"]).done();
     assert_eq!(open(&place, "l.npz").names(), ["faces/002000/0000"]);
