@@ -194,7 +194,7 @@ fn what_is_wrong_with_pairs_or_images_is_named() {
     let said = eval(&place, "runs/lfw", &VIEW_2).refused(2);
     let both = "view2.txt names Carl Gauss/Carl Gauss_0003 and Fay/Fay_0001, and lfw has no such images (tried .jpg, .png and the like); 2 of its 40 images are missing, in ";
     assert!(said.starts_with(both), "{said}");
-    let said = eval(&place, "runs/lfw", &["--pairs", "view2.txt", "--images", "raw"]).refused(2);
+    let said = eval(&place, "runs/lfw", &["--pairs", "view2.txt", "--images", "absent"]).refused(2);
     assert!(said.ends_with("; 40 of its 40 images are missing"), "{said}");
 
     let png = place.read("lfw/Bob/Bob_0002.png");

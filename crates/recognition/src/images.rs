@@ -49,12 +49,22 @@ pub struct MissingImages {
     pub names: Vec<String>,
     /// Whether each image of the list is missing.
     pub is_missing: Vec<bool>,
+    /// What the set calls one of its images, where they are not files that lists name by their paths.
+    pub example: Option<String>,
 }
 
 /// So many of the images that are missing are named.
 const NAMED: usize = 3;
 
 impl MissingImages {
+    /// Those of `names` that are missing, if there are any; `example` is what the set calls one of its images, if these are
+    /// no files.
+    pub(crate) fn of(names: &[String], is_missing: Vec<bool>, example: Option<String>) -> Option<Self> {
+        let missing = names.iter().zip(&is_missing).filter(|(_, missing)| **missing);
+        let names: Vec<String> = missing.map(|(name, _)| name.clone()).collect();
+        (!names.is_empty()).then_some(Self { names, is_missing, example })
+    }
+
     /// How many there should be.
     pub fn total(&self) -> usize {
         self.is_missing.len()
@@ -78,9 +88,10 @@ impl MissingImages {
     /// That there are no such images, with what was tried to find the first.
     pub(crate) fn not_there(&self) -> String {
         let images = if self.names.len() == 1 { "image" } else { "images" };
-        let tried = match self.names.first().and_then(|first| without_extension(first)) {
-            Some(_) => "nor one with another ending",
-            None => "tried .jpg, .png and the like",
+        let tried = match (&self.example, self.names.first().and_then(|first| without_extension(first))) {
+            (Some(example), _) => format!("it calls them such as {example:?}"),
+            (None, Some(_)) => "nor one with another ending".into(),
+            (None, None) => "tried .jpg, .png and the like".into(),
         };
         format!("no such {images} ({tried})")
     }
@@ -97,14 +108,8 @@ impl ImageFiles {
     /// loaded, and are told.
     pub fn search(folder: &Path, names: &[String]) -> (Self, Option<MissingImages>) {
         let files: Vec<Option<PathBuf>> = names.iter().map(|name| find_image(folder, name)).collect();
-        let is_missing: Vec<bool> = files.iter().map(Option::is_none).collect();
-        let missing: Vec<String> = names
-            .iter()
-            .zip(&is_missing)
-            .filter(|(_, missing)| **missing)
-            .map(|(name, _)| name.clone())
-            .collect();
-        let missing = (!missing.is_empty()).then_some(MissingImages { names: missing, is_missing });
+        let is_missing = files.iter().map(Option::is_none).collect();
+        let missing = MissingImages::of(names, is_missing, None);
         (Self { names: names.to_vec(), files }, missing)
     }
 
@@ -243,8 +248,11 @@ mod tests {
         );
         assert!(!missing.are_all() && files.remark().is_none());
         assert_eq!(files.load(1, [8, 8]).unwrap_err().to_string(), "d: there is no such image");
-        let many =
-            MissingImages { names: (0..9).map(|i| format!("{i}.jpg")).collect(), is_missing: vec![true; 9] };
+        let many = MissingImages {
+            names: (0..9).map(|i| format!("{i}.jpg")).collect(),
+            is_missing: vec![true; 9],
+            example: None,
+        };
         assert_eq!(many.named(), "0.jpg, 1.jpg, 2.jpg and 6 more");
         assert_eq!(many.not_there(), "no such images (nor one with another ending)");
         assert!(many.are_all());

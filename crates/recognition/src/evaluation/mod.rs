@@ -14,6 +14,7 @@ use crate::{
     Embedder, ImageEmbeddings, ImageFiles, ImageNames, ImageSetError, Images,
     embedder::{EmbedderError, UsableEmbeddings},
     images::MissingImages,
+    listed_images::ListedImages,
 };
 
 mod all_pairs;
@@ -198,9 +199,6 @@ pub enum EvaluationError {
     /// What was opened cannot be measured.
     #[error("evaluation {name}: {source}")]
     Measurement { name: String, source: Box<MeasurementError> },
-    /// A folder of images.
-    #[error(transparent)]
-    Folder(#[from] ImageSetError),
     /// A file of insightface.
     #[error(transparent)]
     Bin(#[from] BinError),
@@ -279,22 +277,32 @@ impl Listed<'_> {
         touched: impl FnOnce(&[bool]) -> String,
     ) -> Result<Box<dyn Images>, EvaluationError> {
         let Self { list, folder, names, missing: policy } = self;
-        match (ImageFiles::search(folder, names), wanted) {
+        let (images, missing): (Box<dyn Images>, _) = match ImageFiles::search(folder, names) {
+            (files, None) => return Ok(Box::new(files)),
+            (files, Some(missing)) => match ListedImages::search(folder, names) {
+                Ok(Some(images)) => {
+                    let missing = images.missing();
+                    (Box::new(images), missing)
+                }
+                Ok(None) => (Box::new(files), Some(missing)),
+                // Only their names are needed.
+                Err(_) if wanted == ImageNeed::Names => (Box::new(files), Some(missing)),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        match missing {
+            None => Ok(images),
             // Where they are there, the page can show them.
-            ((_, Some(_)), ImageNeed::Names) => Ok(Box::new(ImageNames(names.to_vec()))),
-            ((_, Some(missing)), _) if policy == Missing::Error || missing.are_all() => {
+            Some(_) if wanted == ImageNeed::Names => Ok(Box::new(ImageNames(names.to_vec()))),
+            Some(missing) if policy == Missing::Error || missing.are_all() => {
                 let hint = match missing.are_all() {
                     true => String::new(),
                     false => format!(", {}; {}", touched(&missing.is_missing), what_to_do()),
                 };
-                Err(EvaluationError::MissingImages {
-                    list: list.into(),
-                    folder: folder.into(),
-                    missing,
-                    hint,
-                })
+                let (list, folder) = (list.into(), folder.into());
+                Err(EvaluationError::MissingImages { list, folder, missing, hint })
             }
-            ((files, _), _) => Ok(Box::new(files)),
+            Some(_) => Ok(images),
         }
     }
 }
