@@ -208,13 +208,14 @@ fn standing(started: &RunStart) -> Vec<String> {
         notes.push(format!("the run is finished ({step} of {total} steps); to train longer: {longer}"));
     }
     if let Some(EarlierRun { folder, step, total, longer }) = &started.earlier {
-        let shown = folder.display();
-        let (stands, goes_on) = match step == total {
+        let steps = if *total > 0 { format!(" ({step} of {total} steps)") } else { String::new() };
+        let (stands, goes_on) = match *total > 0 && step == total {
             true => ("is finished", format!("to train that one longer: {}", resume(folder, Some(longer)))),
             false => ("is not finished", format!("to go on with that one: {}", resume(folder, None))),
         };
+        let folder = folder.display();
         notes.push(format!(
-            "{shown} is there already and {stands} ({step} of {total} steps), so that this is another run; {goes_on}"
+            "{folder} is there already and {stands}{steps}, so that this is another run; {goes_on}"
         ));
     }
     notes
