@@ -229,7 +229,7 @@ fn a_changed_config_is_told_key_by_key_with_what_it_does_and_only_once() {
         assert_eq!(
             notes(&ended),
             [
-                "the config was changed after step 40: head.scale is 12.0, was 16.0; run.epochs is 8.0, was 4.0; the run is 80 steps long now, and was 40; its learning rate goes from 0.000171 in step 40 to 0.0539 in step 41"
+                "the config was changed after step 40: head.scale is 12.0, was 16.0; run.epochs is 8.0, was 4.0; the run is 80 steps long now, and was 40; its learning rate goes from 0.000171 in step 40 to 0.0541 in step 41"
             ]
         );
         let start = place.events("again", "start").pop().unwrap();
@@ -240,7 +240,17 @@ fn a_changed_config_is_told_key_by_key_with_what_it_does_and_only_once() {
         assert!(!ended.stdout.contains("changed"), "{ended}");
         fs::remove_dir_all(place.path("again")).unwrap();
     }
-    let set = ["train", "--resume", "runs/tiny", "--set", "optimizer.kind=adamw", "--set", "run.batch=32"];
+    let set = [
+        "train",
+        "--resume",
+        "runs/tiny",
+        "--set",
+        "optimizer.kind=adamw",
+        "--set",
+        "run.batch=32",
+        "--set",
+        "run.epochs=9",
+    ];
     let ended = place.facegrad(&set).done();
     let note = notes(&ended)[0];
     for part in [

@@ -131,7 +131,7 @@ mod tests {
         assert!(!is_found(ARCFACE, 150, |share| 23.0 - 14.0 * share), "still falling");
         assert!(!is_found(ARCFACE, 74, |_| 23.0), "too few images a person");
         // Its margin rises to 0.5, and guessing with it; a fall of the one is none of the other.
-        let rising = r#"kind = "cosface", scale = 32.0, margin = { kind = "linear", from = 0.0, to = 0.5 }"#;
+        let rising = r#"kind = "cosface", scale = 32.0, margin = { kind = "linear", from = 0.0, to = 0.5, until = 1.0 }"#;
         assert!(is_found(rising, 400, |share| 5f64.ln() + 16.0 * share + 0.3));
         assert!(!is_found(rising, 400, |share| 5f64.ln() + 8.0 * share));
         // Collapsed, and the best that no look at the image can do for ln K, and one image among seven.
