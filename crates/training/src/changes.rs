@@ -83,9 +83,9 @@ pub(crate) struct Before {
 }
 
 impl Before {
-    /// Of a config as [`Experiment::to_toml`] writes it; none where that is no config.
+    /// Of a config as [`Experiment::to_toml`] writes it; none where that is no config, as in checkpoints that have none.
     pub(crate) fn read(config: &str) -> Option<Self> {
-        let keys: Table = config.parse().ok()?;
+        let keys: Table = config.parse().ok().filter(|keys: &Table| !keys.is_empty())?;
         let experiment = Experiment::resolve(keys.clone(), &[]).ok().map(|(experiment, _)| experiment);
         // In the words of this version, so that a key it has beside, at its default, is no change.
         let again = experiment.as_ref().and_then(|experiment| experiment.to_toml().parse().ok());
@@ -185,7 +185,7 @@ mod tests {
             listed(&before.changes(&experiment(&[]))),
             "run.keep is 2, was not given; run.kept is not given, was 2"
         );
-        assert!(Before::read("no config").is_none());
+        assert!(Before::read("no config").is_none() && Before::read("").is_none());
     }
 
     #[test]
