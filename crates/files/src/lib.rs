@@ -37,8 +37,8 @@ mod positioned;
 mod stop;
 
 pub use atomic::{
-    check_writable, commit, folder_of, is_temporary, remove_folder, replace, sync_folder, temporary_beside,
-    write_synced,
+    check_writable, commit, folder_of, free_space, is_temporary, remove_folder, replace, sync_folder,
+    temporary_beside, write_synced,
 };
 pub use bounded::{NoText, TooLong, read_bounded, read_text_bounded, text_of};
 pub use caught::caught;
@@ -47,7 +47,7 @@ pub use journal::{Journal, JournalError, WorkDifference, WorkHeader};
 pub use lock::{Lock, LockError, LockHeld, lock};
 pub use moment::{Moment, NoMoment, last_written};
 pub use open::{NoRegularFile, open, spool};
-pub use pool::{PooledFile, raise_open_files};
+pub use pool::{PooledFile, open_file_limits, raise_open_files};
 pub use positioned::{FileSection, fill_at};
 pub use stop::Stop;
 pub use tempfile::NamedTempFile;
