@@ -283,6 +283,8 @@ fn a_model_and_its_stored_embeddings_say_the_same() {
     let mixed = ["--against", "test", "--embeddings", "faces.npz", "--against-embeddings", "plain.npz"];
     let mixed = audit(&place, &mixed).refused(2);
     assert!(mixed.ends_with("cannot be compared: the flip fusions add and none"), "{mixed}");
+    let said = audit(&place, &["--embeddings", "faces.npz", "--flip", "none"]).refused(2);
+    assert!(said.starts_with("--flip none: faces.npz was made with flip add; leave --flip away"), "{said}");
     let whitened = ["eval", "faces.npz", "--protocol", "all_pairs", "--centre-on", "plain.npz"];
     let whitened = place.facegrad(&whitened).refused(2);
     assert!(whitened.contains("plain.npz, made in another way"), "{whitened}");

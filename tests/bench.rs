@@ -28,6 +28,32 @@ fn assert_positive(json: &Value, keys: &[&str]) {
 }
 
 #[test]
+fn the_doctor_tells_what_this_machine_is_and_can() {
+    let place = Place::new();
+    let text = place.facegrad(&["doctor", "--no-speed"]).done().stdout;
+    for line in ["facegrad ", "commit ", "\nsystem  ", "\nprocessor  ", "\nbackend  "] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert!(!text.contains("images/s"), "{text}");
+    let json = place.facegrad(&["doctor", "--json"]).done().stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["facegrad"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_positive(&json, &["threads"]);
+    assert_positive(
+        &json["speed"],
+        &["gflops", "gflops_of_one_thread", "gigabytes_per_second", "images_per_second"],
+    );
+    if cfg!(target_os = "linux") {
+        assert_positive(&json, &["memory_bytes", "available_memory_bytes"]);
+        assert_positive(&json["open_files"], &["now", "most"]);
+        assert_positive(&json["disks"][0], &["free_bytes"]);
+    }
+    // A backend that is not there is known before anything is measured.
+    let ended = place.facegrad(&["doctor", "--adapter", "no such card"]).code(2);
+    assert!(ended.stderr.contains("no such card"), "{ended}");
+}
+
+#[test]
 fn training_and_embedding_tell_their_speed() {
     let place = Place::new();
     let backend = if cfg!(feature = "flex") { "flex" } else { "ndarray" };

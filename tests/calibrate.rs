@@ -306,7 +306,7 @@ fn what_cannot_be_calibrated_is_refused_and_nothing_is_written() {
         ),
         (
             &["--protocol", few, "--protocol", "drawn_pairs:name=more,source.kind=synthetic"],
-            "thresholds come from one protocol, and there are 2: few, more; name one with --protocol, --pairs or --bin",
+            "thresholds come from one protocol, and there are 2: few, more; name one with --protocol, --pairs, --bin or --gallery",
         ),
         (
             &["--centring", "other_folds"],
@@ -565,6 +565,27 @@ fn a_search_with_a_threshold_names_nobody_below_it() {
     assert!(ended.stdout.contains(rates) && !ended.stderr.contains("no threshold"), "{ended}");
     search(&["--at", POINT]).done();
 
+    // Where only an image itself is like enough, what is no face is nobody, and so is who is not in the gallery.
+    let file = place.read(&format!("{}/model.safetensors", best(&place)));
+    let strict = with_card(&file, |card| card["operating_points"][0]["threshold"] = 0.99999.into());
+    place.write("strict.safetensors", strict);
+    place.write("white.ppm", [&b"P6 20 20 255\n"[..], &[250; 1200]].concat());
+    let strict = |probes: &[&str]| {
+        let search = ["--model", "strict.safetensors", "--at", POINT, "--exit-code"];
+        place.facegrad(&[&["identify", "known"][..], probes, &search].concat())
+    };
+    place.write("known/003000/0000.png", place.read(&own));
+    place.write("known/003001/0000.png", place.read(&name("003001/0000")));
+    let stranger = name("003002/0000");
+    let others = strict(&["grey.ppm", "white.ppm", &stranger]).code(3);
+    assert_eq!(others.stdout.matches("\nnobody: the most alike, ").count(), 3, "{others}");
+    let all = strict(&[&own, "grey.ppm"]).code(3);
+    assert!(
+        all.stdout.contains("   1  003000  003000/0000.png") && all.stdout.contains("\nnobody: "),
+        "{all}"
+    );
+    assert!(!strict(&[&own]).code(0).stdout.contains("nobody"));
+
     let sentence = search(&["--at", "far=1e-2"]).refused(2);
     assert!(sentence.contains("has no operating point far=1e-2, only far=1e-1"), "{sentence}");
     let sentence = search(&["--at", POINT, "--flip", "none"]).refused(2);
@@ -574,4 +595,136 @@ fn a_search_with_a_threshold_names_nobody_below_it() {
     assert!(place.facegrad(&large).refused(2).contains("--any-size"));
     place.facegrad(&[&large[..], &["--any-size"]].concat()).done();
     search(&["--exit-code"]).code(2);
+}
+
+#[test]
+fn a_rate_of_strangers_is_measured_by_searches_and_used_by_them() {
+    let place = lab();
+    let synth = ["data", "synth", "--identities", "35", "--images", "4", "--first-identity", "4000"];
+    place.facegrad(&[&synth[..], &["--size", "20", "--out", "set"]].concat()).done();
+    let image = |person: usize, image: usize| format!("{:06}/{image:04}.png", 4000 + person);
+    let line = |person, number| format!("{} {}\n", image(person, number), 4000 + person);
+    // Ten people with two images are known; 25 are strangers with four each.
+    let gallery: String = (0..10).flat_map(|person| [0, 1].map(|i| line(person, i))).collect();
+    let mated: String = (0..10).flat_map(|person| [2, 3].map(|i| line(person, i))).collect();
+    let strangers: String = (10..35).flat_map(|person| (0..4).map(move |i| line(person, i))).collect();
+    place.write("gallery.txt", &gallery);
+    place.write("probes.txt", format!("{mated}{strangers}"));
+    place.write("strangers.txt", &strangers);
+    let lists = |probes: &'static str| ["--gallery", "gallery.txt", "--probes", probes, "--images", "set"];
+
+    let table = calibrate(&place, "runs/tiny", &lists("probes.txt")).done().stdout;
+    for line in [
+        "on 100 probes of 25 people who are not in the gallery, and 20 of people in it, searched among 10 people (20 images): probes: probes.txt in gallery.txt",
+        "flip add, score cosine, images of 20x20 pixels",
+        "not written: fpir=1e-2 needs 1000 probes of people who are not in the gallery, and there are 100",
+    ] {
+        assert!(table.lines().any(|found| found == line), "{line}\n{table}");
+    }
+    assert!(table.starts_with("point ") && table.contains("\nfpir=1e-1 "), "{table}");
+    let head: Vec<&str> =
+        table.lines().next().unwrap().split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+    assert_eq!(head, ["point", "threshold", "FPIR (95 % interval)", "TPIR (95 % interval)"]);
+    // It is that of the evaluation, and of counting.
+    let measured =
+        json(place.facegrad(&[&["eval", "runs/tiny", "--json"][..], &lists("probes.txt")].concat()));
+    let shown = json(place.facegrad(&["show", "runs/tiny", "--json"]));
+    let point = &shown["card"]["operating_points"][0];
+    let open = &measured["open_set"][0]["measured"];
+    assert_eq!((&point["name"], &point["fpir"]), (&"fpir=1e-1".into(), &open["fpir"]));
+    assert!((number(&point["tpir"]) - 1.0 + number(&open["fnir"]["value"])).abs() < 1e-12, "{point} {open}");
+    assert!(number(&point["threshold"]) >= number(&open["threshold"]) - 1e-7, "{point} {open}");
+
+    // The same people, searched by identify: so many strangers have a name, in a gallery of as many.
+    let people = |folder: &str, numbers: std::ops::Range<usize>| {
+        for (person, number) in numbers.flat_map(|person| [0, 1].map(|i| (person, i))) {
+            place.write(
+                &format!("{folder}/{}", image(person, number)),
+                place.read(&format!("set/{}", image(person, number))),
+            );
+        }
+    };
+    people("known", 0..10);
+    let probes: Vec<String> = (10..35)
+        .flat_map(|person| (0..4).map(move |i| format!("set/{:06}/{i:04}.png", 4000 + person)))
+        .collect();
+    let search = |gallery: &str, more: &[&str]| {
+        let probes: Vec<&str> = probes.iter().map(String::as_str).collect();
+        place.facegrad(&[&["identify", gallery, "--model", "runs/tiny"][..], &probes, more].concat())
+    };
+    let found = json(search("known", &["--at", "fpir=0.1", "--json"]));
+    let named =
+        found["probes"].as_array().unwrap().iter().filter(|found| found["people"] != serde_json::json!([]));
+    assert_eq!(named.count() as f64 / 100.0, number(&point["fpir"]));
+    assert_eq!(found["expected_fpir"][0], point["fpir"]);
+    let said = search("known", &["--at", "fpir=0.1", "--exit-code"]).code(3).stdout;
+    assert!(said.contains("\nFPIR ") && said.contains(" searched among 10 people (20 images) "), "{said}");
+    assert!(said.ends_with("this gallery has 10 people, as many as that was measured among\n"), "{said}");
+    // Folders are the same as lists: of people, or of images that are one stranger each.
+    for (i, probe) in probes.iter().enumerate() {
+        place.write(&format!("probes/{i:03}.png"), place.read(probe));
+    }
+    let by_folder = ["--gallery", "known", "--probes", "probes", "--at", "fpir=1e-1", "--json"];
+    let by_folder = json(calibrate(&place, "runs/tiny", &by_folder));
+    let of_folder = &by_folder["points"][0];
+    assert_eq!((&of_folder["fpir"], &of_folder["strangers"]), (&point["fpir"], &100.into()));
+    assert_eq!((&of_folder["stranger_people"], &of_folder["gallery_people"]), (&100.into(), &10.into()));
+    assert_eq!((&of_folder["mated"], &of_folder["tpir"]), (&0.into(), &Value::Null));
+    let itself = ["--gallery", "known", "--probes", "known", "--at", "fpir=1e-1"];
+    calibrate(&place, "runs/tiny", &itself).refused(2);
+    // A gallery of another size is told what it was measured among.
+    people("few", 0..5);
+    let said = search("few", &["--at", "fpir=0.1"]).done().stdout;
+    let here = (1.0 - (1.0 - number(&point["fpir"])).sqrt()) * 100.0;
+    let sentence = format!(
+        "this gallery has 5 people and that was measured among 10: here a stranger is named in about {here:.3} % of searches"
+    );
+    assert!(said.contains(&sentence), "{sentence}\n{said}");
+
+    // Without mated probes there is a threshold, too; points of pairs stay, and `verify` takes these only.
+    calibrate(&place, "runs/tiny", &["--at", POINT]).done();
+    let alone =
+        calibrate(&place, "runs/tiny", &[&lists("strangers.txt")[..], &["--at", "fpir=1e-1"]].concat())
+            .done();
+    assert!(
+        alone.stdout.contains("no mated probes") && alone.stdout.contains("kept from before: far=1e-1"),
+        "{alone}"
+    );
+    verify(&place, ["003000/0000", "003000/0000"], "runs/tiny", &[]).done();
+    let said = verify(&place, ["003000/0000", "003000/0001"], "runs/tiny", &["--at", "fpir=0.1"]).refused(2);
+    assert!(
+        said.starts_with("fpir=1e-1 is for a search in a gallery, facegrad identify; two images"),
+        "{said}"
+    );
+    // What was not applied is said of the point of searches rather than of pairs.
+    assert!(search("known", &[]).done().stderr.contains("by --at fpir=1e-1 (threshold "));
+
+    for (more, sentence) in [
+        (
+            &[&lists("probes.txt")[..], &["--at", "eer"]].concat()[..],
+            "eer is measured on pairs of images, and probes: ",
+        ),
+        (
+            &["--at", "fpir=1e-1"],
+            "fpir=1e-1 is measured on probes searched in a gallery (--protocol identification), and unseen: ",
+        ),
+        (
+            &[&lists("probes.txt")[..], &["--at", "fpir=1e-2"]].concat(),
+            "no point can be measured on probes: fpir=1e-2 needs 1000 probes of people who",
+        ),
+        (
+            &[
+                "--protocol",
+                "identification:gallery=gallery.txt,probes=probes.txt,images=set,identity_score=mean",
+            ],
+            "it was measured with identity_score mean; two images alone cannot be compared in that way",
+        ),
+        (
+            &["--images", "set"],
+            "--images is the folder of the images of --pairs, or of --gallery and --probes, and neither",
+        ),
+    ] {
+        let said = calibrate(&place, "runs/tiny", more).refused(2);
+        assert!(said.starts_with(sentence), "{said}\nshould be\n{sentence}");
+    }
 }

@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::Value;
 use support::{FACEGRAD, Place};
 
-const VERBS: [&[&str]; 11] = [
+const VERBS: [&[&str]; 12] = [
     &["train"],
     &["eval"],
     &["calibrate"],
@@ -17,6 +17,7 @@ const VERBS: [&[&str]; 11] = [
     &["bench"],
     &["explain"],
     &["plot", "logits"],
+    &["doctor"],
     &["devices"],
     &["completions"],
 ];
@@ -34,7 +35,13 @@ fn every_verb_has_help_with_an_example_that_names_it() {
     }
     assert!(overview.contains("Exit codes: 0 done, 1 failed, 2 wrong input, 130 "), "{overview}");
     let version = place.facegrad(&["--version"]).done().stdout;
-    assert_eq!(version, format!("facegrad {}\n", env!("CARGO_PKG_VERSION")));
+    let (first, built) = version.split_once('\n').unwrap();
+    assert_eq!(first, concat!("facegrad ", env!("CARGO_PKG_VERSION")));
+    for fact in ["commit ", "rustc ", "Burn 0.22.1\n", "\nbackends: ", "\nfeatures: "] {
+        assert!(built.contains(fact), "{version}");
+    }
+    let short = place.facegrad(&["-V"]).done().stdout;
+    assert_eq!(short.trim_end(), first);
     // Nothing asked for: help, as wrong input.
     let ended = place.facegrad(&[]).code(2);
     assert!(ended.stderr.contains("Usage: facegrad"), "{ended}");

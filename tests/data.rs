@@ -96,15 +96,19 @@ fn a_conversion_that_was_killed_goes_on_and_writes_the_same_bytes() {
         let mut running = place.start(FACEGRAD, &convert("faces", &killed, &more));
         let state = place.path(&format!("{killed}.part/.convert.json"));
         let target = place.path(&killed);
-        // Until some of it can be kept, unless the program is faster than that.
-        let has_begun = || fs::read_to_string(&state).is_ok_and(|state| !state.contains("\"images\":0"));
+        // Until some of it can be kept, which is a second line, unless the program is faster than that.
+        let has_begun = || fs::read_to_string(&state).is_ok_and(|state| state.lines().count() > 1);
         running.until(|| has_begun() || target.exists());
         running.kill();
         // Where it was killed: while it wrote, while it gave names, or when all was done.
         let kept = fs::read_to_string(&state).unwrap_or_default();
         let named = place.path(&format!("{killed}/.convert.json"));
-        if !kept.is_empty() || named.exists() || !target.exists() {
-            let said = place.facegrad(&convert("faces", &killed, &more)).done();
+        let is_done = kept.is_empty() && !named.exists() && target.exists();
+        let again = place.facegrad(&convert("faces", &killed, &more));
+        if is_done {
+            assert!(again.refused(2).contains(" is there already; "));
+        } else {
+            let said = again.done();
             let goes_on = !kept.is_empty() && !kept.contains("\"is_written\":true");
             assert!(!goes_on || said.stderr.contains("going on after "), "{said}");
         }

@@ -5,6 +5,7 @@ mod support;
 use std::{collections::HashMap, fs, path::PathBuf};
 
 use facegrad::embeddings::{EmbeddingFile, EmbeddingJournal, EmbeddingJournalHeader, Gallery};
+use facegrad::faces::{InsightfaceBin, SourceConfig};
 use facegrad::verification::PairList;
 use serde_json::Value;
 use support::{Ended, FACEGRAD, Place};
@@ -59,7 +60,7 @@ fn every_format_holds_the_same_embeddings_and_where_they_come_from() {
         let first = ended.stdout.lines().next().unwrap();
         assert_eq!(first, format!("{out}: 30 embeddings of 16 numbers of 6 people"), "{ended}");
         // The contact sheet and the recipe of the synthetic faces are no images of people.
-        assert!(ended.stdout.contains("\nleft out 2 files"), "{ended}");
+        assert!(ended.stdout.contains("\nleft out 2 junk files"), "{ended}");
         let file = open(&place, &out);
         assert_eq!((file.names()[7].as_str(), file.len()), ("002001/0002.png", 30));
         assert_eq!(file.identities().unwrap()[7], "002001");
@@ -105,6 +106,188 @@ fn every_format_holds_the_same_embeddings_and_where_they_come_from() {
         (&["0001.png", "0002.png"].map(String::from)[..], None)
     );
     assert_eq!(single.all().unwrap(), rows[16..48]);
+}
+
+/// The number of each name among the distinct ones, in the order in which they come.
+fn parts(names: &[String]) -> Vec<usize> {
+    let mut seen: Vec<&String> = Vec::new();
+    let number = |name| {
+        seen.iter().position(|other| *other == name).unwrap_or_else(|| {
+            seen.push(name);
+            seen.len() - 1
+        })
+    };
+    names.iter().map(number).collect()
+}
+
+/// The images of the folder `faces`, in its order.
+fn paths(place: &Place) -> Vec<String> {
+    let mut paths: Vec<String> =
+        files(place, "faces").into_iter().filter(|name| !name.contains('.')).collect();
+    paths = paths
+        .iter()
+        .flat_map(|person| {
+            files(place, &format!("faces/{person}")).into_iter().map(move |image| format!("{person}/{image}"))
+        })
+        .collect();
+    paths
+}
+
+#[test]
+fn a_set_of_any_kind_is_embedded() {
+    let place = lab();
+    let paths = paths(&place);
+    let lines = |line: &dyn Fn(usize, &str) -> String| -> String {
+        paths.iter().enumerate().map(|(number, path)| line(number, path)).collect()
+    };
+    place.write("faces/list.txt", lines(&|_, path| format!("{path} {}\n", &path[..6])));
+    place.write(
+        "faces/table.csv",
+        "id,img\n".to_owned() + &lines(&|_, path| format!("{},{path}\n", &path[..6])),
+    );
+    place.write("faces/train.lst", lines(&|number, path| format!("{number}\t{}\t{path}\n", &path[5..6])));
+    place.write("faces/bare", lines(&|_, path| format!("{path}\n")));
+    for (to, more) in [
+        ("a.rec", &[][..]),
+        ("a.tar", &[]),
+        ("a.parquet", &[]),
+        ("shards", &["--to", "webdataset", "--shard-images", "7"]),
+        ("tables", &["--to", "parquet", "--shard-images", "7"]),
+    ] {
+        place.facegrad(&[&["data", "convert", "faces", to][..], more].concat()).done();
+    }
+    for file in ["rec", "identities.json"] {
+        fs::copy(place.path(&format!("a.{file}")), place.path(&format!("scanned.{file}"))).unwrap();
+    }
+    let image = |index: usize| place.read(&format!("faces/{}", paths[index]));
+    let pairs = (0..30).filter(|index| index % 5 < 4).map(|index| (image(index), image(index + 1), true));
+    InsightfaceBin::write(&place.path("a.bin"), pairs).unwrap();
+
+    embed(&place, &["faces", "--out", "folder.npz"]).done();
+    let folder = open(&place, "folder.npz");
+    let (rows, people) = (folder.all().unwrap(), folder.identities().unwrap());
+    let pixels = |file: &EmbeddingFile| file.origin().unwrap().pixels_sha256.clone();
+    assert_eq!(folder.names(), paths);
+    for (set, third) in [
+        ("faces/list.txt", &*paths[2]),
+        ("faces/table.csv", &paths[2]),
+        ("faces/train.lst", &paths[2]),
+        ("faces/bare", &paths[2]),
+        ("a.rec", "3"),
+        ("scanned.rec", "3"),
+        ("a.tar", "00000002"),
+        ("a.parquet", "2"),
+        ("shards", "shard-000000/00000002"),
+        ("tables", "train-00000-of-00005.parquet/2"),
+        ("a.bin", "2"),
+    ] {
+        let said = embed(&place, &[set, "--out", "e.npz"]).done();
+        assert!(said.stdout.starts_with("e.npz: 30 embeddings of 16 numbers of 6 people\n"), "{set}: {said}");
+        let file = open(&place, "e.npz");
+        assert!(file.all().unwrap() == rows, "{set}");
+        assert_eq!((file.names()[2].as_str(), pixels(&file)), (third, pixels(&folder)), "{set}");
+        let named = file.identities().unwrap();
+        match set {
+            "faces/train.lst" | "a.bin" => assert_eq!(parts(named), parts(people), "{set}"),
+            _ => assert_eq!(named, people, "{set}"),
+        }
+    }
+
+    // Several sets, and keys of a set.
+    embed(&place, &["a.rec", "a.tar", "--out", "e.npz"]).done();
+    assert_eq!(open(&place, "e.npz").len(), 60);
+    embed(&place, &["a.rec", "--set", "max_identities=2", "--out", "e.npz"]).done();
+    assert_eq!((open(&place, "e.npz").len(), open(&place, "e.npz").names()[9].as_str()), (10, "10"));
+    place.write("elsewhere.csv", "photo;who;a\n002001/0001.png;Ada;1\n002003/0000.png;Bob;2\n");
+    let keys = ["--set", "image_key=photo", "--set", "label_key=who"];
+    embed(&place, &[&["elsewhere.csv", "--images", "faces", "--out", "e.npz"][..], &keys].concat()).done();
+    assert_eq!(open(&place, "e.npz").identities().unwrap(), ["Ada", "Bob"]);
+    // Gaps between labels are nobody's business here.
+    place.write("faces/gaps.lst", "0\t3\t002001/0001.png\n1\t9\t002003/0000.png\n");
+    embed(&place, &["faces/gaps.lst", "--out", "e.npz"]).done();
+    assert_eq!(open(&place, "e.npz").identities().unwrap(), ["3", "9"]);
+}
+
+#[test]
+fn a_set_that_does_not_say_who_is_on_its_images_is_embedded_without() {
+    let place = lab();
+    let tar = "for n in 0 1 2; do cp faces/002000/000$n.png flat/$n.png; done; tar cf flat.tar -C flat 0.png 1.png 2.png";
+    fs::create_dir(place.path("flat")).unwrap();
+    place.start("sh", &["-c", tar]).wait().done();
+    place.write("flat/list.csv", "path\n0.png\n1\n2.jpg\n");
+    let image = |index| place.read(&format!("flat/{index}.png"));
+    let pairs = [(0, 1, true), (1, 2, true), (0, 2, false)];
+    let pairs = pairs.map(|(a, b, same)| (image(a), image(b), same));
+    InsightfaceBin::write(&place.path("odd.bin"), pairs).unwrap();
+    embed(&place, &["flat", "--out", "flat.npz"]).done();
+    let flat = open(&place, "flat.npz");
+    assert_eq!((flat.names().len(), flat.identities()), (3, None));
+    for (set, note) in [
+        ("flat.tar", ""),
+        ("flat/list.csv", "note: the paths of flat/list.csv have no ending"),
+        ("odd.bin", "note: odd.bin: pair 2 is of different people"),
+    ] {
+        let said = embed(&place, &[set, "--out", "e.npz"]).done();
+        assert!(said.stdout.starts_with("e.npz: 3 embeddings of 16 numbers\n"), "{set}: {said}");
+        assert!(said.stderr.contains(note), "{set}: {said}");
+        let file = open(&place, "e.npz");
+        assert_eq!((file.identities(), file.all().unwrap()), (None, flat.all().unwrap()), "{set}");
+    }
+    let sentence = embed(&place, &["flat.tar", "faces", "--out", "e.npz"]).refused(2);
+    assert!(sentence.starts_with("faces says who is on each image and flat.tar does not"), "{sentence}");
+}
+
+#[test]
+fn what_is_no_set_is_one_sentence() {
+    let place = lab();
+    place.write("a.zip", b"PK\x03\x04\0\0");
+    place.write("cut.parquet", "PAR1");
+    place.write("page.html", "<!DOCTYPE html>\n<p>Not found</p>\n");
+    place.write("junk.tar", "no archive");
+    for (set, expected) in [
+        (
+            "a.zip",
+            "a.zip: it is a zip archive (of images, or an .npz), which has to be unpacked; a set of face images",
+        ),
+        ("runs/tiny", "runs/tiny holds no images"),
+        ("cut.parquet", "cut.parquet: "),
+        ("page.html", "page.html"),
+        ("junk.tar", "junk.tar"),
+        ("gone", "there is no gone; an image, or a set of images"),
+    ] {
+        for verb in ["embed", "identify"] {
+            let more: &[&str] =
+                if verb == "embed" { &["--out", "e.npz"] } else { &["faces/002000/0000.png"] };
+            let sentence = place.facegrad(&[&[verb, set][..], more, &MODEL].concat()).refused(2);
+            assert!(sentence.starts_with(expected), "{verb} {set}: {sentence}");
+        }
+    }
+}
+
+#[test]
+fn a_job_on_a_container_that_was_killed_goes_on_for_the_same_container_only() {
+    let place = lab();
+    place.facegrad(&["data", "convert", "faces", "a.rec"]).done();
+    embed(&place, &["a.rec", "--out", "whole.csv", "--batch", "4"]).done();
+    let whole = open(&place, "whole.csv");
+    let target = place.path("e.csv");
+    let fingerprint =
+        SourceConfig::of_path(&place.path("a.rec")).unwrap().open_images().unwrap().source.fingerprint();
+    let begin = |sets_sha256: String| {
+        let header =
+            EmbeddingJournalHeader::new(&target, 16, whole.origin(), whole.names(), whole.identities());
+        let header =
+            EmbeddingJournalHeader { batch: Some(4), sets_sha256: Some(sets_sha256), ..header.unwrap() };
+        let (mut journal, _) = EmbeddingJournal::open_or_create(&target, header).unwrap();
+        journal.append(&whole.all().unwrap()[..9 * 16]).unwrap();
+    };
+    begin(fingerprint);
+    let said = embed(&place, &["a.rec", "--out", "e.csv", "--batch", "4"]).done();
+    assert!(said.stderr.contains("going on after 9 of 30 images"), "{said}");
+    assert_eq!(place.read("e.csv"), place.read("whole.csv"));
+    begin("0".repeat(64));
+    let sentence = embed(&place, &["a.rec", "--out", "e.csv", "--batch", "4"]).refused(2);
+    assert!(sentence.contains("another value of the set of images (SHA-256): "), "{sentence}");
 }
 
 #[test]
@@ -156,10 +339,13 @@ fn only_what_is_missing_is_computed_and_only_for_the_same_job() {
     embed(&place, &["faces", "--out", "whole.csv", "--batch", "4"]).done();
     let whole = open(&place, "whole.csv");
     let (rows, target) = (whole.all().unwrap(), place.path("e.csv"));
+    let set =
+        SourceConfig::of_path(&place.path("faces")).unwrap().open_images().unwrap().source.fingerprint();
     let header = || {
         let header =
             EmbeddingJournalHeader::new(&target, 16, whole.origin(), whole.names(), whole.identities());
-        EmbeddingJournalHeader { batch: Some(4), ..header.unwrap() }
+        let sets_sha256 = Some(set.clone());
+        EmbeddingJournalHeader { batch: Some(4), sets_sha256, ..header.unwrap() }
     };
     for done in [0, 1, 4, 6, 29, 30] {
         // What is done already is recognised by its being wrong.
@@ -237,7 +423,7 @@ fn images_that_cannot_be_read_stop_the_job_or_are_skipped() {
 
     // Lists that name what is not there.
     place.write("list.txt", "faces/002000/0000\nfaces/nobody/1\n");
-    let sentence = embed(&place, &["list.txt", "--out", "l.npz"]).refused(2);
+    let sentence = embed(&place, &["list.txt", "--out", "l.npz"]).code(2).sentence();
     assert!(sentence.starts_with("the image faces/nobody/1 of 2: it cannot be read: "), "{sentence}");
     embed(&place, &["list.txt", "--out", "l.npz", "--on-error", "skip"]).done();
     assert_eq!(open(&place, "l.npz").names(), ["faces/002000/0000"]);
@@ -340,7 +526,7 @@ fn an_index_is_used_with_its_own_model_only() {
     assert_eq!(Gallery::open(place.path("people.safetensors")).unwrap().len(), 30);
     // Without probes the index alone is written, the same.
     identify(&place, &["faces", "--save", "again.safetensors", "--flip", "concat"]).done();
-    assert_eq!(place.read("again.safetensors"), place.read("people.safetensors"));
+    assert!(without_date(place.read("again.safetensors")) == without_date(place.read("people.safetensors")));
     // The index says how it was made; the folder is not needed any more.
     fs::rename(place.path("faces"), place.path("moved")).unwrap();
     fs::create_dir_all(place.path("faces/002003")).unwrap();
@@ -358,9 +544,144 @@ fn an_index_is_used_with_its_own_model_only() {
     let sentence = identify(&place, &["e.safetensors", probe]).refused(2);
     assert!(sentence.starts_with("e.safetensors is not a gallery: "), "{sentence}");
     let sentence = identify(&place, &["people.safetensors", "gone.png"]).refused(2);
-    assert!(sentence.starts_with("the image gone.png: it cannot be read: "), "{sentence}");
+    assert!(sentence.starts_with("there is no gone.png; an image, or a set"), "{sentence}");
     let sentence = identify(&place, &["moved", probe, "--save", "people.npz"]).refused(2);
     assert!(sentence.starts_with("--save people.npz: an index is kept in a file that ends in"), "{sentence}");
+}
+
+/// A gallery file without the moment it was made at.
+fn without_date(mut file: Vec<u8>) -> Vec<u8> {
+    let before = br#"\"made\":\""#;
+    let at = file.windows(before.len()).position(|bytes| bytes == before).unwrap() + before.len();
+    file[at..at + "2026-11-29T12:05:31Z".len()].fill(b'#');
+    file
+}
+
+#[test]
+fn a_gallery_says_of_what_it_was_made_and_is_brought_up_to_date() {
+    let place = lab();
+    let probe = "faces/002003/0001.png";
+    identify(&place, &["faces", "--save", "g.safetensors"]).done();
+    let source = place.path("faces").display().to_string();
+    let line = |ended: &Ended| ended.stderr.lines().next().unwrap_or_default().to_owned();
+    let used = identify(&place, &["g.safetensors", probe]).done();
+    let said = line(&used);
+    assert!(said.starts_with("g.safetensors: 30 images of 6 people, made 20"), "{said}");
+    assert!(said.ends_with(&format!(" UTC of {source}, which is as it was")), "{said}");
+    assert!(!used.stderr.contains("up to date"), "{used}");
+    let shown = place.facegrad(&["show", "g.safetensors"]).done().stdout;
+    for row in [
+        "gallery     g.safetensors",
+        "images      30 of 6 people",
+        "embeddings  of 16 numbers, flip add, score cosine",
+    ] {
+        assert!(shown.lines().any(|line| line == row), "{row}\n{shown}");
+    }
+    assert!(shown.contains(&format!("\nof          {source}, which is as it was\n")), "{shown}");
+
+    // One is new, one another picture, one gone; one is written again as it was, with the time of long ago.
+    let old = |path: &str| {
+        let file = fs::File::options().write(true).open(place.path(path)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000)).unwrap();
+    };
+    place.write("faces/new/0.png", place.read("faces/002000/0000.png"));
+    place.write("faces/002002/0002.png", place.read("faces/002004/0000.png"));
+    old("faces/002002/0002.png");
+    place.write("faces/002005/0000.png", place.read("faces/002005/0000.png"));
+    fs::remove_file(place.path("faces/002001/0001.png")).unwrap();
+    let used = identify(&place, &["g.safetensors", probe]).done();
+    assert!(line(&used).ends_with("which has changed since: 1 new, 1 changed, 1 gone"), "{used}");
+    let command = format!("facegrad identify {source} --model runs/tiny --save g.safetensors");
+    assert_eq!(used.stderr.lines().nth(1), Some(&*format!("note: bring it up to date with {command}")));
+    let told = json(identify(&place, &["g.safetensors", probe, "--json"]));
+    let record = &told["gallery"]["record"];
+    assert_eq!((&record["source"], &record["batch"]), (&source.clone().into(), &64.into()));
+    let images =
+        serde_json::json!({ "state": "changed", "new": 1, "changed": 1, "gone": 1, "written_since": 0 });
+    assert_eq!(record["images"], images);
+    assert_eq!(json(place.facegrad(&["show", "g.safetensors", "--json"]))["record"], *record);
+
+    // Brought up to date it is what is made from nothing, but for the date.
+    let update =
+        |file: &str, more: &[&str]| identify(&place, &[&["faces", "--save", file][..], more].concat()).done();
+    let words: Vec<&str> = command.split(' ').skip(1).collect();
+    let updated = place.facegrad(&words).done();
+    assert_eq!(
+        line(&updated),
+        "g.safetensors: brought up to date, 30 images: 1 new, 1 changed, 1 gone, 28 kept"
+    );
+    update("scratch.safetensors", &[]);
+    let scratch = without_date(place.read("scratch.safetensors"));
+    assert!(without_date(place.read("g.safetensors")) == scratch);
+    let again = update("g.safetensors", &[]);
+    assert_eq!(
+        line(&again),
+        "g.safetensors: brought up to date, 30 images: 0 new, 0 changed, 0 gone, 30 kept"
+    );
+    let used = identify(&place, &["g.safetensors", probe]).done();
+    assert!(line(&used).ends_with("which is as it was"), "{used}");
+    // With a date of its own the file is the same to the last byte.
+    let dated = |file: &str| {
+        let words = ["SOURCE_DATE_EPOCH=1764417931", FACEGRAD, "identify", "faces", "--save", file];
+        place.start("env", &[&words[..], &MODEL].concat()).wait().done();
+    };
+    dated("g.safetensors");
+    dated("dated.safetensors");
+    assert!(place.read("g.safetensors") == place.read("dated.safetensors"));
+    let record = &json(place.facegrad(&["show", "dated.safetensors", "--json"]))["record"];
+    assert_eq!(record["made"], "2025-11-29T12:05:31Z");
+
+    // The flip fusion stays that of the gallery; what cannot be continued is made anew.
+    update("c.safetensors", &["--flip", "concat"]);
+    assert!(line(&update("c.safetensors", &[])).contains(" 30 kept"));
+    let anew = update("c.safetensors", &["--flip", "none"]);
+    assert_eq!(
+        line(&anew),
+        "c.safetensors: made anew, 30 images embedded: what was there was made in another way, the flip fusions concat and none"
+    );
+    let anew = update("c.safetensors", &["--flip", "none", "--batch", "7"]);
+    assert!(line(&anew).ends_with("by another version of facegrad, or with another --batch"), "{anew}");
+    place.facegrad(&support::train("tiny.toml", &["run.name=other", "run.seed=2"])).done();
+    let anew =
+        place.facegrad(&["identify", "faces", "--save", "g.safetensors", "--model", "runs/other"]).done();
+    assert!(line(&anew).contains("made in another way, the models with the SHA-256 "), "{anew}");
+
+    // A gallery of before there were dates is read, and made anew.
+    let rows = open(&place, "scratch.safetensors");
+    let (names, people) = (rows.names().to_vec(), rows.identities().unwrap().to_vec());
+    let origin = rows.origin().unwrap().clone();
+    Gallery::new(16, rows.all().unwrap(), names, people, origin)
+        .unwrap()
+        .save(place.path("old.safetensors"))
+        .unwrap();
+    let used = identify(&place, &["old.safetensors", probe]).done();
+    assert_eq!(
+        line(&used),
+        "old.safetensors: 30 images of 7 people, which do not say when and of what they were made"
+    );
+    assert_eq!(used.stdout, identify(&place, &["scratch.safetensors", probe]).done().stdout);
+    let anew = update("old.safetensors", &[]);
+    assert!(line(&anew).ends_with("what was there does not say of what images it was made"), "{anew}");
+    assert!(without_date(place.read("old.safetensors")) == scratch);
+
+    // Nothing else is written over, and an image that cannot be read is named.
+    let model = format!("runs/tiny/{}/model.safetensors", place.text("runs/tiny/best").trim());
+    let weights = place.read(&model);
+    let said = identify(&place, &["faces", "--save", &model]).refused(2);
+    assert!(said.contains("a file of that name is there and is no gallery ("), "{said}");
+    assert!(place.read(&model) == weights);
+    place.write("faces/new/0.png", "to whom it may concern");
+    let said = identify(&place, &["faces", "--save", "old.safetensors"]).refused(2);
+    assert!(
+        said.starts_with("the image new/0.png: its content is not a JPEG")
+            && said.ends_with("; every image is needed"),
+        "{said}"
+    );
+    assert!(without_date(place.read("old.safetensors")) == scratch);
+    // What it was made of need not be there.
+    fs::rename(place.path("faces"), place.path("moved")).unwrap();
+    let used = identify(&place, &["scratch.safetensors", "moved/002003/0001.png"]).done();
+    assert!(line(&used).contains("faces, which cannot be looked at: there is no "), "{used}");
 }
 
 #[test]
@@ -403,11 +724,90 @@ fn drawn_pairs_share_no_person_between_folds_and_can_be_measured() {
     assert_eq!(result["accuracy"]["folds"].as_array().unwrap().len(), 4);
     assert!(text.contains(result["pairs_sha256"].as_str().unwrap()), "{text}");
 
+    // The same pairs of the same images, called as a container calls them.
+    place.facegrad(&["data", "convert", "many", "many.rec"]).done();
+    let draw =
+        ["data", "pairs", "many.rec", "--folds", "4", "--per-fold", "20", "--seed", "5", "--out", "rec.csv"];
+    let text = place.facegrad(&draw).done().stdout;
+    assert!(
+        text.contains("\nmeasure a model: facegrad eval MODEL --pairs rec.csv --images many.rec\n"),
+        "{text}"
+    );
+    let of_rec = PairList::read(&place.path("rec.csv"), None).unwrap();
+    assert_eq!(of_rec.pairs(), list.pairs());
+    assert!(of_rec.images().iter().all(|key| key.parse::<usize>().is_ok_and(|key| (1..=96).contains(&key))));
+
+    let of_set = |pairs: &str, set: &str| {
+        let told = json(place.facegrad(&["eval", "runs/tiny", "--pairs", pairs, "--images", set, "--json"]));
+        ["accuracy", "auc", "eer", "images_sha256"].map(|key| told[key].clone())
+    };
+    assert_eq!(of_set("rec.csv", "many.rec"), of_set("pairs.csv", "many"));
+    let refused = |pairs: &str, set: &str| {
+        place.facegrad(&["eval", "runs/tiny", "--pairs", pairs, "--images", set]).refused(2)
+    };
+    let sentence = refused("pairs.csv", "many.rec");
+    assert!(
+        sentence.contains("and many.rec has no such image (it calls them such as \"1\"); 9"),
+        "{sentence}"
+    );
+    place.write("a.zip", b"PK\x03\x04\0\0");
+    assert!(refused("pairs.csv", "a.zip").starts_with("a.zip: it is a zip archive"));
+    let at = ["--at", "far=1e-1"];
+    place
+        .facegrad(
+            &[&["calibrate", "runs/tiny", "--pairs", "rec.csv", "--images", "many.rec"][..], &at].concat(),
+        )
+        .done();
+
     let out: PathBuf = place.path("more.csv");
     let sentence =
         place.facegrad(&["data", "pairs", "many", "--folds", "20", "--out", "more.csv"]).refused(2);
     assert!(sentence.contains("ask for fewer folds or fewer pairs") && !out.exists(), "{sentence}");
     place.facegrad(&["data", "pairs", "gone", "--out", "more.csv"]).refused(2);
+    let sentence = place.facegrad(&["data", "pairs", "many/002000", "--out", "more.csv"]).refused(2);
+    assert!(sentence.starts_with("many/002000 does not say who is on its images"), "{sentence}");
+}
+
+#[test]
+fn galleries_and_probes_may_be_sets_of_any_kind() {
+    let place = lab();
+    for to in ["a.rec", "a.tar", "a.parquet"] {
+        place.facegrad(&["data", "convert", "faces", to]).done();
+    }
+    let probes = ["faces/002002/0003.png", "faces/002005/0000.png"];
+    place.write("probes.txt", probes.join("\n"));
+    let search = |gallery: &str, probes: &[&str]| {
+        let told = json(identify(&place, &[&[gallery][..], probes, &["--top", "3", "--json"]].concat()));
+        let probes = told["probes"].as_array().unwrap().clone();
+        let found = |probe: &Value| {
+            let people = probe["people"].as_array().unwrap().clone();
+            people.iter().map(|found| (found["person"].clone(), found["score"].clone())).collect::<Vec<_>>()
+        };
+        let names: Vec<String> = probes.iter().map(|probe| probe["probe"].as_str().unwrap().into()).collect();
+        (names, probes.iter().map(found).collect::<Vec<_>>())
+    };
+    let (names, found) = search("faces", &probes);
+    assert_eq!(names, probes);
+    for gallery in ["a.rec", "a.tar", "a.parquet"] {
+        assert_eq!(search(gallery, &probes).1, found, "{gallery}");
+    }
+    assert_eq!(search("faces", &["probes.txt"]), (names, found.clone()));
+    // The fourth image of the third person, and the first of the sixth.
+    place.facegrad(&["data", "convert", "faces", "two.rec", "--set", "keep=probes.csv"]).refused(2);
+    place.write("probes.csv", "image\n002002/0003.png\n002005/0000.png\n");
+    place.facegrad(&["data", "convert", "faces", "two.rec", "--set", "keep=probes.csv"]).done();
+    let (names, again) = search("a.tar", &["two.rec", "faces/002000"]);
+    assert_eq!(
+        (names.len(), &names[1], &names[2]),
+        (7, &"two.rec, record 2".into(), &"faces/002000/0000.png".into())
+    );
+    assert_eq!(again[..2], found);
+    // The keys of a gallery.
+    place.write("who.csv", "photo,person,hair\nfaces/002002/0001.png,Ada,1\nfaces/002005/0001.png,Bob,1\n");
+    let keys = ["--set", "image_key=photo", "--set", "label_key=person", "--json"];
+    let told = json(identify(&place, &[&["who.csv", probes[0]][..], &keys].concat()));
+    assert_eq!(told["gallery"]["people"], 2);
+    assert_eq!(told["probes"][0]["people"][0]["person"], "Ada");
 }
 
 /// A command of a shell that has process substitution, with the program as `$F` and no file left in `tmp`.

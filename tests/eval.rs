@@ -153,6 +153,34 @@ fn the_measure_is_that_of_training_and_of_the_switches_given() {
 }
 
 #[test]
+fn stored_embeddings_are_of_their_own_flip_fusion() {
+    let place = lab();
+    for flip in ["none", "add"] {
+        let out = format!("{flip}.npz");
+        place.facegrad(&["embed", "lfw", "--model", "runs/lfw", "--flip", flip, "--out", &out]).done();
+    }
+    let several = |more: &[&str]| eval(&place, "none.npz", &[&VIEW_2[..], more].concat());
+    let told = several(&["add.npz"]).done();
+    let note = "note: none.npz and add.npz on view2: the flip fusions are none and add, so that not only the models differ";
+    assert!(told.stderr.lines().any(|line| line == note), "{told}");
+    let same = eval(&place, "add.npz", &[&VIEW_2[..], &["runs/lfw"]].concat()).done();
+    assert!(!same.stderr.contains("flip fusions"), "{same}");
+    // A flip fusion that is asked for has to be that of all.
+    let said = several(&["runs/lfw", "--flip", "add"]).refused(2);
+    assert_eq!(
+        said,
+        "--flip add: none.npz was made with flip none; measure it with that, or embed its images again with --flip add"
+    );
+    several(&["runs/lfw", "--flip", "none"]).done();
+    let protocol = "pair_file:pairs=view2.txt,images=lfw,flip=concat";
+    let said = eval(&place, "none.npz", &["--protocol", protocol]).refused(2);
+    assert!(
+        said.starts_with(&format!("--protocol {protocol}: none.npz was made with flip none; ")),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_is_wrong_with_pairs_or_images_is_named() {
     let place = lab();
     fs::remove_file(place.path("lfw/Carl Gauss/Carl Gauss_0003.png")).unwrap();

@@ -22,8 +22,10 @@ fuzz_target!(|text: &str| {
     for &protocol in CfpProtocol::ALL {
         match PairList::cfp_from(Path::new("cfp"), protocol, &mut |file| text_of(file)) {
             Ok(list) => {
-                assert_eq!(list.folds(), 10);
-                assert!(list.genuine() >= 10 && list.impostor() >= 10);
+                // Pairs that are said again are left out, and a fold of nothing else with them.
+                let least = if list.repeats() == 0 { 10 } else { 1 };
+                assert!((least..=10).contains(&list.folds()));
+                assert!(list.genuine() >= least && list.impostor() >= least);
                 for image in list.images() {
                     assert!(!image.starts_with('/') && image.split('/').all(|part| part != ".."), "{image}");
                 }

@@ -19,17 +19,20 @@ fuzz_target!(|bytes: &[u8]| {
     let path = FOLDER.path().join("list.txt");
     fs::write(&path, bytes).expect("room for a small file");
     for label_gaps in [LabelGaps::Refuse, LabelGaps::Close] {
-        let config = ListConfig { path: path.clone(), label_gaps, ..ListConfig::default() };
-        match SourceConfig::from(config).open_any() {
-            Ok(opened) => {
-                let source = opened.source;
-                let keys: HashSet<String> = (0..source.len()).map(|index| source.key(index)).collect();
-                assert!(!source.is_empty() && keys.len() == source.len());
-                assert!((0..source.len()).all(|index| source.label(index) < source.identities().len()));
-            }
-            Err(error) => {
-                let message = error.to_string();
-                assert!(message.len() < 20_000 && !message.contains('\n'), "{message}");
+        let config =
+            SourceConfig::from(ListConfig { path: path.clone(), label_gaps, ..ListConfig::default() });
+        for open in [SourceConfig::open_any, SourceConfig::open_images] {
+            match open(&config) {
+                Ok(opened) => {
+                    let source = opened.source;
+                    let keys: HashSet<String> = (0..source.len()).map(|index| source.key(index)).collect();
+                    assert!(!source.is_empty() && keys.len() == source.len());
+                    assert!((0..source.len()).all(|index| source.label(index) < source.identities().len()));
+                }
+                Err(error) => {
+                    let message = error.to_string();
+                    assert!(message.len() < 20_000 && !message.contains('\n'), "{message}");
+                }
             }
         }
     }

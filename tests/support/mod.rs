@@ -193,7 +193,8 @@ impl Running {
     pub fn until(&mut self, mut condition: impl FnMut() -> bool) {
         let started = Instant::now();
         while !condition() {
-            if self.is_over() {
+            // What ended meanwhile may have brought it about.
+            if self.is_over() && !condition() {
                 panic!("{} ended early:\n{}", self.command, contents(&mut self.stderr));
             }
             assert!(started.elapsed() < DEADLINE, "{} takes too long", self.command);

@@ -22,7 +22,12 @@ impl<'a> Transcript<'a> {
         Self { place, text: String::new(), keep }
     }
 
-    /// Runs the program, and writes down what it printed and its exit code.
+    /// What the path of anything in the place begins with.
+    fn here(&self) -> String {
+        format!("{}/", self.place.path("").canonicalize().unwrap().display())
+    }
+
+    /// Runs the program, and writes down what it printed, without the path of the place, and its exit code.
     pub fn run(&mut self, arguments: &[&str]) -> &mut Self {
         let ended = self.place.start(&program(), arguments).wait();
         let words: Vec<&str> =
@@ -30,7 +35,7 @@ impl<'a> Transcript<'a> {
         writeln!(self.text, "$ facegrad {}", words.join(" ")).unwrap();
         for (name, printed) in [("", &ended.stdout), ("standard error:\n", &ended.stderr)] {
             if !printed.is_empty() {
-                write!(self.text, "{name}{}", (self.keep)(printed)).unwrap();
+                write!(self.text, "{name}{}", (self.keep)(&printed.replace(&self.here(), ""))).unwrap();
             }
         }
         match ended.code {
@@ -47,7 +52,7 @@ impl<'a> Transcript<'a> {
         let ended = self.place.start(&program(), arguments).wait().code(2);
         assert_eq!(ended.stdout, "", "{ended}");
         ended.sentence();
-        let here = format!("{}/", self.place.path("").canonicalize().unwrap().display());
+        let here = self.here();
         writeln!(self.text, "{}", arguments.join(" ")).unwrap();
         for line in ended.stderr.lines() {
             writeln!(self.text, "    {}", (self.keep)(&line.replace(&here, ""))).unwrap();

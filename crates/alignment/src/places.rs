@@ -60,7 +60,7 @@ impl Places {
     /// # Errors
     /// If `input` holds no images or cannot be read, the folders lie within each other, or names are ambiguous.
     pub fn open(input: &Path, output: &Path, format: ImageFormat) -> Result<Self, PlaceError> {
-        let ImagePaths { in_folders, beside, junk_files, endings, .. } = ImagePaths::below(input)?;
+        let ImagePaths { in_folders, beside, junk_files, endings } = ImagePaths::below(input)?;
         let unusable = |source| PlaceError::Unusable { path: output.into(), source };
         let (real_input, real_output) = (
             fs::canonicalize(input).map_err(|source| PlaceError::Unusable { path: input.into(), source })?,

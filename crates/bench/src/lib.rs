@@ -27,6 +27,7 @@
 
 mod heads;
 mod loader;
+mod machine_speed;
 mod network;
 pub mod operators;
 
@@ -40,6 +41,7 @@ use facegrad_training::{StepError, TrainError};
 
 pub use heads::{HeadComparison, HeadCost, HeadSummary, HeadTask};
 pub use loader::{LoaderTask, LoaderTiming, TrainingTurn, write_faces};
+pub use machine_speed::MachineSpeed;
 pub use network::{NetworkTask, NetworkTiming};
 
 /// Time to measure a peak of the machine.

@@ -75,11 +75,14 @@ impl ModelArgs {
     }
 }
 
+/// Images embedded at a time without --batch.
+pub const BATCH: u16 = 64;
+
 /// How many images are embedded at a time: shared by every verb that embeds many.
 #[derive(clap::Args, Clone)]
 pub struct BatchArgs {
     /// Images embedded at a time.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = BATCH, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
 }
 

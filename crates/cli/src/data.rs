@@ -7,7 +7,6 @@ mod fetch;
 mod list;
 mod pairs;
 mod show;
-mod source;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -23,7 +22,7 @@ pub enum Command {
     Synth(Synth),
     /// Write a set in another format: folder, RecordIO, WebDataset or Parquet.
     Convert(convert::Args),
-    /// Draw a verification list from a folder with one folder an identity.
+    /// Draw a verification list from a set of labelled images.
     Pairs(pairs::Args),
     /// List known data sets: size, purpose, licence, and whether they can be fetched.
     List(list::Args),

@@ -14,6 +14,7 @@ use crate::{
     progress::Stages,
     say,
     skipped::list_skipped,
+    source::image_set,
 };
 
 #[derive(clap::Args)]
@@ -21,13 +22,17 @@ use crate::{
     after_help = "Examples: facegrad embed my-faces --model checkpoints/quickstart --out my-faces.npz\n          facegrad embed list.txt --images my-faces --model model.safetensors --out some.parquet\n\nKilled or stopped by Ctrl-C, the same command goes on where it was and writes the same file. Until then its\nwork is kept in OUT.part."
 )]
 pub struct Args {
-    /// Folders with one folder of images an identity, folders of images, images, or text lists with lines `path`
-    /// or `path identity`.
+    /// Images, or sets of them of any kind that can be trained on: folders with one folder of images an identity or
+    /// without, lists with lines `path` or `path identity`, tables, .rec files, tar shards, Parquet files, idx files,
+    /// .bin files.
     #[arg(required = true, value_parser = file_to_read())]
     sources: Vec<PathBuf>,
     /// The folder that holds the images of lists; without it that of the list.
     #[arg(long, value_name = "FOLDER")]
     images: Option<PathBuf>,
+    /// Set a key of the sets, such as image_key=photo or exclude=list.csv; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
     /// The file to write: .npz, .safetensors, .csv or .parquet.
     #[arg(long)]
     out: PathBuf,
@@ -61,7 +66,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let out = &args.out;
     // Found out before any work: whether there can be a file of that name.
     EmbeddingWriter::create(out, 1, None)?;
-    let images = ImageSet::open_all(&args.sources, args.images.as_deref())?;
+    let open = |path: &PathBuf| Ok((path.clone(), image_set(path, &args.overrides, args.images.as_deref())?));
+    let images = ImageSet::join(args.sources.iter().map(open).collect::<Result<_, Failure>>()?)?;
     crate::output::notes(images.notes());
     let (model, chosen) = args.model.load()?;
     let stop = stop_on_signal("this batch and saving")?;
@@ -107,10 +113,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut people: Vec<&String> = images.identities().into_iter().flatten().collect();
     people.sort_unstable();
     people.dedup();
+    let summary = images.summary();
     if args.json {
+        let left_out: usize = summary.left_out.iter().map(|(count, ..)| count).sum();
         let text = json!({
             "out": out, "embeddings": images.len(), "dim": dim, "people": images.identities().map(|_| people.len()),
-            "skipped": skipped.iter().map(|image| &image.name).collect::<Vec<_>>(), "left_out": images.left_out(), "endings": images.endings().counts(),
+            "skipped": skipped.iter().map(|image| &image.name).collect::<Vec<_>>(), "left_out": left_out, "endings": summary.endings.counts(),
             "images_per_second": rate,
             "origin": model.origin(args.flip, &chosen.description, Some(survey.pixels_sha256.clone())),
         });
@@ -125,14 +133,11 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     say!("model    SHA-256 {}", model.tensors_sha256.as_deref().unwrap_or("unknown"));
     say!("pixels   SHA-256 {}", survey.pixels_sha256);
     say!("switches flip fusion {}, {}, {rate:.1} images/s", args.flip, chosen.description);
-    if images.left_out() > 0 {
-        say!(
-            "left out {} files that are no images, are empty or lie beside the folders of people",
-            images.left_out()
-        );
+    if !summary.left_out.is_empty() {
+        say!("left out {}", summary.left_out_in_words());
     }
-    if !images.endings().is_empty() {
-        say!("endings  that are not read: {}", images.endings());
+    if !summary.endings.is_empty() {
+        say!("endings  that are not read: {}", summary.endings);
     }
     if let Some(list) = list {
         say!("skipped  {} images that cannot be read, listed in {}", skipped.len(), list.display());

@@ -1,16 +1,11 @@
 //! `facegrad identify`.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
-use facegrad::Chosen;
 use facegrad::embeddings::{Gallery, Match};
 use facegrad::recognition::{
-    Embedder, EmbeddingModel, ImageEmbeddings, ImageFiles, ImageSet, Images, NamedPoint,
-    operating_points::ThresholdTarget,
+    ImageSet, Images, NamedPoint,
+    operating_points::{MeasuredRates, ThresholdTarget},
 };
 use facegrad::verification::{Flip, Similarity};
 use facegrad_results::{Align, TextTable};
@@ -19,9 +14,10 @@ use serde_json::{Value, json};
 use crate::{
     arguments::{BatchArgs, ModelArgs, file_to_read},
     failure::Failure,
+    gallery::{self, GalleryFacts, GalleryMaker, is_gallery_file, people_in},
     points::{DIFFERENT, check_sizes, choose},
-    progress::counted,
     say,
+    source::image_set,
 };
 
 #[derive(clap::Args)]
@@ -30,17 +26,21 @@ use crate::{
 )]
 pub struct Args {
     /// The people: a folder with one folder of images a person, or with one image a person, called as the person;
-    /// a text list with lines `path person`; or an index that --save wrote.
+    /// a list with lines `path person`, or a set of any other kind that can be trained on; or an index that --save wrote.
     #[arg(value_parser = file_to_read())]
     gallery: PathBuf,
-    /// The images to tell who is on.
+    /// The images to tell who is on, or sets of them.
     #[arg(required_unless_present = "save", value_parser = file_to_read())]
     probes: Vec<PathBuf>,
+    /// Set a key of the gallery, such as label_key=person; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
     /// How many people to name for each probe.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
     /// Name only people whose score reaches the threshold of this operating point of the model (`facegrad calibrate`):
-    /// far=<rate>, eer or accuracy. Whoever is on an image that nobody reaches is nobody of the gallery.
+    /// fpir=<rate>, measured by searches of strangers in a gallery, or far=<rate>, eer or accuracy, measured on pairs.
+    /// Whoever is on an image that nobody reaches is nobody of the gallery.
     #[arg(long, value_name = "POINT")]
     at: Option<ThresholdTarget>,
     /// Accept images of another size than those the point was measured on: they are resized, and must be aligned
@@ -50,11 +50,12 @@ pub struct Args {
     /// End with exit code 3 if nobody of the gallery is on an image.
     #[arg(long, requires = "at")]
     exit_code: bool,
-    /// Keep the gallery as an index, a .safetensors file, which saves embedding it again.
+    /// Keep the gallery as an index, a .safetensors file, which saves embedding it again. One that is there is brought up
+    /// to date: only images that are new or have changed are embedded, and those that are gone are left out.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// How an image and its mirror image become one embedding: none, add, norm_weighted, unit, concat; default
-    /// that of the index, or of the operating point, or add.
+    /// that of the index, also of the one that --save brings up to date, or of the operating point, or add.
     #[arg(long)]
     flip: Option<Flip>,
     /// Print JSON.
@@ -67,44 +68,51 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
-    let is_index = |path: &Path| path.is_file() && path.extension().is_some_and(|e| e == "safetensors");
-    if let Some(file) =
-        args.save.as_deref().filter(|file| file.extension().is_none_or(|e| e != "safetensors"))
-    {
-        let file = file.display();
+    // What is wrong with lists and folders shows before a model is loaded.
+    let before = args.save.as_deref().map(gallery::before).transpose()?.flatten();
+    let stored = is_gallery_file(&args.gallery).then(|| Gallery::open(&args.gallery)).transpose()?;
+    let is_stored = stored.is_some();
+    if is_stored && !args.overrides.is_empty() {
         return Err(Failure::input(format!(
-            "--save {file}: an index is kept in a file that ends in .safetensors"
+            "--set has no effect on {}, which is a gallery that is made already; give it where the gallery is made",
+            args.gallery.display()
         )));
     }
-    // What is wrong with lists and folders shows before a model is loaded.
-    let stored = is_index(&args.gallery).then(|| Gallery::open(&args.gallery)).transpose()?;
     let images = match &stored {
-        None => Some(ImageSet::open(&args.gallery, None)?),
+        None => Some(image_set(&args.gallery, &args.overrides, None)?),
         Some(_) => None,
     };
     crate::output::notes(images.as_ref().map_or(&[], ImageSet::notes));
+    let open = |path: &PathBuf| ImageSet::open_by_place(path);
+    let probes = ImageSet::concatenate(args.probes.iter().map(open).collect::<Result<_, _>>()?);
+    crate::output::notes(probes.notes());
     let (model, chosen) = args.model.load()?;
     let points = &model.card.operating_points;
     let point = match args.at {
         Some(at) => Some(choose(points, Some(at), &args.model.path()?)?),
         None => None,
     };
-    let embed = |images: &dyn Images, flip: Flip| embed(&args, &model, &chosen, images, flip);
+    let maker = |flip: Flip| GalleryMaker { model: &model, chosen: &chosen, batch: args.batch.size(), flip };
+    let mut told = None;
     let gallery = match (stored, images) {
         (Some(gallery), _) => gallery,
         (None, Some(images)) => {
-            let flip = args.flip.or(point.map(|point| point.flip)).unwrap_or(Flip::Add);
-            make(&model, &chosen, &images, flip, embed(&images, flip)?)?
+            let of_model = |before: &&Gallery| before.origin().model_sha256 == model.tensors_sha256;
+            let as_before = before.as_ref().filter(of_model).map(|before| before.origin().flip);
+            let flip = args.flip.or(as_before).or(point.map(|point| point.flip)).unwrap_or(Flip::Add);
+            if args.save.is_some() {
+                let (gallery, said) =
+                    maker(flip).make_to_keep(&images, &args.gallery, &args.overrides, before.as_ref())?;
+                told = Some(said);
+                gallery
+            } else {
+                maker(flip).make(&images)?
+            }
         }
         (None, None) => unreachable!("images are opened where nothing is stored"),
     };
     let flip = args.flip.unwrap_or(gallery.origin().flip);
-    let origin = model.origin(flip, &chosen.description, None);
-    gallery.check(
-        origin.model_sha256.as_deref().unwrap_or_default(),
-        flip,
-        origin.preprocessing.as_deref(),
-    )?;
+    gallery.check(&model.origin(flip, &chosen.description, None))?;
     let scoring = gallery.origin().scoring;
     let holds = |point: &&NamedPoint| point.flip == flip && point.score == scoring;
     if let Some(point) = point.filter(|point| !holds(point)) {
@@ -115,15 +123,15 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     if let Some(file) = &args.save {
         gallery.save(file)?;
-        crate::remark!("{}: {} images of the gallery", file.display(), gallery.len());
+        let told = told.unwrap_or_else(|| format!("{} images of the gallery", gallery.len()));
+        crate::remark!("{}: {told}", file.display());
     }
 
-    let named = |path: &PathBuf| (path.display().to_string(), path.clone());
-    let probes = ImageFiles::new(args.probes.iter().map(named));
     if let Some(point) = point.filter(|_| !args.any_size) {
         check_sizes(&probes, point, model.card.preprocessing.size)?;
     }
-    let found = embed(&probes, flip)?
+    let found = maker(flip)
+        .embed(&probes)?
         .rows
         .chunks(gallery.dim())
         .map(|probe| gallery.identify(probe, args.top.into()))
@@ -133,18 +141,30 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         .zip(found)
         .map(|(probe, people)| Found::of(probe, people, point))
         .collect();
+    let facts = is_stored.then(|| GalleryFacts::of(&args.gallery, &gallery));
+    if let Some(facts) = &facts {
+        crate::remark!("{}", facts.line());
+        if let Some(command) = facts.renewal(&args.model.path()?) {
+            crate::remark!("note: bring it up to date with {command}");
+        }
+    }
     let nobody = found.iter().filter(|found| found.people.is_empty()).count();
     if point.is_none() && !found.is_empty() {
-        let usable = points.iter().find(holds);
+        let usable = points.iter().filter(holds).max_by_key(|point| point.target.is_of_searches());
         crate::remark!("note: {}", without_threshold(&found, usable));
     }
+    let (people, images) = (people_in(&gallery), gallery.len());
     if args.json {
-        let gallery = json!({
-            "path": args.gallery, "images": gallery.len(), "people": people_in(&gallery), "origin": gallery.origin(),
-        });
+        let gallery = match &facts {
+            Some(facts) => facts.to_json(),
+            None => gallery::to_json(&args.gallery, &gallery, None),
+        };
         let probes: Vec<Value> = found.iter().map(Found::to_json).collect();
         let threshold = point.map(|point| point.threshold);
-        let text = json!({ "gallery": gallery, "threshold": threshold, "point": point, "probes": probes });
+        let expected = point.map(|point| point.expected_fpir(people, images));
+        let text = json!({
+            "gallery": gallery, "threshold": threshold, "point": point, "expected_fpir": expected, "probes": probes,
+        });
         say!("{text:#}");
     } else {
         let texts: Vec<String> = found.iter().map(|found| found.to_text(scoring, point)).collect();
@@ -153,7 +173,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         if let Some(point) = point.filter(|_| !texts.is_empty()) {
             say!("\n{}", point.describe());
-            say!("{}", false_positives(point, people_in(&gallery), gallery.len()));
+            say!("{}", false_positives(point, people, images));
         }
     }
     Ok(if args.exit_code && nobody > 0 { DIFFERENT.into() } else { ExitCode::SUCCESS })
@@ -199,11 +219,6 @@ impl Found {
     }
 }
 
-/// How many people a gallery has.
-fn people_in(gallery: &Gallery) -> usize {
-    gallery.identities().iter().collect::<HashSet<_>>().len()
-}
-
 /// What it means that no threshold was applied, and what one of the model would have said.
 fn without_threshold(found: &[Found], point: Option<&NamedPoint>) -> String {
     let said = "no threshold was applied, so that somebody is named whoever is on an image";
@@ -222,44 +237,25 @@ fn without_threshold(found: &[Found], point: Option<&NamedPoint>) -> String {
 
 /// How often a stranger is named in a gallery of so many people and images.
 fn false_positives(point: &NamedPoint, people: usize, images: usize) -> String {
-    let percent = |comparisons| format!("{:.3} %", point.false_positive_rate(comparisons) * 100.0);
+    let [low, high] = point.expected_fpir(people, images);
+    let percent = |rate: f64| format!("{:.3} %", rate * 100.0);
+    if let MeasuredRates::Searches(rates) = &point.rates {
+        let among = rates.gallery_people;
+        return match people == among {
+            true => format!("this gallery has {people} people, as many as that was measured among"),
+            false => format!(
+                "this gallery has {people} people and that was measured among {among}: here a stranger is named in about {} of searches (1 - (1 - FPIR)^({people} / {among}), if comparisons are independent); to measure it, calibrate with a gallery of as many",
+                percent(low)
+            ),
+        };
+    }
     let rate = match people == images {
-        true => percent(people),
+        true => percent(low),
         false => {
-            format!("{} (one comparison a person) to {} (one an image)", percent(people), percent(images))
+            format!("{} (one comparison a person) to {} (one an image)", percent(low), percent(high))
         }
     };
     format!(
         "a search compares with everybody: of {people} people, a stranger is named in about {rate} of searches (FPIR = 1 - (1 - FAR)^N, if comparisons are independent)"
     )
-}
-
-/// A gallery of embedded images.
-fn make(
-    model: &EmbeddingModel,
-    chosen: &Chosen,
-    images: &ImageSet,
-    flip: Flip,
-    embedded: ImageEmbeddings,
-) -> Result<Gallery, Failure> {
-    // A single image of a person is called as the person.
-    let stem = |name: &String| name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem).to_owned();
-    let identities = match images.identities() {
-        Some(identities) => identities.to_vec(),
-        None => images.names().iter().map(stem).collect(),
-    };
-    let origin = model.origin(flip, &chosen.description, Some(embedded.images_sha256));
-    Ok(Gallery::new(embedded.dim, embedded.rows, images.names().to_vec(), identities, origin)?)
-}
-
-/// The embeddings of all `images`.
-fn embed(
-    args: &Args,
-    model: &EmbeddingModel,
-    chosen: &Chosen,
-    images: &dyn Images,
-    flip: Flip,
-) -> Result<ImageEmbeddings, Failure> {
-    let embedder = Embedder::model(model, args.batch.size(), &chosen.description);
-    Ok(embedder.embed(images, flip, &mut counted(images.len()))?)
 }

@@ -8,10 +8,12 @@ mod command_line;
 mod compare;
 mod data;
 mod devices;
+mod doctor;
 mod embed;
 mod eval;
 mod explain;
 mod failure;
+mod gallery;
 mod identify;
 mod memory;
 mod output;
@@ -21,8 +23,10 @@ mod progress;
 mod protocols;
 mod show;
 mod skipped;
+mod source;
 mod train;
 mod verify;
+mod version;
 
 use std::process::ExitCode;
 
@@ -33,7 +37,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong input, 130 stopped by Ctrl-C with everything saved.
 #[derive(Parser)]
-#[command(name = "facegrad", version)]
+#[command(name = "facegrad", version, long_version = version::long())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -47,9 +51,9 @@ enum Command {
     Compare(compare::Args),
     /// Measure a model on pairs of images.
     Eval(eval::Args),
-    /// Measure thresholds on pairs of images and write them into a model.
+    /// Measure thresholds on pairs of images, or on searches in a gallery, and write them into a model.
     Calibrate(calibrate::Args),
-    /// Print what a model file says of itself, and its operating points.
+    /// Print what a model file says of itself, and its operating points; or a gallery.
     Show(show::Args),
     /// Tell whether two images show the same person.
     Verify(verify::Args),
@@ -70,6 +74,8 @@ enum Command {
     /// Draw pictures for documents.
     #[command(subcommand)]
     Plot(plot::Command),
+    /// Tell all about this machine that matters here, on one page: for a look before a long run, or a report of a fault.
+    Doctor(doctor::Args),
     /// List backends and graphics adapters, and which would be used.
     Devices(devices::Args),
     /// Print a completion script for a shell.
@@ -85,8 +91,11 @@ enum Command {
 impl Command {
     /// Whether tensors of the same sizes are made again and again.
     fn computes_in_batches(&self) -> bool {
-        use Command::{Bench, Calibrate, Compare, Embed, Eval, Identify, Train};
-        matches!(self, Train(_) | Compare(_) | Eval(_) | Calibrate(_) | Embed(_) | Identify(_) | Bench(_))
+        use Command::{Bench, Calibrate, Compare, Doctor, Embed, Eval, Identify, Train};
+        matches!(
+            self,
+            Train(_) | Compare(_) | Eval(_) | Calibrate(_) | Embed(_) | Identify(_) | Bench(_) | Doctor(_)
+        )
     }
 }
 
@@ -119,6 +128,7 @@ fn main() -> ExitCode {
         Command::Bench(command) => bench::run(command),
         Command::Explain(args) => explain::run(args),
         Command::Plot(command) => plot::run(command),
+        Command::Doctor(args) => doctor::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -8,6 +8,7 @@ use facegrad::settings::{
     toml::{Table, Value},
 };
 use facegrad::training::Experiment;
+use facegrad::verification::Flip;
 
 use crate::{arguments::file_to_read, failure::Failure};
 
@@ -21,8 +22,9 @@ pub struct ProtocolArgs {
     /// Short for --protocol pair_file: a pair file, LFW's View 1 or View 2, or a list `path path 0/1`.
     #[arg(long, value_parser = file_to_read())]
     pairs: Option<PathBuf>,
-    /// The folder that holds the images of --pairs.
-    #[arg(long, requires = "pairs")]
+    /// The folder that holds the images of --pairs, or of the lists --gallery and --probes; or a set of another kind (.rec,
+    /// tar shards, …), whose images these name as `facegrad data pairs` does.
+    #[arg(long)]
     images: Option<PathBuf>,
     /// A pair file to choose the threshold of --pairs on (LFW View 1: pairsDevTrain.txt); without it the best
     /// threshold on the other folds, or with a single fold on the same pairs, which the result says.
@@ -31,8 +33,15 @@ pub struct ProtocolArgs {
     /// Short for --protocol insightface_bin: verification sets in insightface's format.
     #[arg(long, value_name = "FILE", value_parser = file_to_read())]
     bin: Vec<PathBuf>,
+    /// Short for --protocol identification, with --probes: the people that probes are searched among, a folder with one
+    /// folder of images a person, or with one image a person, or a list of lines `path identity`.
+    #[arg(long, value_name = "LIST OR FOLDER", requires = "probes", value_parser = file_to_read())]
+    gallery: Option<PathBuf>,
+    /// The probes of --gallery, in the same form; those whose person is not in the gallery are strangers.
+    #[arg(long, value_name = "LIST OR FOLDER", requires = "gallery", value_parser = file_to_read())]
+    probes: Option<PathBuf>,
     /// A config file whose [[evaluation]] sections are measured.
-    #[arg(long, conflicts_with_all = ["protocols", "pairs", "bin"], value_parser = file_to_read())]
+    #[arg(long, conflicts_with_all = ["protocols", "pairs", "bin", "gallery"], value_parser = file_to_read())]
     config: Option<PathBuf>,
     /// How an image and its mirror image become one embedding, in every protocol: none, add, norm_weighted,
     /// unit, concat.
@@ -50,6 +59,21 @@ impl ProtocolArgs {
     /// Whether --flip is given.
     pub fn sets_flip(&self) -> bool {
         self.flip.is_some()
+    }
+
+    /// The flip fusions that --flip and the keys of --protocol ask for, each with the argument that does.
+    pub fn asked_flips(&self) -> Result<Vec<(String, Flip)>, Failure> {
+        let mut asked = Vec::new();
+        if let Some(flip) = &self.flip {
+            asked.push((format!("--flip {flip}"), flip.clone()));
+        }
+        for argument in &self.protocols {
+            if let Some(flip) = parse(argument)?.get("flip").and_then(Value::as_str) {
+                asked.push((format!("--protocol {argument}"), flip.to_owned()));
+            }
+        }
+        // What is no flip fusion is told of with the other keys.
+        Ok(asked.into_iter().filter_map(|(by, flip)| Some((by, flip.parse().ok()?))).collect())
     }
 
     /// The protocols asked for; `model` is where to look for those of its run.
@@ -71,6 +95,23 @@ impl ProtocolArgs {
             table.insert("kind".into(), "insightface_bin".into());
             table.insert("file".into(), text(file)?);
             sections.push(("--bin".into(), table));
+        }
+        if let (Some(gallery), Some(probes)) = (&self.gallery, &self.probes) {
+            let mut table = Table::new();
+            table.insert("kind".into(), "identification".into());
+            for (key, path) in
+                [("gallery", Some(gallery)), ("probes", Some(probes)), ("images", self.images.as_ref())]
+            {
+                if let Some(path) = path {
+                    table.insert(key.into(), text(path)?);
+                }
+            }
+            sections.push(("--gallery".into(), table));
+        }
+        if self.images.is_some() && self.pairs.is_none() && self.gallery.is_none() {
+            return Err(Failure::input(
+                "--images is the folder of the images of --pairs, or of --gallery and --probes, and neither is given",
+            ));
         }
         for argument in &self.protocols {
             sections.push((format!("--protocol {argument}"), parse(argument)?));
@@ -96,7 +137,7 @@ impl ProtocolArgs {
                 let of_run = model.ancestors().take(3).map(|folder| folder.join("config.toml"));
                 of_run.into_iter().find(|path| path.is_file()).ok_or_else(|| {
                     Failure::input(format!(
-                        "{} belongs to no run with a config.toml; say what to measure with --protocol, --pairs, --bin or --config",
+                        "{} belongs to no run with a config.toml; say what to measure with --protocol, --pairs, --bin, --gallery or --config",
                         model.display()
                     ))
                 })?

@@ -2,16 +2,24 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use facegrad::embeddings::Gallery;
 use facegrad::recognition::{EmbeddingModel, ModelFile};
 use facegrad_results::{Align, TextTable};
 use serde_json::json;
 
-use crate::{arguments::default_backend, calibrate, failure::Failure, say};
+use crate::{
+    arguments::default_backend,
+    calibrate,
+    failure::Failure,
+    gallery::{GalleryFacts, is_gallery_file},
+    say,
+};
 
 #[derive(clap::Args)]
 #[command(after_help = "Example: facegrad show checkpoints/lfw-arcface")]
 pub struct Args {
-    /// A run folder (its best checkpoint), a checkpoint folder, or a model file.
+    /// A run folder (its best checkpoint), a checkpoint folder, or a model file; or a gallery that
+    /// `facegrad identify --save` wrote.
     model: PathBuf,
     /// Print JSON.
     #[arg(long)]
@@ -19,6 +27,16 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    if is_gallery_file(&args.model)
+        && let Ok(gallery) = Gallery::open(&args.model)
+    {
+        let facts = GalleryFacts::of(&args.model, &gallery);
+        match args.json {
+            true => say!("{:#}", facts.to_json()),
+            false => say!("{}", facts.to_text()),
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let file = ModelFile::find(&args.model)?;
     let chosen = facegrad::choose(default_backend(), None)?;
     let model = EmbeddingModel::load(&args.model, &chosen.device)?;

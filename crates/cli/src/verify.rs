@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     arguments::{ModelArgs, file_to_read},
     failure::Failure,
-    points::{DIFFERENT, check_sizes, choose, unreadable},
+    points::{DIFFERENT, check_sizes, choose_for_pairs, unreadable},
     say,
 };
 
@@ -44,7 +44,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let path = args.model.path()?;
     let (model, chosen) = args.model.load()?;
-    let point = choose(&model.card.operating_points, args.at, &path)?;
+    let point = choose_for_pairs(&model.card.operating_points, args.at, &path)?;
     let names = [&args.a, &args.b].map(|image| image.display().to_string());
     let images = ImageFiles::new(names.iter().cloned().zip([args.a, args.b]));
     if !args.any_size {

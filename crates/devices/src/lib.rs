@@ -25,6 +25,7 @@ compile_error!("facegrad needs at least one backend: build with --features flex,
 
 #[cfg(feature = "wgpu")]
 mod gpu;
+pub mod machine;
 pub mod process;
 
 use burn::tensor::Device;

@@ -37,7 +37,7 @@ pub fn processor_seconds() -> Option<f64> {
 }
 
 /// A line such as `VmRSS:   1234 kB`.
-fn of_file(path: &str, name: &str) -> Option<u64> {
+pub(crate) fn of_file(path: &str, name: &str) -> Option<u64> {
     let text = std::fs::read_to_string(path).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

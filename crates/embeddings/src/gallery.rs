@@ -2,18 +2,19 @@
 
 use std::{
     cmp::Ordering,
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
-use facegrad_verification::{Flip, Similarity};
+use facegrad_verification::Similarity;
 use rayon::prelude::*;
 
 use crate::{
     EmbeddingError, EmbeddingFile, Origin,
     error::Problem,
     file::check_labels,
-    formats::safetensors,
+    formats::safetensors::{self, Opened, PIXELS},
+    gallery_record::{GalleryChanges, GalleryImages, GalleryRecord},
     limits::check_loaded,
     stored::Set,
     writer::{Target, rows_to_bytes},
@@ -27,6 +28,9 @@ const UNIT: f64 = 1e-3;
 
 /// Embeddings of known people, by one model, to find a probe among.
 ///
+/// Made of images by `facegrad identify`, it has a [`GalleryRecord`] of when and of what, by which it is brought up to
+/// date.
+///
 /// A gallery file is a `.safetensors` file of embeddings (so every tool that reads these reads it, too) with
 /// `facegrad = gallery` in its metadata. Where embeddings are compared by their cosine they have length 1; where
 /// they are compared by their distance their length counts, and they are as they leave the network.
@@ -38,6 +42,7 @@ pub struct Gallery {
     identities: Vec<String>,
     origin: Origin,
     model_sha256: String,
+    record: Option<GalleryRecord>,
 }
 
 /// An embedding of the gallery, and how alike it is to the probe.
@@ -112,7 +117,106 @@ impl Gallery {
         }
         let origin =
             Origin { normalised: origin.normalised || origin.scoring == Similarity::Cosine, ..origin };
-        Ok(Self { dim, embeddings, names, identities, origin, model_sha256 })
+        Ok(Self { dim, embeddings, names, identities, origin, model_sha256, record: None })
+    }
+
+    /// A gallery of `images`, with the embeddings of this one for those that it has already: the same as
+    /// [`Gallery::new`] of all embeddings.
+    ///
+    /// # Shapes
+    /// - `changes`: what [`changes`](Self::changes) says of `images`
+    /// - `embeddings`: `[changes.to_embed(), dim]`, of the images that are not kept, in their order, as they leave the
+    ///   network after flip fusion
+    ///
+    /// # Errors
+    /// Like [`Gallery::new`].
+    pub fn updated(
+        &self,
+        images: GalleryImages<'_>,
+        changes: &GalleryChanges,
+        embeddings: Vec<f32>,
+        origin: Origin,
+    ) -> Result<Self, GalleryError> {
+        let dim = self.dim;
+        let names_of = |kept: bool| {
+            let wanted = images.names.iter().zip(&changes.kept).filter(move |(_, row)| row.is_some() == kept);
+            wanted.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        };
+        let embedded = names_of(false);
+        let fresh = Self::new(dim, embeddings, embedded.clone(), embedded, origin)?;
+        let mut next = 0;
+        let mut rows = Vec::with_capacity(images.names.len() * dim);
+        for kept in &changes.kept {
+            let (of, row) = match kept {
+                Some(row) => (&self.embeddings, *row),
+                None => {
+                    next += 1;
+                    (&fresh.embeddings, next - 1)
+                }
+            };
+            rows.extend_from_slice(&of[row * dim..(row + 1) * dim]);
+        }
+        check_labels(images.names, Some(images.identities))
+            .map_err(|problem| GalleryError::Content { problem: problem.to_string() })?;
+        let (names, identities) = (images.names.to_vec(), images.identities.to_vec());
+        Ok(Self { embeddings: rows, names, identities, ..fresh })
+    }
+
+    /// The same with the record of how it was made.
+    ///
+    /// # Errors
+    /// If that is not of as many images.
+    pub fn recorded(self, record: GalleryRecord) -> Result<Self, GalleryError> {
+        let (recorded, images) = (record.pixels.len(), self.names.len());
+        if recorded != images {
+            let problem = format!("its record is of {recorded} images and it has {images}");
+            return Err(GalleryError::Content { problem });
+        }
+        Ok(Self { record: Some(record), ..self })
+    }
+
+    /// How it was made, where the file says so.
+    pub fn record(&self) -> Option<&GalleryRecord> {
+        self.record.as_ref()
+    }
+
+    /// Whether embeddings of `origin`, computed so many images at a time, are those that stand in the gallery where the
+    /// pixels are the same.
+    pub fn is_continued_by(&self, origin: &Origin, batch: usize) -> bool {
+        let of_rows = |origin: &Origin| Origin { pixels_sha256: None, normalised: false, ..origin.clone() };
+        self.record.as_ref().is_some_and(|record| record.batch == batch)
+            && of_rows(&self.origin) == of_rows(origin)
+    }
+
+    /// What is different about `images`, with `pixels` for each; all are new to a gallery without a record.
+    pub fn changes(&self, images: GalleryImages<'_>, pixels: &[u64]) -> GalleryChanges {
+        let recorded = self.record.as_ref().map_or(&[][..], |record| &record.pixels);
+        let rows: HashMap<&str, (usize, u64)> = self
+            .names
+            .iter()
+            .zip(recorded)
+            .enumerate()
+            .map(|(row, (name, pixels))| (name.as_str(), (row, *pixels)))
+            .collect();
+        let mut changes =
+            GalleryChanges { images: images.names.len(), gone: self.names.len(), ..Default::default() };
+        for (i, name) in images.names.iter().enumerate() {
+            let kept = match rows.get(name.as_str()) {
+                None => {
+                    changes.new += 1;
+                    None
+                }
+                Some((row, before)) => {
+                    changes.gone -= 1;
+                    let same = pixels.get(i) == Some(before);
+                    let same_person = images.identities.get(i) == self.identities.get(*row);
+                    changes.changed += usize::from(!same || !same_person);
+                    same.then_some(*row)
+                }
+            };
+            changes.kept.push(kept);
+        }
+        changes
     }
 
     /// Reads a gallery file.
@@ -122,8 +226,9 @@ impl Gallery {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, GalleryError> {
         let path = path.as_ref();
         let reading = |problem: Problem| GalleryError::File(problem.reading(path));
-        let (opened, metadata) =
+        let opened =
             facegrad_files::open(path).map_err(Problem::from).and_then(safetensors::open).map_err(reading)?;
+        let Opened { embeddings: opened, metadata, pixels } = opened;
         let not = |problem: String| GalleryError::NoGallery { path: path.into(), problem };
         let of = |key: &str| metadata.get(key).map(String::as_str);
         if of("facegrad") != Some("gallery") {
@@ -150,7 +255,8 @@ impl Gallery {
                 return Err(not(format!("the embedding of {:?} is not of length 1", names[row])));
             }
         }
-        Ok(Self { dim, embeddings, names, identities, origin, model_sha256 })
+        let record = of("made").map(|json| GalleryRecord::parse(json, pixels)).transpose().map_err(not)?;
+        Ok(Self { dim, embeddings, names, identities, origin, model_sha256, record })
     }
 
     /// Writes the gallery to `path`, which ends in `.safetensors`, completely or not at all.
@@ -176,8 +282,11 @@ impl Gallery {
             origin: Some(&self.origin),
             rows: &mut bytes.as_slice(),
         };
-        let metadata = [("facegrad", "gallery"), ("gallery_format", FORMAT)];
-        let write = |set: &mut Set<'_>, file: &mut _| safetensors::write(set, file, &metadata);
+        let (made, pixels) = self.record.as_ref().map(GalleryRecord::written).unzip();
+        let mut metadata = vec![("facegrad", "gallery"), ("gallery_format", FORMAT)];
+        metadata.extend(made.as_deref().map(|made| ("made", made)));
+        let more: Vec<(&str, &[String])> = pixels.iter().map(|pixels| (PIXELS, &pixels[..])).collect();
+        let write = |set: &mut Set<'_>, file: &mut _| safetensors::write(set, file, &metadata, &more);
         Ok(Target::create(path)?.write(&self.names, &mut set, write)?)
     }
 
@@ -214,29 +323,25 @@ impl Gallery {
     /// Refuses probes of another model, or made in another way.
     ///
     /// # Errors
-    /// If the model, the flip fusion, or the preprocessing where both name one, are not those of the gallery.
-    pub fn check(
-        &self,
-        model_sha256: &str,
-        flip: Flip,
-        preprocessing: Option<&str>,
-    ) -> Result<(), GalleryError> {
-        if !model_sha256.eq_ignore_ascii_case(&self.model_sha256) {
-            let (gallery, probe) = (self.model_sha256.clone(), model_sha256.into());
+    /// If the model, the flip fusion, the score, or the preprocessing where both name one, are not those of the gallery.
+    pub fn check(&self, probe: &Origin) -> Result<(), GalleryError> {
+        let model = probe.model_sha256.as_deref().unwrap_or("not known");
+        if !model.eq_ignore_ascii_case(&self.model_sha256) {
+            let (gallery, probe) = (self.model_sha256.clone(), model.into());
             return Err(GalleryError::OtherModel { gallery, probe });
         }
-        if flip != self.origin.flip {
-            let (gallery, probe) = (self.origin.flip.to_string(), flip.to_string());
-            return Err(GalleryError::OtherSwitch { what: "flip fusion", gallery, probe });
-        }
-        match (self.origin.preprocessing.as_deref(), preprocessing) {
-            (Some(gallery), Some(probe)) if gallery != probe => Err(GalleryError::OtherSwitch {
-                what: "preprocessing",
-                gallery: format!("{gallery:?}"),
-                probe: format!("{probe:?}"),
-            }),
-            _ => Ok(()),
-        }
+        let own = &self.origin;
+        let prepared = own.preprocessing.as_deref().zip(probe.preprocessing.as_deref());
+        let (what, gallery, probe) = if own.flip != probe.flip {
+            ("flip fusion", own.flip.to_string(), probe.flip.to_string())
+        } else if let Some((gallery, probe)) = prepared.filter(|(gallery, probe)| gallery != probe) {
+            ("preprocessing", format!("{gallery:?}"), format!("{probe:?}"))
+        } else if own.scoring != probe.scoring {
+            ("score", own.scoring.to_string(), probe.scoring.to_string())
+        } else {
+            return Ok(());
+        };
+        Err(GalleryError::OtherSwitch { what, gallery, probe })
     }
 
     /// The `top` embeddings most like the probe, best first, ties by name.
@@ -329,6 +434,8 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use facegrad_verification::Flip;
+
     use super::*;
     use crate::origin;
 
@@ -407,14 +514,23 @@ mod tests {
 
         let gallery = gallery(Similarity::Cosine);
         let (model, other) = ("ab".repeat(32), "cd".repeat(32));
-        let preprocessing = origin::example().preprocessing;
-        gallery.check(&model, Flip::Add, preprocessing.as_deref()).unwrap();
-        gallery.check(&model.to_uppercase(), Flip::Add, None).unwrap();
-        let error = gallery.check(&other, Flip::Add, None).unwrap_err().to_string();
+        let refused = |change: fn(&mut Origin)| {
+            let mut probe = origin::example();
+            change(&mut probe);
+            gallery.check(&probe).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert_eq!(refused(|_| {}), "");
+        assert_eq!(refused(|probe| probe.preprocessing = None), "");
+        assert_eq!(refused(|probe| probe.model_sha256 = Some("AB".repeat(32))), "");
+        assert_eq!(refused(|probe| probe.backend = "wgpu".into()), "");
+        let error = refused(|probe| probe.model_sha256 = Some("cd".repeat(32)));
         assert!(error.contains(&model) && error.contains(&other), "{error}");
-        let error = gallery.check(&model, Flip::None, None).unwrap_err().to_string();
+        assert!(refused(|probe| probe.model_sha256 = None).contains("and the probe with not known"));
+        let error = refused(|probe| probe.flip = Flip::None);
         assert!(error.contains("flip fusion add and the probe with none"), "{error}");
-        assert!(gallery.check(&model, Flip::Add, Some("224 x 224")).is_err());
+        assert!(refused(|probe| probe.preprocessing = Some("224 x 224".into())).contains("preprocessing"));
+        let error = refused(|probe| probe.scoring = Similarity::Euclidean);
+        assert!(error.contains("score cosine and the probe with euclidean"), "{error}");
     }
 
     #[test]
@@ -446,6 +562,97 @@ mod tests {
         }
         assert!(gallery(Similarity::Cosine).save(folder.path().join("gallery.npz")).is_err());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    fn recorded(gallery: Gallery, pixels: &[u64]) -> Gallery {
+        let record = GalleryRecord {
+            made: "2026-11-29T12:05:31Z".parse().unwrap(),
+            source: "/photos/Zoë".into(),
+            settings: vec!["min_images=2".into()],
+            image_size: [112, 96],
+            batch: 32,
+            pixels: pixels.to_vec(),
+        };
+        gallery.recorded(record).unwrap()
+    }
+
+    #[test]
+    fn a_gallery_says_when_and_of_what_it_was_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gallery.safetensors");
+        let made = recorded(gallery(Similarity::Cosine), &[1, 0, u64::MAX, 7]);
+        made.save(&path).unwrap();
+        assert_eq!(Gallery::open(&path).unwrap(), made);
+        assert_eq!(EmbeddingFile::open(&path).unwrap().names(), made.names());
+        let other = recorded(gallery(Similarity::Cosine), &[1, 0, u64::MAX, 7]);
+        assert!(other.recorded(GalleryRecord { pixels: vec![1], ..made.record().unwrap().clone() }).is_err());
+        let whole = std::fs::read(&path).unwrap();
+        for (from, to, sentence) in [
+            ("2026-11-29T", "2026-13-29T", "no moment of the form"),
+            ("\\\"batch\\\"", "\\\"botch\\\"", "its record is not one that facegrad writes"),
+            (
+                "\"ffffffffffffffff\"",
+                "\"ffffffffffffffxx\"",
+                "its record is not one that facegrad writes: \"ffffffffffffffxx\" tells no",
+            ),
+            ("\"pixels\"", "\"pexels\"", "its record says nothing of the pixels"),
+        ] {
+            let at = whole.windows(from.len()).position(|bytes| bytes == from.as_bytes()).unwrap();
+            let mut bytes = whole.clone();
+            bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+            std::fs::write(&path, bytes).unwrap();
+            let error = Gallery::open(&path).unwrap_err().to_string();
+            assert!(error.contains(sentence), "{error}\nshould say\n{sentence}");
+        }
+    }
+
+    #[test]
+    fn what_is_new_changed_or_gone_is_found_and_the_rest_kept() {
+        let all =
+            [("b.jpg", [3.0, 0.1]), ("c.jpg", [0.0, 2.0]), ("d.jpg", [1.0, 1.3]), ("a.jpg", [5.0, 0.7])];
+        let people = ["x", "y", "y", "x"];
+        let made = |which: &[usize], pixels: &[u64]| {
+            let rows = which.iter().flat_map(|&i| all[i].1).collect();
+            let names = which.iter().map(|&i| all[i].0.to_owned()).collect();
+            let identities = which.iter().map(|&i| people[i].to_owned()).collect();
+            recorded(Gallery::new(2, rows, names, identities, origin::example()).unwrap(), pixels)
+        };
+        let old = made(&[0, 1, 2], &[10, 11, 12]);
+        // b.jpg is gone, c.jpg another picture, d.jpg as it was, a.jpg new.
+        let new = made(&[1, 2, 3], &[99, 12, 13]);
+        let images = GalleryImages { names: new.names(), identities: new.identities() };
+        let changes = old.changes(images, &[99, 12, 13]);
+        assert_eq!((changes.kept.clone(), changes.to_embed()), (vec![None, Some(2), None], 2));
+        assert_eq!(changes.to_string(), "3 images: 1 new, 1 changed, 1 gone, 1 kept");
+        let embedded = [all[1].1, all[3].1].concat();
+        let updated = old.updated(images, &changes, embedded, origin::example()).unwrap();
+        assert_eq!(updated.recorded(new.record().unwrap().clone()).unwrap(), new);
+        assert!(!changes.is_none());
+        let same =
+            old.changes(GalleryImages { names: old.names(), identities: old.identities() }, &[10, 11, 12]);
+        assert!(same.is_none() && same.to_embed() == 0, "{same}");
+        // Another person's, the embedding is the same and the gallery is not.
+        let others = strings(&["x", "x", "y"]);
+        let moved = old.changes(GalleryImages { names: old.names(), identities: &others }, &[10, 11, 12]);
+        assert_eq!(moved.to_string(), "3 images: 0 new, 1 changed, 0 gone, 2 kept");
+        assert_eq!(moved.to_embed(), 0);
+        // Without a record nothing can be kept.
+        let bare = Gallery { record: None, ..old.clone() };
+        let all_new = bare.changes(images, &[99, 12, 13]);
+        assert_eq!(all_new.to_embed(), 3);
+
+        let origin = origin::example();
+        assert!(old.is_continued_by(&origin, 32) && !old.is_continued_by(&origin, 16));
+        assert!(!bare.is_continued_by(&origin, 32));
+        let pixels = Origin { pixels_sha256: Some("ef".repeat(32)), ..origin.clone() };
+        assert!(old.is_continued_by(&pixels, 32));
+        for other in [
+            Origin { backend: "wgpu".into(), ..origin.clone() },
+            Origin { facegrad: "0.2.0".into(), ..origin.clone() },
+            Origin { model_sha256: None, ..origin.clone() },
+        ] {
+            assert!(!old.is_continued_by(&other, 32), "{other:?}");
+        }
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub struct EmbeddingJournalHeader {
     /// Images embedded at a time, which the last digits of embeddings may depend on.
     #[serde(default)]
     pub batch: Option<usize>,
+    /// SHA-256 over what the sets of images are, in hexadecimal.
+    #[serde(default)]
+    pub sets_sha256: Option<String>,
 }
 
 impl EmbeddingJournalHeader {
@@ -62,7 +65,14 @@ impl EmbeddingJournalHeader {
         };
         check().map_err(|problem: Problem| problem.writing(target.as_ref(), names))?;
         let list_sha256 = list_sha256(names, identities);
-        Ok(Self { dim, total: names.len(), list_sha256, origin: origin.cloned(), batch: None })
+        Ok(Self {
+            dim,
+            total: names.len(),
+            list_sha256,
+            origin: origin.cloned(),
+            batch: None,
+            sets_sha256: None,
+        })
     }
 }
 
@@ -80,6 +90,7 @@ impl WorkHeader for EmbeddingJournalHeader {
             ("scoring", origin.map_or("none".into(), |origin| origin.scoring.to_string())),
             ("preprocessing", text(origin.and_then(|origin| origin.preprocessing.as_ref()))),
             ("the pixels (SHA-256)", text(origin.and_then(|origin| origin.pixels_sha256.as_ref()))),
+            ("the set of images (SHA-256)", text(self.sets_sha256.as_ref())),
             ("the backend", text(origin.map(|origin| &origin.backend))),
             ("the version of facegrad", text(origin.map(|origin| &origin.facegrad))),
             ("the whole origin", format!("{origin:?}")),

@@ -15,16 +15,17 @@
 //! ```
 
 pub mod convert;
+mod find;
 mod formats;
 mod insightface_bin;
 mod pickle;
 mod source;
 
+pub use find::{find_image, without_extension};
 pub use formats::{
-    Endings, FolderConfig, InsightfaceBinSetConfig, LabelGaps, ListConfig, ListOrder, MnistConfig, MnistPart,
-    OpenSet, ParquetConfig, Place, RecordIoConfig, SourceConfig, SourceError, SourceKind, SourcesConfig,
-    SubsetConfig, Summary, WebDatasetConfig,
-    folder::{self, FaceFolder},
+    Endings, FolderConfig, InsightfaceBinSetConfig, LabelGaps, LabelNeed, ListConfig, ListOrder, MnistConfig,
+    MnistPart, OpenSet, ParquetConfig, Place, RecordIoConfig, SourceConfig, SourceError, SourceKind,
+    SourcesConfig, SubsetConfig, Summary, WebDatasetConfig, folder,
 };
 pub use insightface_bin::{BinError, InsightfaceBin};
 pub use source::{FaceError, FaceSource, StoredImage};

@@ -51,6 +51,14 @@ fn of_system(error: io::Error) -> io::Error {
     }
 }
 
+/// The bytes that a person without privileges can still write to the file system of `folder`, where the system tells.
+pub fn free_space(folder: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    return rustix::fs::statvfs(folder).ok().map(|there| there.f_bavail.saturating_mul(there.f_frsize));
+    #[cfg(not(unix))]
+    return None;
+}
+
 /// Whether files can be made in `folder`, or, where it is not there yet, in the nearest folder above it.
 ///
 /// # Errors

@@ -8,7 +8,7 @@
 //! - A set may have more files than may be open: [`PooledFile`].
 //! - Work is killed at any instant and continued: [`Journal`]. One process at a time does it: [`lock`].
 //! - It ends early when a person asks for it: [`Stop`].
-//! - Files are known by their SHA-256: [`sha256_of`].
+//! - Files are known by their SHA-256: [`sha256_of`]; when one was made is a [`Moment`].
 //!
 //! Nothing here knows of images, faces or networks.
 //!
@@ -30,22 +30,24 @@ mod caught;
 mod hash;
 mod journal;
 mod lock;
+mod moment;
 mod open;
 mod pool;
 mod positioned;
 mod stop;
 
 pub use atomic::{
-    check_writable, commit, folder_of, is_temporary, remove_folder, replace, sync_folder, temporary_beside,
-    write_synced,
+    check_writable, commit, folder_of, free_space, is_temporary, remove_folder, replace, sync_folder,
+    temporary_beside, write_synced,
 };
 pub use bounded::{NoText, TooLong, read_bounded, read_text_bounded, text_of};
 pub use caught::caught;
 pub use hash::{hexadecimal, sha256, sha256_of};
 pub use journal::{Journal, JournalError, WorkDifference, WorkHeader};
 pub use lock::{Lock, LockError, LockHeld, lock};
+pub use moment::{Moment, NoMoment, last_written};
 pub use open::{NoRegularFile, open, spool};
-pub use pool::{PooledFile, raise_open_files};
+pub use pool::{PooledFile, open_file_limits, raise_open_files};
 pub use positioned::{FileSection, fill_at};
 pub use stop::Stop;
 pub use tempfile::NamedTempFile;

@@ -30,6 +30,11 @@ pub fn raise_open_files() {
     let _ = rlimit::increase_nofile_limit(1 << 16);
 }
 
+/// How many files this process may have open at a time, where the system has such a limit: now, and at most.
+pub fn open_file_limits() -> Option<(u64, u64)> {
+    rlimit::Resource::NOFILE.get().ok()
+}
+
 /// A file to read at places, which is open only while it is among those used last.
 #[derive(Debug)]
 pub struct PooledFile {

@@ -13,7 +13,6 @@ use std::{
 
 use bytes::Bytes;
 use facegrad_files::{FileSection, PooledFile, fill_at};
-use flate2::read::MultiGzDecoder;
 use parquet::{
     basic::{Compression, Encoding},
     column::page::{Page, PageMetadata, PageReader},
@@ -26,7 +25,7 @@ use parquet::{
     schema::types::ColumnDescPtr,
 };
 
-use crate::{MAX_PAGE, ParquetFault, delta};
+use crate::{MAX_PAGE, ParquetFault, delta, streams::Codec};
 
 /// Longest page header: the statistics in it may hold two values, which writers cut at some kibibytes.
 const MAX_HEADER: u64 = 1 << 20;
@@ -184,8 +183,8 @@ pub(crate) fn check_size(size: u64) -> Result<(), ParquetFault> {
     match size <= MAX_PAGE as u64 {
         true => Ok(()),
         false => Err(ParquetFault::Content(format!(
-            "a page has or claims {size} bytes; at most {} MiB are read, which smaller row groups have (pyarrow: \
-             row_group_size=100), unless it is not compressed or by snappy",
+            "a page has or claims {size} bytes; of a value, and of a page that is not of plain values, at most {} MiB are \
+             read, which smaller row groups have (pyarrow: row_group_size=100)",
             MAX_PAGE >> 20
         ))),
     }
@@ -223,23 +222,17 @@ fn inflate_page(page: &mut Page, compression: Compression) -> ParquetResult<()> 
 
 /// Adds to `out` what `bytes` were before they were compressed.
 fn inflate(bytes: &[u8], compression: Compression, out: &mut Vec<u8>) -> ParquetResult<()> {
-    fn read(compressed: impl Read, out: &mut Vec<u8>) -> ParquetResult<()> {
-        compressed.take(MAX_PAGE as u64 + 1).read_to_end(out)?;
-        Ok(check_size(out.len() as u64)?)
+    if let Some(codec) = Codec::of(compression) {
+        codec.inflated(bytes)?.take(MAX_PAGE as u64 + 1).read_to_end(out)?;
+        return Ok(check_size(out.len() as u64)?);
     }
-    match compression {
-        Compression::SNAPPY => {
-            let length = snap::raw::decompress_len(bytes).map_err(io::Error::other)?;
-            check_size(length as u64)?;
-            let start = out.len();
-            out.resize(start + length, 0);
-            snap::raw::Decoder::new().decompress(bytes, &mut out[start..]).map_err(io::Error::other)?;
-            Ok(())
-        }
-        Compression::ZSTD(_) => read(zstd::Decoder::new(bytes)?, out),
-        Compression::GZIP(_) => read(MultiGzDecoder::new(bytes), out),
-        other => Ok(check_compression(other)?),
-    }
+    check_compression(compression)?;
+    let length = snap::raw::decompress_len(bytes).map_err(io::Error::other)?;
+    check_size(length as u64)?;
+    let start = out.len();
+    out.resize(start + length, 0);
+    snap::raw::Decoder::new().decompress(bytes, &mut out[start..]).map_err(io::Error::other)?;
+    Ok(())
 }
 
 /// An error if a dictionary claims more values than it can have: one has 4 bytes at least, which are a length if it is

@@ -17,7 +17,7 @@ use parquet::{
 };
 
 use crate::{
-    ColumnPages, ParquetFault,
+    ColumnPages, MAX_PAGE, ParquetFault,
     bounded::{BoundedPages, FileBytes, check_compression},
     caught,
 };
@@ -138,6 +138,7 @@ impl ParquetFile {
             compression: self.metadata.row_group(group).column(column).compression(),
             place: self.place(group, column)?,
             rows: rows.map_err(|_| ParquetFault::content("a row group has more than 4294967295 rows"))?,
+            whole: MAX_PAGE as u64,
             found: OnceLock::new(),
         })
     }

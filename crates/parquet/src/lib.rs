@@ -31,14 +31,16 @@ mod file;
 mod pages;
 mod parted;
 mod parts;
+mod streams;
 #[cfg(test)]
 mod tests;
 
 pub use fault::{ParquetFault, caught};
 pub use file::ParquetFile;
-pub use pages::{ColumnPages, DecodedPage};
+pub use pages::{ColumnPages, DecodedPage, PageCost};
 pub use parts::KeptBlock;
 
-/// Largest page, compressed or not, in bytes. A writer cuts pages at about a mebibyte, but pyarrow looks only once in
-/// 1024 rows, so that 100 large photographs are a page of their own.
+/// Largest page, compressed or not, in bytes, that is read as a whole, and largest value. A writer cuts pages at about a
+/// mebibyte, but pyarrow looks only once in 1024 rows, so that 1024 photographs are a page of their own; the strings
+/// of such a page are read in parts, however large it is.
 pub const MAX_PAGE: usize = 256 << 20;

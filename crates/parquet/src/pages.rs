@@ -20,6 +20,7 @@ use crate::{
     file::each_value,
     parted::PartedValues,
     parts::KeptBlock,
+    streams::Codec,
 };
 
 /// Most values of a page.
@@ -34,6 +35,8 @@ pub struct ColumnPages {
     pub(crate) compression: Compression,
     pub(crate) place: Range<u64>,
     pub(crate) rows: u32,
+    /// Most bytes of a page that is read as a whole where its compression has no parts.
+    pub(crate) whole: u64,
     /// Found when the first page is asked for.
     pub(crate) found: OnceLock<Found>,
 }
@@ -68,17 +71,26 @@ impl PageAt {
     }
 }
 
+/// What it costs to read a value that does not follow the one before; 0 where no more is read than the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageCost {
+    /// Bytes that are read and inflated: the page, and what it refers to.
+    pub inflated: u64,
+    /// Bytes of memory.
+    pub memory: u64,
+}
+
 /// The values of a page, or where they are.
 #[derive(Debug)]
 pub struct DecodedPage {
-    values: Values,
+    pub(crate) values: Values,
     /// Bytes that it takes.
     size: usize,
 }
 
 /// The values of the rows of a page; none where one is absent.
 #[derive(Debug)]
-enum Values {
+pub(crate) enum Values {
     /// Themselves.
     Whole(Vec<Option<ByteArray>>),
     /// The number of one among those that are read in parts.
@@ -139,7 +151,7 @@ impl ColumnPages {
     /// The content of a page.
     ///
     /// # Errors
-    /// If the page cannot be read, is damaged, or is larger than [`MAX_PAGE`](crate::MAX_PAGE).
+    /// If the page cannot be read, is damaged, or is larger than [`MAX_PAGE`](crate::MAX_PAGE) and not of plain values.
     pub fn decode(&self, number: usize) -> Result<DecodedPage, ParquetFault> {
         let page = &self.found()?.pages[number];
         let rows = page.rows;
@@ -166,16 +178,19 @@ impl ColumnPages {
         Ok(DecodedPage { values: Values::Whole(values), size: size.max(bytes as usize) })
     }
 
-    /// Bytes of a page with what it refers to, if it has to be decoded as a whole; 0 if it is read in parts.
+    /// What it costs to read a value of a page.
     ///
     /// # Errors
     /// If the pages are damaged.
-    pub fn whole_size(&self, number: usize) -> Result<u64, ParquetFault> {
-        if self.has_parts() {
-            return Ok(0);
-        }
+    pub fn cost(&self, number: usize) -> Result<PageCost, ParquetFault> {
         let places = self.places(&self.found()?.pages[number])?;
-        Ok(places.iter().map(|place| place.end - place.start).sum())
+        let bytes = places.iter().map(|place| place.end - place.start).sum();
+        let mut has_parts = Codec::of(self.compression).is_none();
+        let inflated = if has_parts { 0 } else { bytes };
+        for place in &places {
+            has_parts |= self.is_large(place)?;
+        }
+        Ok(PageCost { inflated, memory: if has_parts { 0 } else { 2 * bytes } })
     }
 
     /// Where a page is, behind what it refers to.

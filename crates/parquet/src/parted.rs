@@ -2,6 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
+use facegrad_files::fill_at;
 use parquet::{
     basic::{Compression, Encoding},
     column::page::Page,
@@ -11,11 +12,13 @@ use parquet::{
 use crate::{
     ColumnPages, ParquetFault,
     bounded::{BoundedPages, Headers, MAX_DICTIONARY, check_size},
+    delta::varint,
     pages::PageAt,
     parts::{KeptBlock, Parts},
+    streams::Codec,
 };
 
-/// Bytes from which on a page, or a dictionary, is read in parts.
+/// Bytes from which on a page, or a dictionary, is read in parts, if each can be read on its own.
 const LARGE: u64 = 256 << 10;
 
 /// Bytes of the length in front of a string.
@@ -43,6 +46,7 @@ impl PartedValues {
         if at > parts.length {
             return Err(ParquetFault::content("a value reaches beyond its page"));
         }
+        parts.check_end()?;
         starts.push((at + LENGTH) as u32);
         Ok(Self { parts, starts })
     }
@@ -67,29 +71,47 @@ impl PartedValues {
 type ValuesOfRows = (Arc<PartedValues>, Vec<Option<u32>>);
 
 impl ColumnPages {
-    /// Whether the compression lets parts of a page be read.
-    pub(crate) fn has_parts(&self) -> bool {
-        matches!(self.compression, Compression::UNCOMPRESSED | Compression::SNAPPY)
+    /// Whether the page at `place` is too large to be read as a whole where it need not be.
+    pub(crate) fn is_large(&self, place: &Range<u64>) -> Result<bool, ParquetFault> {
+        let length = place.end - place.start;
+        match Codec::of(self.compression) {
+            None => Ok(length >= LARGE),
+            Some(_) => Ok(length.max(self.claimed(place)?) > self.whole),
+        }
+    }
+
+    /// The bytes that the page at `place` claims to be, inflated.
+    fn claimed(&self, place: &Range<u64>) -> Result<u64, ParquetFault> {
+        // A header begins with its kind and this size, each behind a byte that says so; the library keeps it to itself.
+        let mut start = [0; 16];
+        let length = start.len().min((place.end - place.start) as usize);
+        fill_at(&*self.bytes.file.handle()?, place.start, &mut start[..length])?;
+        let mut rest = &start[1..];
+        let _kind = varint(&mut rest);
+        // Negative numbers are the odd ones.
+        let size = rest.split_off_first().and_then(|_| varint(&mut rest)).filter(|size| size % 2 == 0);
+        Ok(size.unwrap_or(0) / 2)
     }
 
     /// The values of a page that is large, or whose dictionary is; none if it is to be read as a whole.
     pub(crate) fn parted(&self, page: &PageAt) -> Result<Option<ValuesOfRows>, ParquetFault> {
-        let is_large = |place: &Range<u64>| place.end - place.start >= LARGE;
         let found = self.found()?;
         match &found.dictionary {
-            _ if !self.has_parts() => Ok(None),
-            Some(place) if page.is_coded && is_large(place) => {
+            Some(place) if page.is_coded && self.is_large(place)? => {
+                // Where streams are open, they are closed with the page.
                 let values = match found.parted.get() {
-                    Some(values) => values,
+                    Some(values) => values.clone(),
+                    None if Codec::of(self.compression).is_some() => self.parted_dictionary(place)?,
                     None => {
                         let values = self.parted_dictionary(place)?;
-                        found.parted.get_or_init(|| values)
+                        found.parted.get_or_init(|| values).clone()
                     }
                 };
                 let Some(values) = values else { return Ok(None) };
-                Ok(Some((values.clone(), self.codes(page, values.starts.len() as u32 - 1)?)))
+                let codes = self.codes(page, values.starts.len() as u32 - 1)?;
+                Ok(Some((values, codes)))
             }
-            _ if !page.is_coded && is_large(&page.place()) => self.parted_page(page),
+            _ if !page.is_coded && self.is_large(&page.place())? => self.parted_page(page),
             _ => Ok(None),
         }
     }
@@ -104,7 +126,7 @@ impl ColumnPages {
         if !is_plain || num_values > MAX_DICTIONARY {
             return Ok(None);
         }
-        let Some(parts) = self.parts(content, true)? else { return Ok(None) };
+        let Some(parts) = self.parts(content, true, self.claimed(place)?)? else { return Ok(None) };
         Ok(Some(Arc::new(PartedValues::find(parts, 0, num_values)?)))
     }
 
@@ -112,11 +134,12 @@ impl ColumnPages {
         let Some((header, content)) = Headers::new(&self.bytes, &self.column, &page.place())?.next()? else {
             return Ok(None);
         };
+        let claimed = self.claimed(&page.place())?;
         let has_levels = self.column.max_def_level() > 0;
         // What is read in parts, where its levels are, and what they are behind.
         let (parts, levels, values) = match header {
             Page::DataPage { encoding: Encoding::PLAIN, def_level_encoding: Encoding::RLE, .. } => {
-                let Some(parts) = self.parts(content, true)? else { return Ok(None) };
+                let Some(parts) = self.parts(content, true, claimed)? else { return Ok(None) };
                 let end = if has_levels { LENGTH + parts.length_at(0, &mut None)? } else { 0 };
                 let levels = LENGTH.min(end)..end;
                 check_levels(&levels)?;
@@ -136,7 +159,10 @@ impl ColumnPages {
                 let values = content.start + levels.end;
                 let levels =
                     Parts::stored(self.bytes.file.clone(), content.clone()).read(levels, &mut None)?;
-                let Some(parts) = self.parts(values..content.end, is_compressed)? else { return Ok(None) };
+                let claimed = claimed.saturating_sub(def_levels_byte_len.into());
+                let Some(parts) = self.parts(values..content.end, is_compressed, claimed)? else {
+                    return Ok(None);
+                };
                 (parts, levels, 0)
             }
             _ => return Ok(None),
@@ -149,11 +175,20 @@ impl ColumnPages {
         Ok(Some((Arc::new(PartedValues::find(parts, values, count)?), of_rows)))
     }
 
-    /// The content of a page; none if it cannot be read in parts.
-    fn parts(&self, place: Range<u64>, is_compressed: bool) -> Result<Option<Parts>, ParquetFault> {
-        match self.compression {
-            Compression::SNAPPY if is_compressed => Parts::compressed(self.bytes.file.clone(), place),
-            _ => Ok(Some(Parts::stored(self.bytes.file.clone(), place))),
+    /// The content of a page, which claims so many bytes; none if it cannot be read in parts.
+    fn parts(
+        &self,
+        place: Range<u64>,
+        is_compressed: bool,
+        claimed: u64,
+    ) -> Result<Option<Parts>, ParquetFault> {
+        let file = self.bytes.file.clone();
+        match Codec::of(self.compression) {
+            Some(codec) if is_compressed => Ok(Some(Parts::streamed(file, place, codec, claimed))),
+            None if is_compressed && self.compression == Compression::SNAPPY => {
+                Parts::compressed(file, place)
+            }
+            _ => Ok(Some(Parts::stored(file, place))),
         }
     }
 

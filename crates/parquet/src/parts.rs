@@ -5,13 +5,18 @@
 //! snappy compresses blocks of 64 KiB on their own, so that each can be inflated without those before it. Where the
 //! blocks and the values begin is noted on a first pass, which has one block in memory.
 //!
+//! What zstd or gzip compressed is inflated from its beginning on, and thrown away up to the value: see [`Streams`].
+//!
 //! Source: google/snappy, format_description.txt and snappy.h (`kBlockSize`).
 
 use std::{fs::File, io, ops::Range, sync::Arc};
 
 use facegrad_files::{PooledFile, fill_at};
 
-use crate::ParquetFault;
+use crate::{
+    ParquetFault,
+    streams::{Codec, Streams},
+};
 
 /// Bytes of a block, inflated.
 const BLOCK: u64 = 1 << 16;
@@ -19,16 +24,30 @@ const BLOCK: u64 = 1 << 16;
 /// Bytes that are read at a time where few of them matter.
 const WINDOW: usize = 1024;
 
-/// A stretch of a file, stored or compressed by snappy, whose bytes are read from any place on.
+/// A stretch of a file whose bytes, inflated, are read from any place on.
 #[derive(Debug)]
 pub(crate) struct Parts {
-    file: Arc<PooledFile>,
-    /// Where each block begins in the file, and where the last one ends; none where nothing is compressed.
-    blocks: Option<Vec<u64>>,
-    /// Where it begins in the file.
-    start: u64,
-    /// Its bytes, inflated.
+    content: Content,
+    /// Its bytes, inflated; of a stream those that are claimed.
     pub(crate) length: u64,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// Stored, or compressed by snappy.
+    Blocks(Blocks),
+    /// Compressed by another.
+    Streams(Streams),
+}
+
+/// Blocks that are each read on their own.
+#[derive(Debug)]
+struct Blocks {
+    file: Arc<PooledFile>,
+    /// Where they begin in the file.
+    start: u64,
+    /// Where each begins, and where the last one ends; none where nothing is compressed.
+    compressed: Option<Vec<u64>>,
 }
 
 /// A part of a page that has been read, by its number, for values that follow one another.
@@ -37,7 +56,15 @@ pub type KeptBlock = Option<(usize, Vec<u8>)>;
 impl Parts {
     /// The bytes at `place` as they are.
     pub(crate) fn stored(file: Arc<PooledFile>, place: Range<u64>) -> Self {
-        Self { file, blocks: None, start: place.start, length: place.end - place.start }
+        Self {
+            content: Content::Blocks(Blocks { file, start: place.start, compressed: None }),
+            length: place.end - place.start,
+        }
+    }
+
+    /// What the bytes at `place` were before a codec compressed them: `length`, or fewer.
+    pub(crate) fn streamed(file: Arc<PooledFile>, place: Range<u64>, codec: Codec, length: u64) -> Self {
+        Self { content: Content::Streams(Streams::new(file, place, codec)), length }
     }
 
     /// What the bytes at `place` were before snappy compressed them; none if its blocks depend on others.
@@ -86,7 +113,10 @@ impl Parts {
             }
         }
         match done == length && bytes.at <= place.end {
-            true => Ok(Some(Self { blocks: Some(blocks), file, start, length })),
+            true => Ok(Some(Self {
+                content: Content::Blocks(Blocks { file, start, compressed: Some(blocks) }),
+                length,
+            })),
             false => Err(ParquetFault::content("a page that is compressed by snappy is damaged")),
         }
     }
@@ -99,13 +129,17 @@ impl Parts {
         if range.start > range.end || range.end > self.length {
             return Err(ParquetFault::content("a value reaches beyond its page"));
         }
+        let blocks = match &self.content {
+            Content::Blocks(blocks) => blocks,
+            Content::Streams(streams) => return streams.read(range),
+        };
         let mut bytes = Vec::with_capacity((range.end - range.start) as usize);
         let mut at = range.start;
         while at < range.end {
             let number = (at / BLOCK) as usize;
             let block = match kept.take() {
                 Some((kept, block)) if kept == number => block,
-                _ => self.block(number)?,
+                _ => blocks.read(number, self.length)?,
             };
             let first = (at % BLOCK) as usize;
             let last = block.len().min(first + (range.end - at) as usize);
@@ -122,15 +156,31 @@ impl Parts {
         Ok(bytes.iter().rev().fold(0, |length, byte| length << 8 | u64::from(*byte)))
     }
 
-    /// Bytes of memory that it takes.
-    pub(crate) fn size(&self) -> usize {
-        self.blocks.as_ref().map_or(0, |blocks| blocks.len() * size_of::<u64>())
+    /// An error if they are known to be damaged only where they end.
+    pub(crate) fn check_end(&self) -> Result<(), ParquetFault> {
+        match &self.content {
+            Content::Blocks(_) => Ok(()),
+            Content::Streams(streams) => streams.check_end(self.length),
+        }
     }
 
-    fn block(&self, number: usize) -> Result<Vec<u8>, ParquetFault> {
+    /// Bytes of memory that it takes.
+    pub(crate) fn size(&self) -> usize {
+        match &self.content {
+            Content::Blocks(blocks) => {
+                blocks.compressed.as_ref().map_or(0, |blocks| size_of_val(&blocks[..]))
+            }
+            Content::Streams(_) => Streams::SIZE,
+        }
+    }
+}
+
+impl Blocks {
+    /// A block by its number, of blocks that have `length` bytes in all.
+    fn read(&self, number: usize, length: u64) -> Result<Vec<u8>, ParquetFault> {
         let start = number as u64 * BLOCK;
-        let length = (self.length - start).min(BLOCK) as usize;
-        let Some(blocks) = &self.blocks else {
+        let length = (length - start).min(BLOCK) as usize;
+        let Some(blocks) = &self.compressed else {
             let mut block = vec![0; length];
             fill_at(&*self.file.handle()?, self.start + start, &mut block)?;
             return Ok(block);

@@ -23,7 +23,7 @@ use parquet::{
 
 use tempfile::NamedTempFile;
 
-use crate::{ColumnPages, ParquetFault, ParquetFile, bounded::FileBytes};
+use crate::{ColumnPages, ParquetFault, ParquetFile, bounded::FileBytes, pages::Values};
 
 fn column() -> ColumnDescPtr {
     let kind = Type::primitive_type_builder("image", Physical::BYTE_ARRAY);
@@ -71,6 +71,11 @@ fn string(text: &[u8]) -> Vec<u8> {
 
 /// The strings of a column that is a whole file.
 fn read(bytes: &[u8], compression: Compression, rows: u32) -> Result<Vec<Vec<u8>>, String> {
+    read_as(bytes, compression, rows, crate::MAX_PAGE as u64)
+}
+
+/// The same, with pages of more than `whole` bytes read in parts.
+fn read_as(bytes: &[u8], compression: Compression, rows: u32, whole: u64) -> Result<Vec<Vec<u8>>, String> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
     let length = bytes.len() as u64;
@@ -80,6 +85,7 @@ fn read(bytes: &[u8], compression: Compression, rows: u32) -> Result<Vec<Vec<u8>
         compression,
         place: 0..length,
         rows,
+        whole,
         found: OnceLock::new(),
     };
     let strings = (0..rows as usize).map(|row| {
@@ -128,8 +134,8 @@ fn claims_are_checked_before_memory_is_taken() {
     let stream = [&[0xff, 0xff, 0xff, 0xff, 0x0f][..], &text].concat();
     assert_eq!(
         read(&honest(0, 1, 0, &stream), Compression::SNAPPY, 1).unwrap_err(),
-        "a page has or claims 4294967295 bytes; at most 256 MiB are read, which smaller row groups have \
-         (pyarrow: row_group_size=100), unless it is not compressed or by snappy"
+        "a page has or claims 4294967295 bytes; of a value, and of a page that is not of plain values, at most 256 MiB \
+         are read, which smaller row groups have (pyarrow: row_group_size=100)"
     );
     let zeros = std::io::repeat(0);
     let bomb = zstd::encode_all(std::io::Read::take(zeros, crate::MAX_PAGE as u64 + 2), 1).unwrap();
@@ -356,19 +362,77 @@ fn large_pages_are_read_in_parts() {
                 group.close().unwrap();
                 out.close().unwrap();
 
-                let how = format!("{compression} {version:?} {has_dictionary}");
-                let pages = ParquetFile::open(file.path()).unwrap().pages(0, 0).unwrap();
-                let (page, _) = pages.page_of(0).unwrap();
-                let decoded = pages.decode(page).unwrap();
-                assert_eq!(decoded.rows(), photographs.len(), "{how}");
-                assert_eq!(decoded.size() < 4096, compression != zstd, "{how}: {}", decoded.size());
-                assert_eq!(pages.whole_size(page).unwrap() > 1 << 20, compression == zstd, "{how}");
-                let mut kept = None;
-                for row in (0..photographs.len()).chain((0..photographs.len()).rev()) {
-                    let value = decoded.value(row, &mut kept).unwrap().map(ByteArray::from);
-                    assert!(value == photographs[row], "{how}: {row}");
+                let is_stream = compression == zstd;
+                for (whole, memory) in [(crate::MAX_PAGE as u64, 2), (1 << 20, 0)] {
+                    let how = format!("{compression} {version:?} {has_dictionary} {whole}");
+                    let pages = ParquetFile::open(file.path()).unwrap().pages(0, 0).unwrap();
+                    let pages = ColumnPages { whole, ..pages };
+                    let (page, _) = pages.page_of(0).unwrap();
+                    let decoded = pages.decode(page).unwrap();
+                    assert_eq!(decoded.rows(), photographs.len(), "{how}");
+                    let is_whole = matches!(decoded.values, Values::Whole(_));
+                    assert_eq!(is_whole, is_stream && memory > 0, "{how}");
+                    assert_eq!(decoded.size() < 4096, !is_stream, "{how}: {}", decoded.size());
+                    let cost = pages.cost(page).unwrap();
+                    assert_eq!(cost.inflated > 1 << 20, is_stream, "{how}");
+                    assert_eq!(cost.memory, memory * cost.inflated, "{how}");
+                    let mut kept = None;
+                    for row in (0..photographs.len()).chain((0..photographs.len()).rev()) {
+                        let value = decoded.value(row, &mut kept).unwrap().map(ByteArray::from);
+                        assert!(value == photographs[row], "{how}: {row}");
+                    }
                 }
             }
         }
+    }
+}
+
+/// A page that claims, and is, more than is read as a whole.
+#[test]
+fn streams_are_read_as_far_as_they_go() {
+    let gzip = Compression::GZIP(Default::default());
+    let zstd = Compression::ZSTD(Default::default());
+    let strings: Vec<Vec<u8>> = (0..9_u8).map(|i| vec![i; usize::from(i) * 700]).collect();
+    let content: Vec<u8> = strings.iter().flat_map(|text| string(text)).collect();
+    let packed = |compression, content: &[u8]| match compression {
+        Compression::GZIP(_) => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(content).unwrap();
+            encoder.finish().unwrap()
+        }
+        _ => zstd::encode_all(content, 1).unwrap(),
+    };
+    let claims = |compression, kind, claimed: usize, values, content: &[u8]| {
+        let content = packed(compression, content);
+        page(kind, claimed as i64, content.len() as i64, values, 0, &content)
+    };
+    for compression in [gzip, zstd] {
+        let read = |bytes: &[u8], rows| read_as(bytes, compression, rows, 1000);
+        let plain = claims(compression, 0, content.len(), 9, &content);
+        assert_eq!(read(&plain, 9).unwrap(), strings);
+        // References of four bits to the dictionary: 8, 7, ... 1, and one run of eight of the same.
+        let dictionary = claims(compression, 2, content.len(), 9, &content);
+        let codes = packed(compression, &[4, 3, 0x78, 0x56, 0x34, 0x12]);
+        let coded = page(0, 6, codes.len() as i64, 8, 8, &codes);
+        let backwards: Vec<_> = strings[1..].iter().rev().cloned().collect();
+        assert_eq!(read(&[dictionary, coded].concat(), 8).unwrap(), backwards);
+        // Fewer values than claimed, and fewer or more bytes.
+        let (length, beyond) = (content.len(), "a value reaches beyond its page");
+        for (claimed, values, reason) in [
+            (length, 10, beyond),
+            (length - 1, 9, beyond),
+            (length - 1, 8, "a page is longer than it claims"),
+            (i32::MAX as usize, 9, beyond),
+        ] {
+            let plain = claims(compression, 0, claimed, values, &content);
+            assert_eq!(read(&plain, values as u32).unwrap_err(), reason, "{claimed} {values}");
+        }
+        // A value that claims gigabytes which the page claims as well.
+        let long = [&0x7000_0000_u32.to_le_bytes()[..], b"abc"].concat();
+        let error = read(&claims(compression, 0, i32::MAX as usize, 1, &long), 1).unwrap_err();
+        assert_eq!(error, beyond);
+        let plain = claims(compression, 0, content.len(), 9, &content);
+        let damaged = [&plain[..plain.len() - 30], &[0; 30]].concat();
+        assert!(read(&damaged, 9).is_err(), "{compression}");
     }
 }

@@ -130,9 +130,12 @@ impl<'a> Embedder<'a> {
             Source::Model { model, backend, .. } => (model.sha256.clone(), backend.to_owned()),
             Source::File { file, name } => {
                 let origin = file.origin();
-                let unknown =
-                    if origin.is_some() { "" } else { ", whose origin and flip fusion are unknown" };
-                switches.insert("embeddings".into(), format!("stored in {name}{unknown}"));
+                let of_rows = match origin {
+                    None => ", whose origin and flip fusion are unknown",
+                    Some(origin) if origin.normalised => ", each divided by its length",
+                    Some(_) => "",
+                };
+                switches.insert("embeddings".into(), format!("stored in {name}{of_rows}"));
                 (
                     origin.and_then(|origin| origin.model_sha256.clone()),
                     origin.map_or_else(|| "unknown".into(), |origin| origin.backend.clone()),

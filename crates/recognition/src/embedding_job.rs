@@ -87,7 +87,8 @@ impl EmbeddingJob<'_> {
         let dim = self.flip.fused_dim(self.model.embedding_size());
         let origin = self.model.origin(self.flip, self.backend, Some(survey.pixels_sha256.clone()));
         let header = EmbeddingJournalHeader::new(target, dim, Some(&origin), names, identities)?;
-        let header = EmbeddingJournalHeader { batch: Some(self.batch), ..header };
+        let sets_sha256 = Some(images.fingerprint());
+        let header = EmbeddingJournalHeader { batch: Some(self.batch), sets_sha256, ..header };
         let (mut journal, before) = EmbeddingJournal::open_or_create(target, header)?;
         if !progress(before) {
             return Ok(EmbeddingJobEnd::Stopped { done: before });

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use facegrad_embeddings::{EmbeddingError, EmbeddingFile, Whitening, WhiteningError, is_embedding_file};
+use facegrad_embeddings::{
+    EmbeddingError, EmbeddingFile, Origin, Whitening, WhiteningError, is_embedding_file,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -70,6 +72,14 @@ impl EmbeddingSource {
     /// Whether embeddings are at hand and no image is needed.
     pub fn is_stored(&self) -> bool {
         matches!(self, Self::File { .. })
+    }
+
+    /// Where stored embeddings come from, if their file says so.
+    pub fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Model { .. } => None,
+            Self::File { file, .. } => file.origin(),
+        }
     }
 
     /// Refuses embeddings that `whitening` was fitted on.

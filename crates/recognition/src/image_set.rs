@@ -1,34 +1,34 @@
-//! Images that a person points at: a folder, a list or a file.
+//! Images that a person points at: sets of any kind, and single files.
 
 use std::{
     io::Read,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
 };
 
 use facegrad_faces::{
-    Endings, FaceError,
-    folder::{EXTENSIONS, FolderError, ImagePaths, with_slashes},
+    FaceError, FaceSource, OpenSet, SourceConfig, SourceError, StoredImage, Summary, folder::EXTENSIONS,
 };
-use facegrad_files::hexadecimal;
-use facegrad_pictures::{Picture, decode::read_at_least, plain};
-use facegrad_verification::{ListError, read_image_list};
+use facegrad_files::{hexadecimal, sha256};
+use facegrad_pictures::{Picture, decode::read_file, plain};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::{Images, find_image};
+use crate::Images;
 
 /// Images decoded at a time when all of them are looked at.
 const SURVEYED: usize = 256;
 
-/// Images in the order of their names or of their list, and who is on them where that is known.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Images of sets and single files, in the order of these, and who is on them where that is known.
+#[derive(Clone, Default)]
 pub struct ImageSet {
+    sources: Vec<Arc<dyn FaceSource>>,
+    /// For each image its source, and its index there.
+    places: Vec<[u32; 2]>,
     names: Vec<String>,
-    files: Vec<PathBuf>,
     identities: Option<Vec<String>>,
-    left_out: usize,
-    endings: Endings,
-    notes: Vec<String>,
+    summary: Summary,
 }
 
 /// Why there are no images.
@@ -36,17 +36,11 @@ pub struct ImageSet {
 #[allow(missing_docs)] // The sentences say what the fields are.
 pub enum ImageSetError {
     /// There is nothing at the path.
-    #[error("there is no {}; a folder of images, a text list of images or an image is expected", .0.display())]
+    #[error("there is no {}; an image, or a set of images such as a folder, a list, a .rec or a .tar is expected", .0.display())]
     Missing(PathBuf),
-    /// The folder cannot be read.
+    /// What is there is no set, or cannot be read.
     #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// The list is none.
-    #[error(transparent)]
-    List(#[from] ListError),
-    /// The folder is empty.
-    #[error("{} holds no images ({})", .0.display(), EXTENSIONS.join(", "))]
-    NoImages(PathBuf),
+    Source(#[from] SourceError),
     /// A name that files of embeddings cannot hold.
     #[error("the name of {} is not UTF-8; rename it", .0.display())]
     Name(PathBuf),
@@ -66,7 +60,7 @@ pub struct ImageSurvey {
     /// The images that cannot be read, in order.
     pub unreadable: Vec<UnreadableImage>,
     /// The start of the SHA-256 of the pixels of each readable image.
-    pub(crate) fingerprints: Vec<u64>,
+    pub fingerprints: Vec<u64>,
 }
 
 /// An image that cannot be read.
@@ -81,83 +75,97 @@ pub struct UnreadableImage {
 }
 
 impl ImageSet {
-    /// The images that `source` means:
-    /// - a folder with images in folders of its own: each of these is a person, and images beside them are left out;
-    /// - a folder with images in itself only: nobody knows who is on them;
-    /// - an image;
-    /// - any other file: a list (see [`read_image_list`]) of images in `folder`, or in the folder of the list,
-    ///   by path with or without extension. Images that are not there show when they are loaded.
-    ///
-    /// Names are paths relative to the folder, with `/`; for lists, what the list says.
+    /// What lies at `path`: a single image, or a set of any kind that is known, as [`SourceConfig::of_path`] finds it.
     ///
     /// # Errors
-    /// If there are no images, or the list is not one.
-    pub fn open(source: &Path, folder: Option<&Path>) -> Result<Self, ImageSetError> {
-        let Ok(about) = source.metadata() else { return Err(ImageSetError::Missing(source.into())) };
-        if about.is_dir() {
-            return Self::of_folder(source);
+    /// If there are no images, or nobody can read them.
+    pub fn open(path: &Path) -> Result<Self, ImageSetError> {
+        match Self::photograph(path)? {
+            Some(image) => Ok(image),
+            None => Ok(Self::of(SourceConfig::of_path(path)?.open_images()?)),
         }
-        let parent = source.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let is_image = |found| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(found));
-        if source.extension().is_some_and(|found| found.to_str().is_some_and(is_image))
-            || begins_as_image(source)
-        {
-            let name = source.file_name().and_then(|name| name.to_str());
-            let name = name.ok_or_else(|| ImageSetError::Name(source.into()))?;
-            return Ok(Self { names: vec![name.into()], files: vec![source.into()], ..Self::default() });
-        }
-        let folder = folder.or(parent).unwrap_or(Path::new("."));
-        let (names, identities) = read_image_list(source)?;
-        let file = |name: &String| find_image(folder, name).unwrap_or_else(|| folder.join(name));
-        Ok(Self { files: names.iter().map(file).collect(), names, identities, ..Self::default() })
     }
 
-    fn of_folder(root: &Path) -> Result<Self, ImageSetError> {
-        let ImagePaths { in_folders, beside, junk_files, endings, note } = ImagePaths::below(root)?;
-        let (paths, has_people, left_out) = match in_folders.is_empty() {
-            true => (beside, false, junk_files),
-            false => (in_folders, true, junk_files + beside.len()),
+    /// The single image at `path`, if it is one by its ending or by its first bytes. Nobody knows who is on it.
+    ///
+    /// # Errors
+    /// If there is nothing, or what is there has a name that files of embeddings cannot hold.
+    pub fn photograph(path: &Path) -> Result<Option<Self>, ImageSetError> {
+        if !is_photograph(path)? {
+            return Ok(None);
+        }
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| ImageSetError::Name(path.into()))?;
+        Ok(Some(Self::of_file(path, name.to_owned())))
+    }
+
+    /// What lies at `path` for whoever looks for the people on it: as [`ImageSet::open`], but each image is called by
+    /// where it is ([`FaceSource::name`]), and a file that is no set is an image, which shows when it is loaded.
+    ///
+    /// # Errors
+    /// If there are no images, or nobody can read them.
+    pub fn open_by_place(path: &Path) -> Result<Self, ImageSetError> {
+        let by_itself = || Self::of_file(path, path.display().to_string());
+        if is_photograph(path)? {
+            return Ok(by_itself());
+        }
+        let set = match SourceConfig::of_path(path) {
+            Ok(config) => config.open_images()?,
+            Err(SourceError::Unknown { .. }) => return Ok(by_itself()),
+            Err(error) => return Err(error.into()),
         };
-        if paths.is_empty() {
-            return Err(ImageSetError::NoImages(root.into()));
-        }
-        let files: Vec<PathBuf> = paths.iter().map(|path| root.join(path)).collect();
-        let name = |path: &PathBuf| with_slashes(path).ok_or_else(|| ImageSetError::Name(root.join(path)));
-        let names = paths.iter().map(name).collect::<Result<Vec<_>, _>>()?;
-        let person = |name: &String| name.split('/').next().unwrap_or_default().to_owned();
-        let identities = has_people.then(|| names.iter().map(person).collect());
-        let notes = note.into_iter().collect();
-        Ok(Self { names, files, identities, left_out, endings, notes })
+        let names = (0..set.source.len()).map(|index| set.source.name(index)).collect();
+        Ok(Self { names, ..Self::of(set) })
     }
 
-    /// The images of several sources, one source after the other.
+    fn of_file(path: &Path, name: String) -> Self {
+        let size = path.metadata().map_or(0, |about| about.len());
+        let photograph = Photograph { path: path.into(), name, size, identity: [String::new()] };
+        let summary = Summary { images: 1, ..Summary::default() };
+        Self::of(OpenSet { source: Arc::new(photograph), summary })
+    }
+
+    /// The images of a set, called as the set calls them ([`FaceSource::key`]).
+    pub fn of(set: OpenSet) -> Self {
+        let identity = |index| set.source.identities()[set.source.label(index)].clone();
+        Self {
+            places: (0..set.source.len() as u32).map(|index| [0, index]).collect(),
+            names: (0..set.source.len()).map(|index| set.source.key(index)).collect(),
+            identities: set.is_labelled().then(|| (0..set.source.len()).map(identity).collect()),
+            sources: vec![set.source],
+            summary: set.summary,
+        }
+    }
+
+    /// The images of several sets, each with where it was found, one set after the other.
     ///
     /// # Errors
-    /// If one of them has no images, or only some say who is on them.
-    pub fn open_all(sources: &[PathBuf], folder: Option<&Path>) -> Result<Self, ImageSetError> {
-        let mut all = Self::default();
-        for (i, source) in sources.iter().enumerate() {
-            let Self { names, files, identities, left_out, endings, notes } = Self::open(source, folder)?;
-            if i == 0 {
-                all.identities = identities;
-            } else {
-                match (&mut all.identities, identities) {
-                    (Some(all), Some(identities)) => all.extend(identities),
-                    (None, None) => {}
-                    (all, _) => {
-                        let two = [&sources[0], source];
-                        let [with, without] = if all.is_some() { two } else { [two[1], two[0]] };
-                        return Err(ImageSetError::Mixed { with: with.clone(), without: without.clone() });
-                    }
-                }
-            }
-            all.names.extend(names);
-            all.files.extend(files);
-            all.left_out += left_out;
-            all.endings.add(&endings);
-            all.notes.extend(notes);
+    /// If only some say who is on their images.
+    pub fn join(sets: Vec<(PathBuf, Self)>) -> Result<Self, ImageSetError> {
+        let is_labelled = |(_, set): &&(PathBuf, Self)| set.identities.is_some();
+        let (with, without) = (sets.iter().find(is_labelled), sets.iter().find(|set| !is_labelled(set)));
+        if let (Some((with, _)), Some((without, _))) = (with, without) {
+            return Err(ImageSetError::Mixed { with: with.clone(), without: without.clone() });
         }
-        Ok(all)
+        Ok(Self::concatenate(sets.into_iter().map(|(_, set)| set).collect()))
+    }
+
+    /// The images of several sets, one set after the other. Who is on them is known if every set says so.
+    pub fn concatenate(sets: Vec<Self>) -> Self {
+        let mut sets = sets.into_iter();
+        let mut all = sets.next().unwrap_or_default();
+        for mut set in sets {
+            let before = all.sources.len() as u32;
+            all.places.extend(set.places.iter().map(|[source, image]| [before + source, *image]));
+            all.sources.append(&mut set.sources);
+            all.names.append(&mut set.names);
+            all.identities = all.identities.zip(set.identities).map(|(mut all, mut identities)| {
+                all.append(&mut identities);
+                all
+            });
+            all.summary.add(&set.summary);
+        }
+        all
     }
 
     /// What each image is called.
@@ -170,20 +178,30 @@ impl ImageSet {
         self.identities.as_deref()
     }
 
-    /// How many files in the folders were passed over: those that are no images, are hidden or empty, and
-    /// images beside folders of people.
-    pub fn left_out(&self) -> usize {
-        self.left_out
-    }
-
-    /// Files among these that are no images by their ending.
-    pub fn endings(&self) -> &Endings {
-        &self.endings
+    /// What was left out of the sets, and what need not be wrong with them and may be.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
     }
 
     /// What need not be wrong and may be, a sentence each.
     pub fn notes(&self) -> &[String] {
-        &self.notes
+        &self.summary.notes
+    }
+
+    /// SHA-256 (hex) over what the sets are, all images counted: names, labels and sizes of files.
+    pub fn fingerprint(&self) -> String {
+        match &self.sources[..] {
+            [only] => only.fingerprint(),
+            several => {
+                sha256(several.iter().map(|source| source.fingerprint()).collect::<String>().as_bytes())
+            }
+        }
+    }
+
+    /// When the file of image `index` was last written, where it has one of its own.
+    pub fn last_written(&self, index: usize) -> Option<SystemTime> {
+        let [source, image] = self.places[index];
+        facegrad_files::last_written(Path::new(&self.sources[source as usize].name(image as usize)))
     }
 
     /// The set without some of its images.
@@ -195,7 +213,7 @@ impl ImageSet {
             all.retain(|_| keep.next().is_some_and(|keep| *keep));
         }
         retain(&mut self.names, &keep);
-        retain(&mut self.files, &keep);
+        retain(&mut self.places, &keep);
         if let Some(identities) = &mut self.identities {
             retain(identities, &keep);
         }
@@ -234,6 +252,17 @@ impl ImageSet {
     }
 }
 
+/// Whether what lies at `path` is an image by its ending or by its first bytes.
+///
+/// # Errors
+/// If there is nothing.
+fn is_photograph(path: &Path) -> Result<bool, ImageSetError> {
+    let Ok(about) = path.metadata() else { return Err(ImageSetError::Missing(path.into())) };
+    let is_image = |found| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(found));
+    let has_ending = || path.extension().is_some_and(|found| found.to_str().is_some_and(is_image));
+    Ok(!about.is_dir() && (has_ending() || begins_as_image(path)))
+}
+
 /// Whether a file that may be called anything, such as a pipe, begins as a JPEG, PNG or WebP image does, and no text.
 fn begins_as_image(path: &Path) -> bool {
     const STARTS: [&[u8]; 3] = [b"\xFF\xD8\xFF", b"\x89PNG", b"RIFF"];
@@ -250,7 +279,7 @@ pub(crate) fn fingerprint(picture: &Picture) -> u64 {
 
 impl Images for ImageSet {
     fn len(&self) -> usize {
-        self.files.len()
+        self.places.len()
     }
 
     fn name(&self, index: usize) -> String {
@@ -258,9 +287,48 @@ impl Images for ImageSet {
     }
 
     fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
-        let file = &self.files[index];
-        read_at_least(file, size)
-            .map_err(|error| FaceError { name: file.display().to_string(), reason: error.to_string() })
+        let [source, image] = self.places[index];
+        self.sources[source as usize].load(image as usize, size)
+    }
+}
+
+/// An image file that was named by itself, as a set of one image.
+struct Photograph {
+    path: PathBuf,
+    name: String,
+    size: u64,
+    /// Nobody knows.
+    identity: [String; 1],
+}
+
+impl FaceSource for Photograph {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn identities(&self) -> &[String] {
+        &self.identity
+    }
+
+    fn label(&self, _index: usize) -> usize {
+        0
+    }
+
+    fn name(&self, _index: usize) -> String {
+        self.path.display().to_string()
+    }
+
+    fn key(&self, _index: usize) -> String {
+        self.name.clone()
+    }
+
+    fn stored(&self, index: usize) -> Result<StoredImage, FaceError> {
+        let read = read_file(&self.path).map(StoredImage::Encoded);
+        read.map_err(|error| FaceError { name: self.name(index), reason: error.to_string() })
+    }
+
+    fn fingerprint(&self) -> String {
+        sha256(format!("{}\0{}", self.name, self.size).as_bytes())
     }
 }
 
@@ -295,41 +363,58 @@ mod tests {
         }
         put(root, "people/sheet.pgm", 9);
         fs::write(root.join("people/b/notes.txt"), "").unwrap();
+        let open = |path: &str| ImageSet::open(&root.join(path));
 
-        let people = ImageSet::open(&root.join("people"), None).unwrap();
+        let people = open("people").unwrap();
         assert_eq!(people.names(), texts(&["a c/1.pgm", "b/1/x.pgm", "b/2.pgm"]));
         assert_eq!(people.identities().unwrap(), texts(&["a c", "b", "b"]));
-        assert_eq!(people.left_out(), 2);
+        assert_eq!(people.summary().left_out_in_words(), "2 junk files");
         assert_eq!(people.load(2, [2, 2]).unwrap().pixels()[0], 0);
 
-        let flat = ImageSet::open(&root.join("flat"), None).unwrap();
+        let flat = open("flat").unwrap();
         assert_eq!((flat.names(), flat.identities()), (&texts(&["1.pgm", "2.pgm"])[..], None));
 
-        let image = ImageSet::open(&root.join("flat/2.pgm"), None).unwrap();
+        let image = open("flat/2.pgm").unwrap();
         assert_eq!((image.names(), image.identities()), (&texts(&["2.pgm"])[..], None));
+        assert_eq!(image.load(0, [2, 2]).unwrap().pixels()[0], 3);
 
         let list = root.join("list.txt");
         fs::write(&list, "people/b/2 Bob\npeople/b/gone Bob\n").unwrap();
-        let listed = ImageSet::open(&list, None).unwrap();
+        let listed = open("list.txt").unwrap();
         assert_eq!(listed.names(), texts(&["people/b/2", "people/b/gone"]));
         assert_eq!(listed.identities().unwrap(), texts(&["Bob", "Bob"]));
         assert_eq!(listed.load(0, [2, 2]).unwrap().pixels()[0], 0);
         assert!(listed.load(1, [2, 2]).unwrap_err().reason.contains("cannot be read"));
-        fs::write(&list, "2.pgm\n1\n").unwrap();
-        let listed = ImageSet::open(&list, Some(&root.join("flat"))).unwrap();
-        assert_eq!((listed.names(), listed.identities()), (&texts(&["2.pgm", "1"])[..], None));
+        fs::write(&list, "flat/2.pgm\nflat/1\n").unwrap();
+        let listed = open("list.txt").unwrap();
+        assert_eq!((listed.names(), listed.identities()), (&texts(&["flat/2.pgm", "flat/1"])[..], None));
         assert_eq!(listed.load(1, [2, 2]).unwrap().pixels()[0], 4);
+        // Two folders tell people apart, whatever the list is called.
+        fs::write(root.join("paths"), "people/b/2.pgm\npeople/a c/1.pgm\n").unwrap();
+        assert_eq!(open("paths").unwrap().identities().unwrap(), texts(&["b", "a c"]));
 
-        let sources = ["flat/1.pgm", "flat/2.pgm"].map(|path| root.join(path));
-        assert_eq!(ImageSet::open_all(&sources, None).unwrap().names(), texts(&["1.pgm", "2.pgm"]));
-        let mixed = [root.join("flat"), root.join("people")];
-        let error = ImageSet::open_all(&mixed, None).unwrap_err().to_string();
-        let expected = format!("{} says who is on each image and", mixed[1].display());
+        let all = |paths: &[&str]| {
+            ImageSet::join(paths.iter().map(|path| (root.join(path), open(path).unwrap())).collect())
+        };
+        let two = all(&["flat/1.pgm", "flat/2.pgm"]).unwrap();
+        assert_eq!(two.names(), texts(&["1.pgm", "2.pgm"]));
+        assert_eq!([0, 1].map(|image| two.load(image, [2, 2]).unwrap().pixels()[0]), [4, 3]);
+        assert_ne!(two.fingerprint(), flat.fingerprint());
+        let error = all(&["flat", "people"]).err().unwrap().to_string();
+        let expected = format!("{} says who is on each image and", root.join("people").display());
         assert!(error.starts_with(&expected), "{error}");
 
         fs::create_dir(root.join("empty")).unwrap();
-        assert!(matches!(ImageSet::open(&root.join("empty"), None), Err(ImageSetError::NoImages(_))));
-        assert!(matches!(ImageSet::open(&root.join("no"), None), Err(ImageSetError::Missing(_))));
+        let error = |path: &str| open(path).err().unwrap().to_string();
+        assert!(
+            error("empty")
+                .ends_with("empty holds no images (jpg, jpeg, jpe, jfif, png, webp, bmp, pgm, ppm)")
+        );
+        assert!(error("no").ends_with(
+            "no; an image, or a set of images such as a folder, a list, a .rec or a .tar is expected"
+        ));
+        fs::write(root.join("a.zip"), b"PK\x03\x04").unwrap();
+        assert!(error("a.zip").contains("a.zip: it is a zip archive"));
     }
 
     #[test]
@@ -341,7 +426,7 @@ mod tests {
         for i in [0, 255, 300, 599] {
             fs::write(folder.path().join(format!("{i:03}.pgm")), "no image").unwrap();
         }
-        let set = ImageSet::open(folder.path(), None).unwrap();
+        let set = ImageSet::open(folder.path()).unwrap();
         let mut told = Vec::new();
         let survey = set.survey([2, 2], &mut |done| {
             told.push(done);
@@ -362,6 +447,6 @@ mod tests {
         assert_eq!((rest.name(0).as_str(), rest.name(595).as_str()), ("001.pgm", "598.pgm"));
         let again = rest.survey([2, 2], &mut |_| true).unwrap();
         assert_eq!(again, ImageSurvey { unreadable: Vec::new(), ..survey });
-        assert_eq!(set.survey([2, 2], &mut |done| done < 300), None);
+        assert!(set.survey([2, 2], &mut |done| done < 300).is_none());
     }
 }

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use facegrad_faces::{FaceError, FaceSource, folder::EXTENSIONS};
+use facegrad_faces::{FaceError, FaceSource, find_image, without_extension};
 use facegrad_pictures::{Picture, decode::read_at_least};
 
 /// Images in a fixed order.
@@ -50,14 +50,17 @@ pub struct MissingImages {
     pub missing: usize,
     /// How many there should be.
     pub total: usize,
+    /// What the set calls one of its images, where they are not files that lists name by their paths.
+    pub example: Option<String>,
 }
 
 impl MissingImages {
     /// What was tried to find the first, in words.
-    pub(crate) fn tried(&self) -> &'static str {
-        match without_extension(&self.first) {
-            Some(_) => "nor one with another ending",
-            None => "tried .jpg, .png and the like",
+    pub(crate) fn tried(&self) -> String {
+        match (&self.example, without_extension(&self.first)) {
+            (Some(example), _) => format!("it calls them such as {example:?}"),
+            (None, Some(_)) => "nor one with another ending".into(),
+            (None, None) => "tried .jpg, .png and the like".into(),
         }
     }
 }
@@ -74,6 +77,7 @@ impl ImageFiles {
                 first: names[first].clone(),
                 missing: found.iter().filter(|file| file.is_none()).count(),
                 total: found.len(),
+                example: None,
             });
         }
         Ok(Self { names: names.to_vec(), files: found.into_iter().flatten().collect() })
@@ -84,39 +88,6 @@ impl ImageFiles {
         let (names, files) = images.into_iter().unzip();
         Self { names, files }
     }
-}
-
-/// The image that `name` names below `folder`: a path, or one without its extension.
-///
-/// Where there is no such file, one that differs in its extension alone will do (`1.png` for `1.jpg`, as after
-/// `facegrad align`, or `1.JPG`), and then one whose number is not padded (`Ann_1.jpg` for `Ann_0001`, as in some copies
-/// of LFW).
-pub fn find_image(folder: &Path, name: &str) -> Option<PathBuf> {
-    let stem = without_extension(name);
-    let as_it_is = folder.join(name);
-    if stem.is_some() && as_it_is.is_file() {
-        return Some(as_it_is);
-    }
-    let with_any = |stem: &str| {
-        let lower = EXTENSIONS.iter().map(|extension| format!("{stem}.{extension}"));
-        let upper = EXTENSIONS.iter().map(|extension| format!("{stem}.{}", extension.to_ascii_uppercase()));
-        lower.chain(upper).map(|file| folder.join(file)).find(|path| path.is_file())
-    };
-    let unpadded = || {
-        let (person, number) = stem.unwrap_or(name).rsplit_once('_')?;
-        let short = number.trim_start_matches('0');
-        let is_padded = short.len() < number.len() && short.starts_with(|c: char| c.is_ascii_digit());
-        (is_padded && short.bytes().all(|byte| byte.is_ascii_digit()))
-            .then(|| with_any(&format!("{person}_{short}")))?
-    };
-    with_any(name).or_else(|| with_any(stem?)).or_else(unpadded)
-}
-
-/// A name without its extension, if it has that of an image.
-pub(crate) fn without_extension(name: &str) -> Option<&str> {
-    let (stem, extension) = name.rsplit_once('.')?;
-    let is_known = EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension));
-    (is_known && !stem.is_empty() && !stem.ends_with('/')).then_some(stem)
 }
 
 impl Images for ImageFiles {
@@ -210,30 +181,9 @@ mod tests {
     #[test]
     fn images_are_found_with_and_without_extension() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["a.jpg", "b.v2.png", "c.JPG"] {
+        for name in ["a.jpg", "b.v2.png", "c.JPG", "Ann_1.jpg"] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        let find = |name: &str| {
-            let file = find_image(folder.path(), name)?;
-            Some(file.file_name()?.to_string_lossy().into_owned())
-        };
-        assert_eq!(find("a").as_deref(), Some("a.jpg"));
-        assert_eq!(find("a.jpg").as_deref(), Some("a.jpg"));
-        assert_eq!(find("b.v2").as_deref(), Some("b.v2.png"));
-        assert_eq!(find("c.JPG").as_deref(), Some("c.JPG"));
-        assert_eq!(find("d"), None);
-        // Another extension, or none of the list's spelling.
-        assert_eq!(find("a.png").as_deref(), Some("a.jpg"));
-        assert_eq!(find("a.JPEG").as_deref(), Some("a.jpg"));
-        assert_eq!(find("c.jpg").as_deref(), Some("c.JPG"));
-        assert_eq!(find("c").as_deref(), Some("c.JPG"));
-        assert_eq!(find("b").as_deref(), None);
-        // Numbers that are not padded.
-        std::fs::write(folder.path().join("Ann_1.jpg"), "").unwrap();
-        assert_eq!(find("Ann_0001").as_deref(), Some("Ann_1.jpg"));
-        assert_eq!(find("Ann_0001.png").as_deref(), Some("Ann_1.jpg"));
-        assert_eq!(find("Ann_0010"), None);
-        assert_eq!(find("Ann_0000"), None);
         let listed = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             ImageFiles::find(folder.path(), &names).unwrap().remark()
@@ -246,6 +196,6 @@ mod tests {
         );
         let names = ["a", "d", "e"].map(String::from);
         let missing = ImageFiles::find(folder.path(), &names).unwrap_err();
-        assert_eq!(missing, MissingImages { first: "d".into(), missing: 2, total: 3 });
+        assert_eq!(missing, MissingImages { first: "d".into(), missing: 2, total: 3, example: None });
     }
 }

@@ -43,9 +43,11 @@ mod embedder;
 mod embedding_job;
 mod embedding_source;
 pub mod evaluation;
+mod gallery_state;
 mod image_set;
 mod images;
 mod input;
+mod listed_images;
 mod model;
 mod model_file;
 pub mod operating_points;
@@ -59,8 +61,9 @@ pub use evaluation::{
     Contestant, EvaluationConfig, EvaluationError, ImageNeed, Measurement, MeasurementError, OpenProtocol,
     PairOutcome, Protocol, ProtocolOutcome, ProtocolResult, ScoreRule,
 };
+pub use gallery_state::{GalleryState, people_of};
 pub use image_set::{ImageSet, ImageSetError, ImageSurvey, UnreadableImage};
-pub use images::{ImageFiles, ImageNames, Images, SourceImages, find_image};
+pub use images::{ImageFiles, ImageNames, Images, SourceImages};
 pub use input::to_input;
 pub use model::{EmbeddingModel, MODEL, ModelCard, ModelError, Preprocessing, to_bytes};
 pub use model_file::ModelFile;

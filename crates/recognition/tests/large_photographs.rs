@@ -69,7 +69,7 @@ fn training_and_every_use_of_a_model_see_the_same() {
     assert_eq!((trained_on(0).width(), trained_on(0).height()), (35, 33), "a quarter");
 
     let files = ImageFiles::new(paths.iter().map(|path| (path.display().to_string(), path.clone())));
-    let set = ImageSet::open(&people, None).unwrap();
+    let set = ImageSet::open(&people).unwrap();
     let images: [(&str, Box<dyn Images>); 4] = [
         ("of a source", Box::new(SourceImages::new(source.clone(), vec![0, 1, 2]))),
         ("of a list", Box::new(files)),

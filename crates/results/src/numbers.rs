@@ -82,6 +82,17 @@ pub fn significant(value: f64) -> String {
     }
 }
 
+/// A size in MiB or GiB, of three digits at most: `1.5 GiB`.
+pub fn bytes(bytes: u64) -> String {
+    let mebibytes = bytes as f64 / f64::from(1 << 20);
+    match mebibytes {
+        10_000.0.. => format!("{:.0} GiB", mebibytes / 1024.0),
+        1000.0.. => format!("{:.1} GiB", mebibytes / 1024.0),
+        10.0.. => format!("{mebibytes:.0} MiB"),
+        _ => format!("{mebibytes:.1} MiB"),
+    }
+}
+
 /// Such as `40.0 s`, `1 min 15 s`, `3 h 5 min`; nothing for what is no time.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
@@ -103,6 +114,12 @@ pub fn too_few(n: usize, what: &str, needed: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_told_in_three_digits() {
+        let sizes = [5 << 20, 300 << 20, 1500 << 20, 20 << 30].map(bytes);
+        assert_eq!(sizes, ["5.0 MiB", "300 MiB", "1.5 GiB", "20 GiB"]);
+    }
 
     #[test]
     fn small_shares_keep_their_digits() {

@@ -14,10 +14,12 @@ mod blufr;
 mod list;
 mod result;
 mod search;
+mod threshold;
 
 pub use {
     blufr::{BlufrLists, BlufrResult, BlufrSets, BlufrTrial, MeanMinusDeviation},
-    list::{IdentityList, read_identity_list, read_image_list},
+    list::{IdentityList, read_identity_list},
     result::{ClosedSet, FnirAtFpir, IdentificationResult, IdentityBootstrap, OpenSetPoint, RankRate, Rate},
     search::{IdentityScore, Mate, ProbeMatch, Search, SearchError},
+    threshold::{SearchThreshold, TooFewStrangers},
 };

@@ -91,7 +91,7 @@ pub use folds::{
 pub use identification::{
     BlufrLists, BlufrResult, BlufrSets, BlufrTrial, ClosedSet, FnirAtFpir, IdentificationResult,
     IdentityBootstrap, IdentityList, IdentityScore, Mate, MeanMinusDeviation, OpenSetPoint, ProbeMatch,
-    RankRate, Rate, Search, SearchError, read_identity_list, read_image_list,
+    RankRate, Rate, Search, SearchError, SearchThreshold, TooFewStrangers, read_identity_list,
 };
 pub use interval::{normal_half_width, student_half_width, wilson};
 pub use list_file::ListError;

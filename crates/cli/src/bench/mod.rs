@@ -6,6 +6,8 @@ mod network;
 mod operators;
 mod output;
 
+pub use output::billions;
+
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use facegrad::BackboneConfig;
@@ -226,7 +228,7 @@ impl CommonArgs {
 }
 
 /// The word for `--isa` and in JSON.
-fn word_of(isa: Isa) -> &'static str {
+pub fn word_of(isa: Isa) -> &'static str {
     match isa {
         Isa::Portable => "portable",
         Isa::Neon => "neon",

@@ -16,13 +16,13 @@ use facegrad_audit::{
 };
 use facegrad_results::numbers::thousands;
 
-use super::source::source_config;
 use crate::{
     arguments::{BatchArgs, ModelArgs, file_to_read, size_within},
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal, write_file},
     progress::Stages,
     say,
+    source::source_config,
 };
 
 #[derive(clap::Args)]
@@ -54,9 +54,10 @@ pub struct Args {
     /// Embeddings of the evaluation set by the same model.
     #[arg(long, value_name = "FILE", requires = "embeddings", requires = "against")]
     against_embeddings: Option<PathBuf>,
-    /// How an image and its mirror image become one embedding: none, add, norm_weighted, unit, concat.
-    #[arg(long, default_value_t = Flip::Add)]
-    flip: Flip,
+    /// How an image and its mirror image become one embedding: none, add, norm_weighted, unit, concat; without it add.
+    /// Stored embeddings are as they were made.
+    #[arg(long)]
+    flip: Option<Flip>,
     /// Write a page with the images side by side.
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
@@ -206,7 +207,19 @@ fn embeddings(args: &Args) -> Result<Option<AuditEmbeddings>, Failure> {
         // Without --model there is none: the environment must not make an audit take hours.
         return Ok(None);
     };
-    let embeddings = AuditEmbeddings { source, against, batch: args.batch.size(), flip: args.flip };
+    let embeddings =
+        AuditEmbeddings { source, against, batch: args.batch.size(), flip: args.flip.unwrap_or(Flip::Add) };
+    for file in [Some(&embeddings.source), embeddings.against.as_ref()].into_iter().flatten() {
+        if let Some((asked, origin)) = args.flip.zip(file.origin())
+            && asked != origin.flip
+        {
+            return Err(Failure::input(format!(
+                "--flip {asked}: {} was made with flip {}; leave --flip away, or embed the images again",
+                file.name(),
+                origin.flip
+            )));
+        }
+    }
     if let (EmbeddingSource::File { file: own, .. }, Some(EmbeddingSource::File { file: other, name, .. })) =
         (&embeddings.source, &embeddings.against)
     {

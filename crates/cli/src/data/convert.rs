@@ -7,13 +7,13 @@ use facegrad::faces::convert::{
 };
 use serde_json::json;
 
-use super::source::source_config;
 use crate::{
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Stages,
     say,
     skipped::list_skipped,
+    source::source_config,
 };
 
 #[derive(clap::Args)]

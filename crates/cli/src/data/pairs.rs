@@ -2,11 +2,10 @@
 
 use std::{collections::HashSet, path::PathBuf, process::ExitCode};
 
-use facegrad::faces::{FaceFolder, FolderConfig, folder::with_slashes};
 use facegrad::verification::PairList;
 use serde_json::json;
 
-use crate::{command_line::word, failure::Failure, say};
+use crate::{command_line::word, failure::Failure, say, source::source_config};
 
 #[derive(clap::Args)]
 #[command(
@@ -14,8 +13,9 @@ use crate::{command_line::word, failure::Failure, say};
                   facegrad eval checkpoints/quickstart --pairs pairs.csv --images my-faces"
 )]
 pub struct Args {
-    /// The folder that holds one folder of images an identity.
-    folder: PathBuf,
+    /// A set of any kind that can be trained on: a folder with one folder of images an identity, a list, a .rec file,
+    /// tar shards, and so on.
+    set: PathBuf,
     /// Number of folds; no two share an identity.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     folds: u16,
@@ -25,7 +25,11 @@ pub struct Args {
     /// Decides which pairs are drawn.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The list to write: lines `image1,image2,same,fold`, with paths relative to the folder.
+    /// Set a key of the set, such as min_images=2; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// The list to write: lines `image1,image2,same,fold`, with paths relative to the folder, or what else the set calls
+    /// its images.
     #[arg(long)]
     out: PathBuf,
     /// Print what the list holds as JSON.
@@ -34,24 +38,26 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
-    let Args { folder, folds, per_fold, seed, out, json } = args;
-    let config = FolderConfig { path: folder.clone() };
-    let faces = FaceFolder::open(&config)?;
-    crate::output::notes(faces.notes());
-    let labels: Vec<usize> = faces.labels().iter().map(|label| *label as usize).collect();
-    let drawn = PairList::<usize>::generate(&labels, folds.into(), per_fold as usize, seed)?;
-    if let Some(image) = drawn.images().iter().find(|image| with_slashes(faces.relative(**image)).is_none()) {
-        let path = faces.path(*image);
-        return Err(Failure::input(format!("the name of {} is not UTF-8; rename it", path.display())));
+    let Args { set, folds, per_fold, seed, overrides, out, json } = args;
+    let opened = source_config(&set, &overrides)?.open_images()?;
+    crate::output::notes(&opened.summary.notes);
+    if !opened.is_labelled() {
+        return Err(Failure::input(format!(
+            "{} does not say who is on its images, which pairs are drawn by; one folder of images a person is expected, or a set with labels",
+            set.display()
+        )));
     }
-    let list = drawn.rename(|image| with_slashes(faces.relative(image)).unwrap_or_default());
+    let faces = opened.source;
+    let labels: Vec<usize> = (0..faces.len()).map(|image| faces.label(image)).collect();
+    let drawn = PairList::<usize>::generate(&labels, folds.into(), per_fold as usize, seed)?;
+    let list = drawn.rename(|image| faces.key(image));
     list.write(&out)?;
     let people = list.people().iter().collect::<HashSet<_>>().len();
     let (pairs, genuine, impostor) = (list.pairs().len(), list.genuine(), list.impostor());
     let (images, of_images, of_people) = (list.images().len(), labels.len(), faces.identities().len());
     if json {
         let text = json!({
-            "out": out, "folder": folder, "folds": folds, "pairs": pairs, "genuine": genuine, "impostor": impostor,
+            "out": out, "folder": set, "folds": folds, "pairs": pairs, "genuine": genuine, "impostor": impostor,
             "people": people, "people_in_folder": of_people, "images": images, "images_in_folder": of_images,
             "seed": seed, "sha256": list.sha256(),
         });
@@ -63,7 +69,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     say!("people   {people} of {of_people}");
     say!("images   {images} of {of_images}");
     say!("seed     {seed}, SHA-256 {}", list.sha256());
-    let [out, folder] = [&out, &folder].map(|path| path.to_string_lossy());
-    say!("measure a model: facegrad eval MODEL --pairs {} --images {}", word(&out), word(&folder));
+    let [out, set] = [&out, &set].map(|path| path.to_string_lossy());
+    say!("measure a model: facegrad eval MODEL --pairs {} --images {}", word(&out), word(&set));
     Ok(ExitCode::SUCCESS)
 }

@@ -80,6 +80,17 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             "--flip has no effect on stored embeddings, whose images and mirror images are fused already",
         ));
     }
+    for (by, flip) in args.protocols.asked_flips()? {
+        let other = subjects.iter().find_map(|subject| {
+            let stored = subject.origin()?.flip;
+            (stored != flip).then(|| (subject.name(), stored))
+        });
+        if let Some((name, stored)) = other {
+            return Err(Failure::input(format!(
+                "{by}: {name} was made with flip {stored}; measure it with that, or embed its images again with --flip {flip}"
+            )));
+        }
+    }
     let configs = args.protocols.configs(&args.models[0], wanted)?;
     let protocols = configs
         .iter()
@@ -110,6 +121,13 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     } else {
         Vec::new()
     };
+    for PairedModels { protocol, a, b, flips: [of_a, of_b], .. } in &comparisons {
+        if of_a != of_b {
+            crate::remark!(
+                "note: {a} and {b} on {protocol}: the flip fusions are {of_a} and {of_b}, so that not only the models differ"
+            );
+        }
+    }
     if let Some(path) = &args.report {
         let options = GalleryOptions { people: args.map_people.into(), ..GalleryOptions::default() };
         let sheets = evaluation::sheets(&protocols, &contestants, &options);
@@ -141,7 +159,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         false => outcome.sheet().to_text(),
     });
     let mut text = tables.collect::<Vec<_>>().join("\n");
-    for PairedModels { protocol, a, b, outcome } in &comparisons {
+    for PairedModels { protocol, a, b, outcome, .. } in &comparisons {
         let table = match outcome {
             Ok(comparison) => comparison.to_text(a, b),
             Err(error) => format!("{error}\n"),
@@ -164,7 +182,7 @@ fn page(
     comparisons: &[PairedModels],
 ) -> Result<Page, Failure> {
     let names: Vec<&str> = contestants.iter().map(|contestant| contestant.name.as_str()).collect();
-    let paired = comparisons.iter().filter_map(|PairedModels { protocol, a, b, outcome }| {
+    let paired = comparisons.iter().filter_map(|PairedModels { protocol, a, b, outcome, .. }| {
         let (table, tests) = outcome.as_ref().ok()?.tables(a, b);
         let title = format!("Paired difference on {protocol}: {a} against {b}");
         Some(PairedTable { table: ResultTable { title, ..table }, tests })

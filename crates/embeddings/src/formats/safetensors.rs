@@ -28,7 +28,10 @@ use crate::{
     stored::{Element, Number, Rows, Set, StoredEmbeddings},
 };
 
-/// The header of ours has five entries.
+/// The tensor of a gallery with what tells the pixels of each image apart.
+pub(crate) const PIXELS: &str = "pixels";
+
+/// The header of ours has six entries.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
 
 /// Tensor files.
@@ -40,18 +43,23 @@ impl Format for Safetensors {
     }
 
     fn open(&self, path: &Path) -> Result<StoredEmbeddings, Problem> {
-        Ok(open(facegrad_files::open(path)?)?.0)
+        Ok(open(facegrad_files::open(path)?)?.embeddings)
     }
 }
 
 impl WrittenFormat for Safetensors {
     fn write(&self, set: &mut Set<'_>, file: &mut File) -> Result<(), Problem> {
-        write(set, file, &[("facegrad", "embeddings")])
+        write(set, file, &[("facegrad", "embeddings")], &[])
     }
 }
 
-/// Writes the set with further metadata.
-pub(crate) fn write(set: &mut Set<'_>, file: &mut File, metadata: &[(&str, &str)]) -> Result<(), Problem> {
+/// Writes the set with further metadata, and further texts for each row.
+pub(crate) fn write(
+    set: &mut Set<'_>,
+    file: &mut File,
+    metadata: &[(&str, &str)],
+    more: &[(&str, &[String])],
+) -> Result<(), Problem> {
     let mut metadata: BTreeMap<&str, String> =
         metadata.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
     if let Some(origin) = set.origin {
@@ -61,7 +69,9 @@ pub(crate) fn write(set: &mut Set<'_>, file: &mut File, metadata: &[(&str, &str)
         |names: &[String]| serde_json::to_vec(names).map_err(|error| Problem::content(error.to_string()));
     let texts: Vec<(&str, Vec<u8>)> = [("names", Some(set.names)), ("identities", set.identities)]
         .into_iter()
-        .filter_map(|(name, texts)| Some((name, json(texts?))))
+        .filter_map(|(name, texts)| Some((name, texts?)))
+        .chain(more.iter().copied())
+        .map(|(name, texts)| (name, json(texts)))
         .map(|(name, bytes)| Ok((name, bytes?)))
         .collect::<Result<_, Problem>>()?;
 
@@ -89,8 +99,16 @@ pub(crate) fn write(set: &mut Set<'_>, file: &mut File, metadata: &[(&str, &str)
     Ok(out.flush()?)
 }
 
-/// Opens a set, with the metadata.
-pub(crate) fn open(mut file: File) -> Result<(StoredEmbeddings, HashMap<String, String>), Problem> {
+/// What is in a file.
+pub(crate) struct Opened {
+    pub(crate) embeddings: StoredEmbeddings,
+    pub(crate) metadata: HashMap<String, String>,
+    /// Of a gallery: what tells the pixels of each image apart, where it says so.
+    pub(crate) pixels: Option<Vec<String>>,
+}
+
+/// Opens a set, with what else is there.
+pub(crate) fn open(mut file: File) -> Result<Opened, Problem> {
     let length = file.seek(std::io::SeekFrom::End(0))?;
     let mut start = [0; 8];
     fill_at(&file, 0, &mut start)?;
@@ -156,8 +174,10 @@ pub(crate) fn open(mut file: File) -> Result<(StoredEmbeddings, HashMap<String, 
     let identities = header.info("identities").map(|info| texts(info, "identities")).transpose()?;
     let metadata = header.metadata().clone().unwrap_or_default();
     let origin = metadata.get("origin").map(|json| Origin::parse(json)).transpose()?;
+    let is_gallery = metadata.get("facegrad").is_some_and(|of| of == "gallery");
+    let pixels = header.info(PIXELS).filter(|_| is_gallery).map(|info| texts(info, PIXELS)).transpose()?;
     let rows = Rows::Stored { file: file.try_clone()?, at: start, element };
-    Ok((StoredEmbeddings { dim, names, identities, origin, rows }, metadata))
+    Ok(Opened { embeddings: StoredEmbeddings { dim, names, identities, origin, rows }, metadata, pixels })
 }
 
 /// Where in the file a tensor is; `data` is where the first begins.

@@ -90,6 +90,8 @@ impl State {
         let other = || ConvertError::OtherWork(layout.work.clone());
         if !path.is_file() {
             if let Some(file) = layout.files.iter().find(|file| is_there(file)) {
+                // Killed when all but its folder was gone, a conversion leaves that, and is done.
+                let _ = fs::remove_dir(&layout.work);
                 return Err(ConvertError::Exists(file.clone()));
             }
             return if is_foreign(&layout.work) { Err(other()) } else { Ok(None) };

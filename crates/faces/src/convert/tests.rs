@@ -332,6 +332,10 @@ fn a_conversion_killed_while_names_are_given_is_finished() {
     assert_eq!(done(&source, &rec).images, 20);
     assert_eq!(people(open(&rec.path).as_ref()), people(&source));
     assert!(!layout.work.exists());
+    // Killed when only the folder was left of it, it is done, and the folder goes.
+    fs::create_dir(&layout.work).unwrap();
+    let error = convert(&source, &rec, &mut |_| true).unwrap_err();
+    assert!(matches!(error, ConvertError::Exists(_)) && !layout.work.exists(), "{error}");
 
     let goal = target(ConversionFormat::Folder, &folder.path().join("faces"));
     done(&source, &goal);

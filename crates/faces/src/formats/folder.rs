@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
 use super::{
-    Endings, Format, OpenSet, SourceError, SourceKind, Summary, has_extension,
+    Endings, Format, LabelNeed, OpenSet, SourceError, SourceKind, Summary, has_extension,
     labelled::{Images, LabelledImages},
     labels::Labels,
 };
@@ -100,6 +100,12 @@ pub enum FolderError {
         path.display(), EXTENSIONS.join(", ")
     )]
     NoIdentities { path: PathBuf, summary: Summary },
+    /// There is no image at all.
+    #[error("{} holds no images ({})", .0.display(), EXTENSIONS.join(", "))]
+    NoImages(PathBuf),
+    /// A name that lists and files of embeddings cannot hold.
+    #[error("the name of {} is not UTF-8; rename it", .0.display())]
+    Name(PathBuf),
 }
 
 impl Format for FolderConfig {
@@ -111,8 +117,8 @@ impl Format for FolderConfig {
         Some((&self.path, "the folder that holds one folder of images an identity"))
     }
 
-    fn open(&self) -> Result<OpenSet, SourceError> {
-        Ok(FaceFolder::open(self)?.0.open())
+    fn open_for(&self, need: LabelNeed) -> Result<OpenSet, SourceError> {
+        Ok(FolderImages::find(&self.path, need)?.open())
     }
 }
 
@@ -120,9 +126,6 @@ impl Format for FolderConfig {
 ///
 /// Identities and the images of each are ordered by the bytes of their names, whatever order the file system
 /// gives. Links are followed.
-#[derive(Debug)]
-pub struct FaceFolder(LabelledImages<FolderImages>);
-
 #[derive(Debug)]
 struct FolderImages {
     root: PathBuf,
@@ -136,53 +139,54 @@ struct FolderFile {
     size: u64,
 }
 
-impl FaceFolder {
-    /// Lists the images below `config.path`. None is opened: unreadable ones show when they are loaded.
-    pub fn open(config: &FolderConfig) -> Result<Self, FolderError> {
-        let root = &config.path;
+impl FolderImages {
+    /// Lists the images in folders of `root`; if there are none and labels are optional, those of `root` itself, of which
+    /// nobody knows who is on them. None is opened: unreadable ones show when they are loaded.
+    fn find(root: &Path, need: LabelNeed) -> Result<LabelledImages<Self>, FolderError> {
         check_root(root)?;
         let Files { in_folders, beside, junk, endings } = find_images(root)?;
         let mut summary = Summary { endings, ..Summary::default() };
-        summary.leave_out(junk + beside.len(), "junk file", "junk files");
         summary.notes.extend(level_note(root, &in_folders));
-        if in_folders.is_empty() {
-            return Err(FolderError::NoIdentities { path: root.clone(), summary });
+        let images = match (in_folders.is_empty(), need) {
+            (true, LabelNeed::Optional) => {
+                summary.leave_out(junk, "junk file", "junk files");
+                beside
+            }
+            _ => {
+                summary.leave_out(junk + beside.len(), "junk file", "junk files");
+                in_folders
+            }
+        };
+        let labels = match (images.first(), need) {
+            (None, LabelNeed::Optional) => return Err(FolderError::NoImages(root.into())),
+            (None, LabelNeed::Required) => {
+                return Err(FolderError::NoIdentities { path: root.into(), summary });
+            }
+            (Some(first), _) if first.path.components().count() == 1 => Labels::unknown(images.len()),
+            _ => labels(&images),
+        };
+        let nameless = images.iter().find(|image| with_slashes(&image.path).is_none());
+        if let (Some(image), LabelNeed::Optional) = (nameless, need) {
+            return Err(FolderError::Name(root.join(&image.path)));
         }
-        let mut labels = Labels { labels: Vec::with_capacity(in_folders.len()), identities: Vec::new() };
-        for person in in_folders.chunk_by(|a, b| identity(&a.path) == identity(&b.path)) {
-            labels.labels.extend(person.iter().map(|_| labels.identities.len() as u32));
-            labels.identities.push(identity(&person[0].path).display().to_string());
-        }
-        let fingerprint = fingerprint(&in_folders);
-        let paths = in_folders.into_iter().map(|file| file.path).collect();
-        let images = FolderImages { root: root.clone(), paths };
-        Ok(Self(LabelledImages { images, labels, summary, fingerprint }))
+        let fingerprint = fingerprint(&images);
+        let paths = images.into_iter().map(|file| file.path).collect();
+        Ok(LabelledImages { images: Self { root: root.into(), paths }, labels, summary, fingerprint })
     }
 
-    /// The name of each identity, by label.
-    pub fn identities(&self) -> &[String] {
-        &self.0.labels.identities
+    fn path(&self, index: usize) -> PathBuf {
+        self.root.join(&self.paths[index])
     }
+}
 
-    /// What need not be wrong and may be, a sentence each.
-    pub fn notes(&self) -> &[String] {
-        &self.0.summary.notes
+/// The labels of images by the folders that they are in.
+fn labels(images: &[FolderFile]) -> Labels {
+    let mut labels = Labels { labels: Vec::with_capacity(images.len()), identities: Vec::new() };
+    for person in images.chunk_by(|a, b| identity(&a.path) == identity(&b.path)) {
+        labels.labels.extend(person.iter().map(|_| labels.identities.len() as u32));
+        labels.identities.push(identity(&person[0].path).display().to_string());
     }
-
-    /// The label of each image.
-    pub fn labels(&self) -> &[u32] {
-        &self.0.labels.labels
-    }
-
-    /// The path of image `index`.
-    pub fn path(&self, index: usize) -> PathBuf {
-        self.0.images.path(index)
-    }
-
-    /// The path of image `index` relative to the folder.
-    pub fn relative(&self, index: usize) -> &Path {
-        &self.0.images.paths[index]
-    }
+    labels
 }
 
 /// Image files below a folder, by their paths relative to it, in the order of the bytes of these.
@@ -197,8 +201,6 @@ pub struct ImagePaths {
     pub junk_files: usize,
     /// Those without an image extension, by the one that they have.
     pub endings: Endings,
-    /// That the folders of the folder seem to be parts of a set and no people.
-    pub note: Option<String>,
 }
 
 impl ImagePaths {
@@ -209,9 +211,8 @@ impl ImagePaths {
     pub fn below(root: &Path) -> Result<Self, FolderError> {
         check_root(root)?;
         let Files { in_folders, beside, junk, endings } = find_images(root)?;
-        let note = level_note(root, &in_folders);
         let paths = |files: Vec<FolderFile>| files.into_iter().map(|file| file.path).collect();
-        Ok(Self { in_folders: paths(in_folders), beside: paths(beside), junk_files: junk, endings, note })
+        Ok(Self { in_folders: paths(in_folders), beside: paths(beside), junk_files: junk, endings })
     }
 }
 
@@ -231,12 +232,6 @@ fn check_root(root: &Path) -> Result<(), FolderError> {
         Ok(_) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Err(FolderError::Missing(root.into())),
         Err(source) => Err(FolderError::Unreadable { path: root.into(), source }),
-    }
-}
-
-impl FolderImages {
-    fn path(&self, index: usize) -> PathBuf {
-        self.root.join(&self.paths[index])
     }
 }
 
@@ -611,9 +606,9 @@ pub(super) mod tests {
     fn note(paths: &[&str]) -> Option<String> {
         let root = TempDir::new().unwrap();
         paths.iter().for_each(|path| put(root.path(), path, b"image"));
-        let note = ImagePaths::below(root.path()).unwrap().note;
-        assert_eq!(note.as_slice(), open(root.path()).summary.notes);
-        note.map(|note| note.replace(&root.path().display().to_string(), "ROOT"))
+        let mut notes = open(root.path()).summary.notes;
+        assert!(notes.len() < 2, "{notes:?}");
+        notes.pop().map(|note| note.replace(&root.path().display().to_string(), "ROOT"))
     }
 
     #[test]
@@ -717,7 +712,7 @@ pub(super) mod tests {
     fn what_is_no_data_set_is_one_sentence() {
         let root = TempDir::new().unwrap();
         let message = |config: &FolderConfig| {
-            let message = FaceFolder::open(config).unwrap_err().to_string();
+            let message = FolderImages::find(&config.path, LabelNeed::Required).unwrap_err().to_string();
             message.replace(&root.path().display().to_string(), "ROOT")
         };
         assert_eq!(
@@ -748,8 +743,9 @@ pub(super) mod tests {
         let locked = root.path().join("Bo");
         fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
         // The superuser reads everything.
-        let error =
-            fs::read_dir(&locked).is_err().then(|| FaceFolder::open(&config(root.path())).unwrap_err());
+        let error = fs::read_dir(&locked)
+            .is_err()
+            .then(|| FolderImages::find(root.path(), LabelNeed::Required).unwrap_err());
         fs::set_permissions(&locked, fs::Permissions::from_mode(0o755)).unwrap();
         if let Some(error) = error {
             assert!(error.to_string().contains("/Bo cannot be read: "), "{error}");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use facegrad_settings::settings;
 
 use super::{
-    Format, OpenSet, Place, SourceError, SourceKind, Summary, has_extension,
+    Format, LabelNeed, OpenSet, Place, SourceError, SourceKind, Summary, has_extension,
     labelled::{Images, LabelledImages},
     labels::Labels,
 };
@@ -29,12 +29,22 @@ impl Format for InsightfaceBinSetConfig {
         Some((&self.path, "a verification set of insightface, such as lfw.bin"))
     }
 
-    fn open(&self) -> Result<OpenSet, SourceError> {
+    fn open_for(&self, need: LabelNeed) -> Result<OpenSet, SourceError> {
         let set = InsightfaceBin::open(&self.path)?;
-        let labels =
-            labels(&set).map_err(|reason| SourceError::malformed(&self.path, Place::Whole, reason))?;
+        let mut summary = Summary::default();
+        let labels = match (labels(&set), need) {
+            (Ok(labels), _) => labels,
+            (Err(reason), LabelNeed::Required) => {
+                return Err(SourceError::malformed(&self.path, Place::Whole, reason));
+            }
+            (Err(reason), LabelNeed::Optional) => {
+                let who = "so that nobody knows who is on its images";
+                summary.notes.push(format!("{}: {reason}, {who}", self.path.display()));
+                Labels::unknown(set.images())
+            }
+        };
         let fingerprint = set.fingerprint();
-        Ok(LabelledImages { images: set, labels, summary: Summary::default(), fingerprint }.open())
+        Ok(LabelledImages { images: set, labels, summary, fingerprint }.open())
     }
 }
 

@@ -29,6 +29,11 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
+    /// Those of images that nothing says of who is on them: all of one identity without a name.
+    pub fn unknown(images: usize) -> Self {
+        Self { labels: vec![0; images], identities: vec![String::new()] }
+    }
+
     /// Labels from the numbers of a file, which `path` names in errors. Identities keep their order, and are
     /// called by their numbers. Numbers may begin at 0 or at 1.
     ///

@@ -20,7 +20,7 @@ use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, has_extension,
+    Format, LabelGaps, LabelNeed, OpenSet, Place, SourceError, SourceKind, Summary, has_extension,
     labelled::{Images, LabelledImages},
     labels::Labels,
     positioned::read_at,
@@ -73,8 +73,8 @@ impl Format for MnistConfig {
         Some((&self.path, "the folder with the idx files"))
     }
 
-    fn open(&self) -> Result<OpenSet, SourceError> {
-        Ok(IdxImages::read(self)?.open())
+    fn open_for(&self, need: LabelNeed) -> Result<OpenSet, SourceError> {
+        Ok(IdxImages::read(self, need)?.open())
     }
 }
 
@@ -111,7 +111,7 @@ enum Content {
 }
 
 impl IdxImages {
-    fn read(config: &MnistConfig) -> Result<LabelledImages<Self>, SourceError> {
+    fn read(config: &MnistConfig, need: LabelNeed) -> Result<LabelledImages<Self>, SourceError> {
         let path = |kind, axes| {
             find(&config.path, config.part, kind, axes).ok_or_else(|| {
                 let part = if config.part == MnistPart::Train { "train" } else { "t10k" };
@@ -144,7 +144,7 @@ impl IdxImages {
         let numbers = numbers.into_iter().map(u32::from).collect();
         Ok(LabelledImages {
             images: Self { images, content, rows: rows as usize, columns: columns as usize },
-            labels: Labels::of_numbers(numbers, config.label_gaps, &labels)?,
+            labels: Labels::of_numbers(numbers, need.gaps(config.label_gaps), &labels)?,
             summary: Summary::default(),
             fingerprint: hexadecimal(&hash.finalize()),
         })

@@ -1,7 +1,8 @@
 //! Kinds of data sets: one file and one line here for each.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -52,6 +53,33 @@ pub struct OpenSet {
     pub summary: Summary,
 }
 
+impl OpenSet {
+    /// Whether anything says who is on the images. If not, all are of one identity without a name.
+    pub fn is_labelled(&self) -> bool {
+        !matches!(self.source.identities(), [only] if only.is_empty())
+    }
+}
+
+/// What a set is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelNeed {
+    /// To tell people apart: every image has a label.
+    Required,
+    /// For its images: who is on them is taken along where the set says so, and numbers of identities without an
+    /// image are nothing to complain of.
+    Optional,
+}
+
+impl LabelNeed {
+    /// What to do about gaps between labels, where a config says `gaps`.
+    fn gaps(self, gaps: LabelGaps) -> LabelGaps {
+        match self {
+            Self::Required => gaps,
+            Self::Optional => LabelGaps::Close,
+        }
+    }
+}
+
 /// What the config of every kind of data set provides.
 pub trait Format {
     /// The config of the set at `path`, if what lies there looks like this kind; see [`SourceConfig::of_path`].
@@ -68,8 +96,16 @@ pub trait Format {
     /// Opens the set: its labels are read, no image is decoded.
     ///
     /// # Errors
-    /// If it cannot be read.
-    fn open(&self) -> Result<OpenSet, SourceError>;
+    /// If it cannot be read, or says not who is on its images where that is needed.
+    fn open_for(&self, need: LabelNeed) -> Result<OpenSet, SourceError>;
+
+    /// Opens the set to tell people apart in it.
+    ///
+    /// # Errors
+    /// Those of [`Format::open_for`].
+    fn open(&self) -> Result<OpenSet, SourceError> {
+        self.open_for(LabelNeed::Required)
+    }
 }
 
 kinds! {
@@ -118,7 +154,8 @@ impl Default for SourceConfig {
 }
 
 impl SourceConfig {
-    /// The set at `path`, of whatever kind it looks like, with every key at its default.
+    /// The set at `path`, of whatever kind it looks like, with every key at its default. Text is a list, whatever it is
+    /// called.
     ///
     /// # Errors
     /// If there is nothing, or nothing that is known.
@@ -127,11 +164,12 @@ impl SourceConfig {
         if let Some(kind) = kinds.filter_map(|kind| kind.of_path(path)).next() {
             return Ok(kind.into());
         }
-        if !path.exists() {
-            return Err(SourceError::Missing { path: path.into(), expected: "a set of face images".into() });
+        let expected = "a set of face images";
+        let start = start_of(path).map_err(|error| SourceError::unreadable(path, expected, error))?;
+        if is_text(&start) {
+            return Ok(ListConfig { path: path.into(), ..ListConfig::default() }.into());
         }
-        let kinds = SourceKind::KINDS.join(", ");
-        let reason = format!("it is not a set of face images of a kind that is known ({kinds})");
+        let reason = format!("it is {}; {expected} is expected: {SETS}", looks_like(&start));
         Err(SourceError::Unknown { path: path.into(), reason })
     }
 
@@ -166,6 +204,14 @@ impl SourceConfig {
     /// If it cannot be read.
     pub fn open_any(&self) -> Result<OpenSet, SourceError> {
         self.subset.take(self.kind.open()?, &self.title())
+    }
+
+    /// Opens the set for its images, whether it says who is on them or not ([`OpenSet::is_labelled`]).
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn open_images(&self) -> Result<OpenSet, SourceError> {
+        self.subset.take(self.kind.open_for(LabelNeed::Optional)?, &self.title())
     }
 }
 
@@ -208,6 +254,54 @@ impl Setting for SourceConfig {
 }
 
 facegrad_settings::serde_through_toml!(SourceConfig);
+
+/// What sets there are, for whoever named something else.
+const SETS: &str = "a folder, a list of paths, a RecordIO file (.rec), tar shards, Parquet files, a folder of idx files or \
+                    a .bin of insightface";
+
+/// What a file may begin with that people take for a set, and what it is.
+const OTHERS: [(&[u8], &str); 15] = [
+    (b"\xFF\xD8\xFF", "a single image"),
+    (b"\x89PNG", "a single image"),
+    (b"RIFF", "a single image"),
+    (b"GIF8", "a GIF"),
+    (b"%PDF", "a PDF"),
+    (b"<!DOCTYPE", "a web page"),
+    (b"<!doctype", "a web page"),
+    (b"<html", "a web page"),
+    (b"PK\x03\x04", "a zip archive (of images, or an .npz), which has to be unpacked"),
+    (b"7z\xBC\xAF", "a 7z archive, which has to be unpacked"),
+    (b"\x1F\x8B", "compressed by gzip, and has to be decompressed"),
+    (b"BZh", "compressed by bzip2, and has to be decompressed"),
+    (b"\xFD7zXZ", "compressed by xz, and has to be decompressed"),
+    (b"\x93NUMPY", "an array of NumPy"),
+    (b"\x89HDF", "an HDF5 file"),
+];
+
+/// Bytes that are looked at to tell what a file is.
+const LOOKED_AT: u64 = 4096;
+
+/// The first bytes of a file.
+fn start_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    facegrad_files::open(path)?.take(LOOKED_AT).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+/// Whether a file that begins so is text, of whatever encoding, which whoever reads it as a list names.
+fn is_text(start: &[u8]) -> bool {
+    let is_other = OTHERS.iter().any(|(known, _)| start.starts_with(known));
+    // A letter may be cut in two at the end.
+    !is_other && !matches!(facegrad_files::text_of(start.to_vec()), Err(facegrad_files::NoText::Binary))
+}
+
+/// What a file seems to be that begins so, after `it is`.
+fn looks_like(start: &[u8]) -> &'static str {
+    OTHERS
+        .iter()
+        .find(|(known, _)| start.starts_with(known))
+        .map_or("of no kind that is known", |(_, what)| what)
+}
 
 /// The last part of a path, without extension if it is a file's, as a short name of a set.
 pub(crate) fn title_of(path: &Path) -> String {
@@ -306,9 +400,21 @@ mod tests {
             error.replace(&root.path().display().to_string(), "ROOT")
         };
         assert_eq!(error("nothing"), "there is no ROOT/nothing; a set of face images is expected");
-        std::fs::write(root.path().join("a.exe"), "MZ").unwrap();
-        assert!(
-            error("a.exe").starts_with("ROOT/a.exe: it is not a set of face images of a kind that is known")
-        );
+        for (name, start, what) in [
+            ("a.exe", &b"MZ\x90\0\x03\0"[..], "of no kind that is known"),
+            ("a.jpg", b"\xFF\xD8\xFF\xE0", "a single image"),
+            ("a.html", b"<!DOCTYPE html>\n", "a web page"),
+            ("a.zip", b"PK\x03\x04", "a zip archive (of images, or an .npz), which has to be unpacked"),
+        ] {
+            std::fs::write(root.path().join(name), start).unwrap();
+            let expected =
+                format!("ROOT/{name}: it is {what}; a set of face images is expected: a folder, a list");
+            assert!(error(name).starts_with(&expected), "{}", error(name));
+        }
+        for text in ["a.jpg 1\n", "", "\u{feff}Zo\u{eb}.jpg"] {
+            std::fs::write(root.path().join("names"), text).unwrap();
+            let config = SourceConfig::of_path(&root.path().join("names")).unwrap();
+            assert!(matches!(config.kind, SourceKind::List(_)), "{text}");
+        }
     }
 }

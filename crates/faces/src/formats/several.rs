@@ -89,16 +89,7 @@ fn join(parts: Vec<(String, OpenSet)>) -> OpenSet {
         let (first_image, first_label) = (summary.images, joined.identities.len());
         joined.identities.extend(opened.source.identities().iter().map(|name| format!("{title}/{name}")));
         joined.parts.push(Part { source: opened.source.clone(), title, first_image, first_label });
-        summary.images += opened.source.len();
-        summary.identities += opened.source.identities().len();
-        summary.notes.extend(opened.summary.notes.iter().cloned());
-        for &(count, one, many) in &opened.summary.left_out {
-            match summary.left_out.iter_mut().find(|(_, known, _)| *known == one) {
-                Some((sum, ..)) => *sum += count,
-                None => summary.leave_out(count, one, many),
-            }
-        }
-        summary.endings.add(&opened.summary.endings);
+        summary.add(&opened.summary);
     }
     OpenSet { source: Arc::new(joined), summary }
 }

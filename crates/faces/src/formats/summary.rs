@@ -26,15 +26,34 @@ impl Summary {
             self.left_out.push((count, one, many));
         }
     }
+
+    /// Adds what is in another set.
+    pub fn add(&mut self, other: &Self) {
+        self.images += other.images;
+        self.identities += other.identities;
+        for &(count, one, many) in &other.left_out {
+            match self.left_out.iter_mut().find(|(_, known, _)| *known == one) {
+                Some((sum, ..)) => *sum += count,
+                None => self.leave_out(count, one, many),
+            }
+        }
+        self.endings.add(&other.endings);
+        self.notes.extend(other.notes.iter().cloned());
+    }
+
+    /// What was left out, in words; empty if nothing was.
+    pub fn left_out_in_words(&self) -> String {
+        let counts = self.left_out.iter().map(|&(count, one, many)| counted(count, one, many));
+        counts.collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let images = counted(self.images, "image", "images");
         write!(f, "{images} of {}", counted(self.identities, "identity", "identities"))?;
-        for (i, (count, one, many)) in self.left_out.iter().enumerate() {
-            let before = if i == 0 { "; left out: " } else { ", " };
-            write!(f, "{before}{}", counted(*count, one, many))?;
+        if !self.left_out.is_empty() {
+            write!(f, "; left out: {}", self.left_out_in_words())?;
         }
         if !self.endings.is_empty() {
             write!(f, "; endings that are not read: {}", self.endings)?;

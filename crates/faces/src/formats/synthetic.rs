@@ -6,7 +6,7 @@ use facegrad_pictures::Picture;
 pub use facegrad_synthetic::SyntheticConfig;
 use facegrad_synthetic::SyntheticFaces;
 
-use super::{Format, OpenSet, SourceError, SourceKind, Summary};
+use super::{Format, LabelNeed, OpenSet, SourceError, SourceKind, Summary};
 use crate::{FaceError, FaceSource, StoredImage};
 
 impl Format for SyntheticConfig {
@@ -22,7 +22,7 @@ impl Format for SyntheticConfig {
         None
     }
 
-    fn open(&self) -> Result<OpenSet, SourceError> {
+    fn open_for(&self, _need: LabelNeed) -> Result<OpenSet, SourceError> {
         let (images, identities) = (self.identities * self.images, self.identities);
         let summary = Summary { images, identities, ..Summary::default() };
         Ok(OpenSet { source: Arc::new(SyntheticFaces::new(self)), summary })

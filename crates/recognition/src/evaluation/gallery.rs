@@ -6,7 +6,8 @@ use facegrad_embeddings::{Pca, Tsne};
 use facegrad_pictures::{ImageFormat, encode};
 use facegrad_results::{EmbeddedImage, EmbeddingMap, Fact, ImagePair, MapClass, ResultSheet};
 use facegrad_verification::{
-    Contender, PairedComparison, PairedError, People, Resampling, ScoredPair, VerificationResult, compare,
+    Contender, Flip, PairedComparison, PairedError, People, Resampling, ScoredPair, VerificationResult,
+    compare,
 };
 
 use super::{Measurement, OpenProtocol, PairOutcome, ProtocolOutcome};
@@ -194,6 +195,8 @@ pub struct PairedModels {
     pub a: String,
     /// What it calls the other.
     pub b: String,
+    /// How an image and its mirror image were fused for each.
+    pub flips: [Flip; 2],
     /// Whether the difference is more than noise, or why they cannot be compared.
     pub outcome: Result<PairedComparison, PairedError>,
 }
@@ -208,7 +211,13 @@ pub fn comparisons(
     for (k, a) in contestants.iter().enumerate() {
         for b in &contestants[k + 1..] {
             for ((protocol, _), (of_a, of_b)) in protocols.iter().zip(a.measured.iter().zip(&b.measured)) {
-                let (Some(of_a), Some(of_b)) = (&of_a.pairs, &of_b.pairs) else { continue };
+                let flip =
+                    |of: &ProtocolOutcome| of.outcome.verification().map(|result| result.provenance.flip);
+                let flips = flip(of_a).zip(flip(of_b));
+                let (Some(of_a), Some(of_b), Some((flip_a, flip_b))) = (&of_a.pairs, &of_b.pairs, flips)
+                else {
+                    continue;
+                };
                 let people = People::of(&of_a.list);
                 let Measurement { bootstrap_rounds: rounds, seed, .. } = *measurement;
                 let resampling = Resampling { people: Some(&people), rounds, seed };
@@ -217,6 +226,7 @@ pub fn comparisons(
                     protocol: protocol.clone(),
                     a: a.name.clone(),
                     b: b.name.clone(),
+                    flips: [flip_a, flip_b],
                     outcome,
                 });
             }

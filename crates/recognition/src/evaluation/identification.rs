@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use facegrad_faces::{SourceConfig, SourceKind};
 use facegrad_results::{CurveKind, ResultCurve};
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
@@ -14,20 +15,21 @@ use facegrad_verification::{
 
 use super::{
     EvaluationError, Fusion, ImageNeed, Measurement, MeasurementError, OpenProtocol, Protocol,
-    ProtocolOutcome, file_name, images, needs_images, needs_path, stem,
+    ProtocolOutcome, SearchOutcome, file_name, images, needs_images, needs_path, stem,
 };
-use crate::{Embedder, ImageEmbeddings, Images};
+use crate::{Embedder, ImageEmbeddings, ImageSet, Images, people_of};
 
 settings! {
     /// Probes searched in a gallery, closed and open set.
     pub struct IdentificationConfig {
         /// What the evaluation is called in logs and results; without it as the list of probes.
         name: Option<String> = None;
-        /// The gallery: lines `path identity`, separated by spaces, tabs or commas.
+        /// The gallery: a list of lines `path identity`, separated by spaces, tabs or commas; or a folder with one folder
+        /// of images a person, or with one image a person, called as the person; or a set of another kind.
         gallery: PathBuf = PathBuf::new();
         /// The probes, in the same form; those whose identity the gallery lacks are not mated.
         probes: PathBuf = PathBuf::new();
-        /// The folder that holds the images of both lists.
+        /// The folder that holds the images of lists, or a set of another kind, whose images they name as the set does.
         images: PathBuf = PathBuf::new();
         /// The score of an identity with several images in the gallery.
         identity_score: IdentityScore = IdentityScore::Max;
@@ -41,23 +43,41 @@ impl Protocol for IdentificationConfig {
     }
 
     fn validate(&self, at: &dyn Fn(&str) -> String, wanted: ImageNeed) -> Result<(), SettingsError> {
-        needs_path(&self.gallery, at("gallery"), "the list of the gallery")?;
-        needs_path(&self.probes, at("probes"), "the list of probes")?;
-        needs_images(&self.images, at("images"), wanted)
+        needs_path(&self.gallery, at("gallery"), "the list of the gallery, or its folder")?;
+        needs_path(&self.probes, at("probes"), "the list of probes, or their folder")?;
+        match set_at(&self.gallery).is_some() && set_at(&self.probes).is_some() {
+            true => Ok(()),
+            false => needs_images(&self.images, at("images"), wanted),
+        }
     }
 
     fn open(&self, wanted: ImageNeed) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
         let read = |file: &Path| {
+            if let Some(set) = set_at(file) {
+                let images = ImageSet::of(set.open_images()?);
+                let list = IdentityList { images: images.names().to_vec(), identities: people_of(&images) };
+                return Ok((list, Box::new(images) as Box<dyn Images>));
+            }
             let list = read_identity_list(file)?;
             let images = images(file, &self.images, &list.images, wanted)?;
             Ok::<_, EvaluationError>((list, images))
         };
         let (gallery, probes) = (read(&self.gallery)?, read(&self.probes)?);
-        gallery.0.disjoint(&probes.0)?;
+        // Two sets may call different images alike.
+        let are_lists = [&self.gallery, &self.probes].iter().all(|path| set_at(path).is_none());
+        let shares_names = are_lists || self.gallery == self.probes;
+        if shares_names {
+            gallery.0.disjoint(&probes.0)?;
+        }
         let protocol =
             format!("{}: {} in {}", self.name(), file_name(&self.probes), file_name(&self.gallery));
         Ok(Box::new(Open { config: self.clone(), protocol, gallery, probes }))
     }
+}
+
+/// The set of images at `path`, if that is no list of images in `images`.
+fn set_at(path: &Path) -> Option<SourceConfig> {
+    SourceConfig::of_path(path).ok().filter(|set| !matches!(set.kind, SourceKind::List(_)))
 }
 
 struct Open {
@@ -89,9 +109,9 @@ impl OpenProtocol for Open {
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<ProtocolOutcome, MeasurementError> {
         let mut embed = |images: &dyn Images| embedder.embed(images, self.config.fusion.flip, progress);
-        let ImageEmbeddings { rows, dim, .. } = embed(self.gallery.1.as_ref())?;
+        let ImageEmbeddings { rows, dim, image_size: gallery_size, .. } = embed(self.gallery.1.as_ref())?;
         let gallery = UnitEmbeddings::new(rows, dim)?;
-        let ImageEmbeddings { rows, dim, images_sha256, .. } = embed(self.probes.1.as_ref())?;
+        let ImageEmbeddings { rows, dim, images_sha256, image_size } = embed(self.probes.1.as_ref())?;
         let probes = UnitEmbeddings::new(rows, dim)?;
         let numbers = IdentityList::numbers(&[&self.gallery.0, &self.probes.0]);
         let gallery = LabelledUnitEmbeddings::new(&gallery, &numbers[0])?;
@@ -112,7 +132,8 @@ impl OpenProtocol for Open {
             points: open_set(&search.probes),
             support: result.nonmated_probes,
         });
-        Ok(ProtocolOutcome { curve, ..ProtocolOutcome::without_pairs(result) })
+        let search = SearchOutcome { search, image_size: image_size.filter(|_| image_size == gallery_size) };
+        Ok(ProtocolOutcome { curve, search: Some(search), ..ProtocolOutcome::without_pairs(result) })
     }
 }
 

@@ -9,7 +9,10 @@ use facegrad_verification::{
     Flip, ListError, PairsError, ScoreError, SearchError, Similarity, UnitEmbeddingsError, ijb as ijb_lists,
 };
 
-use crate::{Embedder, ImageFiles, ImageNames, Images, embedder::EmbedderError, images::MissingImages};
+use crate::{
+    Embedder, ImageFiles, ImageNames, Images, embedder::EmbedderError, images::MissingImages,
+    listed_images::ListedImages,
+};
 
 mod all_pairs;
 mod blufr;
@@ -31,7 +34,7 @@ pub use gallery::{Contestant, GalleryOptions, PairedModels, comparisons, sheets}
 pub use identification::IdentificationConfig;
 pub use ijb::IjbConfig;
 pub use insightface_bin::InsightfacePairsConfig;
-pub use outcome::{PairOutcome, ProtocolOutcome, ProtocolResult};
+pub use outcome::{PairOutcome, ProtocolOutcome, ProtocolResult, SearchOutcome};
 pub use pair_file::PairFileConfig;
 pub use pairs::PairComparison;
 
@@ -230,21 +233,25 @@ impl MeasurementError {
     }
 }
 
-/// The images that a list names below `folder`.
+/// The images that a list names below the folder `set`, or in a set of another kind.
 fn images(
     list: &Path,
-    folder: &Path,
+    set: &Path,
     names: &[String],
     wanted: ImageNeed,
 ) -> Result<Box<dyn Images>, EvaluationError> {
-    match ImageFiles::find(folder, names) {
-        Ok(files) => Ok(Box::new(files)),
+    let missing = match ImageFiles::find(set, names) {
+        Ok(files) => return Ok(Box::new(files)),
+        Err(missing) => missing,
+    };
+    let missing = match (ListedImages::search(set, names), wanted) {
         // Where they are there, the page can show them.
-        Err(_) if wanted == ImageNeed::Names => Ok(Box::new(ImageNames(names.to_vec()))),
-        Err(missing) => {
-            Err(EvaluationError::MissingImage { list: list.into(), folder: folder.into(), missing })
-        }
-    }
+        (Ok(Some(images)), _) if images.missing().is_none() => return Ok(Box::new(images)),
+        (_, ImageNeed::Names) => return Ok(Box::new(ImageNames(names.to_vec()))),
+        (Ok(images), _) => images.and_then(|images| images.missing()).unwrap_or(missing),
+        (Err(error), _) => return Err(error.into()),
+    };
+    Err(EvaluationError::MissingImage { list: list.into(), folder: set.into(), missing })
 }
 
 /// An error if pixels are wanted and there is no folder to find them in.

@@ -2,7 +2,7 @@
 
 use facegrad_results::{CurveKind, ResultCurve, ResultSheet, ScoreDistribution};
 use facegrad_verification::{
-    AllPairsResult, BlufrResult, IdentificationResult, PairList, Roc, Scores, VerificationResult,
+    AllPairsResult, BlufrResult, IdentificationResult, PairList, Roc, Scores, Search, VerificationResult,
     ijb::IjbResult,
 };
 use serde::{Deserialize, Serialize};
@@ -63,13 +63,15 @@ pub struct ProtocolOutcome {
     pub outcome: ProtocolResult,
     /// The scores of pairs, for protocols that list pairs.
     pub pairs: Option<PairOutcome>,
+    /// What each probe found, for protocols that search one gallery.
+    pub search: Option<SearchOutcome>,
     /// A curve of more points than the result keeps.
     pub curve: Option<ResultCurve>,
 }
 
 impl ProtocolOutcome {
     pub(super) fn without_pairs(result: impl Into<ProtocolResult>) -> Self {
-        Self { outcome: result.into(), pairs: None, curve: None }
+        Self { outcome: result.into(), pairs: None, search: None, curve: None }
     }
 
     /// The numbers as lists, with the curves and scores that only stand here.
@@ -101,4 +103,13 @@ pub struct PairOutcome {
     pub development: Option<Scores>,
     /// The embeddings of the images of `list`.
     pub embedded: ImageEmbeddings,
+}
+
+/// What the probes found in a gallery.
+#[derive(Debug, Clone)]
+pub struct SearchOutcome {
+    /// The scores, in the order of the probes.
+    pub search: Search,
+    /// Height and width of all images, of gallery and probes, before they were resized; absent if they differ.
+    pub image_size: Option<[usize; 2]>,
 }

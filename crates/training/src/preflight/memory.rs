@@ -4,6 +4,7 @@ use std::fmt;
 
 use facegrad_backbones::{BackboneConfig, BackboneError};
 use facegrad_devices::process;
+use facegrad_results::numbers::bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
@@ -45,9 +46,9 @@ impl MemoryEstimate {
         let step = self.program + self.weights + self.gradients + self.activations + self.images;
         match self.available {
             Some(available) if available < step - self.program => Err(TrainError::TooLittleMemory {
-                needed: in_words(step),
+                needed: bytes(step),
                 parts: self.parts(),
-                available: in_words(available),
+                available: bytes(available),
                 advice: self.advice(),
             }),
             _ => Ok(()),
@@ -58,9 +59,9 @@ impl MemoryEstimate {
         let Self { weights, gradients, activations, .. } = *self;
         format!(
             "{} weights and optimizer, {} gradients, {} activations",
-            in_words(weights),
-            in_words(gradients),
-            in_words(activations)
+            bytes(weights),
+            bytes(gradients),
+            bytes(activations)
         )
     }
 
@@ -77,8 +78,8 @@ impl MemoryEstimate {
         let available = self.available.filter(|available| *available < self.total)?;
         Some(format!(
             "the run will need about {} of memory and {} are available; {}",
-            in_words(self.total),
-            in_words(available),
+            bytes(self.total),
+            bytes(available),
             self.advice()
         ))
     }
@@ -86,22 +87,11 @@ impl MemoryEstimate {
 
 impl fmt::Display for MemoryEstimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "about {}: {}", in_words(self.total), self.parts())?;
+        write!(f, "about {}: {}", bytes(self.total), self.parts())?;
         match self.available {
-            Some(available) => write!(f, "; {} available", in_words(available)),
+            Some(available) => write!(f, "; {} available", bytes(available)),
             None => Ok(()),
         }
-    }
-}
-
-/// A size in MiB or GiB.
-fn in_words(bytes: u64) -> String {
-    let mebibytes = bytes as f64 / f64::from(1 << 20);
-    match mebibytes {
-        10_000.0.. => format!("{:.0} GiB", mebibytes / 1024.0),
-        1000.0.. => format!("{:.1} GiB", mebibytes / 1024.0),
-        10.0.. => format!("{mebibytes:.0} MiB"),
-        _ => format!("{mebibytes:.1} MiB"),
     }
 }
 
@@ -243,12 +233,6 @@ mod tests {
             "{sentence}"
         );
         assert!(MemoryEstimate { available: None, ..people(10_000_000) }.check().is_ok());
-    }
-
-    #[test]
-    fn sizes_are_told_in_three_digits() {
-        let sizes = [5 << 20, 300 << 20, 1500 << 20, 20 << 30].map(in_words);
-        assert_eq!(sizes, ["5.0 MiB", "300 MiB", "1.5 GiB", "20 GiB"]);
     }
 
     #[cfg(target_os = "linux")]

@@ -13,7 +13,7 @@ use crate::{
 /// Files beyond this size are not read: ten million images take about as much.
 const MAX_BYTES: u64 = 512 << 20;
 
-/// First lines of these two words, or of the former alone, are a header.
+/// First lines of these two words are a header.
 const HEADERS: (&[&str], &[&str]) = (
     &["path", "file", "filename", "image"],
     &["identity", "id", "label", "name", "person", "subject", "subject_id"],
@@ -40,64 +40,20 @@ pub fn read_identity_list(file: &Path) -> Result<IdentityList, ListError> {
     IdentityList::parse(&read_text(file, MAX_BYTES)?, file)
 }
 
-/// Reads a list of images that may say who is on each: lines with a path alone, or those of
-/// [`read_identity_list`].
-///
-/// The first line decides. It is a path alone if it has neither tab nor comma, and is one word, or ends like an
-/// image file where its first word does not.
-///
-/// # Errors
-/// If the file cannot be read, is not UTF-8, names an image twice or outside of its folder, or lists none.
-pub fn read_image_list(file: &Path) -> Result<(Vec<String>, Option<Vec<String>>), ListError> {
-    let text = read_text(file, MAX_BYTES)?;
-    let is_alone = lines(&text, file).find(Line::has_text).is_some_and(|line| is_path_alone(line.text));
-    let IdentityList { images, identities } = if is_alone {
-        IdentityList::read(Form::Path, &text, file)
-    } else {
-        IdentityList::parse(&text, file)
-    }?;
-    Ok((images, (!is_alone).then_some(identities)))
-}
-
-/// Whether a line is a path without an identity behind it.
-fn is_path_alone(line: &str) -> bool {
-    let is_image = |word: &str| {
-        let extension = word.rsplit_once('.').map_or("", |(_, extension)| extension);
-        matches!(extension.len(), 3 | 4) && extension.bytes().all(|byte| byte.is_ascii_alphabetic())
+/// What a line says, or what it should.
+fn fields(separator: Separator, line: &str) -> Result<(String, String), &'static str> {
+    let fields = match separator {
+        // Quotes between tabs are part of a name.
+        Separator::Tab => Some(line.split('\t').map(|field| field.trim().into()).collect()),
+        separator => separator.split(line),
     };
-    let mut words = line.split_whitespace();
-    let first = words.next().unwrap_or_default();
-    let is_one = words.next_back().is_none_or(|last| !is_image(first) && is_image(last));
-    is_one && !line.contains(['\t', ','])
-}
-
-/// How the lines of a list are written.
-#[derive(Clone, Copy)]
-enum Form {
-    /// A path alone.
-    Path,
-    /// A path and an identity.
-    Fields(Separator),
-}
-
-impl Form {
-    /// What a line says, or what it should.
-    fn parse(self, line: &str) -> Result<(String, Option<String>), &'static str> {
-        let fields = match self {
-            Self::Path if is_path_alone(line) => return Ok((line.trim().into(), None)),
-            Self::Path => return Err("a path alone, as in the first line"),
-            // Quotes between tabs are part of a name.
-            Self::Fields(Separator::Tab) => Some(line.split('\t').map(|field| field.trim().into()).collect()),
-            Self::Fields(separator) => separator.split(line),
-        };
-        match fields.as_deref() {
-            Some([path, identity]) => Ok((path.to_string(), Some(identity.to_string()))),
-            _ => Err(match self {
-                Self::Fields(Separator::Tab) => "a path and an identity, separated by a tab",
-                Self::Fields(Separator::Comma) => "a path and an identity, separated by a comma",
-                _ => "a path and an identity, separated by a space; with more spaces, use tabs or commas",
-            }),
-        }
+    match fields.as_deref() {
+        Some([path, identity]) => Ok((path.to_string(), identity.to_string())),
+        _ => Err(match separator {
+            Separator::Tab => "a path and an identity, separated by a tab",
+            Separator::Comma => "a path and an identity, separated by a comma",
+            _ => "a path and an identity, separated by a space; with more spaces, use tabs or commas",
+        }),
     }
 }
 
@@ -116,21 +72,17 @@ impl IdentityList {
         } else {
             Separator::Space
         };
-        Self::read(Form::Fields(separator), text, file)
-    }
-
-    fn read(form: Form, text: &str, file: &Path) -> Result<Self, ListError> {
         let mut list = Self::default();
         let mut seen: HashMap<String, usize> = HashMap::new();
         for (index, line) in lines(text, file).filter(Line::has_text).enumerate() {
-            let (path, identity) = form.parse(line.text).map_err(|expected| line.wrong(expected))?;
-            if index == 0 && is_header(&path, identity.as_deref()) {
+            let (path, identity) = fields(separator, line.text).map_err(|expected| line.wrong(expected))?;
+            if index == 0 && is_header(&path, &identity) {
                 continue;
             }
             if !stays_inside(&path) {
                 return Err(line.found("a relative path without `..`", excerpt(&path)));
             }
-            if identity.as_ref().is_some_and(|name| name.is_empty() || name.contains(char::is_control)) {
+            if identity.is_empty() || identity.contains(char::is_control) {
                 let found = format!("{} without a name", excerpt(&path));
                 return Err(line.found("a path and an identity", found));
             }
@@ -139,7 +91,7 @@ impl IdentityList {
                 return Err(line.found("each path once", found));
             }
             list.images.push(path);
-            list.identities.extend(identity);
+            list.identities.push(identity);
         }
         if list.images.is_empty() {
             return Err(ListError::Empty { file: file.into() });
@@ -183,9 +135,9 @@ impl IdentityList {
     }
 }
 
-fn is_header(path: &str, identity: Option<&str>) -> bool {
+fn is_header(path: &str, identity: &str) -> bool {
     let is_one_of = |word: &str, words: &[&str]| words.contains(&word.to_lowercase().as_str());
-    is_one_of(path, HEADERS.0) && identity.is_none_or(|identity| is_one_of(identity, HEADERS.1))
+    is_one_of(path, HEADERS.0) && is_one_of(identity, HEADERS.1)
 }
 
 #[cfg(test)]
@@ -286,41 +238,6 @@ mod tests {
                     Err(message) => assert!(message.starts_with("gallery.csv"), "{message}"),
                 }
             }
-        }
-    }
-
-    #[test]
-    fn a_list_of_images_may_leave_out_who_is_on_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("list.txt");
-        let read = |text: &str| {
-            fs::write(&file, text).unwrap();
-            let read = read_image_list(&file);
-            read.map_err(|error| error.to_string().replace(&*folder.path().to_string_lossy(), ""))
-        };
-        for text in
-            ["a.jpg\nMr. B/2 c.png\n", "\u{feff}path\r\na.jpg\r\n\r\n  Mr. B/2 c.png", "a.jpg\nMr. B/2 c.png"]
-        {
-            assert_eq!(read(text).unwrap(), (vec!["a.jpg".into(), "Mr. B/2 c.png".into()], None), "{text:?}");
-        }
-        assert_eq!(read("Ann Lee/1.jpg\nb\n").unwrap().0, ["Ann Lee/1.jpg", "b"]);
-        for text in ["a.jpg Ada\nb.png Bob\n", "a.jpg\tAda\nb.png\tBob\n", "path,id\na.jpg,Ada\nb.png,Bob\n"]
-        {
-            let (images, identities) = read(text).unwrap();
-            assert_eq!(images, ["a.jpg", "b.png"], "{text:?}");
-            assert_eq!(identities.unwrap(), ["Ada", "Bob"], "{text:?}");
-        }
-        for (text, message) in [
-            ("", "/list.txt lists no image; each line is a path, or a path and an identity"),
-            ("path\n", "/list.txt lists no image; each line is a path, or a path and an identity"),
-            ("a.jpg\n\na.jpg\n", "/list.txt:3: expected each path once, found \"a.jpg\", as in line 1"),
-            ("a.jpg\n../b.jpg\n", "/list.txt:2: expected a relative path without `..`, found \"../b.jpg\""),
-            (
-                "a.jpg\nb.jpg Bob\n",
-                "/list.txt:2: expected a path alone, as in the first line, found \"b.jpg Bob\"",
-            ),
-        ] {
-            assert_eq!(read(text).unwrap_err(), message, "{text:?}");
         }
     }
 

@@ -10,11 +10,11 @@ use self::parse::Texts;
 use facegrad_pictures::decode::read_file;
 
 use super::{
-    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, has_extension,
+    Format, LabelGaps, LabelNeed, OpenSet, Place, SourceError, SourceKind, Summary, has_extension,
     labelled::{Images, LabelledImages, add_text},
     labels::Labels,
 };
-use crate::StoredImage;
+use crate::{StoredImage, find_image, without_extension};
 
 mod columns;
 mod parse;
@@ -22,9 +22,6 @@ mod table;
 
 /// Extensions of the files that are taken for lists, in any case.
 const EXTENSIONS: [&str; 4] = ["txt", "csv", "tsv", "lst"];
-
-/// Endings that are tried for a path without one.
-const ENDINGS: [&str; 10] = ["jpg", "jpeg", "png", "webp", "bmp", "pgm", "ppm", "JPG", "JPEG", "PNG"];
 
 /// Images that are looked for when a list is opened.
 const LOOKED_FOR: usize = 16;
@@ -73,12 +70,12 @@ impl Format for ListConfig {
         Some((&self.path, "the list of images with their labels"))
     }
 
-    fn open(&self) -> Result<OpenSet, SourceError> {
+    fn open_for(&self, need: LabelNeed) -> Result<OpenSet, SourceError> {
         let bytes = read_bounded(&self.path, MAX_LIST).map_err(|source| {
             SourceError::unreadable(&self.path, "a list of images with their labels", source)
         })?;
-        let mut list = read(bytes, self)?;
-        let note = check_images(&mut list.images, &self.path)?;
+        let mut list = read(bytes, self, need)?;
+        let note = check_images(&list.images, &self.path)?;
         list.summary.notes.extend(note);
         Ok(list.open())
     }
@@ -100,20 +97,23 @@ pub(crate) struct ImageList {
     root: PathBuf,
     /// As the list has them, in one spelling.
     paths: Texts,
-    /// Whether the files have endings that the list leaves out.
-    lacks_endings: bool,
 }
 
 /// Reads the content of a list without looking for images.
-fn read(bytes: Vec<u8>, config: &ListConfig) -> Result<LabelledImages<ImageList>, SourceError> {
+fn read(
+    bytes: Vec<u8>,
+    config: &ListConfig,
+    need: LabelNeed,
+) -> Result<LabelledImages<ImageList>, SourceError> {
     let text = text_of(bytes).map_err(|error| {
         SourceError::malformed(&config.path, Place::Whole, format!("a list of images is expected: {error}"))
     })?;
-    let mut rows = parse::parse(&text, config, &|path| config.root().join(path).is_file())?;
+    let mut rows = parse::parse(&text, config, need, &|path| config.root().join(path).is_file())?;
     drop(text);
     let doubled = rows.drop_doubles(&config.path)?;
     let labels = match rows.numbers(&config.path)? {
-        Some(numbers) => Labels::of_numbers(numbers, config.label_gaps, &config.path)?,
+        _ if !rows.are_labelled() => Labels::unknown(rows.len()),
+        Some(numbers) => Labels::of_numbers(numbers, need.gaps(config.label_gaps), &config.path)?,
         None => Labels::of_names(&rows.labels.iter().collect::<Vec<_>>()),
     };
     let mut summary = Summary::default();
@@ -121,19 +121,14 @@ fn read(bytes: Vec<u8>, config: &ListConfig) -> Result<LabelledImages<ImageList>
     summary.notes.append(&mut rows.notes);
     let root = config.root().into();
     let fingerprint = fingerprint(&rows.paths, &labels);
-    Ok(LabelledImages {
-        images: ImageList { root, paths: rows.paths, lacks_endings: false },
-        labels,
-        summary,
-        fingerprint,
-    })
+    Ok(LabelledImages { images: ImageList { root, paths: rows.paths }, labels, summary, fingerprint })
 }
 
-/// Looks for some images all over the list, and whether their files have endings that it leaves out.
+/// Looks for some images all over the list, and whether their files have other endings than it says.
 ///
 /// # Errors
 /// If none is there: then the root is wrong, and so are all.
-fn check_images(images: &mut ImageList, list: &Path) -> Result<Option<String>, SourceError> {
+fn check_images(images: &ImageList, list: &Path) -> Result<Option<String>, SourceError> {
     let last = images.paths.len() - 1;
     let mut tried: Vec<usize> = (0..LOOKED_FOR).map(|i| i * last / (LOOKED_FOR - 1)).collect();
     // Absolute paths say nothing of the root.
@@ -141,19 +136,26 @@ fn check_images(images: &mut ImageList, list: &Path) -> Result<Option<String>, S
     if tried.iter().any(is_relative) {
         tried.retain(is_relative);
     }
-    let is_there = |images: &ImageList| tried.iter().any(|&index| images.path(index).is_file());
-    if is_there(images) {
+    let mut is_there = false;
+    for index in tried {
+        let path = images.path(index);
+        is_there |= path.is_file();
+        if let Some(found) = images.by_another_name(&path, index) {
+            let (named, list) = (images.paths.get(index), list.display());
+            return Ok(Some(match without_extension(named) {
+                None => format!(
+                    "the paths of {list} have no ending: the image of {named:?} is the file that has one, {found:?}"
+                ),
+                Some(_) => format!(
+                    "{list} names {named:?}, and the file is {found:?}: images that are not there as they are called are \
+                     those with another ending or number"
+                ),
+            }));
+        }
+    }
+    if is_there {
         return Ok(None);
     }
-    images.lacks_endings = true;
-    if is_there(images) {
-        let first = images.paths.get(0);
-        return Ok(Some(format!(
-            "the paths of {} have no ending: the image of {first:?} is the file that has one, such as {first}.jpg",
-            list.display()
-        )));
-    }
-    images.lacks_endings = false;
     let first = images.path(0);
     let above = images.root.ancestors().skip(1).find(|folder| folder.join(images.paths.get(0)).is_file());
     let root = match above {
@@ -177,18 +179,19 @@ fn fingerprint(paths: &Texts, labels: &Labels) -> String {
 }
 
 impl ImageList {
+    /// Where image `index` is by its name.
     fn path(&self, index: usize) -> PathBuf {
         // An absolute path replaces the root.
-        let path = self.root.join(self.paths.get(index));
-        if !self.lacks_endings || path.is_file() {
-            return path;
+        self.root.join(self.paths.get(index))
+    }
+
+    /// The file of image `index` where there is none at `path` and one with another ending or number is there.
+    fn by_another_name(&self, path: &Path, index: usize) -> Option<PathBuf> {
+        // A pipe is named, and not looked around.
+        if path.exists() {
+            return None;
         }
-        let mut ended = ENDINGS.iter().map(|ending| {
-            let mut path = path.clone().into_os_string();
-            path.push(format!(".{ending}"));
-            PathBuf::from(path)
-        });
-        ended.find(|path| path.is_file()).unwrap_or(path)
+        find_image(&self.root, self.paths.get(index))
     }
 }
 
@@ -202,7 +205,12 @@ impl Images for ImageList {
     }
 
     fn stored(&self, index: usize) -> Result<StoredImage, String> {
-        read_file(&self.path(index)).map(StoredImage::Encoded).map_err(|error| error.to_string())
+        let path = self.path(index);
+        let read = match self.by_another_name(&path, index) {
+            Some(found) => read_file(&found),
+            None => read_file(&path),
+        };
+        read.map(StoredImage::Encoded).map_err(|error| error.to_string())
     }
 }
 
@@ -275,6 +283,48 @@ mod tests {
         assert!(message.contains("from 1 to 3, and 1 number of these has no image (2)"), "{message}");
         config.label_gaps = LabelGaps::Close;
         assert_eq!(config.open().unwrap().source.identities(), ["1", "3"]);
+    }
+
+    #[test]
+    fn a_list_for_its_images_need_not_say_who_is_on_them() {
+        let images = |text: &str| {
+            let (root, config) = write("a.lst", text);
+            fs::write(root.path().join("Bo/z.jpg"), "image").unwrap();
+            let opened = config.open_for(LabelNeed::Optional).unwrap();
+            drop(root);
+            let keys: Vec<String> = (0..opened.source.len()).map(|index| opened.source.key(index)).collect();
+            (opened.is_labelled().then(|| opened.source.identities().to_vec()), keys.join(" "))
+        };
+        let unknown = |keys: &str| (None, keys.to_owned());
+        assert_eq!(images("Bo/x.JPeG\n"), unknown("Bo/x.JPeG"));
+        // Without endings, below a header, at several depths.
+        assert_eq!(images("path\nBo/z\nBo/y\n"), unknown("Bo/z Bo/y"));
+        assert_eq!(images("Bo/z\nann lee.jpg\n"), unknown("Bo/z ann lee.jpg"));
+        let known = |people: &[&str], keys: &str| {
+            (Some(people.iter().map(|&name| name.into()).collect()), keys.to_owned())
+        };
+        assert_eq!(images("Bo/x.JPeG\nCy/10\n"), known(&["Bo", "Cy"], "Bo/x.JPeG Cy/10"));
+        assert_eq!(images("0\t1\tBo/x.JPeG\n1\t3\tCy/10.jpg\n"), known(&["1", "3"], "Bo/x.JPeG Cy/10.jpg"));
+        assert_eq!(images("Bo/z bob\n"), known(&["bob"], "Bo/z"));
+        let (_root, config) = write("a.txt", "Bo/x.JPeG\nBo/y.jpg Bob\n");
+        let error = config.open_for(LabelNeed::Optional).err().unwrap().to_string();
+        assert!(error.contains("line 2: \"Bo/y.jpg Bob\" is no path of an image"), "{error}");
+    }
+
+    #[test]
+    fn images_are_found_by_another_ending_where_theirs_is_not_there() {
+        let (root, config) = write("a.txt", "Bo/z.png 0\nann lee/10.jpg 1\n");
+        fs::write(root.path().join("Bo/z.JPG"), "image").unwrap();
+        let opened = config.open().unwrap();
+        assert!(
+            opened.summary.notes[0].contains("names \"Bo/z.png\", and the file is"),
+            "{:?}",
+            opened.summary.notes
+        );
+        assert_eq!(opened.source.stored(0).unwrap(), StoredImage::Encoded(b"image".into()));
+        assert_eq!(opened.source.key(0), "Bo/z.png");
+        fs::remove_file(root.path().join("Bo/z.JPG")).unwrap();
+        assert!(opened.source.stored(0).unwrap_err().reason.starts_with("it cannot be read: "));
     }
 
     #[test]

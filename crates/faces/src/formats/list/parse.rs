@@ -17,7 +17,7 @@ use super::{
     columns::{Columns, Header},
     table::Records,
 };
-use crate::formats::{Place, SourceError, folder, has_extension, summary::counted};
+use crate::formats::{LabelNeed, Place, SourceError, folder, has_extension, summary::counted};
 
 /// Longest path or label, in bytes.
 const MAX_TEXT: usize = 4096;
@@ -77,6 +77,8 @@ enum LabelKind {
     Numbers,
     /// Names of folders.
     Names,
+    /// There are none.
+    Nobody,
 }
 
 impl Rows {
@@ -95,6 +97,11 @@ impl Rows {
 
     pub fn len(&self) -> usize {
         self.lines.len()
+    }
+
+    /// Whether the list says who is on its images.
+    pub fn are_labelled(&self) -> bool {
+        self.kind != LabelKind::Nobody
     }
 
     /// Drops lines that say what another says, and returns how many.
@@ -140,7 +147,7 @@ impl Rows {
     /// # Errors
     /// If one is not, in a format where they have to be.
     pub fn numbers(&mut self, path: &Path) -> Result<Option<Vec<u32>>, SourceError> {
-        if self.kind == LabelKind::Names {
+        if matches!(self.kind, LabelKind::Names | LabelKind::Nobody) {
             return Ok(None);
         }
         let are_numbers = self.kind == LabelKind::Numbers;
@@ -210,14 +217,19 @@ impl Rows {
     /// Labels each path, which so far has none, by its folder.
     ///
     /// # Errors
-    /// If it is not plain which folder that is.
-    fn label_by_folders(&mut self, list: &Path) -> Result<(), SourceError> {
+    /// If it is not plain which folder that is, and labels are needed.
+    fn label_by_folders(&mut self, list: &Path, need: LabelNeed) -> Result<(), SourceError> {
         let shared = self.paths.iter().map(|path| folders_of(path).to_owned()).reduce(|shared, other| {
             let parts = shared.split('/').zip(other.split('/')).take_while(|(a, b)| a == b);
             parts.map(|(part, _)| part).collect::<Vec<_>>().join("/")
         });
         let shared = shared.unwrap_or_default();
         let is_one = self.paths.iter().all(|path| folders_of(path) == shared);
+        // One folder is where the images are, rather than who is on all of them.
+        if is_one && need == LabelNeed::Optional {
+            self.kind = LabelKind::Nobody;
+            return Ok(());
+        }
         let mut labels = Texts::default();
         for (row, path) in self.paths.iter().enumerate() {
             // All images are in one folder, or each in one below what they share.
@@ -226,6 +238,10 @@ impl Rows {
                 false => folders_of(path)[shared.len()..].trim_start_matches('/'),
             };
             if own.is_empty() || own.contains('/') {
+                if need == LabelNeed::Optional {
+                    self.kind = LabelKind::Nobody;
+                    return Ok(());
+                }
                 let reason = format!(
                     "{} has no label, and its folders do not say plainly who it is; a path and a label a line are \
                      expected, or paths with one folder a person",
@@ -265,10 +281,11 @@ enum Layout {
 pub(crate) fn parse(
     text: &str,
     config: &ListConfig,
+    need: LabelNeed,
     is_there: &dyn Fn(&str) -> bool,
 ) -> Result<Rows, SourceError> {
     let list = &config.path;
-    let rows = match Layout::of(text, config, is_there)? {
+    let rows = match Layout::of(text, config, need, is_there)? {
         Layout::Table { separator, columns, found, header } => {
             read_table(text, config, separator, columns, found, header)?
         }
@@ -290,14 +307,15 @@ pub(crate) fn parse(
             let mut rows = Rows::of(config, LabelKind::Names);
             for (line, text) in lines(text).skip(usize::from(header)) {
                 let path = unquoted(text);
-                if !is_image(path) {
+                let is_bare = need == LabelNeed::Optional && is_word(path);
+                if !is_image(path) && !is_bare {
                     return Err(no_path(list, line, text));
                 }
                 // The folders give the labels when all paths are known.
                 rows.take(path, "-", line, list)?;
             }
             if rows.len() > 0 {
-                rows.label_by_folders(list)?;
+                rows.label_by_folders(list, need)?;
             }
             rows
         }
@@ -404,7 +422,12 @@ impl Rows {
 
 impl Layout {
     /// As the first line has it.
-    fn of(text: &str, config: &ListConfig, is_there: &dyn Fn(&str) -> bool) -> Result<Self, SourceError> {
+    fn of(
+        text: &str,
+        config: &ListConfig,
+        need: LabelNeed,
+        is_there: &dyn Fn(&str) -> bool,
+    ) -> Result<Self, SourceError> {
         let list = &config.path;
         let Some((line, first)) = lines(text).next() else {
             // Without a line there is nothing to tell, and nothing to read either.
@@ -424,16 +447,19 @@ impl Layout {
         }
         let is_path = |line: &str| {
             let line = unquoted(line);
-            is_image(line) && (!line.contains([' ', '\t', ',', ';']) || is_there(line))
+            match is_image(line) {
+                true => is_word(line) || is_there(line),
+                false => need == LabelNeed::Optional && is_word(line),
+            }
         };
         let is_keyed = config.image_key.is_some() || config.label_key.is_some();
-        if is_path(first) && !is_keyed {
-            return Ok(Self::Paths { header: false });
-        }
         if Columns::is_path_name(unquoted(first))
             && lines(text).nth(1).is_some_and(|(_, second)| is_path(second))
         {
             return Ok(Self::Paths { header: true });
+        }
+        if is_path(first) && !is_keyed {
+            return Ok(Self::Paths { header: false });
         }
         let mut other = None;
         for separator in *b"\t,;" {
@@ -537,6 +563,11 @@ pub(super) fn is_image(text: &str) -> bool {
     has_extension(Path::new(text.trim()), &folder::EXTENSIONS)
 }
 
+/// Whether a text is one word, which holds no separator.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && !text.contains([' ', '\t', ',', ';'])
+}
+
 /// A path in the one spelling that its file has in a list: without `.`, without doubled slashes, and relative if it
 /// is below one of `roots`. What `..` means depends on links, so it stays.
 fn one_spelling<'a>(path: &'a str, roots: &[String]) -> Cow<'a, str> {
@@ -596,7 +627,8 @@ mod tests {
         let config = ListConfig { path: "list".into(), order, ..ListConfig::default() };
         let text = String::from_utf8_lossy(text.as_ref());
         let text = text.trim_start_matches('\u{feff}');
-        let mut rows = parse(text, &config, &|_| false).map_err(|error| error.to_string())?;
+        let mut rows =
+            parse(text, &config, LabelNeed::Required, &|_| false).map_err(|error| error.to_string())?;
         rows.drop_doubles(&config.path).map_err(|error| error.to_string())?;
         Ok(rows.paths.iter().zip(rows.labels.iter()).map(|(path, label)| format!("{path}|{label}")).collect())
     }
@@ -672,7 +704,10 @@ mod tests {
         );
         let numbers = |text: &str| {
             let config = ListConfig { path: "list".into(), ..ListConfig::default() };
-            parse(text, &config, &|_| false).unwrap().numbers(&config.path).map_err(|error| error.to_string())
+            parse(text, &config, LabelNeed::Required, &|_| false)
+                .unwrap()
+                .numbers(&config.path)
+                .map_err(|error| error.to_string())
         };
         assert_eq!(numbers("0\t2.000000\ta/1.jpg\n1\t3\tb/1.jpg"), Ok(Some(vec![2, 3])));
         for wrong in ["0.5", "-1", "4294967296", "nan", "x"] {
@@ -785,7 +820,7 @@ mod tests {
     fn headers_of_other_tools_are_read_where_one_reading_is_possible() {
         let notes = |text: &str| {
             let config = ListConfig { path: "list".into(), ..ListConfig::default() };
-            parse(text, &config, &|_| false).unwrap().notes
+            parse(text, &config, LabelNeed::Required, &|_| false).unwrap().notes
         };
         for header in ["id,label", "Id,Category", "img,class_id", "fname,identity", "image,who"] {
             assert_eq!(
@@ -829,7 +864,7 @@ mod tests {
     fn a_label_that_makes_names_of_numbers_is_told() {
         let note = |text: &str| {
             let config = ListConfig { path: "list".into(), ..ListConfig::default() };
-            let mut rows = parse(text, &config, &|_| false).unwrap();
+            let mut rows = parse(text, &config, LabelNeed::Required, &|_| false).unwrap();
             assert_eq!(rows.numbers(&config.path).unwrap(), None);
             rows.notes
         };

@@ -9,6 +9,8 @@ use parquet::{
     schema::types::{ColumnDescPtr, ColumnDescriptor},
 };
 
+use crate::formats::LabelNeed;
+
 /// Names of the column of images or their paths, in the order in which they are looked for.
 const IMAGE_COLUMNS: [&str; 15] = [
     "image",
@@ -66,12 +68,18 @@ pub(super) struct Columns {
     pub image: Option<usize>,
     /// Where images lie beside the file.
     pub path: Option<usize>,
-    pub label: usize,
+    /// None where labels are optional and no column is called like one of them.
+    pub label: Option<usize>,
 }
 
 impl Columns {
     /// Looks for the columns, by what the config calls them if it does.
-    pub fn find(file: &ParquetFile, image: Option<&str>, label: Option<&str>) -> Result<Self, Problem> {
+    pub fn find(
+        file: &ParquetFile,
+        image: Option<&str>,
+        label: Option<&str>,
+        need: LabelNeed,
+    ) -> Result<Self, Problem> {
         let all = file.metadata().file_metadata().schema_descr().columns();
         let place = |name: &str, is_right: fn(&ColumnDescriptor) -> bool| {
             let is_it = |column: &ColumnDescPtr| column.path().string() == name && is_right(column);
@@ -90,18 +98,18 @@ impl Columns {
         let names = label.map_or(LABEL_COLUMNS.to_vec(), |name| vec![name]);
         let labels =
             |name: &&str| place(name, is_label).filter(|column| ![image, path].contains(&Some(*column)));
-        let label = names
-            .iter()
-            .find_map(labels)
-            .ok_or_else(|| missing(all, "labels", "whole numbers or text", "label_key", label, &names))?;
-        Ok(Self { image, path, label })
+        let found = names.iter().find_map(labels);
+        if found.is_none() && (label.is_some() || need == LabelNeed::Required) {
+            return Err(missing(all, "labels", "whole numbers or text", "label_key", label, &names));
+        }
+        Ok(Self { image, path, label: found })
     }
 
     /// The names of the numbers in the column of labels, if the metadata of Hugging Face has them: a `ClassLabel`.
     pub fn class_names(self, file: &ParquetFile) -> Option<Vec<String>> {
         let text = file.value("huggingface")?;
         let json: serde_json::Value = serde_json::from_str(text).ok()?;
-        let column = file.column(self.label);
+        let column = file.column(self.label?);
         let names = json.get("info")?.get("features")?.get(column.path().parts().first()?)?.get("names")?;
         names.as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect()
     }
@@ -177,6 +185,8 @@ fn other_type(all: &[ColumnDescPtr], name: &str) -> Option<String> {
 pub(super) enum LabelColumn {
     /// Nothing yet.
     Nothing,
+    /// So many images, and no column of labels.
+    Unknown(usize),
     /// Whole numbers.
     Numbers(Vec<u32>),
     /// Text: which of the distinct ones each image has.
@@ -187,12 +197,28 @@ impl LabelColumn {
     pub fn len(&self) -> usize {
         match self {
             Self::Nothing => 0,
+            Self::Unknown(images) => *images,
             Self::Numbers(labels) | Self::Names { labels, .. } => labels.len(),
         }
     }
 
+    /// Adds `images` of a file without a column of labels.
+    pub fn pass(&mut self, images: usize) -> Result<(), Problem> {
+        match self {
+            Self::Nothing => *self = Self::Unknown(images),
+            Self::Unknown(before) => *before += images,
+            _ => {
+                return Err(Problem::content("it has no column of labels, and the files before it have one"));
+            }
+        }
+        Ok(())
+    }
+
     /// Adds the labels of a row group.
     pub fn read_group(&mut self, file: &ParquetFile, group: usize, column: usize) -> Result<(), Problem> {
+        if let Self::Unknown(_) = self {
+            return Err(Problem::content("it has a column of labels, and the files before it have none"));
+        }
         match file.column(column).physical_type() {
             Physical::INT32 => file.values::<Int32Type, _>(group, column, |label| {
                 let label = self.present(label)?;

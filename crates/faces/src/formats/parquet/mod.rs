@@ -13,14 +13,14 @@ use std::{
 };
 
 use facegrad_files::{folder_of, hexadecimal, read_bounded};
-use facegrad_parquet::{ColumnPages, DecodedPage, KeptBlock, ParquetFault, ParquetFile};
+use facegrad_parquet::{ColumnPages, DecodedPage, KeptBlock, PageCost, ParquetFault, ParquetFile};
 use facegrad_pictures::decode::MAX_FILE_SIZE;
 use facegrad_settings::settings;
 use sha2::{Digest, Sha256};
 
 use self::columns::{Columns, LabelColumn, Problem};
 use super::{
-    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, files_in, has_extension,
+    Format, LabelGaps, LabelNeed, OpenSet, Place, SourceError, SourceKind, Summary, files_in, has_extension,
     labelled::{Images, LabelledImages},
     labels::Labels,
     title_of,
@@ -77,8 +77,8 @@ impl Format for ParquetConfig {
         Some((&self.path, EXPECTED))
     }
 
-    fn open(&self) -> Result<OpenSet, SourceError> {
-        Ok(ParquetImages::read(self)?.open())
+    fn open_for(&self, need: LabelNeed) -> Result<OpenSet, SourceError> {
+        Ok(ParquetImages::read(self, need)?.open())
     }
 }
 
@@ -161,7 +161,7 @@ struct RowGroup {
 }
 
 impl ParquetImages {
-    fn read(config: &ParquetConfig) -> Result<LabelledImages<Self>, SourceError> {
+    fn read(config: &ParquetConfig, need: LabelNeed) -> Result<LabelledImages<Self>, SourceError> {
         let mut images = Self {
             set: config.path.clone(),
             files: Vec::new(),
@@ -174,8 +174,8 @@ impl ParquetImages {
         let mut hash = Sha256::new();
         for path in files_of(config)? {
             let first = found.len();
-            images.add(&path, config, &mut found, &mut names, &mut hash).map_err(
-                |problem| match problem {
+            images.add(&path, config, need, &mut found, &mut names, &mut hash).map_err(|problem| {
+                match problem {
                     Problem::File(ParquetFault::Io(error)) => SourceError::unreadable(&path, EXPECTED, error),
                     Problem::File(ParquetFault::Content(reason)) => {
                         SourceError::malformed(&path, Place::Whole, reason)
@@ -183,11 +183,11 @@ impl ParquetImages {
                     Problem::Row(row, reason) => {
                         SourceError::malformed(&path, Place::Row(row.saturating_sub(first) as u64), reason)
                     }
-                },
-            )?;
+                }
+            })?;
         }
         images.check_first(&config.path, found.len())?;
-        let labels = labels(found, names, config)?;
+        let labels = labels(found, names, config, need)?;
         for (label, identity) in labels.identities.iter().enumerate() {
             hash.update((label as u64).to_le_bytes());
             hash.update(identity);
@@ -202,12 +202,13 @@ impl ParquetImages {
         &mut self,
         path: &Path,
         config: &ParquetConfig,
+        need: LabelNeed,
         found: &mut LabelColumn,
         names: &mut Option<Option<Vec<String>>>,
         hash: &mut Sha256,
     ) -> Result<(), Problem> {
         let file = ParquetFile::open(path)?;
-        let columns = Columns::find(&file, config.image_key.as_deref(), config.label_key.as_deref())?;
+        let columns = Columns::find(&file, config.image_key.as_deref(), config.label_key.as_deref(), need)?;
         let here = columns.class_names(&file);
         match names {
             None => *names = Some(here),
@@ -235,7 +236,10 @@ impl ParquetImages {
             hash.update(images.as_ref().or(paths.as_ref()).map_or(0, ColumnPages::start).to_le_bytes());
             hash.update((file.rows(group) as u64).to_le_bytes());
             self.groups.push(RowGroup { file: self.files.len() as u32, first: image, images, paths });
-            found.read_group(&file, group, columns.label)?;
+            match columns.label {
+                Some(label) => found.read_group(&file, group, label)?,
+                None => found.pass(file.rows(group))?,
+            }
         }
         self.files.push(ImageFile { path: path.into(), first });
         Ok(())
@@ -300,7 +304,7 @@ impl ParquetImages {
             return Ok(kept);
         }
         // Of pages as large as these there is one in memory at a time, and threads wait for it.
-        let is_large = pages.whole_size(page.2)? > KEPT as u64 / 8;
+        let is_large = pages.cost(page.2)?.inflated > KEPT as u64 / 8;
         let alone = is_large.then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(kept) = alone.as_ref().and_then(|_| kept()) {
             return Ok(kept);
@@ -339,11 +343,13 @@ fn labels(
     found: LabelColumn,
     names: Option<Option<Vec<String>>>,
     config: &ParquetConfig,
+    need: LabelNeed,
 ) -> Result<Labels, SourceError> {
     match found {
+        LabelColumn::Unknown(images) => Ok(Labels::unknown(images)),
         LabelColumn::Nothing => Ok(Labels { labels: Vec::new(), identities: Vec::new() }),
         LabelColumn::Numbers(numbers) => {
-            let mut labels = Labels::of_numbers(numbers, config.label_gaps, &config.path)?;
+            let mut labels = Labels::of_numbers(numbers, need.gaps(config.label_gaps), &config.path)?;
             let Some(names) = names.flatten() else { return Ok(labels) };
             for identity in &mut labels.identities {
                 let name = identity.parse().ok().and_then(|number: usize| names.get(number));
@@ -393,13 +399,16 @@ impl Images for ParquetImages {
         let largest = |group: &RowGroup| {
             let pages = group.images.as_ref()?;
             let (page, _) = pages.page_of(0).ok()?;
-            pages.whole_size(page).ok().filter(|size| *size > KEPT as u64 / 8)
+            pages.cost(page).ok().filter(|cost| cost.inflated > KEPT as u64 / 8)
         };
         // Where one row group has large pages, others have.
-        let size = self.groups.iter().take(LOOKED_AT).filter_map(largest).max()? >> 20;
+        let costs = self.groups.iter().take(LOOKED_AT).filter_map(largest);
+        let PageCost { inflated, memory } = costs.max_by_key(|cost| cost.inflated)?;
+        let memory = if memory > 0 { ", and twice that of memory" } else { "" };
         Some(format!(
-            "an image costs the page that it is in, which is compressed as a whole: {size} MiB to read and inflate, and \
-             twice that of memory; facegrad data convert {} faces.parquet writes pages of single images",
+            "an image costs the page that it is in, which is compressed as a whole: {} MiB to read and inflate{memory}; \
+             facegrad data convert {} faces.parquet writes pages of single images",
+            inflated >> 20,
             self.set.display()
         ))
     }
@@ -739,6 +748,46 @@ mod tests {
             StoredImage::Encoded(bytes) => bytes,
             StoredImage::Pixels(_) => panic!("not a file"),
         }
+    }
+
+    #[test]
+    fn a_file_without_labels_is_opened_for_its_images() {
+        let root = tempfile::tempdir().unwrap();
+        let images: Vec<Vec<u8>> = (0..4).map(png).collect();
+        let images = || Values::Strings(images.iter().map(|image| Some(&image[..])).collect());
+        let bare = "message s { OPTIONAL BYTE_ARRAY image; }";
+        write(&root.path().join("a.parquet"), bare, 1, &[images()]);
+        let open = |path: &Path| config(path).open_for(LabelNeed::Optional);
+        let opened = open(root.path()).unwrap();
+        assert!(!opened.is_labelled());
+        check(&*opened.source, |index| index);
+        let of_file = config(root.path().join("a.parquet"));
+        assert!(refusal(of_file.clone()).contains("no column looks like one of labels"));
+        let named = ParquetConfig { label_key: Some("who".into()), ..of_file };
+        assert!(
+            named
+                .open_for(LabelNeed::Optional)
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("it has no column \"who\"")
+        );
+        // Another file has labels, with gaps.
+        let labelled = "message s { OPTIONAL BYTE_ARRAY image; REQUIRED INT64 label; }";
+        let numbers = Values::Integers(vec![3, 9, 3, 9]);
+        write(&root.path().join("b.parquet"), labelled, 1, &[images(), numbers]);
+        assert_eq!(open(&root.path().join("b.parquet")).unwrap().source.identities(), ["3", "9"]);
+        let mixed = open(root.path()).err().unwrap().to_string();
+        assert!(
+            mixed.ends_with("b.parquet: it has a column of labels, and the files before it have none"),
+            "{mixed}"
+        );
+        fs::rename(root.path().join("b.parquet"), root.path().join("0.parquet")).unwrap();
+        let mixed = open(root.path()).err().unwrap().to_string();
+        assert!(
+            mixed.ends_with("a.parquet: it has no column of labels, and the files before it have one"),
+            "{mixed}"
+        );
     }
 
     #[test]

@@ -23,7 +23,7 @@ use self::{
     record::{RecordError, RecordFile},
 };
 use super::{
-    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, files_in, has_extension,
+    Format, LabelGaps, LabelNeed, OpenSet, Place, SourceError, SourceKind, Summary, files_in, has_extension,
     labelled::{Images, LabelledImages, add_text},
     labels::Labels,
     offset::Offset,
@@ -70,8 +70,8 @@ impl Format for RecordIoConfig {
         Some((&self.path, "the .rec file, or a folder with one"))
     }
 
-    fn open(&self) -> Result<OpenSet, SourceError> {
-        Ok(RecordIo::read(self)?.open())
+    fn open_for(&self, need: LabelNeed) -> Result<OpenSet, SourceError> {
+        Ok(RecordIo::read(self, need)?.open())
     }
 }
 
@@ -150,7 +150,7 @@ impl RecordIndex {
 }
 
 impl RecordIo {
-    fn read(config: &RecordIoConfig) -> Result<LabelledImages<Self>, SourceError> {
+    fn read(config: &RecordIoConfig, need: LabelNeed) -> Result<LabelledImages<Self>, SourceError> {
         let path = find_record_file(&config.path)?;
         let file =
             RecordFile::open(&path).map_err(|error| SourceError::unreadable(&path, EXPECTED, error))?;
@@ -180,7 +180,7 @@ impl RecordIo {
         summary.leave_out(found.strange, "key beyond the header record", "keys beyond the header record");
         found.notes.extend(ranges_note(&found, &path));
         summary.notes.append(&mut found.notes);
-        let mut labels = Labels::of_numbers(found.numbers, config.label_gaps, &path)?;
+        let mut labels = Labels::of_numbers(found.numbers, need.gaps(config.label_gaps), &path)?;
         match read_names(&names_file(&path))? {
             // The list counts from 0, one name an identity.
             Some(names) if are_all(&labels.identities, names.len()) => labels.identities = names,

@@ -434,7 +434,7 @@ fn an_image_takes_nine_bytes_of_memory() {
         put(first + 49, &[identity as f32], b"last");
     }
     file.flush().unwrap();
-    let set = RecordIo::read(&RecordIoConfig { path, ..Default::default() }).unwrap();
+    let set = RecordIo::read(&RecordIoConfig { path, ..Default::default() }, LabelNeed::Required).unwrap();
     assert_eq!((set.len(), set.identities().len()), (images as usize, identities as usize));
     assert_eq!((set.label(49), set.label(50)), (0, 1));
     assert_eq!(set.images.keys, Keys::From(1));

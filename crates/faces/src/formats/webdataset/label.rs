@@ -157,6 +157,11 @@ impl Name {
 }
 
 impl DistinctLabels {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
     /// The number of a label.
     pub fn add(&mut self, label: Label) -> u32 {
         self.add_named(label.value, label.name.map_or(Name::None, Name::One))

@@ -23,10 +23,11 @@ use self::{
 use facegrad_pictures::decode::MAX_FILE_SIZE;
 
 use super::{
-    Format, LabelGaps, OpenSet, Place, SourceError, SourceKind, Summary, files_in,
+    Format, LabelGaps, LabelNeed, OpenSet, Place, SourceError, SourceKind, Summary, files_in,
     folder::EXTENSIONS,
     has_extension,
     labelled::{Images, LabelledImages, add_text},
+    labels::Labels,
     offset::Offset,
     positioned::read_at,
     summary::counted,
@@ -79,8 +80,8 @@ impl Format for WebDatasetConfig {
         Some((&self.path, "the tar file, or a folder of them"))
     }
 
-    fn open(&self) -> Result<OpenSet, SourceError> {
-        Ok(WebDataset::read(self)?.open())
+    fn open_for(&self, need: LabelNeed) -> Result<OpenSet, SourceError> {
+        Ok(WebDataset::read(self, need)?.open())
     }
 }
 
@@ -105,9 +106,11 @@ struct Shard {
 struct ShardContent {
     shard: Shard,
     images: Vec<Offset>,
-    /// For each image, a label of `values`.
+    /// For each image, a label of `values`; of no meaning for those without.
     labels: Vec<u32>,
     values: DistinctLabels,
+    /// The first image without a label, and what would be right, where labels are optional.
+    unlabelled: Option<SourceError>,
     /// Samples without an image or with an empty one, and members that are links or devices.
     left_out: [usize; 3],
     /// Whether the archive ends as archives do.
@@ -117,11 +120,11 @@ struct ShardContent {
 }
 
 impl WebDataset {
-    fn read(config: &WebDatasetConfig) -> Result<LabelledImages<Self>, SourceError> {
+    fn read(config: &WebDatasetConfig, need: LabelNeed) -> Result<LabelledImages<Self>, SourceError> {
         let paths = find_shards(&config.path)?;
-        let found: Vec<_> = paths.par_iter().map(|path| scan(path, config)).collect();
+        let found: Vec<_> = paths.par_iter().map(|path| scan(path, config, need)).collect();
         let (mut shards, mut images, mut labels) = (Vec::new(), Vec::new(), Vec::new());
-        let mut values = DistinctLabels::default();
+        let (mut values, mut unlabelled) = (DistinctLabels::default(), None);
         let mut left_out = [0; 3];
         let mut hash = Sha256::new();
         let (mut without_images, mut unended) = (Vec::new(), Vec::new());
@@ -129,7 +132,9 @@ impl WebDataset {
             // The error of the first shard that has one.
             let mut found = found?;
             let of_shard = values.merge(found.values);
-            labels.extend(found.labels.iter().map(|label| of_shard[*label as usize]));
+            let number = |label: &u32| of_shard.get(*label as usize).copied().unwrap_or_default();
+            labels.extend(found.labels.iter().map(number));
+            unlabelled = unlabelled.or(found.unlabelled);
             found.shard.first = images.len();
             let path = found.shard.file.path();
             without_images.extend(found.images.is_empty().then(|| path.to_owned()));
@@ -140,7 +145,11 @@ impl WebDataset {
             hash.update(found.hash.finalize());
             shards.push(found.shard);
         }
-        let labels = values.labels(labels, config.label_gaps, &config.path)?;
+        let labels = match unlabelled {
+            Some(error) if !values.is_empty() => return Err(error),
+            Some(_) => Labels::unknown(labels.len()),
+            None => values.labels(labels, need.gaps(config.label_gaps), &config.path)?,
+        };
         let mut summary = Summary::default();
         let [without, empty, others] = left_out;
         summary.leave_out(without, "sample without an image", "samples without an image");
@@ -253,7 +262,7 @@ struct Sample {
 }
 
 /// Goes through a shard.
-fn scan(path: &Path, config: &WebDatasetConfig) -> Result<ShardContent, SourceError> {
+fn scan(path: &Path, config: &WebDatasetConfig, need: LabelNeed) -> Result<ShardContent, SourceError> {
     let whole = |reason: &str| SourceError::malformed(path, Place::Whole, reason);
     let unreadable = |error| SourceError::unreadable(path, EXPECTED, error);
     let file = PooledFile::open(path).map_err(unreadable)?;
@@ -272,6 +281,7 @@ fn scan(path: &Path, config: &WebDatasetConfig) -> Result<ShardContent, SourceEr
         images: Vec::new(),
         labels: Vec::new(),
         values: DistinctLabels::default(),
+        unlabelled: None,
         left_out: [0; 3],
         is_ended: false,
         hash: Sha256::new(),
@@ -290,7 +300,7 @@ fn scan(path: &Path, config: &WebDatasetConfig) -> Result<ShardContent, SourceEr
             let (label, endings) = Default::default();
             let next = Sample { key, image: None, label, endings, dotted: None };
             if let Some(done) = sample.replace(next) {
-                found.add(done)?;
+                found.add(done, need)?;
             }
         }
         let Some(sample) = &mut sample else { continue };
@@ -315,7 +325,7 @@ fn scan(path: &Path, config: &WebDatasetConfig) -> Result<ShardContent, SourceEr
         sample.endings.push(ending);
     }
     if let Some(done) = sample {
-        found.add(done)?;
+        found.add(done, need)?;
     }
     found.is_ended = members.is_ended();
     Ok(found)
@@ -323,7 +333,7 @@ fn scan(path: &Path, config: &WebDatasetConfig) -> Result<ShardContent, SourceEr
 
 impl ShardContent {
     /// Adds a sample that is complete.
-    fn add(&mut self, mut sample: Sample) -> Result<(), SourceError> {
+    fn add(&mut self, mut sample: Sample, need: LabelNeed) -> Result<(), SourceError> {
         let path = self.shard.file.path();
         let Some(image) = sample.image else {
             // Whole sets would go as one sample without an image.
@@ -344,22 +354,40 @@ impl ShardContent {
             return Ok(());
         }
         let unlabelled = sample.label.unlabelled();
-        let Some(label) = sample.label.value() else {
-            let reason = unlabelled.unwrap_or_else(|| match label_elsewhere(&self.shard, &sample.key, image.start) {
-                Some(label) => format!(
-                    "its label, {label:?}, is elsewhere in the archive; the members of a sample have to follow one \
-                     another, as tar --sort=name stores them"
-                ),
-                None => "its sample has no label; a .cls or .json member of the same name is expected".into(),
-            });
-            return Err(SourceError::malformed(path, Place::Member(image.name), reason));
-        };
         add_text(&mut self.hash, &image.name);
         self.hash.update(image.size.to_le_bytes());
-        add_text(&mut self.hash, &label.value);
-        self.labels.push(self.values.add(label));
+        let label = match sample.label.value() {
+            Some(label) => {
+                add_text(&mut self.hash, &label.value);
+                self.values.add(label)
+            }
+            None => {
+                if self.unlabelled.is_none() {
+                    let reason =
+                        unlabelled.unwrap_or_else(|| no_label(&self.shard, &sample.key, image.start));
+                    let error = SourceError::malformed(path, Place::Member(image.name), reason);
+                    match need {
+                        LabelNeed::Required => return Err(error),
+                        LabelNeed::Optional => self.unlabelled = Some(error),
+                    }
+                }
+                0
+            }
+        };
+        self.labels.push(label);
         self.images.push(Offset::new(image.start));
         Ok(())
+    }
+}
+
+/// Why the sample `key` with its image at `image` has no label, and what would be right, as a clause.
+fn no_label(shard: &Shard, key: &str, image: u64) -> String {
+    match label_elsewhere(shard, key, image) {
+        Some(label) => format!(
+            "its label, {label:?}, is elsewhere in the archive; the members of a sample have to follow one another, as \
+             tar --sort=name stores them"
+        ),
+        None => "its sample has no label; a .cls or .json member of the same name is expected".into(),
     }
 }
 

@@ -88,6 +88,27 @@ fn samples_are_members_of_one_name() {
 }
 
 #[test]
+fn who_is_on_the_images_is_known_of_all_of_them_or_of_none() {
+    let open = |set: &Set| config(set.folder.path()).open_for(LabelNeed::Optional);
+    let none = Set::new(&[("a.tar", &[("1.jpg", b"x"), ("2.jpg", b"y")]), ("b.tar", &[("1.jpg", b"z")])]);
+    let opened = open(&none).unwrap();
+    assert!(!opened.is_labelled());
+    assert_eq!((opened.source.len(), opened.source.key(2)), (3, "b/1".into()));
+    let sentence =
+        "a.tar, \"1.jpg\": its sample has no label; a .cls or .json member of the same name is expected";
+    assert!(none.sentence().ends_with(sentence), "{}", none.sentence());
+    let some = Set::new(&[("a.tar", &[("1.jpg", b"x"), ("1.cls", b"7")]), ("b.tar", &[("1.jpg", b"z")])]);
+    assert_eq!(
+        open(&some).err().unwrap().to_string().replace("DIR", ""),
+        some.sentence().replace("DIR", &some.folder.path().display().to_string())
+    );
+    // Gaps between numbers matter where people are told apart.
+    let gaps = Set::one(&[("1.jpg", b"x"), ("1.cls", b"7"), ("2.jpg", b"y"), ("2.cls", b"9")]);
+    assert!(gaps.sentence().contains("the labels run from 1 to 9"));
+    assert_eq!(open(&gaps).unwrap().source.identities(), ["7", "9"]);
+}
+
+#[test]
 fn shards_are_in_the_order_of_their_names() {
     let set = Set::new(&[
         ("s-01.tar", &[("0.jpg", b"c"), ("0.cls", b"bob"), ("1.jpg", b"d"), ("1.cls", b"Cid")]),
