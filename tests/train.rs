@@ -4,6 +4,53 @@ mod support;
 
 use support::{Place, TINY};
 
+#[test]
+fn a_run_in_which_nothing_is_learned_says_so_at_its_end() {
+    let place = Place::new();
+    let synth = ["data", "synth", "--size", "20", "--identities", "6", "--images", "8", "--out", "faces"];
+    place.facegrad(&synth).done();
+    let image = place.read("faces/000000/0000.png");
+    for copy in 0..8 {
+        ["a", "b"].iter().for_each(|person| place.write(&format!("copies/{person}/{copy}.png"), &image));
+        place.write(&format!("dup/a/{copy}.png"), &image);
+        place.write(&format!("dup/b/{copy}.png"), place.read("faces/000001/0000.png"));
+    }
+    let run = |folder: &str, changes: &[&str]| {
+        let data = format!("data.train={{kind=\"folder\", path=\"{folder}\"}}");
+        let always = ["run.batch=8", "run.log_every=10", "evaluation=[]", "backbone.dropout=0.0", &data];
+        let ended = place.train(&[&always, changes].concat()).done();
+        let report = ended.stdout.lines().find_map(|line| line.strip_prefix("report   ")).unwrap();
+        let folder = report.strip_suffix("/report.html").unwrap();
+        let logged = place.events(folder, "finding");
+        let logged: Vec<String> =
+            logged.iter().map(|event| event["finding"].as_str().unwrap().to_owned()).collect();
+        let page = place.text(&format!("{folder}/report.html"));
+        for finding in &logged {
+            assert!(ended.stdout.contains(&format!("\nnote     {finding}\n")), "{ended}");
+            assert!(page.contains(finding.as_str()), "{finding}");
+        }
+        logged
+    };
+    let arcface = ["run.steps=150", "head.kind=arcface", "head.scale=32", "head.margin=0.5"];
+    let arcface = |more: &'static str| [&arcface[..], &[more]].concat();
+    let is_guess = |found: &[String]| matches!(found, [one] if one.starts_with("the loss stayed at that of guessing or above: it was "));
+    for (folder, change) in [
+        ("copies", "optimizer.momentum=0.9"),
+        ("faces", "optimizer.learning_rate=1e-6"),
+        ("faces", "optimizer.learning_rate=10"),
+    ] {
+        let found = run(folder, &arcface(change));
+        assert!(is_guess(&found), "{folder}, {change}: {found:?}");
+    }
+    let none: [String; 0] = [];
+    assert_eq!(run("faces", &arcface("optimizer.momentum=0.9")), none);
+    assert_eq!(run("faces", &arcface("run.steps=40")), none, "too short to tell");
+    let triplet =
+        ["run.steps=20", "sampler.kind=pk", "sampler.images=4", "head.kind=triplet", "augmentation.shift=0"];
+    let found = run("dup", &triplet);
+    assert!(found[0].starts_with("no triplet was active in 3 of 3 logged steps, "), "{found:?}");
+}
+
 const QUICKSTART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/quickstart.toml");
 
 #[test]
