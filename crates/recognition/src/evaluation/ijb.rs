@@ -78,7 +78,7 @@ impl Protocol for IjbConfig {
             ImageNeed::Names => (ImageFiles::default(), None),
         };
         if let Some(missing) = missing {
-            let (list, folder) = (folder.media, folder.images);
+            let (list, folder, missing) = (folder.media, folder.images, missing.into());
             return Err(EvaluationError::MissingImages { list, folder, missing, hint: String::new() });
         }
         let images = Crops { files, media, faces };

@@ -11,7 +11,7 @@ use facegrad_verification::{
 };
 
 use crate::{
-    Embedder, ImageEmbeddings, ImageFiles, ImageNames, ImageSetError, Images,
+    Embedder, ImageEmbeddings, ImageFiles, ImageNames, Images,
     embedder::{EmbedderError, UsableEmbeddings},
     images::MissingImages,
     listed_images::ListedImages,
@@ -192,7 +192,7 @@ pub enum EvaluationError {
     MissingImages {
         list: PathBuf,
         folder: PathBuf,
-        missing: MissingImages,
+        missing: Box<MissingImages>,
         /// What is touched by that and what can be done, as the end of the sentence.
         hint: String,
     },
@@ -299,7 +299,7 @@ impl Listed<'_> {
                     true => String::new(),
                     false => format!(", {}; {}", touched(&missing.is_missing), what_to_do()),
                 };
-                let (list, folder) = (list.into(), folder.into());
+                let (list, folder, missing) = (list.into(), folder.into(), missing.into());
                 Err(EvaluationError::MissingImages { list, folder, missing, hint })
             }
             Some(_) => Ok(images),
