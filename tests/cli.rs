@@ -7,7 +7,8 @@ use std::fs;
 use serde_json::Value;
 use support::{FACEGRAD, Place};
 
-const VERBS: [&[&str]; 12] = [
+const VERBS: [&[&str]; 13] = [
+    &["new"],
     &["train"],
     &["eval"],
     &["calibrate"],

@@ -175,10 +175,10 @@ fn a_set_of_any_kind_is_embedded() {
         ("faces/bare", &paths[2]),
         ("a.rec", "3"),
         ("scanned.rec", "3"),
-        ("a.tar", "002000_0002"),
+        ("a.tar", "00000002"),
         ("a.parquet", "2"),
-        ("shards", "shard-000000/002000_0002"),
-        ("tables", "part-000000.parquet/2"),
+        ("shards", "shard-000000/00000002"),
+        ("tables", "train-00000-of-00005.parquet/2"),
         ("a.bin", "2"),
     ] {
         let said = embed(&place, &[set, "--out", "e.npz"]).done();
@@ -249,7 +249,7 @@ fn what_is_no_set_is_one_sentence() {
             "a.zip",
             "a.zip: it is a zip archive (of images, or an .npz), which has to be unpacked; a set of face images",
         ),
-        ("runs/tiny/best", "runs/tiny/best holds no images"),
+        ("runs/tiny", "runs/tiny holds no images"),
         ("cut.parquet", "cut.parquet: "),
         ("page.html", "page.html"),
         ("junk.tar", "junk.tar"),
@@ -423,7 +423,7 @@ fn images_that_cannot_be_read_stop_the_job_or_are_skipped() {
 
     // Lists that name what is not there.
     place.write("list.txt", "faces/002000/0000\nfaces/nobody/1\n");
-    let sentence = embed(&place, &["list.txt", "--out", "l.npz"]).refused(2);
+    let sentence = embed(&place, &["list.txt", "--out", "l.npz"]).code(2).sentence();
     assert!(sentence.starts_with("the image faces/nobody/1 of 2: it cannot be read: "), "{sentence}");
     embed(&place, &["list.txt", "--out", "l.npz", "--on-error", "skip"]).done();
     assert_eq!(open(&place, "l.npz").names(), ["faces/002000/0000"]);
@@ -544,7 +544,7 @@ fn an_index_is_used_with_its_own_model_only() {
     let sentence = identify(&place, &["e.safetensors", probe]).refused(2);
     assert!(sentence.starts_with("e.safetensors is not a gallery: "), "{sentence}");
     let sentence = identify(&place, &["people.safetensors", "gone.png"]).refused(2);
-    assert!(sentence.starts_with("the image gone.png: it cannot be read: "), "{sentence}");
+    assert!(sentence.starts_with("there is no gone.png; an image, or a set"), "{sentence}");
     let sentence = identify(&place, &["moved", probe, "--save", "people.npz"]).refused(2);
     assert!(sentence.starts_with("--save people.npz: an index is kept in a file that ends in"), "{sentence}");
 }
@@ -736,6 +736,28 @@ fn drawn_pairs_share_no_person_between_folds_and_can_be_measured() {
     let of_rec = PairList::read(&place.path("rec.csv"), None).unwrap();
     assert_eq!(of_rec.pairs(), list.pairs());
     assert!(of_rec.images().iter().all(|key| key.parse::<usize>().is_ok_and(|key| (1..=96).contains(&key))));
+
+    let of_set = |pairs: &str, set: &str| {
+        let told = json(place.facegrad(&["eval", "runs/tiny", "--pairs", pairs, "--images", set, "--json"]));
+        ["accuracy", "auc", "eer", "images_sha256"].map(|key| told[key].clone())
+    };
+    assert_eq!(of_set("rec.csv", "many.rec"), of_set("pairs.csv", "many"));
+    let refused = |pairs: &str, set: &str| {
+        place.facegrad(&["eval", "runs/tiny", "--pairs", pairs, "--images", set]).refused(2)
+    };
+    let sentence = refused("pairs.csv", "many.rec");
+    assert!(
+        sentence.contains("and many.rec has no such image (it calls them such as \"1\"); 9"),
+        "{sentence}"
+    );
+    place.write("a.zip", b"PK\x03\x04\0\0");
+    assert!(refused("pairs.csv", "a.zip").starts_with("a.zip: it is a zip archive"));
+    let at = ["--at", "far=1e-1"];
+    place
+        .facegrad(
+            &[&["calibrate", "runs/tiny", "--pairs", "rec.csv", "--images", "many.rec"][..], &at].concat(),
+        )
+        .done();
 
     let out: PathBuf = place.path("more.csv");
     let sentence =

@@ -16,6 +16,7 @@ mod failure;
 mod gallery;
 mod identify;
 mod memory;
+mod new;
 mod output;
 mod plot;
 mod points;
@@ -45,6 +46,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Look at a set of faces, and write a config for it.
+    New(new::Args),
     /// Train a model from a config file, or continue a run.
     Train(train::Args),
     /// Train several configs with several seeds under one budget, and write one table and one picture.
@@ -115,6 +118,7 @@ fn main() -> ExitCode {
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
     let result = match cli.command {
+        Command::New(args) => new::run(args),
         Command::Train(args) => train::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Eval(args) => eval::run(args),

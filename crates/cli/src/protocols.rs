@@ -22,7 +22,8 @@ pub struct ProtocolArgs {
     /// Short for --protocol pair_file: a pair file, LFW's View 1 or View 2, or a list `path path 0/1`.
     #[arg(long, value_parser = file_to_read())]
     pairs: Option<PathBuf>,
-    /// The folder that holds the images of --pairs, or of the lists --gallery and --probes.
+    /// The folder that holds the images of --pairs, or of the lists --gallery and --probes; or a set of another kind (.rec,
+    /// tar shards, …), whose images these name as `facegrad data pairs` does.
     #[arg(long)]
     images: Option<PathBuf>,
     /// A pair file to choose the threshold of --pairs on (LFW View 1: pairsDevTrain.txt); without it the best

@@ -50,14 +50,17 @@ pub struct MissingImages {
     pub missing: usize,
     /// How many there should be.
     pub total: usize,
+    /// What the set calls one of its images, where they are not files that lists name by their paths.
+    pub example: Option<String>,
 }
 
 impl MissingImages {
     /// What was tried to find the first, in words.
-    pub(crate) fn tried(&self) -> &'static str {
-        match without_extension(&self.first) {
-            Some(_) => "nor one with another ending",
-            None => "tried .jpg, .png and the like",
+    pub(crate) fn tried(&self) -> String {
+        match (&self.example, without_extension(&self.first)) {
+            (Some(example), _) => format!("it calls them such as {example:?}"),
+            (None, Some(_)) => "nor one with another ending".into(),
+            (None, None) => "tried .jpg, .png and the like".into(),
         }
     }
 }
@@ -74,6 +77,7 @@ impl ImageFiles {
                 first: names[first].clone(),
                 missing: found.iter().filter(|file| file.is_none()).count(),
                 total: found.len(),
+                example: None,
             });
         }
         Ok(Self { names: names.to_vec(), files: found.into_iter().flatten().collect() })
@@ -192,6 +196,6 @@ mod tests {
         );
         let names = ["a", "d", "e"].map(String::from);
         let missing = ImageFiles::find(folder.path(), &names).unwrap_err();
-        assert_eq!(missing, MissingImages { first: "d".into(), missing: 2, total: 3 });
+        assert_eq!(missing, MissingImages { first: "d".into(), missing: 2, total: 3, example: None });
     }
 }

@@ -47,6 +47,7 @@ mod gallery_state;
 mod image_set;
 mod images;
 mod input;
+mod listed_images;
 mod model;
 mod model_file;
 pub mod operating_points;

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use facegrad_faces::{SourceConfig, SourceKind};
 use facegrad_results::{CurveKind, ResultCurve};
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
@@ -24,11 +25,11 @@ settings! {
         /// What the evaluation is called in logs and results; without it as the list of probes.
         name: Option<String> = None;
         /// The gallery: a list of lines `path identity`, separated by spaces, tabs or commas; or a folder with one folder
-        /// of images a person, or with one image a person, called as the person.
+        /// of images a person, or with one image a person, called as the person; or a set of another kind.
         gallery: PathBuf = PathBuf::new();
         /// The probes, in the same form; those whose identity the gallery lacks are not mated.
         probes: PathBuf = PathBuf::new();
-        /// The folder that holds the images of lists.
+        /// The folder that holds the images of lists, or a set of another kind, whose images they name as the set does.
         images: PathBuf = PathBuf::new();
         /// The score of an identity with several images in the gallery.
         identity_score: IdentityScore = IdentityScore::Max;
@@ -44,7 +45,7 @@ impl Protocol for IdentificationConfig {
     fn validate(&self, at: &dyn Fn(&str) -> String, wanted: ImageNeed) -> Result<(), SettingsError> {
         needs_path(&self.gallery, at("gallery"), "the list of the gallery, or its folder")?;
         needs_path(&self.probes, at("probes"), "the list of probes, or their folder")?;
-        match self.gallery.is_dir() && self.probes.is_dir() {
+        match set_at(&self.gallery).is_some() && set_at(&self.probes).is_some() {
             true => Ok(()),
             false => needs_images(&self.images, at("images"), wanted),
         }
@@ -52,8 +53,8 @@ impl Protocol for IdentificationConfig {
 
     fn open(&self, wanted: ImageNeed) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
         let read = |file: &Path| {
-            if file.is_dir() {
-                let images = ImageSet::open(file)?;
+            if let Some(set) = set_at(file) {
+                let images = ImageSet::of(set.open_images()?);
                 let list = IdentityList { images: images.names().to_vec(), identities: people_of(&images) };
                 return Ok((list, Box::new(images) as Box<dyn Images>));
             }
@@ -62,8 +63,9 @@ impl Protocol for IdentificationConfig {
             Ok::<_, EvaluationError>((list, images))
         };
         let (gallery, probes) = (read(&self.gallery)?, read(&self.probes)?);
-        // Two folders may call different images alike.
-        let shares_names = !self.gallery.is_dir() && !self.probes.is_dir() || self.gallery == self.probes;
+        // Two sets may call different images alike.
+        let are_lists = [&self.gallery, &self.probes].iter().all(|path| set_at(path).is_none());
+        let shares_names = are_lists || self.gallery == self.probes;
         if shares_names {
             gallery.0.disjoint(&probes.0)?;
         }
@@ -71,6 +73,11 @@ impl Protocol for IdentificationConfig {
             format!("{}: {} in {}", self.name(), file_name(&self.probes), file_name(&self.gallery));
         Ok(Box::new(Open { config: self.clone(), protocol, gallery, probes }))
     }
+}
+
+/// The set of images at `path`, if that is no list of images in `images`.
+fn set_at(path: &Path) -> Option<SourceConfig> {
+    SourceConfig::of_path(path).ok().filter(|set| !matches!(set.kind, SourceKind::List(_)))
 }
 
 struct Open {

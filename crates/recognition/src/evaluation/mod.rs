@@ -10,7 +10,8 @@ use facegrad_verification::{
 };
 
 use crate::{
-    Embedder, ImageFiles, ImageNames, ImageSetError, Images, embedder::EmbedderError, images::MissingImages,
+    Embedder, ImageFiles, ImageNames, Images, embedder::EmbedderError, images::MissingImages,
+    listed_images::ListedImages,
 };
 
 mod all_pairs;
@@ -179,9 +180,6 @@ pub enum EvaluationError {
     /// What was opened cannot be measured.
     #[error("evaluation {name}: {source}")]
     Measurement { name: String, source: Box<MeasurementError> },
-    /// A folder of images.
-    #[error(transparent)]
-    Folder(#[from] ImageSetError),
     /// A file of insightface.
     #[error(transparent)]
     Bin(#[from] BinError),
@@ -235,21 +233,25 @@ impl MeasurementError {
     }
 }
 
-/// The images that a list names below `folder`.
+/// The images that a list names below the folder `set`, or in a set of another kind.
 fn images(
     list: &Path,
-    folder: &Path,
+    set: &Path,
     names: &[String],
     wanted: ImageNeed,
 ) -> Result<Box<dyn Images>, EvaluationError> {
-    match ImageFiles::find(folder, names) {
-        Ok(files) => Ok(Box::new(files)),
+    let missing = match ImageFiles::find(set, names) {
+        Ok(files) => return Ok(Box::new(files)),
+        Err(missing) => missing,
+    };
+    let missing = match (ListedImages::search(set, names), wanted) {
         // Where they are there, the page can show them.
-        Err(_) if wanted == ImageNeed::Names => Ok(Box::new(ImageNames(names.to_vec()))),
-        Err(missing) => {
-            Err(EvaluationError::MissingImage { list: list.into(), folder: folder.into(), missing })
-        }
-    }
+        (Ok(Some(images)), _) if images.missing().is_none() => return Ok(Box::new(images)),
+        (_, ImageNeed::Names) => return Ok(Box::new(ImageNames(names.to_vec()))),
+        (Ok(images), _) => images.and_then(|images| images.missing()).unwrap_or(missing),
+        (Err(error), _) => return Err(error.into()),
+    };
+    Err(EvaluationError::MissingImage { list: list.into(), folder: set.into(), missing })
 }
 
 /// An error if pixels are wanted and there is no folder to find them in.

@@ -20,7 +20,8 @@ settings! {
         pairs: PathBuf = PathBuf::new();
         /// A pair file to choose the threshold on, such as LFW's pairsDevTrain.txt for pairsDevTest.txt.
         threshold_pairs: Option<PathBuf> = None;
-        /// The folder that holds the images, one folder an identity.
+        /// The folder that holds the images, one folder an identity, or a set of another kind, whose images the pairs name
+        /// as the set does.
         images: PathBuf = PathBuf::new();
         /// Cut the pairs into so many folds, in their order; without it the folds are those of the file.
         folds: Option<usize> = None, at_least(2).up_to(1000);
