@@ -157,7 +157,8 @@ mod tests {
         match Cli::try_parse_from(words).ok()?.command {
             Command::Align(args) => Some(args.size()),
             Command::Data(data::Command::Audit(args)) => args.size(),
-            Command::Bench(command) => command.size().ok(),
+            Command::Bench(command) => Some(command.size()),
+            Command::Explain(args) => Some(args.size()),
             _ => None,
         }
     }
@@ -174,6 +175,7 @@ mod tests {
             &["data", "audit", "set"],
             &["bench", "infer", "--backbone", "nano"],
             &["bench", "ops", "--backbone", "nano"],
+            &["explain", "backbone"],
         ] {
             assert_eq!(size_of(verb, "112x96"), Some([112, 96]), "{verb:?}");
             assert_eq!(size_of(verb, "64"), Some([64, 64]), "{verb:?}");
