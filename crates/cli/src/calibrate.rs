@@ -7,6 +7,7 @@ use facegrad::recognition::{
     operating_points::{self, Calibration, MeasuredRates, ThresholdTarget, TooFew, rate},
 };
 use facegrad::verification::Similarity;
+use facegrad_files::name_of;
 use facegrad_results::{Align, TextTable};
 use serde_json::json;
 
@@ -103,9 +104,6 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         return Err(Failure::input(format!("{} is not from a file", args.model.display())));
     };
     let protocol = config.open(ImageNeed::Pixels)?;
-    for remark in protocol.remarks() {
-        crate::remark!("note: {}: {remark}", config.name());
-    }
     let embedder = Embedder::model(&model, args.batch.size(), &chosen.description);
     let images = protocol.images();
     let measured = protocol.measure(&embedder, &Measurement::default(), &mut counted(images));
@@ -128,7 +126,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         .map(|point| point.target.to_string())
         .collect();
     if args.json {
-        let facts = json!({ "model": written, "points": points, "kept": kept, "too_few": too_few });
+        let facts = json!({ "model": name_of(written), "points": points, "kept": kept, "too_few": too_few });
         say!("{}", serde_json::to_string_pretty(&facts)?);
         return Ok(ExitCode::SUCCESS);
     }
@@ -151,11 +149,9 @@ pub fn to_text(points: &[NamedPoint]) -> String {
             Some([height, width]) => format!("of {height}x{width} pixels"),
             None => "of several sizes".into(),
         };
-        let lost = point.lost.as_ref().map(|lost| format!("lost: {lost}\n"));
         let measured_on = format!(
-            "on {}\n{}flip {}, score {}, images {size}\n",
+            "on {}\nflip {}, score {}, images {size}\n",
             point.measured_on(),
-            lost.unwrap_or_default(),
             point.flip,
             point.score
         );

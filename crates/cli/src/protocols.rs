@@ -9,6 +9,7 @@ use facegrad::settings::{
 };
 use facegrad::training::Experiment;
 use facegrad::verification::Flip;
+use facegrad_files::name_of;
 
 use crate::{arguments::file_to_read, failure::Failure};
 
@@ -53,10 +54,6 @@ pub struct ProtocolArgs {
     /// What is subtracted from embeddings before: none, other_folds (the mean of the other folds).
     #[arg(long)]
     centring: Option<String>,
-    /// What becomes of images that are not there or cannot be read, in every protocol with a list of images: error, skip
-    /// (what they are compared in is left out and counted), wrong (it counts as an error at every threshold).
-    #[arg(long)]
-    missing: Option<String>,
 }
 
 impl ProtocolArgs {
@@ -86,10 +83,10 @@ impl ProtocolArgs {
         if let Some(pairs) = &self.pairs {
             let mut table = Table::new();
             table.insert("kind".into(), "pair_file".into());
-            table.insert("pairs".into(), text(pairs)?);
+            table.insert("pairs".into(), name_of(pairs).into());
             for (key, path) in [("images", &self.images), ("threshold_pairs", &self.threshold_pairs)] {
                 if let Some(path) = path {
-                    table.insert(key.into(), text(path)?);
+                    table.insert(key.into(), name_of(path).into());
                 }
             }
             sections.push(("--pairs".to_owned(), table));
@@ -97,7 +94,7 @@ impl ProtocolArgs {
         for file in &self.bin {
             let mut table = Table::new();
             table.insert("kind".into(), "insightface_bin".into());
-            table.insert("file".into(), text(file)?);
+            table.insert("file".into(), name_of(file).into());
             sections.push(("--bin".into(), table));
         }
         if let (Some(gallery), Some(probes)) = (&self.gallery, &self.probes) {
@@ -107,7 +104,7 @@ impl ProtocolArgs {
                 [("gallery", Some(gallery)), ("probes", Some(probes)), ("images", self.images.as_ref())]
             {
                 if let Some(path) = path {
-                    table.insert(key.into(), text(path)?);
+                    table.insert(key.into(), name_of(path).into());
                 }
             }
             sections.push(("--gallery".into(), table));
@@ -160,13 +157,7 @@ impl ProtocolArgs {
 
     /// Sets what the flags say wherever a protocol has such a key.
     fn override_keys(&self, sections: &mut [(String, Table)]) -> Result<(), Failure> {
-        let flags = [
-            ("flip", &self.flip),
-            ("score", &self.score),
-            ("centring", &self.centring),
-            ("missing", &self.missing),
-        ];
-        for (key, value) in flags {
+        for (key, value) in [("flip", &self.flip), ("score", &self.score), ("centring", &self.centring)] {
             let Some(value) = value else { continue };
             let mut taken = false;
             for (_, table) in sections.iter_mut() {
@@ -222,9 +213,4 @@ fn parse(argument: &str) -> Result<Table, Failure> {
     }
     table.insert("kind".into(), kind.into());
     Ok(table)
-}
-
-fn text(path: &Path) -> Result<Value, Failure> {
-    let text = path.to_str().map(Value::from);
-    text.ok_or_else(|| Failure::input(format!("the path {} is not UTF-8", path.display())))
 }

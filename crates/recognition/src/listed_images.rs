@@ -3,6 +3,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use facegrad_faces::{FaceError, FaceSource, SourceConfig, SourceError, SourceKind, without_extension};
+use facegrad_files::LookAlike;
 use facegrad_pictures::Picture;
 
 use crate::{Images, images::MissingImages};
@@ -58,9 +59,15 @@ impl ListedImages {
 
     /// Those that the set does not have, if there are any.
     pub fn missing(&self) -> Option<MissingImages> {
-        let is_missing = self.places.iter().map(Option::is_none).collect();
-        let example = (!self.source.is_empty()).then(|| self.source.key(0));
-        MissingImages::of(&self.names, is_missing, example)
+        let first = self.places.iter().position(Option::is_none)?;
+        let keys = (0..self.source.len()).map(|image| self.source.key(image));
+        Some(MissingImages {
+            first: self.names[first].clone(),
+            alike: LookAlike::among(keys, &self.names[first]),
+            missing: self.places.iter().filter(|place| place.is_none()).count(),
+            total: self.places.len(),
+            example: Some(self.source.key(0)),
+        })
     }
 }
 
@@ -92,12 +99,11 @@ mod tests {
         let names = ["000001/0001", "000000/0000.jpg", "gone", "000001/0001.png"].map(String::from);
         let images = ListedImages::of(Arc::new(faces), &names);
         assert_eq!(images.places, [Some(3), Some(0), None, Some(3)]);
-        let missing = images.missing().unwrap();
+        let example = Some("000000/0000".into());
         assert_eq!(
-            (&missing.names[..], &missing.is_missing[..]),
-            (&names[2..3], &[false, false, true, false][..])
+            images.missing().unwrap(),
+            MissingImages { first: "gone".into(), missing: 1, total: 4, alike: None, example }
         );
-        assert_eq!(missing.not_there(), "no such image (it calls them such as \"000000/0000\")");
         assert_eq!(images.name(1), names[1]);
         assert_eq!(images.load(0, [16, 16]), images.load(3, [16, 16]));
         assert_eq!(images.load(2, [16, 16]).unwrap_err().reason, "there is no such image");

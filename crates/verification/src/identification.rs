@@ -17,12 +17,9 @@ mod search;
 mod threshold;
 
 pub use {
-    blufr::{BlufrLists, BlufrResult, BlufrSets, BlufrTrial, LostBlufr, MeanMinusDeviation},
+    blufr::{BlufrLists, BlufrResult, BlufrSets, BlufrTrial, MeanMinusDeviation},
     list::{IdentityList, read_identity_list},
-    result::{
-        ClosedSet, FnirAtFpir, IdentificationResult, IdentityBootstrap, LostFaces, OpenSetPoint, RankRate,
-        Rate,
-    },
-    search::{IdentityScore, LostProbes, Mate, ProbeMatch, RemainingProbes, Search, SearchError},
+    result::{ClosedSet, FnirAtFpir, IdentificationResult, IdentityBootstrap, OpenSetPoint, RankRate, Rate},
+    search::{IdentityScore, Mate, ProbeMatch, Search, SearchError},
     threshold::{SearchThreshold, TooFewStrangers},
 };

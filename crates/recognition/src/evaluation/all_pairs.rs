@@ -5,13 +5,15 @@ use std::collections::{BTreeSet, HashMap};
 use facegrad_faces::SourceConfig;
 use facegrad_results::{CurveKind, ResultCurve};
 use facegrad_settings::{SettingsError, settings};
-use facegrad_verification::{AllPairsResult, IdentityList, LabelledUnitEmbeddings, ScoreCounts, Similarity};
+use facegrad_verification::{
+    AllPairsResult, IdentityList, LabelledUnitEmbeddings, ScoreCounts, Similarity, UnitEmbeddings,
+};
 
 use super::{
     EvaluationError, Fusion, ImageNeed, Measurement, MeasurementError, OpenProtocol, Protocol,
-    ProtocolOutcome, unit,
+    ProtocolOutcome,
 };
-use crate::{Embedder, ImageNames, Images, SourceImages, embedder::UsableEmbeddings};
+use crate::{Embedder, ImageEmbeddings, ImageNames, Images, SourceImages};
 
 settings! {
     /// Every pair of a labelled set, compared by the cosine: the false-accept rates that few pairs cannot show.
@@ -96,8 +98,8 @@ impl OpenProtocol for Open {
             (None, None) => return Err(MeasurementError::NoSource),
         };
         let embedded = embedder.embed(images, self.config.fusion.flip, progress)?;
-        let mut usable = UsableEmbeddings::all(embedded, images.len());
-        let rows = unit(&mut usable, images)?;
+        let ImageEmbeddings { rows, dim, images_sha256, .. } = embedded;
+        let rows = UnitEmbeddings::new(rows, dim)?;
         let mut numbers = HashMap::new();
         let number = |identity| {
             let next = numbers.len();
@@ -108,7 +110,7 @@ impl OpenProtocol for Open {
         let provenance = embedder.provenance(
             format!("{}: every pair of {} images", self.config.name, list.images.len()),
             IdentityList::sha256(&[list]),
-            usable.embedded.images_sha256,
+            images_sha256,
             self.config.fusion.flip,
             Similarity::Cosine,
         );
