@@ -753,12 +753,11 @@ fn drawn_pairs_share_no_person_between_folds_and_can_be_measured() {
     );
     place.write("a.zip", b"PK\x03\x04\0\0");
     assert!(refused("pairs.csv", "a.zip").starts_with("a.zip: it is a zip archive"));
+    // Too few pairs for a threshold, all of whose images are found.
     let at = ["--at", "eer"];
-    place
-        .facegrad(
-            &[&["calibrate", "runs/tiny", "--pairs", "rec.csv", "--images", "many.rec"][..], &at].concat(),
-        )
-        .done();
+    let calibrate = ["calibrate", "runs/tiny", "--pairs", "rec.csv", "--images", "many.rec"];
+    let sentence = place.facegrad(&[&calibrate[..], &at].concat()).refused(2);
+    assert!(sentence.starts_with("no point can be measured on rec: "), "{sentence}");
 
     let out: PathBuf = place.path("more.csv");
     let sentence =
