@@ -178,7 +178,7 @@ pub enum EvaluationError {
         list.display(), missing.first, folder.display(), missing.tried(), missing.missing, missing.total,
         missing.alike.as_ref().map(|alike| format!("; {alike}")).unwrap_or_default()
     )]
-    MissingImage { list: PathBuf, folder: PathBuf, missing: MissingImages },
+    MissingImage { list: PathBuf, folder: PathBuf, missing: Box<MissingImages> },
     /// What was opened cannot be measured.
     #[error("evaluation {name}: {source}")]
     Measurement { name: String, source: Box<MeasurementError> },
@@ -253,7 +253,7 @@ fn images(
         (Ok(images), _) => images.and_then(|images| images.missing()).unwrap_or(missing),
         (Err(error), _) => return Err(error.into()),
     };
-    Err(EvaluationError::MissingImage { list: list.into(), folder: set.into(), missing })
+    Err(EvaluationError::MissingImage { list: list.into(), folder: set.into(), missing: Box::new(missing) })
 }
 
 /// An error if pixels are wanted and there is no folder to find them in.
