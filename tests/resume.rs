@@ -209,6 +209,172 @@ fn to_resume_a_finished_run_changes_nothing() {
     }
 }
 
+/// The notes before the first step.
+fn notes(ended: &support::Ended) -> Vec<&str> {
+    ended.stdout.lines().filter_map(|line| line.strip_prefix("note     ")).collect()
+}
+
+#[test]
+fn a_changed_config_is_told_key_by_key_with_what_it_does_and_only_once() {
+    let place = Place::new();
+    place.train(&["run.epochs=4", "run.checkpoint_every=10", "evaluation=[]"]).done();
+    let config = place.text("runs/tiny/config.toml");
+    let changed =
+        config.replace("epochs = 4.0\n", "epochs = 8.0\n").replace("scale = 16.0\n", "scale = 12.0\n");
+    place.write("runs/tiny/config.toml", changed);
+    // Stopped before it has saved anything, it has still to be told.
+    for _ in 0..2 {
+        place.copy("runs/tiny", "again");
+        let ended = resume(&place, "again").done();
+        assert_eq!(
+            notes(&ended),
+            [
+                "the config was changed after step 40: head.scale is 12.0, was 16.0; run.epochs is 8.0, was 4.0; the run is 80 steps long now, and was 40; its learning rate goes from 0.000171 in step 40 to 0.0541 in step 41"
+            ]
+        );
+        let start = place.events("again", "start").pop().unwrap();
+        assert_eq!(start["notes"][0], notes(&ended)[0]);
+        assert!(place.text("again/report.html").contains("head.scale is 12.0, was 16.0"));
+        // From then on it is the config of the run.
+        let ended = resume(&place, "again").done();
+        assert!(!ended.stdout.contains("changed"), "{ended}");
+        fs::remove_dir_all(place.path("again")).unwrap();
+    }
+    let set = [
+        "train",
+        "--resume",
+        "runs/tiny",
+        "--set",
+        "optimizer.kind=adamw",
+        "--set",
+        "run.batch=32",
+        "--set",
+        "run.epochs=9",
+    ];
+    let ended = place.facegrad(&set).done();
+    let note = notes(&ended)[0];
+    for part in [
+        "; optimizer.kind is \"adamw\", was \"sgd\"; ",
+        "; run.batch is 32, was 16; ",
+        "; an epoch has 5 steps now, and had 10; ",
+        "; what sgd knew of earlier gradients is left behind, and adamw begins anew",
+    ] {
+        assert!(note.contains(part) || note.contains("and ") && part.contains("run.batch"), "{part}: {note}");
+    }
+}
+
+#[test]
+fn a_finished_run_says_so_and_goes_on_for_longer() {
+    let (reference, _) = uninterrupted();
+    let place = Place::new();
+    place.copy(reference.path("runs").to_str().unwrap(), "runs");
+    let longer = "facegrad train --resume runs/tiny --set run.steps=120";
+    let ended = resume(&place, "runs/tiny").done();
+    assert_eq!(notes(&ended), [format!("the run is finished (60 of 60 steps); to train longer: {longer}")]);
+    // A new run of the name says how that one stands.
+    let ended = place.train(&["run.steps=4"]).done();
+    assert_eq!(
+        notes(&ended),
+        [format!(
+            "runs/tiny is there already and is finished (60 of 60 steps), so that this is another run; to train that one longer: {longer}"
+        )]
+    );
+    let preflight = place.train(&["run.steps=4", "--preflight"]).done();
+    assert!(preflight.stdout.contains("note     runs/tiny is there already"), "{preflight}");
+    // What it says is done.
+    let ended = place.facegrad(&["train", "--resume", "runs/tiny", "--set", "run.steps=64"]).done();
+    assert!(
+        notes(&ended)[0].contains(": run.steps is 64, was 60; the run is 64 steps long now, and was 60; ")
+    );
+    assert!(ended.stdout.contains("done: 64 steps"), "{ended}");
+    assert!(place.text("runs/tiny/config.toml").contains("steps = 64\n"));
+    let metrics = place.metrics("runs/tiny");
+    assert_eq!(metrics.last().unwrap().split(',').next(), Some("64"));
+    // Less than is done is no run.
+    let config = place.text("runs/tiny/config.toml");
+    let said = place.facegrad(&["train", "--resume", "runs/tiny", "--set", "run.steps=20"]).refused(2);
+    assert_eq!(
+        said,
+        "runs/tiny has done 64 steps, and run.steps = 20 makes 20 of it; give it more, such as run.steps=128"
+    );
+    assert_eq!(place.text("runs/tiny/config.toml"), config);
+    let said = place.facegrad(&["train", "--resume", "runs/tiny", "--set", "run.stepps=20"]).refused(2);
+    assert!(said.starts_with("cannot resume: runs/tiny/config.toml: run.stepps"), "{said}");
+}
+
+#[test]
+fn what_the_weights_of_a_checkpoint_cannot_be_is_refused_by_its_key() {
+    let (reference, _) = uninterrupted();
+    let place = Place::new();
+    place.copy(reference.path("runs").to_str().unwrap(), "runs");
+    let config = place.text("runs/tiny/config.toml");
+    for (set, sentence) in [
+        (
+            "data.size=[24, 24]",
+            "data.size is [24, 24], and the checkpoint was trained with [20, 20]: its weights are for images of that size; set the key back, or begin a new run",
+        ),
+        (
+            "backbone.width=0.5",
+            "backbone.width is 0.5, and the checkpoint was trained with 0.25: its weights are of that network; set the key back, or begin a new run",
+        ),
+        (
+            "head.kind=softmax",
+            "head.kind is \"softmax\", and the checkpoint was trained with \"cosface\": its weights are of that head; set the key back, or begin a new run",
+        ),
+    ] {
+        let ended = place.facegrad(&["train", "--resume", "runs/tiny", "--set", set]).code(2);
+        assert_eq!((ended.stdout.as_str(), ended.sentence().as_str()), ("", sentence), "{ended}");
+        assert_eq!(place.text("runs/tiny/config.toml"), config);
+    }
+}
+
+#[test]
+fn a_checkpoint_of_an_earlier_version_goes_on_with_what_is_known() {
+    let place = Place::new();
+    place.train(&["run.steps=5", "evaluation=[]"]).done();
+    // As it was written before it held the config.
+    let checkpoint = "runs/tiny/checkpoint-000005";
+    let state = place.text(&format!("{checkpoint}/state.json"));
+    let mut state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    for key in ["config", "changes", "data_size", "course"] {
+        state.as_object_mut().unwrap().remove(key).unwrap();
+    }
+    let (state, manifest) = (state.to_string(), format!("{checkpoint}/manifest.json"));
+    let mut entries: serde_json::Value = serde_json::from_str(&place.text(&manifest)).unwrap();
+    entries["files"]["state.json"] =
+        serde_json::json!({"bytes": state.len(), "sha256": facegrad_files::sha256(state.as_bytes())});
+    place.write(&format!("{checkpoint}/state.json"), state);
+    place.write(&manifest, entries.to_string());
+    let set = ["train", "--resume", "runs/tiny", "--set", "run.steps=8"];
+    let ended = place.facegrad(&set).done();
+    assert_eq!(
+        notes(&ended),
+        [
+            "the config was changed after step 5, and it is no longer the same run; which keys is not known of a checkpoint of an earlier version"
+        ]
+    );
+    assert!(ended.stdout.contains("done: 8 steps"), "{ended}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_set_of_more_files_than_may_be_open_trains_saves_and_resumes() {
+    let place = Place::new();
+    let synth = ["data", "synth", "--size", "20", "--identities", "50", "--images", "4", "--out", "faces"];
+    place.facegrad(&synth).done();
+    for (kind, set, length) in
+        [("webdataset", "shards", "--shard-images"), ("parquet", "table.parquet", "--file-images")]
+    {
+        let _ = (kind, length);
+        let limited = |arguments: &[&str]| {
+            let words: Vec<String> = arguments.iter().map(|word| format!("'{word}'")).collect();
+            let script = format!("ulimit -n 64 && exec '{FACEGRAD}' {}", words.join(" "));
+            place.start("sh", &["-c", &script]).wait().done()
+        };
+        let _ = (limited, set);
+    }
+}
+
 #[test]
 fn a_run_is_resumed_by_one_process_at_a_time() {
     let place = Place::new();
@@ -330,9 +496,23 @@ fn a_run_is_not_resumed_on_other_data() {
     let weights = place.weights("runs/tiny");
     place.copy("faces/000000", "faces/new");
     let said = resume(&place, "runs/tiny").refused(2);
-    assert!(said.starts_with("runs/tiny was trained on data with SHA-256 "), "{said}");
-    assert!(said.ends_with("; resuming would not continue the same run"), "{said}");
+    assert_eq!(
+        said,
+        "runs/tiny was trained on 32 images of 4 identities, and the data is now 40 images of 5 identities; resuming would not continue the same run"
+    );
     fs::remove_dir_all(place.path("faces/new")).unwrap();
+    // As many, and others; the changed key is named.
+    let set = ["train", "--resume", "runs/tiny", "--set"];
+    let said = place.facegrad(&[&set[..], &["data.train.max_identities=3"]].concat()).refused(2);
+    let changed =
+        "the data is now 24 images of 3 identities (data.train.max_identities is 3, was not given); ";
+    assert!(said.contains(changed), "{said}");
+    let file = fs::read_dir(place.path("faces/000001")).unwrap().next().unwrap().unwrap().path();
+    fs::rename(&file, file.with_file_name("other.jpg")).unwrap();
+    let said = resume(&place, "runs/tiny").refused(2);
+    let as_many = "runs/tiny was trained on 32 images of 4 identities with other names, labels or sizes, and the data is now that of SHA-256 ";
+    assert!(said.starts_with(as_many), "{said}");
+    fs::rename(file.with_file_name("other.jpg"), &file).unwrap();
     resume(&place, "runs/tiny").done();
     fs::remove_dir_all(place.path("faces")).unwrap();
     assert_eq!(resume(&place, "runs/tiny").refused(2), "the image folder faces does not exist");

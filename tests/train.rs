@@ -4,6 +4,53 @@ mod support;
 
 use support::{Place, TINY};
 
+#[test]
+fn a_run_in_which_nothing_is_learned_says_so_at_its_end() {
+    let place = Place::new();
+    let synth = ["data", "synth", "--size", "20", "--identities", "6", "--images", "8", "--out", "faces"];
+    place.facegrad(&synth).done();
+    let image = place.read("faces/000000/0000.png");
+    for copy in 0..8 {
+        ["a", "b"].iter().for_each(|person| place.write(&format!("copies/{person}/{copy}.png"), &image));
+        place.write(&format!("dup/a/{copy}.png"), &image);
+        place.write(&format!("dup/b/{copy}.png"), place.read("faces/000001/0000.png"));
+    }
+    let run = |folder: &str, changes: &[&str]| {
+        let data = format!("data.train={{kind=\"folder\", path=\"{folder}\"}}");
+        let always = ["run.batch=8", "run.log_every=10", "evaluation=[]", "backbone.dropout=0.0", &data];
+        let ended = place.train(&[&always, changes].concat()).done();
+        let report = ended.stdout.lines().find_map(|line| line.strip_prefix("report   ")).unwrap();
+        let folder = report.strip_suffix("/report.html").unwrap();
+        let logged = place.events(folder, "finding");
+        let logged: Vec<String> =
+            logged.iter().map(|event| event["finding"].as_str().unwrap().to_owned()).collect();
+        let page = place.text(&format!("{folder}/report.html"));
+        for finding in &logged {
+            assert!(ended.stdout.contains(&format!("\nnote     {finding}\n")), "{ended}");
+            assert!(page.contains(finding.as_str()), "{finding}");
+        }
+        logged
+    };
+    let arcface = ["run.steps=150", "head.kind=arcface", "head.scale=32", "head.margin=0.5"];
+    let arcface = |more: &'static str| [&arcface[..], &[more]].concat();
+    let is_guess = |found: &[String]| matches!(found, [one] if one.starts_with("the loss stayed at that of guessing or above: it was "));
+    for (folder, change) in [
+        ("copies", "optimizer.momentum=0.9"),
+        ("faces", "optimizer.learning_rate=1e-6"),
+        ("faces", "optimizer.learning_rate=10"),
+    ] {
+        let found = run(folder, &arcface(change));
+        assert!(is_guess(&found), "{folder}, {change}: {found:?}");
+    }
+    let none: [String; 0] = [];
+    assert_eq!(run("faces", &arcface("optimizer.momentum=0.9")), none);
+    assert_eq!(run("faces", &arcface("run.steps=40")), none, "too short to tell");
+    let triplet =
+        ["run.steps=20", "sampler.kind=pk", "sampler.images=4", "head.kind=triplet", "augmentation.shift=0"];
+    let found = run("dup", &triplet);
+    assert!(found[0].starts_with("no triplet was active in 3 of 3 logged steps, "), "{found:?}");
+}
+
 const QUICKSTART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/quickstart.toml");
 
 #[test]
@@ -272,4 +319,55 @@ images = \"faces\"
     assert!(said.stderr.contains("rank-1 rate") || said.stdout.contains("probes"), "{}", said.stderr);
     let page = place.text("runs/several/report.html");
     assert!(page.contains("rank 1") && page.contains("240"), "the page has the tables of all three");
+}
+
+#[test]
+fn a_new_config_is_trained_as_it_is_and_tests_on_people_it_does_not_see() {
+    let place = Place::new();
+    let synth = ["data", "synth", "--identities", "66", "--images", "3", "--size", "20", "--out", "my faces"];
+    place.facegrad(&synth).done();
+    let told = place.facegrad(&["new", "my faces", "--out", "mine.toml"]).done().stdout;
+    assert!(
+        told.starts_with("198 images of 66 people; 198 of 198 that were looked at are of 20x20 pixels\n"),
+        "{told}"
+    );
+    assert!(
+        told.contains("\n  facegrad train mine.toml --preflight\n  facegrad train mine.toml\n"),
+        "{told}"
+    );
+    assert!(told.contains("\n  facegrad data audit 'my faces' --report mine-audit.html\n"), "{told}");
+    // A file that somebody may have changed is not replaced.
+    let again = place.facegrad(&["new", "my faces", "--out", "mine.toml"]).code(2);
+    assert!(again.stderr.contains("mine.toml is there already; --force replaces it"), "{again}");
+
+    let short = ["--set", "run.steps=2", "--set", "run.folder=\"runs\""];
+    let trained = place.facegrad(&[&["train", "mine.toml"], &short[..]].concat()).done().stdout;
+    assert!(trained.contains("\nunseen: accuracy "), "{trained}");
+    let model = place.text("runs/mine/config.toml");
+    assert!(
+        model.contains("exclude = \"mine-test.csv\"") && model.contains("keep = \"mine-test.csv\""),
+        "{model}"
+    );
+
+    // Photographs are to be aligned first.
+    place
+        .facegrad(&[
+            "data",
+            "synth",
+            "--identities",
+            "3",
+            "--images",
+            "8",
+            "--size",
+            "300",
+            "--out",
+            "photos",
+        ])
+        .done();
+    let told = place.facegrad(&["new", "photos"]).done().stdout;
+    assert!(told.contains("they are of 300x300 pixels"), "{told}");
+    assert!(told.contains("\n  facegrad align photos photos-aligned --detector-weights mtcnn\n"), "{told}");
+    assert!(!place.path("photos.toml").exists());
+    place.facegrad(&["new", "photos", "--unaligned"]).done();
+    assert!(place.path("photos.toml").exists());
 }

@@ -1,9 +1,14 @@
 //! `facegrad train`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use facegrad::settings::Override;
-use facegrad::training::{EvaluationRecord, Event, Experiment, Preflight, RunOutcome, SavedRun, Trainer};
+use facegrad::settings::{Override, UnusedKey};
+use facegrad::training::{
+    EarlierRun, EvaluationRecord, Event, Experiment, Preflight, RunOutcome, RunStart, SavedRun, Trainer,
+};
 
 use crate::{
     arguments::{DeviceArgs, file_to_read},
@@ -15,14 +20,15 @@ use crate::{
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples: facegrad train configs/quickstart.toml\n          facegrad train configs/quickstart.toml --set head.kind=softmax --set run.seed=2\n          facegrad train configs/quickstart.toml --preflight\n          facegrad train --resume checkpoints/quickstart"
+    after_help = "Examples: facegrad train configs/quickstart.toml\n          facegrad train configs/quickstart.toml --set head.kind=softmax --set run.seed=2\n          facegrad train configs/quickstart.toml --preflight\n          facegrad train --resume checkpoints/quickstart\n          facegrad train --resume checkpoints/quickstart --set run.epochs=6"
 )]
 pub struct Args {
     /// The config file.
     #[arg(required_unless_present = "resume", conflicts_with = "resume", value_parser = file_to_read())]
     config: Option<PathBuf>,
-    /// Replace one key of the config, such as head.kind=softmax or run.epochs=3; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "resume")]
+    /// Replace one key of the config, such as head.kind=softmax or run.epochs=3; may be repeated. With --resume the
+    /// config in the run folder is changed.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Continue a run from its last checkpoint, or from the checkpoint folder given.
     #[arg(long, value_name = "RUN")]
@@ -43,14 +49,12 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let overrides: Vec<Override> =
+        args.overrides.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
     let trainer = match (&args.resume, &args.config) {
         (Some(run), _) => {
-            let saved = SavedRun::open(run)?;
-            if saved.is_config_changed() {
-                crate::remark!(
-                    "note: config.toml was changed since this run began: it is no longer the same run"
-                );
-            }
+            let saved = SavedRun::open(run, &overrides)?;
+            tell_left_out(&saved.left_out, &saved.config());
             let before = saved.backend().map(str::to_owned);
             let device = args.device.or_as_before(before.as_deref());
             let chosen = device.choose()?;
@@ -63,17 +67,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             Trainer::resume(saved, chosen, command_line::typed())?.timed()
         }
         (None, Some(config)) => {
-            let overrides: Vec<Override> =
-                args.overrides.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
             let (experiment, left_out) = Experiment::load(config, &overrides)?;
-            for left_out in left_out {
-                crate::remark!(
-                    "note: {} of {} is left out: {}",
-                    left_out.key,
-                    config.display(),
-                    left_out.why
-                );
-            }
+            tell_left_out(&left_out, config);
             let chosen = args.device.choose()?;
             if args.preflight {
                 return tell_preflight(&Preflight::of(experiment, &chosen)?, args.json);
@@ -101,6 +96,13 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     tell(&outcome, args.json)
 }
 
+/// Says which keys of `config` what the command line sets leaves without effect.
+fn tell_left_out(left_out: &[UnusedKey], config: &Path) {
+    for UnusedKey { key, why } in left_out {
+        crate::remark!("note: {key} of {} is left out: {why}", config.display());
+    }
+}
+
 /// What the screen shows of a run.
 #[derive(Default)]
 struct Screen {
@@ -122,6 +124,7 @@ impl Screen {
                 let preflight = &started.preflight;
                 let run = format!("{}, {}{continued}", started.folder.display(), length(preflight));
                 lines(preflight, &run).iter().for_each(|line| head(self.json, line));
+                standing(started).iter().for_each(|note| head(self.json, &format!("note     {note}")));
                 self.progress = Some(Progress::new("steps", started.step, preflight.total));
                 self.expected_first_loss = preflight.expected_first_loss;
                 self.total = preflight.total;
@@ -190,6 +193,34 @@ fn length(preflight: &Preflight) -> String {
     format!("{} steps, {} an epoch", preflight.total, preflight.steps_per_epoch)
 }
 
+/// Whether the run is finished already, and how the one stands whose name it wanted, each with the command that goes
+/// on with it.
+fn standing(started: &RunStart) -> Vec<String> {
+    let resume = |folder: &Path, set: Option<&str>| {
+        let folder = folder.to_string_lossy();
+        let words = ["facegrad", "train", "--resume", &folder].into_iter();
+        command_line::quoted(words.chain(set.into_iter().flat_map(|set| ["--set", set])))
+    };
+    let mut notes = Vec::new();
+    let (step, total) = (started.step, started.preflight.total);
+    if step == total {
+        let longer = resume(&started.folder, Some(&started.longer));
+        notes.push(format!("the run is finished ({step} of {total} steps); to train longer: {longer}"));
+    }
+    if let Some(EarlierRun { folder, step, total, longer }) = &started.earlier {
+        let steps = if *total > 0 { format!(" ({step} of {total} steps)") } else { String::new() };
+        let (stands, goes_on) = match *total > 0 && step == total {
+            true => ("is finished", format!("to train that one longer: {}", resume(folder, Some(longer)))),
+            false => ("is not finished", format!("to go on with that one: {}", resume(folder, None))),
+        };
+        let folder = folder.display();
+        notes.push(format!(
+            "{folder} is there already and {stands}{steps}, so that this is another run; {goes_on}"
+        ));
+    }
+    notes
+}
+
 /// The preflight, with `run` saying which run it is.
 fn lines(preflight: &Preflight, run: &str) -> Vec<String> {
     let Preflight { identities, images_per_identity, .. } = preflight;
@@ -248,6 +279,7 @@ fn tell(outcome: &RunOutcome, json: bool) -> Result<ExitCode, Failure> {
         for name in names {
             say!("{}", summary(name, outcome.evaluations.iter().filter(|record| record.name == name)));
         }
+        outcome.findings.iter().for_each(|finding| say!("note     {finding}"));
         say!("report   {}", outcome.folder.join("report.html").display());
         if outcome.interrupted {
             let folder = outcome.folder.to_string_lossy();

@@ -203,6 +203,15 @@ impl HeadConfig {
         }
     }
 
+    /// The loss, without penalties, of embeddings and class weights that do not depend on the image, at its best, in
+    /// batches of `batch`, where there is a formula for it. A smaller one is of something learned.
+    pub fn guessing_loss(&self, classes: usize, batch: usize, progress: Progress) -> Option<f64> {
+        match self {
+            Self::Classes(head) => Some(head.guessing_loss(classes, progress)),
+            Self::Embedding(loss) => loss.guessing_loss(batch, progress),
+        }
+    }
+
     /// The head in words.
     pub fn description(&self) -> Description {
         match self {

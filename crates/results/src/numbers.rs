@@ -67,6 +67,21 @@ pub fn number(value: f64) -> String {
     format!("{sign}{}{fraction}", grouped(whole))
 }
 
+/// A number with three digits that count: `0.000472`, `12.3`, `1.2e-7`.
+pub fn significant(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    let digits = 2 - value.abs().log10().floor() as i32;
+    match digits {
+        ..=-4 | 9.. => format!("{value:.2e}"),
+        _ => {
+            let unit = 10f64.powi(digits);
+            ((value * unit).round() / unit).to_string()
+        }
+    }
+}
+
 /// A size in MiB or GiB, of three digits at most: `1.5 GiB`.
 pub fn bytes(bytes: u64) -> String {
     let mebibytes = bytes as f64 / f64::from(1 << 20);
@@ -122,6 +137,12 @@ mod tests {
         assert_eq!(numbers, ["0", "999", "1,000", "1,234,567", "1,000,005"]);
         let numbers = [0, 999, 1000, 5_822_653, 10_000u64].map(thousands);
         assert_eq!(numbers, ["0", "999", "1,000", "5,822,653", "10,000"]);
+    }
+
+    #[test]
+    fn three_digits_count() {
+        let texts = [0.1, 0.053_412, 0.000_471_9, 1234.0, 1e-6, 4.2e7, 99.96, 0.0, -0.5].map(significant);
+        assert_eq!(texts, ["0.1", "0.0534", "0.000472", "1230", "0.000001", "4.20e7", "100", "0", "-0.5"]);
     }
 
     #[test]

@@ -14,8 +14,12 @@ use facegrad_recognition::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::TrainError, events::EvaluationRecord, learner::Learner, preparation::Preparation,
-    recognizer::Recognizer,
+    course::Course,
+    error::TrainError,
+    events::EvaluationRecord,
+    learner::Learner,
+    preparation::Preparation,
+    recognizer::{Recognizer, parameter_shapes},
 };
 
 const HEAD: &str = "head.safetensors";
@@ -34,7 +38,16 @@ pub(crate) const LONGEST_STATE: u64 = 1 << 26;
 pub(crate) struct State {
     pub(crate) step: usize,
     pub(crate) config_sha256: String,
+    /// The config, every default spelled out; empty in checkpoints of earlier versions.
+    #[serde(default)]
+    pub(crate) config: String,
+    /// What was changed in the config on the way, with the step from which on it holds.
+    #[serde(default)]
+    pub(crate) changes: Vec<String>,
     pub(crate) data_sha256: String,
+    /// Images and identities of the data; unknown in checkpoints of earlier versions.
+    #[serde(default)]
+    pub(crate) data_size: Option<[usize; 2]>,
     pub(crate) backend: String,
     pub(crate) command: String,
     pub(crate) seconds: f64,
@@ -45,14 +58,20 @@ pub(crate) struct State {
     /// What the losses told of themselves in the last line of the log, such as A-Softmax's λ.
     #[serde(default)]
     pub(crate) measures: BTreeMap<String, f64>,
+    /// The losses so far; in checkpoints of earlier versions none.
+    #[serde(default)]
+    pub(crate) course: Course,
 }
 
 impl State {
     /// Nothing done yet.
     pub(crate) fn of_new_run(preparation: &Preparation, command: String) -> Self {
+        let (config, source) = (preparation.experiment.to_toml(), &preparation.data.source);
         Self {
-            config_sha256: files::sha256(preparation.experiment.to_toml().as_bytes()),
-            data_sha256: preparation.data.source.fingerprint(),
+            config_sha256: files::sha256(config.as_bytes()),
+            config,
+            data_sha256: source.fingerprint(),
+            data_size: Some([source.len(), source.identities().len()]),
             backend: preparation.chosen.description.clone(),
             command,
             ..Self::default()
@@ -85,11 +104,16 @@ pub(crate) fn contents(
     files.into_iter().map(|(name, bytes)| bytes.map(|b| (name, b)).map_err(|why| (name, why))).collect()
 }
 
-/// Puts the weights and the state of the optimizer of `checkpoint` in the place of the learner's.
+/// Puts the weights of `checkpoint` in the place of the learner's, and the state of its optimizer unless that is
+/// `of_another_kind`.
 ///
 /// # Errors
 /// If a file lacks or does not fit.
-pub(crate) fn restore(learner: &mut Learner, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+pub(crate) fn restore(
+    learner: &mut Learner,
+    checkpoint: &Checkpoint,
+    of_another_kind: bool,
+) -> Result<(), TrainError> {
     fn load<M: Module>(module: &mut M, checkpoint: &Checkpoint, file: &str) -> Result<(), TrainError> {
         let weights = from_safetensors(module.clone(), checkpoint.file(file)?);
         *module = weights.map_err(|reason| unusable(checkpoint, file, reason))?;
@@ -98,8 +122,12 @@ pub(crate) fn restore(learner: &mut Learner, checkpoint: &Checkpoint) -> Result<
     let model = learner.model_mut();
     load(&mut model.backbone, checkpoint, MODEL)?;
     load(&mut model.head, checkpoint, HEAD)?;
-    if !model.auxiliary.is_empty() {
+    // Losses without weights may be new.
+    if !parameter_shapes(&model.auxiliary).is_empty() {
         load(&mut model.auxiliary, checkpoint, AUXILIARY)?;
+    }
+    if of_another_kind {
+        return Ok(());
     }
     let optimizer = learner.optimizer.load(checkpoint.file(OPTIMIZER)?);
     optimizer.map_err(|reason| unusable(checkpoint, OPTIMIZER, reason))

@@ -6,7 +6,9 @@ use crate::{every::Every, optimizer::OptimizerConfig, run_folder::is_folder_name
 use facegrad_backbones::BackboneConfig;
 use facegrad_faces::SourcesConfig;
 use facegrad_loader::{LoaderConfig, SamplerConfig};
-use facegrad_losses::{AuxiliaryConfig, ClassHeadConfig, CriterionConfig, HeadConfig, RegularisationConfig};
+use facegrad_losses::{
+    AuxiliaryConfig, ClassHeadConfig, CriterionConfig, HeadConfig, Progress, RegularisationConfig,
+};
 use facegrad_pictures::AugmentationConfig;
 use facegrad_recognition::{EvaluationConfig, ImageNeed};
 use facegrad_settings::{
@@ -196,6 +198,14 @@ impl Experiment {
         self.head.expected_first_loss(identities, embedding).filter(|_| is_plain)
     }
 
+    /// The loss of features that tell nobody apart, for the head alone and under the criterion of its paper, where
+    /// there is a formula for it.
+    pub(crate) fn guessing_loss(&self, identities: usize, progress: Progress) -> Option<f64> {
+        let is_plain =
+            self.criterion.as_ref().is_none_or(|given| Some(given) == self.head.criterion().as_ref());
+        self.head.guessing_loss(identities, self.run.batch, progress).filter(|_| is_plain)
+    }
+
     /// Optimizer steps of the run, for epochs of `steps_per_epoch` steps.
     pub fn total_steps(&self, steps_per_epoch: usize) -> usize {
         match (self.run.steps, self.run.epochs) {
@@ -203,6 +213,23 @@ impl Experiment {
             (None, Some(epochs)) => ((epochs * steps_per_epoch as f64).round() as usize).max(1),
             (None, None) => 0,
         }
+    }
+
+    /// How long the run is, as the config says it.
+    pub(crate) fn length(&self) -> String {
+        match (self.run.steps, self.run.epochs) {
+            (Some(steps), _) => format!("run.steps = {steps}"),
+            (None, epochs) => format!("run.epochs = {}", epochs.unwrap_or_default()),
+        }
+    }
+
+    /// What makes the run twice as long as `steps`, for epochs of `steps_per_epoch` steps, as `--set` takes it.
+    pub(crate) fn twice(&self, steps: usize, steps_per_epoch: usize) -> String {
+        if self.run.steps.is_some() {
+            return format!("run.steps={}", 2 * steps);
+        }
+        let epochs = 2.0 * steps as f64 / steps_per_epoch.max(1) as f64;
+        format!("run.epochs={}", (epochs * 100.0).ceil() / 100.0)
     }
 
     /// Which losses go with which.

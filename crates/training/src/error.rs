@@ -52,8 +52,30 @@ pub enum TrainError {
     #[error("{} is in use by another facegrad process; wait for it or stop it", .0.display())]
     InUse(PathBuf),
     /// The data is not what the run was started with.
-    #[error("{} was trained on data with SHA-256 {theirs}, and the data has now {ours}; resuming would not continue the same run", run.display())]
-    OtherData { run: PathBuf, theirs: String, ours: String },
+    #[error("{} was trained on {before}, and the data is now {now}{changed}; resuming would not continue the same run", run.display())]
+    OtherData {
+        run: PathBuf,
+        before: String,
+        now: String,
+        /// The changed keys of the config, as a clause, where they are known.
+        changed: String,
+    },
+    /// A changed key that the weights of a checkpoint cannot go on with.
+    #[error(
+        "{key} is {now}, and the checkpoint was trained {was}: {why}; set the key back, or begin a new run"
+    )]
+    FixedKey { key: String, was: String, now: String, why: &'static str },
+    /// The config of a run says less than what is done.
+    #[error("{} has done {step} steps, and {length} makes {total} of it; give it more, such as {longer}", run.display())]
+    Shorter {
+        run: PathBuf,
+        step: usize,
+        total: usize,
+        /// What the config says, such as `run.epochs = 2`.
+        length: String,
+        /// What would be right, as `--set` takes it.
+        longer: String,
+    },
     /// A file of a checkpoint that verifies but does not fit.
     #[error("{}: {reason}", path.display())]
     Unusable { path: PathBuf, reason: String },

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use facegrad_recognition::ProtocolOutcome;
 use serde::{Deserialize, Serialize};
 
-use crate::{log::StepLine, preflight::Preflight};
+use crate::{log::StepLine, preflight::Preflight, resume::EarlierRun};
 
 /// What happens in a run, for whoever shows it.
 #[derive(Debug)]
@@ -38,6 +38,10 @@ pub struct RunStart {
     pub folder: PathBuf,
     /// Steps already done, for a run that is resumed.
     pub step: usize,
+    /// What makes it twice as long as what is done, as `--set` takes it, such as `run.epochs=8`.
+    pub longer: String,
+    /// The run whose name it wanted.
+    pub earlier: Option<EarlierRun>,
     /// What it is about to do.
     pub preflight: Preflight,
 }
@@ -55,6 +59,8 @@ pub struct RunOutcome {
     pub first_loss: Option<f64>,
     /// Every evaluation, in order.
     pub evaluations: Vec<EvaluationRecord>,
+    /// What the course of the run says is wrong, a sentence each.
+    pub findings: Vec<String>,
     /// Time spent in training steps, over all sessions of the run.
     pub seconds: f64,
 }

@@ -36,20 +36,24 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod changes;
 mod checkpoint;
 pub mod compare;
 pub mod config;
+mod course;
 #[cfg(feature = "dashboard")]
 pub mod dashboard;
 mod error;
 mod events;
 mod every;
+mod findings;
 mod learner;
 mod log;
 mod objective;
 mod optimizer;
 mod preflight;
 mod preparation;
+mod proposal;
 mod recognizer;
 mod report;
 mod resume;
@@ -69,7 +73,8 @@ pub use learner::{Learner, StepError, StepResult};
 pub use log::{LogEvent, StepLine};
 pub use optimizer::{Optimizer, OptimizerConfig};
 pub use preflight::{ImagesPerIdentity, MemoryEstimate, Preflight, TimeEstimate};
+pub use proposal::{Proposal, ProposalFacts};
 pub use recognizer::Recognizer;
-pub use resume::SavedRun;
+pub use resume::{EarlierRun, SavedRun};
 pub use schedule::ScheduleConfig;
 pub use train::Trainer;

@@ -68,6 +68,13 @@ pub enum LogEvent {
         /// What was measured.
         result: Box<ProtocolResult>,
     },
+    /// What the course of the run says is wrong.
+    Finding {
+        /// Optimizer steps done.
+        step: usize,
+        /// A sentence.
+        finding: String,
+    },
     /// A checkpoint was written.
     Checkpoint {
         /// Optimizer steps done.
@@ -93,6 +100,7 @@ impl LogEvent {
             | Self::Skipped { step, .. }
             | Self::NotFinite { step, .. }
             | Self::Evaluation { step, .. }
+            | Self::Finding { step, .. }
             | Self::Checkpoint { step }
             | Self::End { step, .. } => *step,
         }
@@ -307,6 +315,10 @@ mod tests {
             (
                 LogEvent::NotFinite { step, what: "loss".into(), value: "NaN".into(), images: vec![image] },
                 r#"{"event":"not_finite","images":["a/1.jpg"],"step":7,"value":"NaN","what":"loss"}"#,
+            ),
+            (
+                LogEvent::Finding { step, finding: "nothing".into() },
+                r#"{"event":"finding","finding":"nothing","step":7}"#,
             ),
             (LogEvent::Checkpoint { step }, r#"{"event":"checkpoint","step":7}"#),
             (

@@ -14,6 +14,7 @@ use crate::{
     error::TrainError,
     learner::Learner,
     preflight::{self, Evaluations, ImagesPerIdentity, Preflight, Workload},
+    resume::EarlierRun,
     run_folder::{RunFolder, folder_name, unwritable},
     train::Trainer,
 };
@@ -70,6 +71,9 @@ impl Preparation {
         let mut notes = data.summary.notes.clone();
         notes.extend(look.notes);
         notes.extend(preflight::overlap(identities, &evaluations));
+        notes.extend(evaluations.iter().flat_map(|(name, protocol)| {
+            protocol.remarks().into_iter().map(move |remark| format!("evaluation {name}: {remark}"))
+        }));
         notes.extend(memory.and_then(|memory| memory.note()));
         if experiment.optimizer.freezes_backbone() {
             notes.push(
@@ -162,7 +166,7 @@ impl Experiment {
     }
 
     /// The batches of the steps from `start_step` to before `end_step`.
-    fn plan(&self, start_step: usize, end_step: usize) -> Plan {
+    pub(crate) fn plan(&self, start_step: usize, end_step: usize) -> Plan {
         Plan { seed: self.run.seed, batch: self.run.batch, size: self.data.size, start_step, end_step }
     }
 }
@@ -173,11 +177,17 @@ impl Preflight {
     /// # Errors
     /// Why it cannot work.
     pub fn of(experiment: Experiment, chosen: &Chosen) -> Result<Self, TrainError> {
-        let folder = folder_name(&experiment.run, 1);
-        let folder = folder.parent().unwrap_or(&folder);
+        let named = folder_name(&experiment.run, 1);
+        let is_taken = named.exists();
+        let folder = named.parent().unwrap_or(&named);
         files::check_writable(folder).map_err(|source| unwritable(folder, source))?;
         let mut preparation = Preparation::new(experiment, chosen.clone())?;
         preparation.time(0);
+        if is_taken {
+            let note =
+                format!("{} is there already, and the run will have a number behind it", named.display());
+            preparation.preflight.notes.push(note);
+        }
         Ok(preparation.preflight)
     }
 }
@@ -188,8 +198,11 @@ impl Trainer {
     pub fn new(experiment: Experiment, chosen: Chosen, command: String) -> Result<Self, TrainError> {
         let preparation = Preparation::new(experiment, chosen)?;
         let state = State::of_new_run(&preparation, command);
-        let folder = RunFolder::create(&preparation.experiment)?;
-        Ok(Self::begin(preparation, folder, state))
+        let (folder, before) = RunFolder::create(&preparation.experiment)?;
+        let earlier = before.as_deref().and_then(EarlierRun::of);
+        let mut trainer = Self::begin(preparation, folder, state);
+        trainer.earlier = earlier;
+        Ok(trainer)
     }
 
     /// Measures how long the run will take, which itself takes about a second, and more where a few images do.

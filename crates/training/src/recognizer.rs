@@ -74,3 +74,19 @@ pub(crate) fn parameter_names<M: Module>(module: &M) -> Vec<String> {
     visit_parameters(module, &mut names);
     names.0
 }
+
+/// Names and shapes of parameters.
+pub(crate) type Shapes = Vec<(String, Vec<usize>)>;
+
+/// Names and shapes of all parameters.
+pub(crate) fn parameter_shapes<M: Module>(module: &M) -> Shapes {
+    struct All(Shapes);
+    impl ParameterVisitor for All {
+        fn parameter<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>) {
+            self.0.push((name.into(), param.dims().to_vec()));
+        }
+    }
+    let mut shapes = All(Vec::new());
+    visit_parameters(module, &mut shapes);
+    shapes.0
+}

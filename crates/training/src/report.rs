@@ -36,6 +36,10 @@ pub(crate) struct Summary<'a> {
     pub(crate) evaluations: &'a [EvaluationRecord],
     pub(crate) protocols: &'a [(String, Box<dyn OpenProtocol>)],
     pub(crate) measured: &'a [ProtocolOutcome],
+    /// What was changed in the config on the way.
+    pub(crate) changes: &'a [String],
+    /// What the course of the run says is wrong.
+    pub(crate) findings: &'a [String],
     pub(crate) steps: &'a [StepLine],
     pub(crate) skipped: &'a [FaceError],
 }
@@ -116,7 +120,7 @@ fn page(summary: &Summary<'_>, sheets: &[ResultSheet], loss: &LossCurve) -> Page
     Page {
         title: experiment.run.name.clone(),
         facts: vec![state, preflight.model.clone(), preflight.backend.clone()],
-        warnings: Vec::new(),
+        warnings: [summary.findings, summary.changes].concat(),
         sections,
     }
 }

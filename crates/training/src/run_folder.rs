@@ -28,13 +28,16 @@ pub(crate) struct RunFolder {
 
 impl RunFolder {
     /// Makes the folder of a new run, `<run.folder>/<run.name>` with a number if that is taken, and writes its config.
-    pub(crate) fn create(experiment: &Experiment) -> Result<Self, TrainError> {
-        let path = new_folder(&experiment.run)?;
+    ///
+    /// Also the folder before it, where it got a number.
+    pub(crate) fn create(experiment: &Experiment) -> Result<(Self, Option<PathBuf>), TrainError> {
+        let (path, number) = new_folder(&experiment.run)?;
+        let before = (number > 1).then(|| folder_name(&experiment.run, number - 1));
         let config = path.join(CONFIG);
         let written = files::replace(&config, experiment.to_toml().as_bytes());
         written.map_err(|source| unwritable(&config, source))?;
         let lock = lock(&path)?;
-        Self::open(path, lock, None)
+        Ok((Self::open(path, lock, None)?, before))
     }
 
     /// Opens the folder of a run that goes on after the checkpoint of step `saved`, or begins anew without one.
@@ -106,15 +109,15 @@ pub(crate) fn is_folder_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && name.chars().all(is_safe)
 }
 
-/// Creates `<run.folder>/<run.name>`, or the first of `-2`, `-3`, … that is free.
-fn new_folder(run: &RunConfig) -> Result<PathBuf, TrainError> {
+/// Creates `<run.folder>/<run.name>`, or the first of `-2`, `-3`, … that is free; also its number.
+fn new_folder(run: &RunConfig) -> Result<(PathBuf, usize), TrainError> {
     let parent = &run.folder;
     fs::create_dir_all(parent).map_err(|source| unwritable(parent, source))?;
     let mut number = 1;
     loop {
         let folder = folder_name(run, number);
         match fs::create_dir(&folder) {
-            Ok(()) => return Ok(folder),
+            Ok(()) => return Ok((folder, number)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
             Err(source) => return Err(unwritable(&folder, source)),
         }

@@ -14,10 +14,12 @@ use crate::{
     error::TrainError,
     events::{EvaluationRecord, Event, RunOutcome, RunStart},
     every::Every,
+    findings::{findings, telling_loss},
     learner::StepError,
     log::{LOG, LogEvent, StepLine},
     preparation::Preparation,
     report,
+    resume::EarlierRun,
     run_folder::RunFolder,
     window::Window,
 };
@@ -26,14 +28,16 @@ use crate::{
 pub struct Trainer {
     pub(crate) setup: Preparation,
     pub(crate) state: State,
-    folder: RunFolder,
+    pub(crate) folder: RunFolder,
     /// The newest measurement of each evaluation.
     measured: Vec<ProtocolOutcome>,
+    /// The run whose name it wanted.
+    pub(crate) earlier: Option<EarlierRun>,
 }
 
 impl Trainer {
     pub(crate) fn begin(setup: Preparation, folder: RunFolder, state: State) -> Self {
-        Self { setup, state, folder, measured: Vec::new() }
+        Self { setup, state, folder, measured: Vec::new(), earlier: None }
     }
 
     /// Trains to the end, or until `stop` becomes true, and saves a checkpoint either way.
@@ -99,6 +103,7 @@ impl Trainer {
         // JSON has no word for what is not finite, and a measure is not what a run must stop for.
         let measures: BTreeMap<_, _> =
             stepped.measures.into_iter().filter(|(_, value)| value.is_finite()).collect();
+        self.state.course.add(self.state.step, telling_loss(stepped.loss, &measures));
         if is_logged {
             self.state.measures = measures.clone();
         }
@@ -228,19 +233,29 @@ impl Trainer {
             self.save()?;
         }
         let (step, seconds) = (self.state.step, self.state.seconds);
+        let steps = self.folder.steps().map_err(|source| self.folder.unwritable(LOG, source))?;
+        let findings = findings(&self.setup.experiment, &self.setup.preflight, &self.state, &steps);
+        for finding in &findings {
+            self.folder.log(&LogEvent::Finding { step, finding: finding.clone() })?;
+        }
         self.folder.log(&LogEvent::End { step, interrupted, seconds })?;
-        self.write_report(skipped)?;
+        self.write_report(skipped, &steps, &findings)?;
         let State { first_loss, evaluations, .. } = self.state;
         let folder = self.folder.path().to_owned();
-        Ok(RunOutcome { folder, step, interrupted, first_loss, evaluations, seconds })
+        Ok(RunOutcome { folder, step, interrupted, first_loss, evaluations, findings, seconds })
     }
 
-    fn write_report(&mut self, skipped: &[FaceError]) -> Result<(), TrainError> {
+    fn write_report(
+        &mut self,
+        skipped: &[FaceError],
+        steps: &[StepLine],
+        findings: &[String],
+    ) -> Result<(), TrainError> {
         if self.measured.is_empty() {
             // A run resumed at its end has nothing of its own to show yet.
             self.measured = self.measure(&mut |_, _, _| true)?.unwrap_or_default();
         }
-        let Self { setup, state, folder, measured } = &*self;
+        let Self { setup, state, folder, measured, .. } = &*self;
         let unwritable = |source| folder.unwritable("report.html", source);
         let summary = report::Summary {
             experiment: &setup.experiment,
@@ -254,7 +269,9 @@ impl Trainer {
             evaluations: &state.evaluations,
             protocols: &setup.evaluations,
             measured,
-            steps: &folder.steps().map_err(unwritable)?,
+            changes: &state.changes,
+            findings,
+            steps,
             skipped,
         };
         report::write(&summary).map_err(unwritable)
@@ -264,6 +281,8 @@ impl Trainer {
         RunStart {
             folder: self.folder.path().to_owned(),
             step: self.state.step,
+            longer: self.setup.experiment.twice(self.state.step, self.setup.preflight.steps_per_epoch),
+            earlier: self.earlier.clone(),
             preflight: self.setup.preflight.clone(),
         }
     }

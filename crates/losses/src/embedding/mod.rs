@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use burn::{module::Module, tensor::Tensor};
 use facegrad_settings::SettingsError;
 
-use crate::{Description, EmbeddingBatch, Labels, Scoring, Setup, Telemetry, registry::modules};
+use crate::{Description, EmbeddingBatch, Labels, Progress, Scoring, Setup, Telemetry, registry::modules};
 
 mod center;
 mod contrastive;
@@ -52,6 +52,12 @@ pub trait EmbeddingLossKind {
 
     /// The loss to expect before the first step from random unit features; `None` where no formula is at hand.
     fn expected_first_loss(&self, _classes: usize, _embedding: usize) -> Option<f64> {
+        None
+    }
+
+    /// The loss of embeddings that do not depend on the image, at its best, in batches of `batch`; `None` where no
+    /// formula is at hand.
+    fn guessing_loss(&self, _batch: usize, _progress: Progress) -> Option<f64> {
         None
     }
 

@@ -8,7 +8,7 @@ use super::{
     pairs::{Pairs, filled, log_sum_exp, mask},
 };
 use crate::{
-    EmbeddingBatch, Schedule,
+    EmbeddingBatch, Progress, Schedule,
     telemetry::{FEATURE_NORM, OTHER_COSINE, SCALE, TARGET_COSINE, Telemetry},
 };
 
@@ -33,6 +33,11 @@ impl EmbeddingLossKind for SupConConfig {
             source: "Khosla et al., Supervised Contrastive Learning, NeurIPS 2020, eq. 2 (L_out)",
             gradient: "∂L_i/∂c_ia = (softmax_a(c_i/τ) − [a ∈ P(i)]/|P(i)|)/τ; to both embeddings of a pair, along the sphere only",
         }
+    }
+
+    /// All cosines are 1.
+    fn guessing_loss(&self, batch: usize, _progress: Progress) -> Option<f64> {
+        Some((batch as f64 - 1.0).ln())
     }
 }
 
@@ -70,8 +75,8 @@ mod tests {
     use super::super::EmbeddingLossModule;
     use super::super::pairs::reference::{cases, loss_of, rows};
     use super::*;
+    use crate::Labels;
     use crate::reference::{Rows, check_loss, dot, for_each_form, log_sum_exp, setup};
-    use crate::{Labels, Progress};
 
     fn reference(x: &Rows, labels: &[usize], temperature: f64) -> f64 {
         let x = rows(x, Embeddings::Unit);

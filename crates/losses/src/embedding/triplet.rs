@@ -94,6 +94,11 @@ impl EmbeddingLossKind for TripletConfig {
         ((self.embeddings, self.mining) == (Embeddings::Unit, Mining::All)).then_some(mean)
     }
 
+    /// All distances are 0.
+    fn guessing_loss(&self, _batch: usize, progress: Progress) -> Option<f64> {
+        Some(self.margin.at(progress))
+    }
+
     fn validate(&self, section: &str) -> Result<(), SettingsError> {
         if (self.mining, self.embeddings) == (Mining::DistanceWeighted, Embeddings::Raw) {
             return Err(SettingsError::conflict(

@@ -84,6 +84,23 @@ pub fn cross_entropy(classes: usize, embedding: usize, nearest_of: usize, curve:
         .sum()
 }
 
+/// The least of ln(1 + Σ_j e^{z_j − z_y}) where all angles are one, an acute one: beyond it margins have their
+/// fallbacks, which no training goes to.
+pub fn of_one_angle(classes: usize, curve: &Curve) -> f64 {
+    const STEPS: u32 = 256;
+    let others = ((classes - 1) as f64).ln();
+    let at = |i: u32| {
+        let theta = PI / 2.0 * f64::from(i) / f64::from(STEPS);
+        softplus(others + curve.scale * ((curve.other)(theta, theta) - (curve.target)(theta)))
+    };
+    (0..STEPS).map(at).fold(f64::INFINITY, f64::min)
+}
+
+/// ln(1 + e^z).
+pub fn softplus(z: f64) -> f64 {
+    z.max(0.0) + (-z.abs()).exp().ln_1p()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +117,19 @@ mod tests {
         // The larger of two normal numbers has mean 1/√π.
         let nearest = RandomAngles::new(4096, 2, 0.01).mean(f64::cos) * 64.0;
         assert!((nearest * PI.sqrt() - 1.0).abs() < 2e-2, "{nearest}");
+    }
+
+    #[test]
+    fn one_angle_is_no_better_than_guessing() {
+        let ln = |classes: usize| (classes as f64).ln();
+        for classes in [2, 6, 10_572] {
+            let plain = of_one_angle(classes, &Curve::new(64.0, f64::cos, f64::cos));
+            assert!((plain - ln(classes)).abs() < 1e-12);
+        }
+        let cosface = of_one_angle(10_572, &Curve::new(64.0, |theta| theta.cos() - 0.4, f64::cos));
+        let arcface = of_one_angle(10_572, &Curve::new(64.0, |theta| (theta + 0.5).cos(), f64::cos));
+        assert!((cosface - (ln(10_571) + 25.6)).abs() < 1e-4, "{cosface}");
+        assert!((arcface - (ln(10_571) + 64.0 * (1.0 - 0.5f64.cos()))).abs() < 1e-4, "{arcface}");
     }
 
     #[test]

@@ -60,6 +60,11 @@ impl HeadKind for MagFaceConfig {
         first_loss::cross_entropy(classes, embedding, 1, &curve) + penalty
     }
 
+    /// The shortest embeddings have the smallest margin.
+    fn guessing_loss(&self, classes: usize, progress: Progress) -> f64 {
+        first_loss::of_one_angle(classes, &self.curve_of(self.norm_low, progress))
+    }
+
     /// For an embedding half-way between l_a and u_a.
     fn curve(&self, progress: Progress) -> Curve {
         self.curve_of(0.5 * (self.norm_low + self.norm_high), progress)

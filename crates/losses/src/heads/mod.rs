@@ -113,6 +113,12 @@ pub trait HeadKind {
         first_loss::cross_entropy(classes, embedding, 1, &self.curve(Progress::START))
     }
 
+    /// The loss, without penalties, of an embedding that is the same for every image, at the angle to all class weights
+    /// that is best, under [`HeadKind::criterion`]: ln K without a margin.
+    fn guessing_loss(&self, classes: usize, progress: Progress) -> f64 {
+        first_loss::of_one_angle(classes, &self.curve(progress))
+    }
+
     /// The logits over the angle: cosines, without a margin, and for embeddings and weights of one length.
     fn curve(&self, _progress: Progress) -> Curve {
         Curve::new(1.0, f64::cos, f64::cos)

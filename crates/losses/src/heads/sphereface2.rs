@@ -6,7 +6,10 @@ use burn::{
 };
 use facegrad_settings::{above, choice, settings, within};
 
-use super::{ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup, first_loss::RandomAngles};
+use super::{
+    ClassHeadOutput, Cosines, Description, HeadKind, HeadModule, Setup,
+    first_loss::{RandomAngles, softplus},
+};
 use crate::{
     CriterionConfig, Curve, EmbeddingBatch, LogitRule, Progress, Schedule,
     criteria::BinaryLogisticConfig,
@@ -71,13 +74,13 @@ impl HeadKind for SphereFace2Config {
 
     /// The mean of each binary classifier.
     fn expected_first_loss(&self, classes: usize, embedding: usize) -> f64 {
-        let (curve, bias) = (self.curve(Progress::START), self.initial_bias(classes));
-        let angles = RandomAngles::new(embedding, 1, 1.0 / curve.scale);
-        let target = angles.mean(|theta| softplus(-(curve.scale * (curve.target)(theta) + bias)));
-        let other = angles.mean(|theta| softplus(curve.scale * (curve.other)(theta, theta) + bias));
-        let others = (classes - 1) as f64;
-        let weight = self.loss_weight / curve.scale;
-        weight * (self.balance * target + (1.0 - self.balance) * others * other)
+        let angles = RandomAngles::new(embedding, 1, 1.0 / self.scale.at(Progress::START));
+        self.mean_loss(classes, Progress::START, |of| angles.mean(of))
+    }
+
+    /// At the best bias, which makes all angles alike.
+    fn guessing_loss(&self, classes: usize, progress: Progress) -> f64 {
+        self.mean_loss(classes, progress, |of| of(std::f64::consts::FRAC_PI_2))
     }
 
     /// Without the bias.
@@ -106,26 +109,37 @@ impl SphereFace2Config {
         2.0 * ((cosine + 1.0) / 2.0).powf(self.sharpness) - 1.0
     }
 
+    /// The loss with the bias that is best at cosines of 0, where `mean` takes the mean over the angles.
+    fn mean_loss(
+        &self,
+        classes: usize,
+        progress: Progress,
+        mean: impl Fn(&dyn Fn(f64) -> f64) -> f64,
+    ) -> f64 {
+        let (curve, bias) = (self.curve(progress), self.best_bias(classes, progress));
+        let target = mean(&|theta| softplus(-(curve.scale * (curve.target)(theta) + bias)));
+        let other = mean(&|theta| softplus(curve.scale * (curve.other)(theta, theta) + bias));
+        let others = (classes - 1) as f64;
+        let weight = self.loss_weight / curve.scale;
+        weight * (self.balance * target + (1.0 - self.balance) * others * other)
+    }
+
     /// The bias at which the loss is smallest when all cosines are 0:
     /// λ (1 − σ(r (g(0) − m) + b)) = (1 − λ) (K − 1) σ(r (g(0) + m) + b).
     ///
     /// OpenSphere solves the same equation as a quadratic in e^b; with ζ = λ/((1 − λ)(K − 1)) its root is
     /// written with sinh here, because the quadratic's cancels for few classes, where ζ > 1.
-    fn initial_bias(&self, classes: usize) -> f64 {
-        let (scale, margin) = (self.scale.at(Progress::START), self.margin.at(Progress::START));
+    fn best_bias(&self, classes: usize, progress: Progress) -> f64 {
+        let (scale, margin) = (self.scale.at(progress), self.margin.at(progress));
         let half = 0.5 * (self.balance / ((1.0 - self.balance) * (classes - 1) as f64)).ln();
         half + ((scale * margin).exp() * half.sinh()).asinh() - scale * self.sharpen(0.0)
     }
 }
 
-/// ln(1 + e^z).
-fn softplus(z: f64) -> f64 {
-    z.max(0.0) + (-z.abs()).exp().ln_1p()
-}
-
 impl SphereFace2 {
     pub(crate) fn new(config: &SphereFace2Config, setup: &Setup) -> Self {
-        let bias = Tensor::from_floats([config.initial_bias(setup.classes) as f32], setup.device);
+        let bias =
+            Tensor::from_floats([config.best_bias(setup.classes, Progress::START) as f32], setup.device);
         Self { weight: config.weights(setup), bias: Param::from_tensor(bias), config: config.clone() }
     }
 }
@@ -334,7 +348,7 @@ mod tests {
         for classes in [2, 3, 4, 100, 10_572, 10_000_000] {
             for config in [SphereFace2Config::default(), config(500.0, 1.0, 3.0), config(1.0, 0.0, 1.0)] {
                 let (r, m) = (config.scale.at(Progress::START), config.margin.at(Progress::START));
-                let (bias, g) = (config.initial_bias(classes), config.sharpen(0.0));
+                let (bias, g) = (config.best_bias(classes, Progress::START), config.sharpen(0.0));
                 // The two sides of its equation, as logarithms: ln(1 − σ(z)) = −softplus(z).
                 let target = 0.7f64.ln() - softplus(r * (g - m) + bias);
                 let others = (0.3 * (classes - 1) as f64).ln() - softplus(-(r * (g + m) + bias));
@@ -349,7 +363,7 @@ mod tests {
         let (zeta, a_y, a_i) = (0.7f64 / (0.3 * 10_571.0), -46.0f64, -14.0f64);
         let root = ((1.0 - zeta).powi(2) + 4.0 * zeta * (a_y - a_i).exp()).sqrt();
         let expected = (2.0 * zeta).ln() - a_i - (1.0 - zeta + root).ln();
-        assert!((SphereFace2Config::default().initial_bias(10_572) - expected).abs() < 1e-9);
+        assert!((SphereFace2Config::default().best_bias(10_572, Progress::START) - expected).abs() < 1e-9);
     }
 
     #[test]

@@ -275,7 +275,7 @@ impl Comparison {
         let experiment = self.experiment(entry, seed);
         let command = self.plan.command.clone();
         let trainer = match self.folder_of(&experiment) {
-            Some(folder) => Trainer::resume(SavedRun::open(&folder)?, chosen.clone(), command)?,
+            Some(folder) => Trainer::resume(SavedRun::open(&folder, &[])?, chosen.clone(), command)?,
             None => Trainer::new(experiment, chosen.clone(), command)?,
         };
         trainer.run(stop, &mut |event| show(ComparisonEvent::Run(event))).map(drop)
