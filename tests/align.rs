@@ -182,7 +182,13 @@ fn tables_of_other_makes_give_no_wrong_faces() {
     let place = Place::new();
     photographs(&place, 3);
     type Change = fn(&[f32]) -> Vec<f32>;
-    let changes: [(&str, Change); 3] = [
+    let changes: [(&str, Change); 5] = [
+        ("right eye, left eye, nose, right and left corner of the mouth", |n| {
+            [&n[2..4], &n[..2], &n[4..6], &n[8..], &n[6..8]].concat()
+        }),
+        ("the corners of the mouth before the eyes, or with y counted from below", |n| {
+            [&n[6..], &n[4..6], &n[..4]].concat()
+        }),
         ("right eye, left eye, nose, left and right corner of the mouth", |n| {
             [&n[2..4], &n[..2], &n[4..]].concat()
         }),
@@ -213,12 +219,74 @@ fn tables_of_other_makes_give_no_wrong_faces() {
             assert!(!place.path(&format!("{out}/{name}")).exists());
         }
     }
-    // Far outside of the photograph: a black face before.
-    place.write("other.txt", table(&place, 1, |n| n.iter().map(|x| x + 1000.0).collect()));
-    let ended = place.facegrad(&["align", "photos", "outside", "--landmarks", "other.txt"]).done();
-    let said = "          000000/0000.png: 5 of its five landmarks lie outside of it";
+}
+
+/// Points outside of the photographs made black faces, and faces of one point.
+#[test]
+fn points_outside_of_a_photograph_give_no_face() {
+    let place = Place::new();
+    photographs(&place, 3);
+    let near = |n: &[f32]| {
+        // The mouth three pixels below the photograph: a face that is cut off.
+        let down = n[7].max(n[9]) - 242.5;
+        (0..10).map(|i| if i % 2 == 1 { n[i] - down } else { n[i] }).collect::<Vec<_>>()
+    };
+    type Change = fn(&[f32]) -> Vec<f32>;
+    let all = "5 of its five landmarks lie outside of it";
+    let shifted: [(Change, &str, &str); 4] = [
+        (|n| n.iter().map(|x| x + 1000.0).collect(), all, "left eye"),
+        (|n| n.iter().map(|x| x * 3.0).collect(), all, "left eye"),
+        (
+            |n| [&n[..8], &[n[8] + 1000.0, n[9]]].concat(),
+            "1 of its five landmarks lie far outside of it",
+            "right corner of the mouth",
+        ),
+        (
+            |n| [&n[..6], &[n[6], n[7] + 400.0, n[8], n[9] + 400.0]].concat(),
+            "2 of its five landmarks lie far outside of it",
+            "left corner of the mouth",
+        ),
+    ];
+    for (i, (change, reason, part)) in shifted.into_iter().enumerate() {
+        place.write("other.txt", table(&place, 1, change));
+        let out = format!("few-{i}");
+        let ended = place.facegrad(&["align", "photos", &out, "--landmarks", "other.txt"]).done();
+        let said = format!("          000000/0000.png: {reason}");
+        assert!(ended.stdout.lines().any(|line| line == said), "{ended}");
+        assert!(!place.path(&format!("{out}/000000/0000.png")).exists());
+
+        place.write("other.txt", table(&place, 5, change));
+        let sentence = place.facegrad(&["align", "photos", "none", "--landmarks", "other.txt"]).refused(2);
+        let began = format!(
+            "the table of landmarks has points outside of 5 of the 6 photographs that were looked at first, such as \
+             \"000000/0000.png\" of 300x240 pixels (width x height), whose {part} would be at "
+        );
+        assert!(sentence.starts_with(&began), "{sentence}");
+        assert!(!place.path("none").exists());
+    }
+    place.write("other.txt", table(&place, 6, near));
+    let ended = place.facegrad(&["align", "photos", "near", "--landmarks", "other.txt"]).done();
+    assert!(ended.stdout.starts_with("near: 6 of 6 images aligned"), "{ended}");
+}
+
+/// A face on its head has its mouth above its eyes, and so has a table that is written backwards.
+#[test]
+fn faces_on_their_heads_are_counted_and_named() {
+    let place = Place::new();
+    photographs(&place, 3);
+    let backwards = |n: &[f32]| -> Vec<f32> { (0..10).map(|i| n[8 - i / 2 * 2 + i % 2]).collect() };
+    place.write("other.txt", table(&place, 2, backwards));
+    let ended = place.facegrad(&["align", "photos", "few", "--landmarks", "other.txt"]).done();
+    let said = "on heads  2 faces by their landmarks, which have the mouth above the eyes; the first is 000000/0000.png";
     assert!(ended.stdout.lines().any(|line| line == said), "{ended}");
-    assert!(!place.path("outside/000000/0000.png").exists());
+    place.write("other.txt", table(&place, 4, backwards));
+    let sentence = place.facegrad(&["align", "photos", "none", "--landmarks", "other.txt"]).refused(2);
+    assert!(
+        sentence.starts_with("the landmarks other.txt: 4 of 6 lines do not have left eye")
+            && sentence
+                .ends_with("would fit as right and left corner of the mouth, nose, right eye, left eye"),
+        "{sentence}"
+    );
 }
 
 #[test]

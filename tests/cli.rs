@@ -7,7 +7,8 @@ use std::fs;
 use serde_json::Value;
 use support::{FACEGRAD, Place};
 
-const VERBS: [&[&str]; 12] = [
+const VERBS: [&[&str]; 13] = [
+    &["new"],
     &["train"],
     &["eval"],
     &["calibrate"],
@@ -236,15 +237,20 @@ fn explain_tells_what_the_config_reads() {
         let row = row.unwrap_or_else(|| panic!("{backbones}"));
         assert!(row.contains(parameters) && row.contains(operations), "{row}");
     }
-    let small = place.facegrad(&["explain", "backbone", "--size", "64,64"]).done().stdout;
-    assert_ne!(small, backbones);
+    let small = place.facegrad(&["explain", "backbone", "--size", "64x48"]).done().stdout;
+    assert!(small.starts_with("At 64x48 pixels"), "{small}");
 
     let said = place.facegrad(&["explain", "arcfaec"]).refused(2);
     assert_eq!(said, "there is nothing called arcfaec to explain; did you mean arcface?");
     let said = place.facegrad(&["explain", "xylophone"]).refused(2);
     assert_eq!(said, "there is nothing called xylophone to explain; `facegrad explain` lists the sections");
-    let said = place.facegrad(&["explain", "backbone", "--size", "8,8"]).refused(2);
-    assert_eq!(said, "--size is 8,8; both must be from 16 to 1024");
+    for wrong in ["8", "112,112"] {
+        let ended = place.facegrad(&["explain", "backbone", "--size", wrong]).code(2);
+        let said = format!(
+            "invalid value '{wrong}' for '--size <SIZE>': a side such as 112, or height and width such as 112x96,"
+        );
+        assert!(ended.stderr.contains(&said), "{ended}");
+    }
 }
 
 #[test]

@@ -320,3 +320,54 @@ images = \"faces\"
     let page = place.text("runs/several/report.html");
     assert!(page.contains("rank 1") && page.contains("240"), "the page has the tables of all three");
 }
+
+#[test]
+fn a_new_config_is_trained_as_it_is_and_tests_on_people_it_does_not_see() {
+    let place = Place::new();
+    let synth = ["data", "synth", "--identities", "66", "--images", "3", "--size", "20", "--out", "my faces"];
+    place.facegrad(&synth).done();
+    let told = place.facegrad(&["new", "my faces", "--out", "mine.toml"]).done().stdout;
+    assert!(
+        told.starts_with("198 images of 66 people; 198 of 198 that were looked at are of 20x20 pixels\n"),
+        "{told}"
+    );
+    assert!(
+        told.contains("\n  facegrad train mine.toml --preflight\n  facegrad train mine.toml\n"),
+        "{told}"
+    );
+    assert!(told.contains("\n  facegrad data audit 'my faces' --report mine-audit.html\n"), "{told}");
+    // A file that somebody may have changed is not replaced.
+    let again = place.facegrad(&["new", "my faces", "--out", "mine.toml"]).code(2);
+    assert!(again.stderr.contains("mine.toml is there already; --force replaces it"), "{again}");
+
+    let short = ["--set", "run.steps=2", "--set", "run.folder=\"runs\""];
+    let trained = place.facegrad(&[&["train", "mine.toml"], &short[..]].concat()).done().stdout;
+    assert!(trained.contains("\nunseen: accuracy "), "{trained}");
+    let model = place.text("runs/mine/config.toml");
+    assert!(
+        model.contains("exclude = \"mine-test.csv\"") && model.contains("keep = \"mine-test.csv\""),
+        "{model}"
+    );
+
+    // Photographs are to be aligned first.
+    place
+        .facegrad(&[
+            "data",
+            "synth",
+            "--identities",
+            "3",
+            "--images",
+            "8",
+            "--size",
+            "300",
+            "--out",
+            "photos",
+        ])
+        .done();
+    let told = place.facegrad(&["new", "photos"]).done().stdout;
+    assert!(told.contains("they are of 300x300 pixels"), "{told}");
+    assert!(told.contains("\n  facegrad align photos photos-aligned --detector-weights mtcnn\n"), "{told}");
+    assert!(!place.path("photos.toml").exists());
+    place.facegrad(&["new", "photos", "--unaligned"]).done();
+    assert!(place.path("photos.toml").exists());
+}

@@ -11,13 +11,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use facegrad_files::WorkHeader;
-use facegrad_pictures::{Picture, Similarity2d, arcface_landmarks, decode::read_picture, encode, warp};
+use facegrad_faces::folder::with_slashes;
+use facegrad_files::{LookAlike, WorkHeader};
+use facegrad_pictures::{
+    Picture, Similarity2d, arcface_landmarks,
+    decode::{read_at_least, read_picture},
+    encode, warp,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
     AlignmentOutcome, AlignmentRecord, Face, LandmarkFile, Mtcnn, Places, Statistics, choose_face,
+    point_order::is_on_its_head,
     record::{JOURNAL, open_journal, write_table},
 };
 
@@ -28,6 +34,12 @@ const RECIPE: u32 = 2;
 /// The share of the shorter side that [`WithoutFace::Centre`] takes: on LFW's photographs of 250 x 250 pixels, where
 /// eyes are 42 pixels apart, about what alignment takes.
 const CENTRE_SHARE: f64 = 0.55;
+
+/// The five landmarks in their order.
+const PARTS: [&str; 5] =
+    ["left eye", "right eye", "nose", "left corner of the mouth", "right corner of the mouth"];
+/// Photographs whose sizes are held against a table of landmarks before the work begins.
+const LOOKED_AT: usize = 32;
 
 /// What to do about a photograph without a face.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +77,7 @@ pub(crate) struct AlignSettings {
     /// Version of the recipe.
     recipe: u32,
     /// The folder of the photographs.
+    #[serde(with = "facegrad_files::as_name")]
     input: PathBuf,
     /// Height and width of the faces in pixels.
     size: [usize; 2],
@@ -126,18 +139,14 @@ impl Finder {
         }
     }
 
-    /// Why `landmarks`, in pixels of the decoded `picture`, of the photograph `name` are those of no face on it.
+    /// Why the `landmarks` of the photograph `name` are those of no face on `picture`.
     fn misfit(&self, name: &str, landmarks: [[f32; 2]; 5], picture: &Picture) -> Option<String> {
         // The detector has its own order, and looks within the picture.
         let Self::File(file) = self else { return None };
-        if let Some(order) = file.odd(name) {
-            return Some(format!("its landmarks would fit as {order}"));
+        match file.odd(name) {
+            Some(order) => Some(format!("its landmarks would fit as {order}")),
+            None => outside(landmarks, picture.original_size()),
         }
-        let [right, bottom] = [picture.width(), picture.height()].map(|side| side as f32 - 0.5);
-        let is_on = |[x, y]: [f32; 2]| (-0.5..=right).contains(&x) && (-0.5..=bottom).contains(&y);
-        // A mouth may be cut off.
-        let outside = landmarks.iter().filter(|&&point| !is_on(point)).count();
-        (outside > 2).then(|| format!("{outside} of its five landmarks lie outside of it"))
     }
 
     fn settings(&self) -> FinderSettings {
@@ -170,9 +179,26 @@ pub enum AlignError {
     /// The table is of other photographs.
     #[error(
         "the table of landmarks names none of the {photographs} photographs: its first line is of {named:?}, and the first \
-         photograph is {photograph:?}"
+         photograph is {photograph:?}{}",
+        alike.as_ref().map(|alike| format!("; {alike}")).unwrap_or_default()
     )]
-    NamesNothing { photographs: usize, named: String, photograph: String },
+    NamesNothing { photographs: usize, named: String, photograph: String, alike: Option<LookAlike> },
+    /// The table is of other pictures of the same names.
+    #[error(
+        "the table of landmarks has points outside of {outside} of the {looked_at} photographs that were looked at first, \
+         such as {image:?} of {width}x{height} pixels (width x height), whose {part} would be at {x}, {y}; it may be of \
+         photographs of another size"
+    )]
+    Outside {
+        outside: usize,
+        looked_at: usize,
+        image: String,
+        width: usize,
+        height: usize,
+        part: &'static str,
+        x: f32,
+        y: f32,
+    },
     /// Another process is at it.
     #[error("another process is aligning into {}", folder.display())]
     InUse { folder: PathBuf },
@@ -211,6 +237,8 @@ pub struct AlignmentJobEnd {
     pub left_out: Vec<(String, String)>,
     /// Images in the table of landmarks that are not there.
     pub unused_landmarks: usize,
+    /// Photographs whose face stands on its head by its landmarks.
+    pub on_head: Vec<String>,
 }
 
 /// Aligning a folder of photographs.
@@ -248,7 +276,7 @@ impl AlignJob<'_> {
     /// ordered by path, and as a summary. Neither these nor the faces depend on the number of workers.
     ///
     /// # Errors
-    /// If the table of landmarks is of none of the photographs, the folder holds something else, nothing can be written
+    /// If the table of landmarks is of none of the photographs, or of other sizes of most, the folder holds something else, nothing can be written
     /// there, or there is no face and should be one.
     pub fn run(
         &self,
@@ -257,6 +285,7 @@ impl AlignJob<'_> {
     ) -> Result<AlignmentJobEnd, AlignError> {
         let began = Instant::now();
         let unused_landmarks = self.unused_landmarks()?;
+        self.check_sizes()?;
         let settings = self.settings();
         let journal_path = self.places.output_folder().join(JOURNAL);
         let unwritable = |source| AlignError::Unwritable { path: journal_path.clone(), source };
@@ -264,7 +293,7 @@ impl AlignJob<'_> {
         let mut records: Vec<Option<AlignmentRecord>> = Vec::new();
         records.resize_with(self.places.len(), || None);
         for (index, record) in records.iter_mut().enumerate() {
-            let before = self.places.name(index).and_then(|name| known.remove(&name));
+            let before = known.remove(&self.places.name(index));
             *record = before.filter(|record| self.is_done(index, record));
         }
         drop(known);
@@ -328,6 +357,9 @@ impl AlignJob<'_> {
         let left_out = records.iter().flatten().filter(|record| !record.outcome.has_output());
         let left_out =
             left_out.map(|record| (record.path.clone(), record.reason.clone().unwrap_or_default()));
+        let on_head = records.iter().flatten().filter(|record| {
+            record.outcome == AlignmentOutcome::Aligned && record.landmarks.is_some_and(is_on_its_head)
+        });
         Ok(AlignmentJobEnd {
             is_finished,
             before,
@@ -337,19 +369,47 @@ impl AlignJob<'_> {
             statistics,
             left_out: left_out.collect(),
             unused_landmarks,
+            on_head: on_head.map(|record| record.path.clone()).collect(),
         })
     }
 
     /// How many images the table of landmarks has that are not there; an error if that is all of them.
     fn unused_landmarks(&self) -> Result<usize, AlignError> {
         let Finder::File(file) = &self.finder else { return Ok(0) };
-        let names = (0..self.places.len()).filter_map(|index| self.places.name(index));
-        let unused = file.len() - names.filter(|name| file.get(name).is_some()).count();
+        let names = || (0..self.places.len()).map(|index| self.places.name(index));
+        let unused = file.len() - names().filter(|name| file.get(name).is_some()).count();
         if unused == file.len() {
-            let (photographs, photograph) = (self.places.len(), self.places.shown_name(0));
-            return Err(AlignError::NamesNothing { photographs, named: file.first().into(), photograph });
+            let (photographs, photograph) = (self.places.len(), self.places.name(0));
+            let (named, alike) = (file.first().to_owned(), LookAlike::among(names(), file.first()));
+            return Err(AlignError::NamesNothing { photographs, named, photograph, alike });
         }
         Ok(unused)
+    }
+
+    /// An error if the table of landmarks has points outside of most photographs, by a look at some.
+    fn check_sizes(&self) -> Result<(), AlignError> {
+        let Finder::File(file) = &self.finder else { return Ok(()) };
+        let named: Vec<usize> =
+            (0..self.places.len()).filter(|&index| file.get(&self.places.name(index)).is_some()).collect();
+        let (mut looked_at, mut outside_of) = (0, Vec::new());
+        for &index in named.iter().step_by(named.len().div_ceil(LOOKED_AT).max(1)) {
+            let image = self.places.name(index);
+            let Some(landmarks) = file.get(&image).filter(|_| file.odd(&image).is_none()) else { continue };
+            let Ok(picture) = read_at_least(&self.places.input(index), [1, 1]) else { continue };
+            looked_at += 1;
+            let size = picture.original_size();
+            let beyond = PARTS.into_iter().zip(landmarks).find(|(_, point)| beyond(*point, size) > 0.0);
+            if let Some(beyond) = beyond.filter(|_| outside(landmarks, size).is_some()) {
+                outside_of.push((image, size, beyond));
+            }
+        }
+        let outside = outside_of.len();
+        match outside_of.into_iter().next() {
+            Some((image, [height, width], (part, [x, y]))) if 2 * outside > looked_at => {
+                Err(AlignError::Outside { outside, looked_at, image, width, height, part, x, y })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether `record` still says what became of photograph `index`.
@@ -370,7 +430,7 @@ impl AlignJob<'_> {
         let path = self.places.input(index);
         let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         let mut record = AlignmentRecord {
-            path: self.places.shown_name(index),
+            path: self.places.name(index),
             bytes,
             outcome: AlignmentOutcome::Unreadable,
             reason: None,
@@ -380,14 +440,10 @@ impl AlignJob<'_> {
             landmarks: None,
         };
         let output = self.places.output(index);
-        let read = match self.places.name(index) {
-            Some(_) => read_picture(&path).map_err(|error| error.to_string()),
-            None => Err("its name is not UTF-8, so that no table could name it".into()),
-        };
-        let picture = match read {
+        let picture = match read_picture(&path) {
             Ok(picture) => picture,
-            Err(reason) => {
-                record.reason = Some(reason);
+            Err(error) => {
+                record.reason = Some(error.to_string());
                 remove(&output)?;
                 return Ok((record, Duration::ZERO));
             }
@@ -398,12 +454,12 @@ impl AlignJob<'_> {
 
         record.faces = found.faces;
         let transform = match found.landmarks {
-            Some(landmarks) => {
-                let landmarks = landmarks.map(|point| picture.place_of(point));
+            Some(in_original) => {
+                let landmarks = in_original.map(|point| picture.place_of(point));
                 Similarity2d::estimate(landmarks, arcface_landmarks(self.size))
                     .map_err(|error| error.to_string())
                     .and_then(|transform| {
-                        let misfit = self.finder.misfit(&record.path, landmarks, &picture);
+                        let misfit = self.finder.misfit(&record.path, in_original, &picture);
                         misfit.map_or(Ok(transform), Err)
                     })
             }
@@ -457,10 +513,7 @@ impl AlignJob<'_> {
         statistics: &Statistics,
     ) -> Result<(), AlignError> {
         let folder = self.places.output_folder();
-        let output = |index| {
-            let output = self.places.relative_output(index);
-            facegrad_faces::folder::with_slashes(&output).unwrap_or_else(|| output.display().to_string())
-        };
+        let output = |index| with_slashes(&self.places.relative_output(index));
         let rows = records.iter().enumerate();
         write_table(folder, rows.filter_map(|(index, record)| Some((record.as_ref()?, output(index)))))?;
         let path = folder.join(SUMMARY);
@@ -468,6 +521,27 @@ impl AlignJob<'_> {
         facegrad_files::replace(&path, format!("{summary:#}\n").as_bytes())
             .map_err(|source| AlignError::Unwritable { path, source })
     }
+}
+
+/// How far a point lies outside of a photograph of `height` x `width` pixels.
+fn beyond([x, y]: [f32; 2], [height, width]: [usize; 2]) -> f32 {
+    let beyond = |at: f32, side: usize| (-0.5 - at).max(at - (side as f32 - 0.5)).max(0.0);
+    beyond(x, width).hypot(beyond(y, height))
+}
+
+/// Why `landmarks` are those of no face on a photograph of `size`, (height, width).
+fn outside(landmarks: [[f32; 2]; 5], size: [usize; 2]) -> Option<String> {
+    let (inside, outside): (Vec<_>, Vec<_>) =
+        landmarks.iter().partition(|&&point| beyond(point, size) == 0.0);
+    // An eye or the mouth may be cut off, but is no further away than the others are from each other.
+    if outside.len() > 2 {
+        return Some(format!("{} of its five landmarks lie outside of it", outside.len()));
+    }
+    let distance = |a: [f32; 2], b: [f32; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
+    let pairs = inside.iter().flat_map(|&a| inside.iter().map(move |&b| distance(a, b)));
+    let reach = pairs.fold(0.0, f32::max);
+    let far = outside.iter().filter(|&&point| beyond(point, size) > reach).count();
+    (far > 0).then(|| format!("{far} of its five landmarks lie far outside of it"))
 }
 
 /// Removes what a photograph became before it was changed.

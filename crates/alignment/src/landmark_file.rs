@@ -8,7 +8,7 @@ use std::{
 
 use facegrad_files::{TooLong, read_bounded, text_of};
 
-use crate::PointOrder;
+use crate::{PointOrder, point_order::is_on_its_head};
 
 /// Largest file that is read, in bytes: some ten million lines.
 const MAX_FILE_SIZE: u64 = 1 << 30;
@@ -100,6 +100,7 @@ impl LandmarkFile {
             path,
             faces: HashMap::new(),
             odd: Vec::new(),
+            on_head: Vec::new(),
             first: String::new(),
             columns: None,
             stated: None,
@@ -177,6 +178,8 @@ struct Table<'a> {
     faces: HashMap<String, [[f32; 2]; 5]>,
     /// Images whose points look like a face in another order, in the order of the lines.
     odd: Vec<(String, PointOrder)>,
+    /// Images whose face stands on its head, likewise.
+    on_head: Vec<String>,
     first: String,
     /// Which columns the path and the ten coordinates are in, once a header or a first line has told.
     columns: Option<Columns>,
@@ -290,6 +293,9 @@ impl Table<'_> {
             self.first = name.to_owned();
         }
         self.odd.extend(PointOrder::of_odd(values).map(|order| (name.to_owned(), order)));
+        if is_on_its_head(landmarks) {
+            self.on_head.push(name.to_owned());
+        }
         match self.faces.insert(name.to_owned(), landmarks) {
             None => Ok(()),
             Some(_) => Err(self.wrong(line, format!("a second face for the image {name:?}"))),
@@ -304,10 +310,13 @@ impl Table<'_> {
         if self.faces.is_empty() {
             return Err(LandmarkFileError::Empty { path: path.into() });
         }
-        let (odd, lines) = (self.odd.len(), self.faces.len());
-        if let Some((image, order)) = self.odd.first().filter(|_| 2 * odd > lines) {
-            let (path, image, order) = (path.into(), image.clone(), *order);
-            return Err(LandmarkFileError::OtherOrder { path, odd, lines, image, order });
+        // One face may stand on its head; where most do, it is the table that does.
+        let on_head = self.on_head.iter().map(|image| (image, PointOrder::Backwards));
+        let odd = self.odd.iter().map(|(image, order)| (image, *order));
+        let (odd, lines): (Vec<_>, _) = (odd.chain(on_head).collect(), self.faces.len());
+        if let Some(&(image, order)) = odd.first().filter(|_| 2 * odd.len() > lines) {
+            let (path, image) = (path.into(), image.clone());
+            return Err(LandmarkFileError::OtherOrder { path, odd: odd.len(), lines, image, order });
         }
         Ok(LandmarkFile { sha256, faces: self.faces, odd: self.odd.into_iter().collect(), first: self.first })
     }

@@ -8,6 +8,8 @@ const MOST_OFF: f64 = 8.0;
 const MUCH_LESS: f64 = 0.5;
 /// Faces are rather upright: an order by which one is turned by more degrees is believed if no other fits.
 const UPRIGHT: f64 = 60.0;
+/// A face that is turned by more degrees stands on its head.
+const ON_ITS_HEAD: f64 = 120.0;
 /// All of a face within so many pixels is no face: its coordinates are shares of the picture.
 const SHARES: f32 = 2.0;
 
@@ -27,6 +29,8 @@ pub enum PointOrder {
     AxesExchanged,
     /// The mouth before the eyes, or y from below.
     UpsideDown,
+    /// From the mouth to the eyes, and from right to left: our order of a face on its head.
+    Backwards,
     /// Shares of width and height in place of pixels.
     Shares,
 }
@@ -40,6 +44,7 @@ impl std::fmt::Display for PointOrder {
             Self::AxesApart => "all x, then all y",
             Self::AxesExchanged => "y before x",
             Self::UpsideDown => "the corners of the mouth before the eyes, or with y counted from below",
+            Self::Backwards => "right and left corner of the mouth, nose, right eye, left eye",
             Self::Shares => "shares of width and height, from 0 to 1, in place of pixels",
         })
     }
@@ -85,6 +90,7 @@ impl PointOrder {
             Self::AxesApart => std::array::from_fn(|i| [n[i], n[i + 5]]),
             Self::AxesExchanged => points(n).map(|[y, x]| [x, y]),
             Self::UpsideDown => at([3, 4, 2, 0, 1]),
+            Self::Backwards => at([4, 3, 2, 1, 0]),
             Self::Shares => points(n),
         }
     }
@@ -92,6 +98,11 @@ impl PointOrder {
 
 fn points(numbers: [f32; 10]) -> [[f32; 2]; 5] {
     std::array::from_fn(|i| [numbers[2 * i], numbers[2 * i + 1]])
+}
+
+/// Whether points are a face on its head, or one in the order [`PointOrder::Backwards`]: a single one does not tell.
+pub(crate) fn is_on_its_head(points: [[f32; 2]; 5]) -> bool {
+    fit(points).is_some_and(|[off, turned]| off <= MOST_OFF && turned > ON_ITS_HEAD)
 }
 
 /// By how much points miss the template, root mean square, and how many degrees they are turned.
@@ -138,6 +149,21 @@ mod tests {
                 [[60.0, 52.0], [60.0 + crossed, 51.0], [85.0, 72.0], [66.0, 92.0], [66.0 + crossed, 91.0]];
             assert_eq!(PointOrder::of_odd(flat(profile)), None, "{crossed}");
         }
+    }
+
+    #[test]
+    fn the_mouth_above_the_eyes_is_a_face_on_its_head() {
+        for (degrees, expected) in
+            [(0.0, false), (-100.0, false), (150.0, true), (180.0, true), (-170.0, true)]
+        {
+            let points @ [eye, other_eye, nose, mouth, other_mouth] = face(degrees, 6.0);
+            assert_eq!(is_on_its_head(points), expected, "{degrees}");
+            let backwards = [other_mouth, mouth, nose, other_eye, eye];
+            assert_eq!(is_on_its_head(backwards), !expected && degrees == 0.0, "{degrees}");
+            assert_eq!(PointOrder::of_odd(flat(backwards)), None);
+            assert_eq!(PointOrder::Backwards.read(flat(backwards)), points);
+        }
+        assert!(!is_on_its_head([[7.0; 2]; 5]));
     }
 
     #[test]

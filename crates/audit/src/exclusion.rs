@@ -174,6 +174,20 @@ pub fn write_exclusions(
     facegrad_files::replace(path, text.as_bytes())
 }
 
+/// Writes a list of images as CSV with the columns `image` and `identity`, completely or not at all.
+///
+/// # Errors
+/// What the system says.
+pub fn write_images(images: &[usize], source: &dyn FaceSource, path: &Path) -> std::io::Result<()> {
+    let mut text = String::from("image,identity\n");
+    for &image in images {
+        let identity = &source.identities()[source.label(image)];
+        text.push_str(&[&source.key(image), identity].map(|cell| quoted(cell)).join(","));
+        text.push('\n');
+    }
+    facegrad_files::replace(path, text.as_bytes())
+}
+
 /// A cell of CSV (RFC 4180).
 fn quoted(cell: &str) -> String {
     if cell.contains(['"', ',', '\n', '\r']) || cell.starts_with(' ') {

@@ -26,9 +26,12 @@ pub(crate) fn unframed(picture: &Picture) -> Option<Picture> {
     let (rows, columns) = (0..height, 0..width);
     let row = |y: usize, x: usize| (y * width + x) * 3;
     let column = |x: usize, y: usize| (y * width + x) * 3;
-    // Within the bars above and below there may be a frame, and the other way round.
     let rows = within(picture, rows, &columns, row);
     let columns = within(picture, columns, &rows, column);
+    if (rows.len(), columns.len()) == (height, width) {
+        return None;
+    }
+    // Within the bars above and below there may be a frame, and the other way round.
     let rows = within(picture, rows, &columns, row);
     let is_whole = |left: usize, of: usize| (of - left) * THICKNESS < of;
     let is_too_small = |left: usize, of: usize| left < LEAST_SIDE || left * LEAST_SHARE < of;
@@ -38,8 +41,10 @@ pub(crate) fn unframed(picture: &Picture) -> Option<Picture> {
     {
         return None;
     }
-    let lines = picture.pixels().chunks_exact(width * 3).take(rows.end).skip(rows.start);
-    let pixels = lines.flat_map(|line| &line[columns.start * 3..columns.end * 3]).copied().collect();
+    let mut pixels = Vec::with_capacity(rows.len() * columns.len() * 3);
+    for line in picture.pixels().chunks_exact(width * 3).take(rows.end).skip(rows.start) {
+        pixels.extend_from_slice(&line[columns.start * 3..columns.end * 3]);
+    }
     Some(Picture::new(columns.len(), rows.len(), pixels))
 }
 

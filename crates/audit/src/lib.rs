@@ -42,12 +42,13 @@ pub mod names;
 mod output;
 mod page;
 mod perceptual;
+mod sample;
 mod survey;
 
 pub use audit::{Audit, AuditEmbeddings, AuditError, Stage, Watch};
 pub use content::{Content, FileFormat};
 pub use duplicates::{DuplicateGroup, Nearness, Sameness, SharedImage, Thumbnails, common, duplicates};
-pub use exclusion::{Exclude, Exclusion, emptied, exclusions, write_exclusions};
+pub use exclusion::{Exclude, Exclusion, emptied, exclusions, write_exclusions, write_images};
 pub use findings::{
     ALIGNED_LIKENESS, AuditOptions, EvaluationSet, Findings, LEAST_LIKENESS, LabelFindings, MOST_OFF,
     Overlap, labels,
@@ -60,4 +61,5 @@ pub use likeness::MeanFace;
 pub use output::{json, table};
 pub use page::{PageOptions, PageOrigin};
 pub use perceptual::{Fingerprint, SIDE, Thumbnail};
+pub use sample::SetSample;
 pub use survey::{GREY_SHARE, GREY_TOLERANCE, ImageRecord, SetSurvey, UnreadableEntry, thumbnail};

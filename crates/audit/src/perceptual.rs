@@ -136,8 +136,14 @@ fn surround(grey: &[u8; SIDE * SIDE]) -> [bool; SIDE * SIDE] {
     let is_edge = |i: usize| [0, SIDE - 1].contains(&(i / SIDE)) || [0, SIDE - 1].contains(&(i % SIDE));
     let mut next: Vec<usize> = (0..SIDE * SIDE).filter(|&i| is_edge(i)).collect();
     let is_near = |i: usize, value: u8| grey[i].abs_diff(value) <= SURROUND_TOLERANCE;
-    let count = |value: u8| next.iter().filter(|&&i| is_near(i, value)).count();
-    let most = next.iter().map(|&i| (count(grey[i]), grey[i])).max();
+    let mut counts = [0; 256];
+    next.iter().for_each(|&i| counts[usize::from(grey[i])] += 1);
+    let near = |value: u8| {
+        let (least, most) =
+            (value.saturating_sub(SURROUND_TOLERANCE), value.saturating_add(SURROUND_TOLERANCE));
+        counts[usize::from(least)..=usize::from(most)].iter().sum::<usize>()
+    };
+    let most = next.iter().map(|&i| (near(grey[i]), grey[i])).max();
     let Some((_, value)) = most.filter(|(count, _)| count * SURROUND_SHARE >= next.len()) else {
         return surround;
     };

@@ -11,7 +11,7 @@ use facegrad_alignment::{
     AlignJob, AlignmentJobEnd, Finder, LandmarkFile, Mtcnn, Places, Spread, TABLE, WEIGHT_FILES, WithoutFace,
 };
 use facegrad_datasets::{Download, FetchOptions, fetch};
-use facegrad_files::Stop;
+use facegrad_files::{Stop, name_of};
 use serde_json::json;
 
 use crate::{
@@ -112,9 +112,10 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     if args.json {
         let text = json!({
-            "out": args.output, "size": args.size, "statistics": end.statistics, "landmarks_by": by,
+            "out": name_of(&args.output), "size": args.size, "statistics": end.statistics, "landmarks_by": by,
             "done_before": end.before, "images_per_second": rate(&end), "finding_ms": finding_ms(&end),
             "junk_files": places.junk_files(), "endings": places.endings().counts(), "in_no_folder": places.in_no_folder(), "unused_landmarks": end.unused_landmarks,
+            "on_their_heads": end.on_head,
             "left_out": end.left_out.iter().map(|(name, reason)| json!({ "image": name, "reason": reason }))
                 .collect::<Vec<_>>(),
         });
@@ -241,6 +242,12 @@ fn print(args: &Args, places: &Places, end: &AlignmentJobEnd, by: &str) {
             "people    none are known: the images lie in no folders of {folder}, and training takes one folder a person"
         ),
         some => say!("people    of {some} images are not known: these lie in no folder of {folder}"),
+    }
+    if let Some(first) = end.on_head.first() {
+        let (count, first) = (end.on_head.len(), first.replace(char::is_control, "?"));
+        say!(
+            "on heads  {count} faces by their landmarks, which have the mouth above the eyes; the first is {first}"
+        );
     }
     if end.unused_landmarks > 0 {
         say!("unused    landmarks of {} images that are not there", end.unused_landmarks);

@@ -11,24 +11,31 @@ use facegrad::settings::{Key, Kind, Schema, Setting, nearest};
 use facegrad::training::Experiment;
 use facegrad_results::{Align, TextTable};
 
-use crate::{failure::Failure, say};
+use crate::{arguments::size, failure::Failure, say};
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples: facegrad explain\n          facegrad explain arcface --classes 10572\n          facegrad explain backbone --size 112,112\n          facegrad explain data.train"
+    after_help = "Examples: facegrad explain\n          facegrad explain arcface --classes 10572\n          facegrad explain backbone --size 112x96\n          facegrad explain data.train"
 )]
 pub struct Args {
     /// A section (run, data.train, head …), a kind (arcface, iresnet18, cosine …) or a key (head.margin); nothing lists the sections.
     topic: Option<String>,
-    /// Height and width for which `explain backbone` counts.
-    #[arg(long, value_delimiter = ',', default_values_t = [112, 112])]
-    size: Vec<usize>,
+    /// Height and width in pixels for which `explain backbone` counts, such as 112 or 112x96.
+    #[arg(long, default_value = "112", value_parser = size)]
+    size: [usize; 2],
     /// Number of identities for which a head's expected first loss is given.
     #[arg(long, default_value_t = 1000)]
     classes: usize,
     /// Embedding size for which a head's expected first loss is given.
     #[arg(long, default_value_t = 512)]
     embedding: usize,
+}
+
+#[cfg(test)]
+impl Args {
+    pub fn size(&self) -> [usize; 2] {
+        self.size
+    }
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -242,15 +249,10 @@ fn functions() -> String {
 }
 
 fn backbones(args: &Args) -> Result<String, Failure> {
-    let &[height, width] = args.size.as_slice() else {
-        return Err(Failure::input("--size takes height and width, such as 112,112"));
-    };
-    if !(16..=1024).contains(&height) || !(16..=1024).contains(&width) {
-        return Err(Failure::input(format!("--size is {height},{width}; both must be from 16 to 1024")));
-    }
+    let [height, width] = args.size;
     let mut rows = TextTable::new(&[Align::Left, Align::Right, Align::Right, Align::Left]);
     rows.row(["backbone.kind", "parameters", "multiply-adds", "what it is"]);
-    for row in table([height, width]) {
+    for row in table(args.size) {
         rows.row([
             row.kind.to_owned(),
             format!("{:.2} M", row.cost.parameters as f64 / 1e6),

@@ -16,6 +16,7 @@ mod failure;
 mod gallery;
 mod identify;
 mod memory;
+mod new;
 mod output;
 mod plot;
 mod points;
@@ -45,6 +46,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Look at a set of faces, and write a config for it.
+    New(new::Args),
     /// Train a model from a config file, or continue a run.
     Train(train::Args),
     /// Train several configs with several seeds under one budget, and write one table and one picture.
@@ -115,6 +118,7 @@ fn main() -> ExitCode {
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
     let result = match cli.command {
+        Command::New(args) => new::run(args),
         Command::Train(args) => train::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Eval(args) => eval::run(args),
@@ -153,7 +157,8 @@ mod tests {
         match Cli::try_parse_from(words).ok()?.command {
             Command::Align(args) => Some(args.size()),
             Command::Data(data::Command::Audit(args)) => args.size(),
-            Command::Bench(command) => command.size().ok(),
+            Command::Bench(command) => Some(command.size()),
+            Command::Explain(args) => Some(args.size()),
             _ => None,
         }
     }
@@ -170,6 +175,7 @@ mod tests {
             &["data", "audit", "set"],
             &["bench", "infer", "--backbone", "nano"],
             &["bench", "ops", "--backbone", "nano"],
+            &["explain", "backbone"],
         ] {
             assert_eq!(size_of(verb, "112x96"), Some([112, 96]), "{verb:?}");
             assert_eq!(size_of(verb, "64"), Some([64, 64]), "{verb:?}");

@@ -6,6 +6,7 @@ use std::{
 };
 
 use facegrad_faces::{FaceError, FaceSource, find_image, without_extension};
+use facegrad_files::{LookAlike, name_of, path_of};
 use facegrad_pictures::{Picture, decode::read_at_least};
 
 /// Images in a fixed order.
@@ -50,6 +51,8 @@ pub struct MissingImages {
     pub missing: usize,
     /// How many there should be.
     pub total: usize,
+    /// What is there and looks like the first.
+    pub alike: Option<LookAlike>,
     /// What the set calls one of its images, where they are not files that lists name by their paths.
     pub example: Option<String>,
 }
@@ -77,6 +80,7 @@ impl ImageFiles {
                 first: names[first].clone(),
                 missing: found.iter().filter(|file| file.is_none()).count(),
                 total: found.len(),
+                alike: LookAlike::of_missing(&folder.join(path_of(&names[first]))),
                 example: None,
             });
         }
@@ -101,7 +105,7 @@ impl Images for ImageFiles {
 
     fn remark(&self) -> Option<String> {
         let is_other = |(name, file): &(&String, &PathBuf)| {
-            let file = file.to_string_lossy();
+            let file = name_of(file);
             let stem = without_extension(&file).unwrap_or(&file);
             !file.ends_with(name.as_str()) && !stem.ends_with(name.as_str())
         };
@@ -110,14 +114,14 @@ impl Images for ImageFiles {
         let (number, total) = (others.count() + 1, self.names.len());
         Some(format!(
             "Of {total} images, {number} have another ending or number than the list says, such as {} for {name}.",
-            file.display()
+            name_of(file)
         ))
     }
 
     fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
         let file = &self.files[index];
         read_at_least(file, size)
-            .map_err(|error| FaceError { name: file.display().to_string(), reason: error.to_string() })
+            .map_err(|error| FaceError { name: name_of(file), reason: error.to_string() })
     }
 }
 
@@ -196,6 +200,7 @@ mod tests {
         );
         let names = ["a", "d", "e"].map(String::from);
         let missing = ImageFiles::find(folder.path(), &names).unwrap_err();
-        assert_eq!(missing, MissingImages { first: "d".into(), missing: 2, total: 3, example: None });
+        let first = "d".into();
+        assert_eq!(missing, MissingImages { first, missing: 2, total: 3, alike: None, example: None });
     }
 }

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use facegrad_faces::{FaceError, FaceSource, SourceConfig, SourceError, SourceKind, without_extension};
+use facegrad_files::LookAlike;
 use facegrad_pictures::Picture;
 
 use crate::{Images, images::MissingImages};
@@ -59,8 +60,10 @@ impl ListedImages {
     /// Those that the set does not have, if there are any.
     pub fn missing(&self) -> Option<MissingImages> {
         let first = self.places.iter().position(Option::is_none)?;
+        let keys = (0..self.source.len()).map(|image| self.source.key(image));
         Some(MissingImages {
             first: self.names[first].clone(),
+            alike: LookAlike::among(keys, &self.names[first]),
             missing: self.places.iter().filter(|place| place.is_none()).count(),
             total: self.places.len(),
             example: Some(self.source.key(0)),
@@ -99,7 +102,7 @@ mod tests {
         let example = Some("000000/0000".into());
         assert_eq!(
             images.missing().unwrap(),
-            MissingImages { first: "gone".into(), missing: 1, total: 4, example }
+            MissingImages { first: "gone".into(), missing: 1, total: 4, alike: None, example }
         );
         assert_eq!(images.name(1), names[1]);
         assert_eq!(images.load(0, [16, 16]), images.load(3, [16, 16]));

@@ -16,7 +16,7 @@ use facegrad_bench::{ImageShape, Length};
 use facegrad_kernels::simd::{self, Isa};
 
 use crate::{
-    arguments::{self, DeviceArgs},
+    arguments::{DeviceArgs, size},
     failure::Failure,
 };
 
@@ -44,8 +44,8 @@ struct CommonArgs {
     #[arg(long, default_value_t = 32)]
     batch: usize,
     /// Height and width of the images in pixels, such as 112 or 112x96.
-    #[arg(long, default_value = "112")]
-    size: String,
+    #[arg(long, default_value = "112", value_parser = size)]
+    size: [usize; 2],
     /// Threads that compute; without it as many as the processor has.
     #[arg(long)]
     threads: Option<usize>,
@@ -183,7 +183,7 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
 
 #[cfg(test)]
 impl Command {
-    pub fn size(&self) -> Result<[usize; 2], Failure> {
+    pub fn size(&self) -> [usize; 2] {
         let common = match self {
             Self::Train(args) => &args.common,
             Self::Infer(args) => &args.common,
@@ -191,17 +191,16 @@ impl Command {
             Self::Heads(args) => &args.common,
             Self::Ops(args) => &args.common,
         };
-        size(&common.size)
+        common.size
     }
 }
 
 impl CommonArgs {
-    /// Checks the batch and the size, which are returned, and sets threads and instructions for the process.
+    /// Checks the batch, which is returned with the size, and sets threads and instructions for the process.
     fn apply(&self) -> Result<ImageShape, Failure> {
         if self.batch == 0 {
             return Err(Failure::input("--batch must be at least 1"));
         }
-        let size = size(&self.size)?;
         if let Some(word) = &self.isa {
             let isa = Isa::ALL.iter().copied().find(|isa| word_of(*isa) == word);
             let words = || Isa::ALL.iter().rev().map(|isa| word_of(*isa)).collect::<Vec<_>>().join(", ");
@@ -223,7 +222,7 @@ impl CommonArgs {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
             pool.build_global().map_err(|e| Failure::work(format!("cannot start {threads} threads: {e}")))?;
         }
-        Ok(ImageShape { batch: self.batch, size })
+        Ok(ImageShape { batch: self.batch, size: self.size })
     }
 }
 
@@ -235,10 +234,6 @@ pub fn word_of(isa: Isa) -> &'static str {
         Isa::Avx2 => "avx2",
         Isa::Avx512 => "avx512",
     }
-}
-
-fn size(text: &str) -> Result<[usize; 2], Failure> {
-    arguments::size(text).map_err(|expected| Failure::input(format!("--size is {text}; {expected}")))
 }
 
 fn seconds(seconds: f64) -> Result<Duration, Failure> {

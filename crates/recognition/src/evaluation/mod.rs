@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use facegrad_faces::{BinError, SourceError};
+use facegrad_files::name_of;
 use facegrad_pictures::Picture;
 use facegrad_settings::{SettingsError, choice, kinds, settings};
 use facegrad_verification::{
@@ -173,10 +174,11 @@ pub enum EvaluationError {
     Source(#[from] SourceError),
     /// An image of the list that is not there.
     #[error(
-        "{} names {}, and {} has no such image ({}); {} of its {} images are missing",
-        list.display(), missing.first, folder.display(), missing.tried(), missing.missing, missing.total
+        "{} names {}, and {} has no such image ({}); {} of its {} images are missing{}",
+        list.display(), missing.first, folder.display(), missing.tried(), missing.missing, missing.total,
+        missing.alike.as_ref().map(|alike| format!("; {alike}")).unwrap_or_default()
     )]
-    MissingImage { list: PathBuf, folder: PathBuf, missing: MissingImages },
+    MissingImage { list: PathBuf, folder: PathBuf, missing: Box<MissingImages> },
     /// What was opened cannot be measured.
     #[error("evaluation {name}: {source}")]
     Measurement { name: String, source: Box<MeasurementError> },
@@ -251,7 +253,7 @@ fn images(
         (Ok(images), _) => images.and_then(|images| images.missing()).unwrap_or(missing),
         (Err(error), _) => return Err(error.into()),
     };
-    Err(EvaluationError::MissingImage { list: list.into(), folder: set.into(), missing })
+    Err(EvaluationError::MissingImage { list: list.into(), folder: set.into(), missing: Box::new(missing) })
 }
 
 /// An error if pixels are wanted and there is no folder to find them in.
@@ -275,10 +277,10 @@ fn needs_path(path: &Path, key: String, what: &str) -> Result<(), SettingsError>
 
 /// The name of a file, without its folder and extension.
 fn stem(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    name_of(Path::new(path.file_stem().unwrap_or_default()))
 }
 
 /// The name of a file, without its folder.
 fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    name_of(Path::new(path.file_name().unwrap_or_default()))
 }

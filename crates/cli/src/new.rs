@@ -1,0 +1,138 @@
+//! `facegrad new`.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use facegrad::Chosen;
+use facegrad::devices::{Adapter, AdapterKind, Backend, adapters};
+use facegrad::training::{Experiment, Preflight, Proposal, ProposalFacts};
+use facegrad_audit::{SetSample, write_images};
+use facegrad_results::numbers::thousands;
+
+use crate::{
+    arguments::default_backend,
+    command_line::word,
+    failure::{Failure, write_file},
+    output, say,
+    source::source_config,
+};
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples: facegrad new my-faces\n          facegrad new faces.rec --out configs/mine.toml"
+)]
+pub struct Args {
+    /// The faces: a folder with one folder of images a person, or a file of another kind that `facegrad train` reads.
+    set: PathBuf,
+    /// Keys of the set, as in the section data.train of a config.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// The config to write; without it the name of the set with .toml, here.
+    #[arg(long, value_name = "FILE.toml")]
+    out: Option<PathBuf>,
+    /// Write a config even if the faces do not look aligned.
+    #[arg(long)]
+    unaligned: bool,
+    /// Replace a config that is there already.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Images that are looked at.
+const LOOKED_AT: usize = 2000;
+
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let config = source_config(&args.set, &args.overrides)?;
+    let title = name_of(&args.set);
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{title}.toml")));
+    let name = name_of(&out);
+    let test_list = out.with_file_name(format!("{name}-test.csv"));
+    if let Some(there) = [&out, &test_list].into_iter().find(|path| path.exists() && !args.force) {
+        let there = there.display();
+        return Err(Failure::input(format!(
+            "{there} is there already; --force replaces it, and --out takes another name"
+        )));
+    }
+    let opened = config.open()?;
+    let source = opened.source.as_ref();
+    output::notes(&opened.summary.notes);
+    let sample = SetSample::of(source, LOOKED_AT);
+    let [height, width] = sample.size.ok_or_else(|| {
+        Failure::input(format!(
+            "none of {} images of {} can be read; facegrad data audit tells why",
+            thousands(sample.looked_at),
+            args.set.display()
+        ))
+    })?;
+    say!(
+        "{} images of {} people; {} of {} that were looked at are of {height}x{width} pixels",
+        thousands(source.len()),
+        thousands(source.identities().len()),
+        thousands(sample.of_size),
+        thousands(sample.looked_at - sample.unreadable)
+    );
+    if sample.unreadable > 0 {
+        say!("{} of {} cannot be read", thousands(sample.unreadable), thousands(sample.looked_at));
+    }
+    let set = word(&args.set);
+    if let Some(reason) = sample.unaligned().filter(|_| !args.unaligned) {
+        let aligned = format!("{title}-aligned");
+        say!("\nthe faces do not look aligned: {reason}. No config was written; first");
+        let aligned = word(&aligned);
+        say!("  facegrad align {set} {aligned} --detector-weights mtcnn");
+        say!("  facegrad new {aligned}");
+        say!("(--unaligned writes one all the same)");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let card = card();
+    let has_card = card.is_some();
+    let facts = ProposalFacts {
+        name: &name,
+        config: &config,
+        source,
+        size: [height, width],
+        has_card,
+        test_list: &test_list,
+    };
+    let proposal = Proposal::of(&facts);
+    if !proposal.test.is_empty() {
+        write_images(&proposal.test, source, &test_list)
+            .map_err(|error| Failure::unwritable(&test_list, error))?;
+        say!("{}: {} images of people for the test", test_list.display(), thousands(proposal.test.len()));
+    }
+    write_file(&out, proposal.config.as_bytes())?;
+    say!("{}: the config, to be read and changed", out.display());
+    // What was written is read as `train` will, so that what cannot work is known now.
+    let chosen = card.map_or_else(|| facegrad::choose(default_backend(), None), Ok)?;
+    let preflight = Preflight::of(Experiment::load(&out, &[])?.0, &chosen)?;
+    if let Some(time) = &preflight.time {
+        say!("time     {time}");
+    }
+    if let Some(memory) = &preflight.memory {
+        say!("memory   {memory}");
+    }
+    say!("\nnext");
+    let out = word(&out);
+    let card = if has_card { " --backend wgpu" } else { "" };
+    say!("  facegrad data audit {set} --report {}", word(format!("{name}-audit.html")));
+    say!("  facegrad train {out} --preflight{card}");
+    say!("  facegrad train {out}{card}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The graphics card that would compute, if there is one.
+fn card() -> Option<Chosen> {
+    let is_card = |adapter: &Adapter| matches!(adapter.kind, AdapterKind::Discrete | AdapterKind::Virtual);
+    let there = Backend::Wgpu.is_built_in() && adapters().iter().any(is_card);
+    there.then(|| facegrad::choose(Backend::Wgpu, None).ok()).flatten()
+}
+
+/// The name of a file or folder without its ending, such as `faces` of `data/faces.rec`.
+fn name_of(path: &Path) -> String {
+    // `.` and `..` have a name only where they are.
+    let path = path.canonicalize().unwrap_or_else(|_| path.into());
+    let stem = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    stem.map_or_else(|| "faces".into(), |stem| facegrad_files::name_of(Path::new(stem)))
+}
