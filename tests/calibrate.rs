@@ -280,6 +280,25 @@ fn a_copy_leaves_the_model_as_it_was() {
     assert_eq!(both.stdout, alone.stdout);
     assert!(both.stderr.starts_with("note: list.txt has no part in this: "), "{both}");
 
+    // Another number is told. An image that is lost takes 7 genuine and 9 impostor pairs along.
+    let image = |name: &str| place.path(&format!("lfw/B/{name}.png"));
+    fs::rename(image("B_0011"), image("B_11")).unwrap();
+    let noted = calibrate(&place, "out.safetensors", &list).done();
+    let note = "note: list: Of 22 images, 1 has another ending or number than the list says, such as lfw/B/B_11.png for B/B_0011.\n";
+    assert_eq!((noted.stderr.contains(note), noted.stdout == alone.stdout), (true, true), "{noted}");
+    fs::remove_file(image("B_11")).unwrap();
+    let said = calibrate(&place, "out.safetensors", &list).refused(2);
+    assert!(said.contains("1 of its 22 images is missing, in 16 of its 200 pairs; missing = "), "{said}");
+    let with =
+        |missing: &str| calibrate(&place, "out.safetensors", &[&list[..], &["--missing", missing]].concat());
+    let said = with("skip").refused(2);
+    assert_eq!(said, "no point can be measured on list: far=1e-1 needs 100 impostor pairs, and there are 91");
+    let wrong = with("wrong").done().stdout;
+    let lost = "lost: 7 genuine, 9 impostor, of 1 image that cannot be used, counted as errors at every threshold (first: B/B_0011: there is no such image)\n";
+    assert!(wrong.contains("9.00 %") && wrong.contains(lost), "{wrong}");
+    let shown = place.facegrad(&["show", "out.safetensors"]).done().stdout;
+    assert!(shown.contains(lost), "{shown}");
+
     let said = calibrate(&place, "runs/tiny", &["--out", "out.bin"]).refused(2);
     assert_eq!(said, "--out out.bin does not end in .safetensors, as model files do");
     let said = calibrate(&place, "runs/tiny", &["--out", &file]).refused(1);

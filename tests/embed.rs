@@ -748,7 +748,7 @@ fn drawn_pairs_share_no_person_between_folds_and_can_be_measured() {
     };
     let sentence = refused("pairs.csv", "many.rec");
     assert!(
-        sentence.contains("and many.rec has no such image (it calls them such as \"1\"); 9"),
+        sentence.contains("and many.rec has no such images (it calls them such as \"1\"); 9"),
         "{sentence}"
     );
     place.write("a.zip", b"PK\x03\x04\0\0");

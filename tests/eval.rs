@@ -185,17 +185,23 @@ fn what_is_wrong_with_pairs_or_images_is_named() {
     let place = lab();
     fs::remove_file(place.path("lfw/Carl Gauss/Carl Gauss_0003.png")).unwrap();
     let said = eval(&place, "runs/lfw", &VIEW_2).refused(2);
-    let missing = "view2.txt names Carl Gauss/Carl Gauss_0003, and lfw has no such image (tried .jpg, .png and the like); 1 of its 40 images are missing";
+    let missing = "view2.txt names Carl Gauss/Carl Gauss_0003, and lfw has no such image (tried .jpg, .png and the like); 1 of its 40 images is missing, in 2 of its 48 pairs; missing = \"skip\" (--missing skip) leaves these out and counts them, \"wrong\" counts them as errors";
     assert_eq!(said, missing);
     let said = eval(&place, "runs/lfw", &VIEW_1).refused(2);
-    assert_eq!(said, missing.replace("view2.txt", "train.txt").replace("of its 40", "of its 20"));
+    let of_train = missing.replace("view2.txt", "train.txt").replace("of its 40", "of its 20");
+    assert_eq!(said, of_train.replace("of its 48", "of its 24"));
+    fs::remove_file(place.path("lfw/Fay/Fay_0001.png")).unwrap();
+    let said = eval(&place, "runs/lfw", &VIEW_2).refused(2);
+    let both = "view2.txt names Carl Gauss/Carl Gauss_0003 and Fay/Fay_0001, and lfw has no such images (tried .jpg, .png and the like); 2 of its 40 images are missing, in ";
+    assert!(said.starts_with(both), "{said}");
+    let said = eval(&place, "runs/lfw", &["--pairs", "view2.txt", "--images", "absent"]).refused(2);
+    assert!(said.ends_with("; 40 of its 40 images are missing"), "{said}");
 
     let png = place.read("lfw/Bob/Bob_0002.png");
     place.write("lfw/Bob/Bob_0002.png", &png[..100]);
     place.write("short.txt", "1\nBob\t1\t2\nBob\t1\tFay\t1\n");
     let said = eval(&place, "runs/lfw", &["--pairs", "short.txt", "--images", "lfw"]).refused(2);
-    let damaged =
-        "evaluation short: the image lfw/Bob/Bob_0002.png: the PNG data ends early; every image is needed";
+    let damaged = "evaluation short: the image lfw/Bob/Bob_0002.png: the PNG data ends early; every image is needed, or missing = \"skip\" (--missing skip) leaves these out and counts them, \"wrong\" counts them as errors";
     assert_eq!(said, damaged);
 
     place.write("wrong.txt", "1\nBob\t1\ttwo\nBob\t1\tFay\t1\n");
@@ -207,6 +213,166 @@ fn what_is_wrong_with_pairs_or_images_is_named() {
     );
     let said = eval(&place, "runs/lfw", &["--pairs", "absent.txt", "--images", "lfw"]).refused(2);
     assert!(said.starts_with("cannot read the list absent.txt: "), "{said}");
+}
+
+/// What the lost images of a result did: images, genuine and impostor pairs, both accuracies.
+fn lost(result: &Value) -> ([u64; 3], [f64; 2]) {
+    let lost = &result["lost"];
+    let count = |key: &str| lost[key].as_u64().unwrap_or_else(|| panic!("{result}"));
+    let accuracies = [number(&lost["accuracy_of_rest"]), number(&lost["accuracy_with_errors"])];
+    (["images", "genuine", "impostor"].map(count), accuracies)
+}
+
+#[test]
+fn lost_images_are_left_out_or_counted_as_errors_in_every_list() {
+    let place = lab();
+    let whole = json(eval(&place, "runs/lfw", &[&VIEW_2[..], &["--json"]].concat()));
+    assert!(whole["lost"].is_null() && whole.get("image_remarks").is_none(), "{whole}");
+    place.facegrad(&["embed", "lfw", "--model", "runs/lfw", "--out", "whole.npz"]).done();
+    // One image is not there, another is damaged.
+    fs::remove_file(place.path("lfw/Carl Gauss/Carl Gauss_0003.png")).unwrap();
+    let png = place.read("lfw/Bob/Bob_0002.png");
+    place.write("lfw/Bob/Bob_0002.png", &png[..100]);
+    let with = |missing: &str, more: &[&str]| {
+        json(eval(&place, "runs/lfw", &[&["--missing", missing, "--json"][..], more].concat()))
+    };
+    let compat = [&VIEW_2[..], &["--compat", "insightface"]].concat();
+    let (skipped, wrong) = (with("skip", &compat), with("wrong", &compat));
+    // A genuine and an impostor pair of Carl Gauss 3, two genuine pairs of Bob 2.
+    let ([lost_images, genuine, impostor], [of_rest, with_errors]) = lost(&skipped);
+    assert_eq!((lost_images, genuine, impostor), (2, 3, 1));
+    assert_eq!(lost(&wrong), lost(&skipped));
+    assert!(with_errors < of_rest, "{with_errors} {of_rest}");
+    let pairs = |of: &Value| of["genuine"].as_u64().unwrap() + of["impostor"].as_u64().unwrap();
+    assert_eq!((pairs(&skipped), pairs(&wrong)), (44, 48));
+    assert_eq!(
+        (number(&skipped["accuracy"]["mean"]), number(&wrong["accuracy"]["mean"])),
+        (of_rest, with_errors)
+    );
+    assert!(number(&wrong["auc"]) < number(&skipped["auc"]));
+    let folds = |of: &Value| {
+        of["insightface"]["folds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|f| f["pairs"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert_eq!((folds(&skipped), folds(&wrong)), (44, 48));
+    // Thresholds are chosen on the pairs that are there.
+    for (skipped, wrong) in skipped["accuracy"]["folds"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(wrong["accuracy"]["folds"].as_array().unwrap())
+    {
+        assert_eq!(skipped["threshold"], wrong["threshold"]);
+    }
+    // In words, on the page and in CSV.
+    let files = ["--missing", "wrong", "--csv", "r.csv", "--report", "r.html"];
+    let said = eval(&place, "runs/lfw", &[&VIEW_2[..], &files].concat()).done().stdout;
+    let line = "3 genuine, 1 impostor, of 2 images that cannot be used, counted as errors at every threshold (first: ";
+    assert!(said.contains(line) && said.contains("accuracy without lost pairs"), "{said}");
+    let row = &csv(&place.text("r.csv"))[0];
+    assert_eq!((&row["missing"][..], &row["lost_images"][..]), ("wrong", "2"));
+    assert!(
+        !row["accuracy_of_rest"].is_empty()
+            && place.text("r.html").contains("counted as errors at every threshold")
+    );
+    // The list that the threshold comes from: what is lost there is left out.
+    let view_1 = with("wrong", &VIEW_1);
+    assert_eq!((lost(&view_1).0, &view_1["lost"]["development"]), ([0, 0, 0], &4.into()));
+    // Means of other folds are those of the images that are there.
+    let centred = with("wrong", &[&VIEW_2[..], &["--centring", "other_folds"]].concat());
+    assert_eq!(lost(&centred).0, [lost_images, genuine, impostor]);
+
+    // In training.
+    let said = place.facegrad(&support::train("lfw.toml", &["run.name=refused"])).refused(2);
+    assert!(
+        said.starts_with("view2.txt names Carl Gauss/Carl Gauss_0003, and lfw has no such image"),
+        "{said}"
+    );
+    let images = "images = \"lfw\"\n";
+    place
+        .write("skip.toml", place.text("lfw.toml").replace(images, &format!("{images}missing = \"skip\"\n")));
+    fs::rename(place.path("lfw/Ida/Ida_0001.png"), place.path("lfw/Ida/Ida_1.png")).unwrap();
+    let ended = place.facegrad(&support::train("skip.toml", &["run.name=skip"])).done();
+    let note = "evaluation view2: Of 40 images, 1 has another ending or number than the list says";
+    assert!(format!("{}{}", ended.stdout, ended.stderr).matches(note).count() == 1, "{ended}");
+    for event in place.events("runs/skip", "evaluation") {
+        assert_eq!(lost(&event["result"]).0, [2, genuine, impostor]);
+    }
+    fs::rename(place.path("lfw/Ida/Ida_1.png"), place.path("lfw/Ida/Ida_0001.png")).unwrap();
+
+    // Stored embeddings that lack two names.
+    let mut names = String::new();
+    for name in NAMES {
+        for image in 1..=5 {
+            if (name, image) != ("Carl Gauss", 3) && (name, image) != ("Bob", 2) {
+                writeln!(names, "{name}/{name}_{image:04}.png\t{name}").unwrap();
+            }
+        }
+    }
+    place.write("there.tsv", names);
+    let embed = ["embed", "there.tsv", "--images", "lfw", "--model", "runs/lfw", "--out", "there.npz"];
+    place.facegrad(&embed).done();
+    let said = eval(&place, "there.npz", &VIEW_2).refused(2);
+    let sentence = "evaluation view2: there.npz has no embedding called Bob/Bob_0002; 2 of the 40 images asked for are missing, in 4 of its 48 pairs; missing = ";
+    assert!(said.starts_with(sentence), "{said}");
+    let stored = json(eval(&place, "there.npz", &[&VIEW_2[..], &["--missing", "skip", "--json"]].concat()));
+    assert_eq!(lost(&stored).0, [lost_images, genuine, impostor]);
+    assert_eq!(stored["lost"]["first"], "Bob/Bob_0002: there.npz has no embedding of it");
+    let said = eval(&place, "there.npz", &["--pairs", "absent.txt", "--images", "x"]).refused(2);
+    assert!(said.starts_with("cannot read the list absent.txt"), "{said}");
+
+    // Gallery and probes. Bob loses his only image of the gallery, and so all probes.
+    let list = |number: usize| {
+        NAMES.iter().map(|name| format!("{name}/{name}_{number:04}.png\t{name}\n")).collect::<String>()
+    };
+    place.write("gallery.tsv", list(2));
+    place.write("probes.tsv", format!("{}{}", list(3), list(4)));
+    let search = "identification:gallery=gallery.tsv,probes=probes.tsv,images=lfw";
+    let said = eval(&place, "runs/lfw", &["--protocol", search]).refused(2);
+    let sentence = "probes.tsv names Carl Gauss/Carl Gauss_0003.png, and lfw has no such image (nor one with another ending); 1 of its 16 images is missing, of 1 of its 8 people; missing = ";
+    assert!(said.starts_with(sentence), "{said}");
+    let (skipped, wrong) = (with("skip", &["--protocol", search]), with("wrong", &["--protocol", search]));
+    for (found, probes) in [(&skipped, 13), (&wrong, 16)] {
+        assert_eq!((&found["mated_probes"], &found["lost"]["mated"]), (&probes.into(), &3.into()));
+        assert_eq!((&found["lost"]["gallery"], &found["lost"]["images"]), (&1.into(), &2.into()));
+    }
+    let rank_1 = |found: &Value| number(&found["closed_set"]["ranks"][0]["measured"]["value"]);
+    assert_eq!(rank_1(&skipped), number(&wrong["lost"]["rank_1_of_rest"]));
+    assert_eq!(rank_1(&wrong), number(&skipped["lost"]["rank_1_with_errors"]));
+
+    // A protocol without such a list.
+    let said = eval(&place, "whole.npz", &["--protocol", "all_pairs", "--missing", "skip"]).refused(2);
+    assert_eq!(said, "--missing has no effect: none of these protocols has the key missing");
+    let said = eval(&place, "whole.npz", &["--protocol", "all_pairs", "--compat", "insightface"]).refused(2);
+    assert_eq!(said, "--compat insightface has no effect: none of these protocols compares a list of pairs");
+    let said = eval(&place, "runs/lfw", &[&VIEW_2[..], &["--missing", "perhaps"]].concat()).refused(2);
+    assert!(said.contains("error, skip, wrong"), "{said}");
+}
+
+#[test]
+fn an_embedding_without_direction_names_its_image() {
+    let place = Place::new();
+    let rows = "name,identity,e0,e1\na/1.png,a,1,0\na/2.png,a,0,0\nb/1.png,b,0,1\n";
+    place.write("e.csv", rows);
+    let said = eval(&place, "e.csv", &["--protocol", "all_pairs"]).refused(1);
+    let sentence = "evaluation all-pairs: the embedding of a/2.png is zero, so it has no direction to compare; the model is broken or diverged";
+    assert_eq!(said, sentence);
+    place.write("g.tsv", "a/1.png\ta\n");
+    place.write("p.tsv", "a/2.png\ta\nb/1.png\tb\n");
+    let said = eval(&place, "e.csv", &["--protocol", "identification:gallery=g.tsv,probes=p.tsv"]).refused(1);
+    assert_eq!(said, sentence.replace("all-pairs", "p"));
+    place.write("equal.csv", rows.replace("0,0", "1,0").replace("0,1", "1,0"));
+    for protocol in ["all_pairs", "identification:gallery=g.tsv,probes=p.tsv"] {
+        let said = eval(&place, "equal.csv", &["--protocol", protocol]).done().stdout;
+        // A gallery of one person tells nobody apart in any case.
+        let is_said =
+            said.contains("All scores are equal: the model tells nobody apart, as one that has collapsed.");
+        assert_eq!(is_said, protocol == "all_pairs", "{said}");
+    }
 }
 
 /// The bytes of a safetensors file: eight of length, a JSON header, the tensors.
@@ -527,6 +693,23 @@ fn the_published_layouts_of_cfp_blufr_and_ijb_are_measured() {
     );
     assert!(blufr["verification"].is_null(), "a few hundred impostor pairs are too few for 0.1 %: {blufr}");
 
+    // A lost image is left out of every trial, with its pairs.
+    fs::rename(place.path("lfw/Ida/Ida_0005.png"), place.path("lfw/Ida/Ida_0005.gone")).unwrap();
+    let with = |missing: &str| {
+        let command = ["--protocol", "blufr:lists=blufr,images=lfw", "--missing", missing, "--json"];
+        json(eval(&place, "runs/lfw", &command))
+    };
+    let said = eval(&place, "runs/lfw", &["--protocol", "blufr:lists=blufr,images=lfw"]).refused(2);
+    assert!(
+        said.contains("1 of its 30 images is missing, 2 times in the test sets of its 2 trials; missing = "),
+        "{said}"
+    );
+    for (missing, genuine) in [("skip", 56), ("wrong", 60)] {
+        let lost = with(missing);
+        assert_eq!((&lost["trials"][0]["genuine"], &lost["lost"]["images"]), (&genuine.into(), &1.into()));
+    }
+    fs::rename(place.path("lfw/Ida/Ida_0005.gone"), place.path("lfw/Ida/Ida_0005.png")).unwrap();
+
     // IJB-C: crops with landmarks where the template has them; a template of two media and one of one medium each.
     let scale = 24.0 / 112.0;
     let template =
@@ -560,6 +743,29 @@ fn the_published_layouts_of_cfp_blufr_and_ijb_are_measured() {
     let auc = number(&ijb["verification"]["auc"]);
     assert!(auc > 0.6, "{ijb}");
     assert_eq!(ijb["search"]["galleries"].as_array().unwrap().len(), 2);
+    // Another ending is found and told; what is not there is known before the work, and named.
+    let crop = |name: &str| place.path(&format!("IJBC/loose_crop/{name}"));
+    fs::rename(crop("3.jpg"), crop("3.JPG")).unwrap();
+    let renamed = json(eval(&place, "runs/lfw", &["--protocol", "ijb:folder=IJBC", "--json"]));
+    assert_eq!(renamed["verification"], ijb["verification"]);
+    let remark = renamed["image_remarks"][0].as_str().unwrap();
+    assert!(
+        remark.starts_with("Of 40 images, 1 has another ending or number than the list says"),
+        "{remark}"
+    );
+    fs::rename(crop("3.JPG"), crop("elsewhere.JPG")).unwrap();
+    let said = eval(&place, "runs/lfw", &["--protocol", "ijb:folder=IJBC"]).refused(2);
+    assert!(
+        said.ends_with(
+            "loose_crop has no such image (nor one with another ending); 1 of its 40 images is missing"
+        ),
+        "{said}"
+    );
+    assert!(said.contains(" names 3.jpg, and "), "{said}");
+    place.write("IJBC/loose_crop/3.jpg", "no image");
+    let said = eval(&place, "runs/lfw", &["--protocol", "ijb:folder=IJBC"]).refused(2);
+    assert!(said.starts_with("evaluation ijbc: the image IJBC/loose_crop/3.jpg: "), "{said}");
+    fs::rename(crop("elsewhere.JPG"), crop("3.jpg")).unwrap();
 
     // From stored embeddings of crops that are aligned already, such as these, about the same.
     let embed = ["embed", "IJBC/loose_crop", "--model", "runs/lfw", "--out", "ijb.npz"];

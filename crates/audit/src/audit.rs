@@ -1,7 +1,7 @@
 //! An audit from its beginning to its end: read, compare, embed.
 
 use facegrad_faces::OpenSet;
-use facegrad_recognition::{EmbedderError, EmbeddingSource, SourceImages};
+use facegrad_recognition::{EmbedderError, EmbeddingSource, Images, SourceImages};
 use facegrad_verification::{Flip, UnitEmbeddingsError};
 
 use crate::{AuditOptions, EvaluationSet, Findings, LabelledEmbeddings, SetSurvey};
@@ -145,6 +145,8 @@ impl AuditEmbeddings {
             embedded(done)
         })?;
         let labels = images.iter().map(|&image| set.source.label(image)).collect();
-        Ok(LabelledEmbeddings::new(rows.rows, rows.dim, labels, set.source.identities().len())?)
+        let identities = set.source.identities().len();
+        let embeddings = LabelledEmbeddings::new(rows.rows, rows.dim, labels, identities);
+        Ok(embeddings.map_err(|error| error.named(|row| named.name(row)))?)
     }
 }

@@ -104,6 +104,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         return Err(Failure::input(format!("{} is not from a file", args.model.display())));
     };
     let protocol = config.open(ImageNeed::Pixels)?;
+    for remark in protocol.remarks() {
+        crate::remark!("note: {}: {remark}", config.name());
+    }
     let embedder = Embedder::model(&model, args.batch.size(), &chosen.description);
     let images = protocol.images();
     let measured = protocol.measure(&embedder, &Measurement::default(), &mut counted(images));
@@ -149,9 +152,11 @@ pub fn to_text(points: &[NamedPoint]) -> String {
             Some([height, width]) => format!("of {height}x{width} pixels"),
             None => "of several sizes".into(),
         };
+        let lost = point.lost.as_ref().map(|lost| format!("lost: {lost}\n"));
         let measured_on = format!(
-            "on {}\nflip {}, score {}, images {size}\n",
+            "on {}\n{}flip {}, score {}, images {size}\n",
             point.measured_on(),
+            lost.unwrap_or_default(),
             point.flip,
             point.score
         );

@@ -156,8 +156,10 @@ impl From<EvaluationError> for Failure {
         let sentence = error.to_string();
         let code = match error {
             EvaluationError::Measurement { source, .. } => match *source {
-                MeasurementError::Embeddings(error) => Self::from(error).code,
-                MeasurementError::Score(_) => FAILED,
+                MeasurementError::Embeddings(error) | MeasurementError::Lost { error, .. } => {
+                    Self::from(error).code
+                }
+                MeasurementError::Score(_) | MeasurementError::Unit(_) => FAILED,
                 _ => WRONG_INPUT,
             },
             _ => WRONG_INPUT,

@@ -54,6 +54,10 @@ pub struct ProtocolArgs {
     /// What is subtracted from embeddings before: none, other_folds (the mean of the other folds).
     #[arg(long)]
     centring: Option<String>,
+    /// What becomes of images that are not there or cannot be read, in every protocol with a list of images: error, skip
+    /// (what they are compared in is left out and counted), wrong (it counts as an error at every threshold).
+    #[arg(long)]
+    missing: Option<String>,
 }
 
 impl ProtocolArgs {
@@ -157,7 +161,13 @@ impl ProtocolArgs {
 
     /// Sets what the flags say wherever a protocol has such a key.
     fn override_keys(&self, sections: &mut [(String, Table)]) -> Result<(), Failure> {
-        for (key, value) in [("flip", &self.flip), ("score", &self.score), ("centring", &self.centring)] {
+        let flags = [
+            ("flip", &self.flip),
+            ("score", &self.score),
+            ("centring", &self.centring),
+            ("missing", &self.missing),
+        ];
+        for (key, value) in flags {
             let Some(value) = value else { continue };
             let mut taken = false;
             for (_, table) in sections.iter_mut() {

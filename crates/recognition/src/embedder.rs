@@ -39,6 +39,29 @@ pub struct ImageEmbeddings {
     pub image_size: Option<[usize; 2]>,
 }
 
+/// The embeddings of those images that can be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UsableEmbeddings {
+    /// Of these, in their order.
+    pub embedded: ImageEmbeddings,
+    /// Whether each image cannot be used.
+    pub is_lost: Vec<bool>,
+    /// The first that cannot, and why.
+    pub first_lost: Option<FaceError>,
+}
+
+impl UsableEmbeddings {
+    /// Those of `images` images, all of which could be used.
+    pub fn all(embedded: ImageEmbeddings, images: usize) -> Self {
+        Self { embedded, is_lost: vec![false; images], first_lost: None }
+    }
+
+    /// How many images cannot be used.
+    pub fn lost(&self) -> usize {
+        self.is_lost.iter().filter(|lost| **lost).count()
+    }
+}
+
 /// Why there are no embeddings.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The sentences say what the fields are.
@@ -156,6 +179,7 @@ impl<'a> Embedder<'a> {
             score,
             centring: Default::default(),
             switches,
+            image_remarks: Vec::new(),
         }
     }
 
@@ -170,12 +194,56 @@ impl<'a> Embedder<'a> {
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<ImageEmbeddings, EmbedderError> {
         let mut stream = self.stream(images, flip)?;
-        let mut rows = Vec::with_capacity(images.len() * self.dim(flip));
+        self.collect(&mut stream, images.len(), flip, progress)
+    }
+
+    /// The embeddings of those of `images` that can be used: that are there and can be read, or that the file has;
+    /// `progress` is told how many more are done, and says whether to go on.
+    ///
+    /// # Errors
+    /// [`EmbedderError::Stopped`] if `progress` said no, what kept images from being embedded that can be read, or if none
+    /// can be used.
+    pub fn embed_usable(
+        &self,
+        images: &dyn Images,
+        flip: Flip,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<UsableEmbeddings, EmbedderError> {
+        let mut stream = self.stream_over(images, flip, self.found(images))?;
+        stream.lost = Some(Vec::new());
+        let embedded = self.collect(&mut stream, images.len(), flip, progress)?;
+        let mut lost = stream.lost.take().unwrap_or_default().into_iter();
+        let mut is_lost = vec![false; images.len()];
+        let first = lost.next();
+        first.iter().for_each(|(index, _)| is_lost[*index] = true);
+        lost.for_each(|(index, _)| is_lost[index] = true);
+        match first.map(|(_, error)| error) {
+            Some(error) if is_lost.iter().all(|lost| *lost) => Err(EmbedderError::Image(error)),
+            first_lost => Ok(UsableEmbeddings { embedded, is_lost, first_lost }),
+        }
+    }
+
+    /// Whether each of `images` has no embedding in the file; nothing where a model gives them.
+    pub fn absent(&self, images: &dyn Images) -> Vec<bool> {
+        self.found(images).iter().map(Option::is_none).collect()
+    }
+
+    /// What is left of `stream`, which is over `images` images.
+    fn collect(
+        &self,
+        stream: &mut EmbeddingStream<'_>,
+        images: usize,
+        flip: Flip,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<ImageEmbeddings, EmbedderError> {
+        let mut rows = Vec::with_capacity(images * self.dim(flip));
+        let mut done = 0;
         while let Some(part) = stream.next()? {
             rows.extend_from_slice(part);
-            if !progress(part.len() / self.dim(flip)) {
+            if !progress(stream.next - done) {
                 return Err(EmbedderError::Stopped);
             }
+            done = stream.next;
         }
         Ok(ImageEmbeddings {
             rows,
@@ -198,6 +266,27 @@ impl<'a> Embedder<'a> {
         images: &'s dyn Images,
         flip: Flip,
     ) -> Result<EmbeddingStream<'s>, EmbedderError> {
+        let positions = self.found(images);
+        if let (Source::File { name, .. }, Some(first)) =
+            (self.source, positions.iter().position(Option::is_none))
+        {
+            return Err(EmbedderError::Missing {
+                file: name.into(),
+                first: images.name(first),
+                missing: positions.iter().filter(|position| position.is_none()).count(),
+                total: images.len(),
+            });
+        }
+        self.stream_over(images, flip, positions)
+    }
+
+    /// [`Embedder::stream`] where the embeddings of a file are at `positions`.
+    fn stream_over<'s>(
+        &'s self,
+        images: &'s dyn Images,
+        flip: Flip,
+        positions: Vec<Option<usize>>,
+    ) -> Result<EmbeddingStream<'s>, EmbedderError> {
         if let Some(whitening) = self.whitening {
             let origin = match self.source {
                 Source::Model { model, backend, .. } => Some(model.origin(flip, backend, None)),
@@ -205,38 +294,32 @@ impl<'a> Embedder<'a> {
             };
             origin.map_or(Ok(()), |origin| whitening.check_origin(&origin))?;
         }
-        let positions = match self.source {
-            Source::Model { .. } => Vec::new(),
-            Source::File { file, name } => positions(file, name, images)?,
-        };
-        let (hash, sizes, next, rows) = (Sha256::new(), Vec::new(), 0, Vec::new());
-        Ok(EmbeddingStream { embedder: self, images, flip, positions, hash, sizes, next, rows })
+        let (hash, sizes, rows) = (Sha256::new(), Vec::new(), Vec::new());
+        Ok(EmbeddingStream {
+            embedder: self,
+            images,
+            flip,
+            positions,
+            lost: None,
+            hash,
+            sizes,
+            next: 0,
+            rows,
+        })
     }
-}
 
-/// Where in `file` the embedding of each of `images` is.
-fn positions(file: &EmbeddingFile, name: &str, images: &dyn Images) -> Result<Vec<usize>, EmbedderError> {
-    // Lists often name images without extension.
-    let stems: BTreeMap<&str, usize> = file
-        .names()
-        .iter()
-        .enumerate()
-        .filter_map(|(row, name)| Some((name.rsplit_once('.').filter(|(_, e)| !e.contains('/'))?.0, row)))
-        .collect();
-    let mut found = Vec::with_capacity(images.len());
-    let mut missing: Option<(String, usize)> = None;
-    for image in 0..images.len() {
-        let wanted = images.name(image);
-        match file.position(&wanted).or_else(|| stems.get(wanted.as_str()).copied()) {
-            Some(row) => found.push(row),
-            None => missing.get_or_insert((wanted, 0)).1 += 1,
-        }
-    }
-    match missing {
-        None => Ok(found),
-        Some((first, missing)) => {
-            Err(EmbedderError::Missing { file: name.into(), first, missing, total: images.len() })
-        }
+    /// Where in the file the embedding of each of `images` is; nothing where a model gives them.
+    fn found(&self, images: &dyn Images) -> Vec<Option<usize>> {
+        let Source::File { file, .. } = self.source else { return Vec::new() };
+        // Lists often name images without extension.
+        let stem = |name: &'a String| Some(name.rsplit_once('.').filter(|(_, e)| !e.contains('/'))?.0);
+        let stems = file.names().iter().enumerate().filter_map(|(row, name)| Some((stem(name)?, row)));
+        let stems: BTreeMap<&str, usize> = stems.collect();
+        let position = |image| {
+            let wanted = images.name(image);
+            file.position(&wanted).or_else(|| stems.get(wanted.as_str()).copied())
+        };
+        (0..images.len()).map(position).collect()
     }
 }
 
@@ -246,7 +329,9 @@ pub struct EmbeddingStream<'s> {
     images: &'s dyn Images,
     flip: Flip,
     /// The rows of a file.
-    positions: Vec<usize>,
+    positions: Vec<Option<usize>>,
+    /// Images that cannot be used, where these are passed over.
+    lost: Option<Vec<(usize, FaceError)>>,
     hash: Sha256,
     /// Heights and widths of images before they were resized: the first two that differ.
     sizes: Vec<[usize; 2]>,
@@ -272,7 +357,15 @@ impl EmbeddingStream<'_> {
         match self.embedder.source {
             Source::Model { model, batch, .. } => {
                 let range = self.next..(self.next + batch).min(self.images.len());
-                let loaded = LoadedImage::all(self.images, range.clone(), model.card.preprocessing.size)?;
+                let each = LoadedImage::each(self.images, range.clone(), model.card.preprocessing.size);
+                let mut loaded = Vec::with_capacity(each.len());
+                for (index, image) in range.clone().zip(each) {
+                    match (image, &mut self.lost) {
+                        (Ok(image), _) => loaded.push(image),
+                        (Err(error), Some(lost)) => lost.push((index, error)),
+                        (Err(error), None) => return Err(EmbedderError::Image(error)),
+                    }
+                }
                 for LoadedImage { picture, original } in &loaded {
                     self.hash.update(picture.pixels());
                     if self.sizes.len() < 2 && !self.sizes.contains(original) {
@@ -282,18 +375,22 @@ impl EmbeddingStream<'_> {
                 self.rows = model.embed_loaded(&loaded, batch, self.flip)?;
                 self.next = range.end;
             }
-            Source::File { file, .. } => {
+            Source::File { file, name } => {
                 let end = (self.next + FILE_ROWS).min(self.images.len());
-                self.rows.resize((end - self.next) * file.dim(), 0.0);
-                for (row, out) in
-                    self.positions[self.next..end].iter().zip(self.rows.chunks_exact_mut(file.dim()))
-                {
-                    file.read_row(*row, out)?;
+                for (index, row) in (self.next..end).zip(&self.positions[self.next..end]) {
+                    if let Some(row) = row {
+                        let start = self.rows.len();
+                        self.rows.resize(start + file.dim(), 0.0);
+                        file.read_row(*row, &mut self.rows[start..])?;
+                    } else if let Some(lost) = &mut self.lost {
+                        let reason = format!("{name} has no embedding of it");
+                        lost.push((index, FaceError { name: self.images.name(index), reason }));
+                    }
                 }
                 self.next = end;
             }
         }
-        if let Some(whitening) = self.embedder.whitening {
+        if let Some(whitening) = self.embedder.whitening.filter(|_| !self.rows.is_empty()) {
             self.rows = whitening.apply(&self.rows)?;
         }
         Ok(Some(&self.rows))
@@ -328,13 +425,18 @@ impl LoadedImage {
         range: Range<usize>,
         size: [usize; 2],
     ) -> Result<Vec<Self>, EmbedderError> {
+        let loaded = Self::each(images, range, size).into_iter();
+        loaded.collect::<Result<_, _>>().map_err(EmbedderError::Image)
+    }
+
+    /// Each of the images in `range`, or why it cannot be decoded.
+    fn each(images: &dyn Images, range: Range<usize>, size: [usize; 2]) -> Vec<Result<Self, FaceError>> {
         let load = |index| {
             let picture = images.load(index, size)?;
             let original = picture.original_size();
             Ok(Self { picture: plain(picture, size), original })
         };
-        let loaded: Vec<Result<Self, FaceError>> = range.into_par_iter().map(load).collect();
-        loaded.into_iter().collect::<Result<_, _>>().map_err(EmbedderError::Image)
+        range.into_par_iter().map(load).collect()
     }
 }
 

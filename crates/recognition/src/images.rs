@@ -36,60 +36,102 @@ pub trait Images: Send + Sync {
 }
 
 /// Files, called as a list calls them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageFiles {
     names: Vec<String>,
-    files: Vec<PathBuf>,
+    /// None where there is no such image.
+    files: Vec<Option<PathBuf>>,
 }
 
-/// The first image that is not there, and how many are not.
+/// Images of a list that are not there; at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingImages {
-    /// What the list calls the first.
-    pub first: String,
-    /// How many are missing.
-    pub missing: usize,
-    /// How many there should be.
-    pub total: usize,
+    /// What the list calls them.
+    pub names: Vec<String>,
+    /// Whether each image of the list is missing.
+    pub is_missing: Vec<bool>,
     /// What is there and looks like the first.
     pub alike: Option<LookAlike>,
     /// What the set calls one of its images, where they are not files that lists name by their paths.
     pub example: Option<String>,
 }
 
+/// So many of the images that are missing are named.
+const NAMED: usize = 3;
+
 impl MissingImages {
-    /// What was tried to find the first, in words.
-    pub(crate) fn tried(&self) -> String {
-        match (&self.example, without_extension(&self.first)) {
+    /// Those of `names` that are missing, if there are any; `example` is what the set calls one of its images, if these are
+    /// no files.
+    pub(crate) fn of(names: &[String], is_missing: Vec<bool>, example: Option<String>) -> Option<Self> {
+        let missing = names.iter().zip(&is_missing).filter(|(_, missing)| **missing);
+        let names: Vec<String> = missing.map(|(name, _)| name.clone()).collect();
+        (!names.is_empty()).then_some(Self { names, is_missing, example, alike: None })
+    }
+
+    /// How many there should be.
+    pub fn total(&self) -> usize {
+        self.is_missing.len()
+    }
+
+    /// Whether none is there.
+    pub fn are_all(&self) -> bool {
+        self.names.len() == self.total()
+    }
+
+    /// The first by name, and how many more there are, such as `a/1.jpg, b/2.jpg, c/3.jpg and 4 more`.
+    pub(crate) fn named(&self) -> String {
+        let shown = &self.names[..self.names.len().min(NAMED)];
+        match (shown, self.names.len() - shown.len()) {
+            ([one], 0) => one.clone(),
+            ([before @ .., last], 0) => format!("{} and {last}", before.join(", ")),
+            (all, more) => format!("{} and {more} more", all.join(", ")),
+        }
+    }
+
+    /// That there are no such images, with what was tried to find the first.
+    pub(crate) fn not_there(&self) -> String {
+        let images = if self.names.len() == 1 { "image" } else { "images" };
+        let tried = match (&self.example, self.names.first().and_then(|first| without_extension(first))) {
             (Some(example), _) => format!("it calls them such as {example:?}"),
             (None, Some(_)) => "nor one with another ending".into(),
             (None, None) => "tried .jpg, .png and the like".into(),
-        }
+        };
+        format!("no such {images} ({tried})")
+    }
+
+    /// How many of how many.
+    pub(crate) fn count(&self) -> String {
+        let (missing, total) = (self.names.len(), self.total());
+        format!("{missing} of its {total} images {} missing", if missing == 1 { "is" } else { "are" })
     }
 }
 
 impl ImageFiles {
-    /// The images that `names` names below `folder`, by path with or without its extension.
+    /// The images that `names` names below `folder`, by path with or without its extension; those that are not there cannot be
+    /// loaded, and are told.
+    pub fn search(folder: &Path, names: &[String]) -> (Self, Option<MissingImages>) {
+        let files: Vec<Option<PathBuf>> = names.iter().map(|name| find_image(folder, name)).collect();
+        let is_missing = files.iter().map(Option::is_none).collect();
+        let missing = MissingImages::of(names, is_missing, None).map(|missing| {
+            let alike = LookAlike::of_missing(&folder.join(path_of(&missing.names[0])));
+            MissingImages { alike, ..missing }
+        });
+        (Self { names: names.to_vec(), files }, missing)
+    }
+
+    /// The file of image `index`.
     ///
     /// # Errors
-    /// If some are not there.
-    pub fn find(folder: &Path, names: &[String]) -> Result<Self, MissingImages> {
-        let found: Vec<Option<PathBuf>> = names.iter().map(|name| find_image(folder, name)).collect();
-        if let Some(first) = found.iter().position(Option::is_none) {
-            return Err(MissingImages {
-                first: names[first].clone(),
-                missing: found.iter().filter(|file| file.is_none()).count(),
-                total: found.len(),
-                alike: LookAlike::of_missing(&folder.join(path_of(&names[first]))),
-                example: None,
-            });
-        }
-        Ok(Self { names: names.to_vec(), files: found.into_iter().flatten().collect() })
+    /// If there is no such image.
+    pub fn file(&self, index: usize) -> Result<&Path, FaceError> {
+        let not_there =
+            || FaceError { name: self.names[index].clone(), reason: "there is no such image".into() };
+        self.files[index].as_deref().ok_or_else(not_there)
     }
 
     /// Each name with its file.
     pub fn new(images: impl IntoIterator<Item = (String, PathBuf)>) -> Self {
-        let (names, files) = images.into_iter().unzip();
+        let (names, files) = images.into_iter().map(|(name, file)| (name, Some(file))).unzip();
         Self { names, files }
     }
 }
@@ -104,22 +146,24 @@ impl Images for ImageFiles {
     }
 
     fn remark(&self) -> Option<String> {
+        let found = |(name, file)| Option::as_ref(file).map(|file: &PathBuf| (name, file));
         let is_other = |(name, file): &(&String, &PathBuf)| {
             let file = name_of(file);
             let stem = without_extension(&file).unwrap_or(&file);
             !file.ends_with(name.as_str()) && !stem.ends_with(name.as_str())
         };
-        let mut others = self.names.iter().zip(&self.files).filter(is_other);
+        let mut others = self.names.iter().zip(&self.files).filter_map(found).filter(is_other);
         let (name, file) = others.next()?;
         let (number, total) = (others.count() + 1, self.names.len());
+        let have = if number == 1 { "has" } else { "have" };
         Some(format!(
-            "Of {total} images, {number} have another ending or number than the list says, such as {} for {name}.",
+            "Of {total} images, {number} {have} another ending or number than the list says, such as {} for {name}.",
             name_of(file)
         ))
     }
 
     fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
-        let file = &self.files[index];
+        let file = self.file(index)?;
         read_at_least(file, size)
             .map_err(|error| FaceError { name: name_of(file), reason: error.to_string() })
     }
@@ -190,7 +234,9 @@ mod tests {
         }
         let listed = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            ImageFiles::find(folder.path(), &names).unwrap().remark()
+            let (files, missing) = ImageFiles::search(folder.path(), &names);
+            assert_eq!(missing, None);
+            files.remark()
         };
         assert_eq!(listed(&["a", "a.jpg", "b.v2", "c.JPG"]), None);
         let said = listed(&["a.png", "a.jpg", "Ann_0001"]).unwrap();
@@ -199,8 +245,23 @@ mod tests {
             "{said}"
         );
         let names = ["a", "d", "e"].map(String::from);
-        let missing = ImageFiles::find(folder.path(), &names).unwrap_err();
-        let first = "d".into();
-        assert_eq!(missing, MissingImages { first, missing: 2, total: 3, alike: None, example: None });
+        let (files, missing) = ImageFiles::search(folder.path(), &names);
+        let missing = missing.unwrap();
+        assert_eq!((&missing.names[..], &missing.is_missing[..]), (&names[1..], &[false, true, true][..]));
+        assert_eq!(
+            (missing.named(), missing.count()),
+            ("d and e".into(), "2 of its 3 images are missing".into())
+        );
+        assert!(!missing.are_all() && files.remark().is_none());
+        assert_eq!(files.load(1, [8, 8]).unwrap_err().to_string(), "d: there is no such image");
+        let many = MissingImages {
+            names: (0..9).map(|i| format!("{i}.jpg")).collect(),
+            is_missing: vec![true; 9],
+            example: None,
+            alike: None,
+        };
+        assert_eq!(many.named(), "0.jpg, 1.jpg, 2.jpg and 6 more");
+        assert_eq!(many.not_there(), "no such images (nor one with another ending)");
+        assert!(many.are_all());
     }
 }

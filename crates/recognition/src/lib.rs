@@ -54,7 +54,7 @@ pub mod operating_points;
 mod phase;
 pub mod weights;
 
-pub use embedder::{Embedder, EmbedderError, EmbeddingStream, ImageEmbeddings};
+pub use embedder::{Embedder, EmbedderError, EmbeddingStream, ImageEmbeddings, UsableEmbeddings};
 pub use embedding_job::{EmbeddingJob, EmbeddingJobEnd, JobError};
 pub use embedding_source::{EmbeddingSource, EmbeddingSourceError};
 pub use evaluation::{
@@ -63,7 +63,7 @@ pub use evaluation::{
 };
 pub use gallery_state::{GalleryState, people_of};
 pub use image_set::{ImageSet, ImageSetError, ImageSurvey, UnreadableImage};
-pub use images::{ImageFiles, ImageNames, Images, SourceImages};
+pub use images::{ImageFiles, ImageNames, Images, MissingImages, SourceImages};
 pub use input::to_input;
 pub use model::{EmbeddingModel, MODEL, ModelCard, ModelError, Preprocessing, to_bytes};
 pub use model_file::ModelFile;

@@ -59,15 +59,11 @@ impl ListedImages {
 
     /// Those that the set does not have, if there are any.
     pub fn missing(&self) -> Option<MissingImages> {
-        let first = self.places.iter().position(Option::is_none)?;
+        let is_missing = self.places.iter().map(Option::is_none).collect();
+        let example = (!self.source.is_empty()).then(|| self.source.key(0));
         let keys = (0..self.source.len()).map(|image| self.source.key(image));
-        Some(MissingImages {
-            first: self.names[first].clone(),
-            alike: LookAlike::among(keys, &self.names[first]),
-            missing: self.places.iter().filter(|place| place.is_none()).count(),
-            total: self.places.len(),
-            example: Some(self.source.key(0)),
-        })
+        let missing = MissingImages::of(&self.names, is_missing, example)?;
+        Some(MissingImages { alike: LookAlike::among(keys, &missing.names[0]), ..missing })
     }
 }
 
@@ -99,11 +95,12 @@ mod tests {
         let names = ["000001/0001", "000000/0000.jpg", "gone", "000001/0001.png"].map(String::from);
         let images = ListedImages::of(Arc::new(faces), &names);
         assert_eq!(images.places, [Some(3), Some(0), None, Some(3)]);
-        let example = Some("000000/0000".into());
+        let missing = images.missing().unwrap();
         assert_eq!(
-            images.missing().unwrap(),
-            MissingImages { first: "gone".into(), missing: 1, total: 4, alike: None, example }
+            (&missing.names[..], &missing.is_missing[..]),
+            (&names[2..3], &[false, false, true, false][..])
         );
+        assert_eq!(missing.not_there(), "no such image (it calls them such as \"000000/0000\")");
         assert_eq!(images.name(1), names[1]);
         assert_eq!(images.load(0, [16, 16]), images.load(3, [16, 16]));
         assert_eq!(images.load(2, [16, 16]).unwrap_err().reason, "there is no such image");

@@ -5,8 +5,9 @@ use std::{fmt, str::FromStr};
 
 use facegrad_results::Interval;
 use facegrad_verification::{
-    Centring, Flip, IdentificationResult, IdentityScore, Pair, PairList, Provenance, Roc, ScoreError, Scores,
-    Similarity, TooFewStrangers, Unmeasurable, best_threshold, wilson,
+    Centring, Flip, IdentificationResult, IdentityScore, LostFaces, LostPairs, Pair, PairList, Provenance,
+    Roc, ScoreError, Scores, Similarity, TooFewStrangers, Unmeasurable, VerificationResult, best_threshold,
+    wilson,
 };
 use serde::{Deserialize, Serialize};
 
@@ -162,6 +163,9 @@ pub struct NamedPoint {
     /// The error rates, on what the threshold was chosen on.
     #[serde(flatten)]
     pub rates: MeasuredRates,
+    /// What became of images that were not there or could not be read, in words, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
     /// The protocol in words.
     pub protocol: String,
     /// SHA-256 of the list of pairs, or of the lists of gallery and probes.
@@ -222,7 +226,7 @@ impl NamedPoint {
 
     /// The error rates and what they were measured on, on one line.
     pub fn describe(&self) -> String {
-        match &self.rates {
+        let rates = match &self.rates {
             MeasuredRates::Pairs(rates) => format!(
                 "FAR {} and TAR {}, on the {} genuine and {} impostor pairs the threshold was chosen on: {}",
                 rate(rates.far, rates.far_interval),
@@ -241,6 +245,10 @@ impl NamedPoint {
                 rates.measured_on(),
                 self.protocol
             ),
+        };
+        match &self.lost {
+            Some(lost) => format!("{rates}; lost: {lost}"),
+            None => rates,
         }
     }
 
@@ -304,6 +312,9 @@ pub enum TooFewCounts {
         impostors_needed: usize,
         /// Impostor pairs there are.
         impostor: usize,
+        /// Impostor pairs of these that are lost and count as accepted.
+        #[serde(skip_serializing_if = "is_zero")]
+        lost_impostors: usize,
     },
     /// Probes of people who are not in the gallery.
     Strangers {
@@ -311,7 +322,14 @@ pub enum TooFewCounts {
         strangers_needed: usize,
         /// Probes there are.
         strangers: usize,
+        /// Probes of these that are lost and count as false alarms.
+        #[serde(skip_serializing_if = "is_zero")]
+        lost_strangers: usize,
     },
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl fmt::Display for TooFew {
@@ -320,9 +338,27 @@ impl fmt::Display for TooFew {
             TooFewCounts::Pairs { impostors_needed, impostor, .. } if impostor < impostors_needed => {
                 ("impostor pairs", impostors_needed, impostor)
             }
-            TooFewCounts::Pairs { genuine_needed, genuine, .. } => ("genuine pairs", genuine_needed, genuine),
-            TooFewCounts::Strangers { strangers_needed, strangers } => {
+            TooFewCounts::Pairs { genuine_needed, genuine, .. } if genuine < genuine_needed => {
+                ("genuine pairs", genuine_needed, genuine)
+            }
+            TooFewCounts::Strangers { strangers_needed, strangers, .. } if strangers < strangers_needed => {
                 ("probes of people who are not in the gallery", strangers_needed, strangers)
+            }
+            TooFewCounts::Pairs { impostor, lost_impostors, .. } => {
+                let lost = "impostor pairs are of lost images and count as accepted";
+                return write!(
+                    f,
+                    "{} is out of reach: {lost_impostors} of the {impostor} {lost}",
+                    self.target
+                );
+            }
+            TooFewCounts::Strangers { strangers, lost_strangers, .. } => {
+                let lost = "probes of people who are not in the gallery are lost and count as false alarms";
+                return write!(
+                    f,
+                    "{} is out of reach: {lost_strangers} of the {strangers} {lost}",
+                    self.target
+                );
             }
         };
         write!(f, "{} needs {needed} {what}, and there are {found}", self.target)
@@ -388,7 +424,7 @@ pub fn calibrate(
     match (&measured.outcome, &measured.pairs, &measured.search) {
         (ProtocolResult::Verification(result), Some(pairs), _) => {
             kind(false, &result.provenance)?;
-            of_pairs(&result.provenance, pairs, tensors_sha256, targets)
+            of_pairs(result, pairs, tensors_sha256, targets)
         }
         (ProtocolResult::Identification(result), _, Some(search)) => {
             kind(true, &result.provenance)?;
@@ -409,11 +445,12 @@ fn for_two_images(from: &Provenance) -> Result<(), CalibrationError> {
 }
 
 fn of_pairs(
-    from: &Provenance,
+    result: &VerificationResult,
     pairs: &PairOutcome,
     tensors_sha256: &str,
     targets: &[ThresholdTarget],
 ) -> Result<Calibration, CalibrationError> {
+    let from = &result.provenance;
     for_two_images(from)?;
     let scores = &pairs.scores;
     let roc = Roc::new(scores).map_err(|reason| CalibrationError::OneClass {
@@ -424,6 +461,7 @@ fn of_pairs(
             _ => "no pairs",
         },
     })?;
+    let lost_impostors = scores.lost().iter().filter(|pair| !pair.same).count();
     let mut calibration = Calibration { points: Vec::new(), too_few: Vec::new() };
     for &target in targets {
         match threshold(target, &roc, scores) {
@@ -434,7 +472,7 @@ fn of_pairs(
                         let of_class = scores.pairs().iter().filter(|pair| pair.same == same);
                         of_class.filter(|pair| pair.score >= threshold).count()
                     };
-                    (count(true), count(false))
+                    (count(true), count(false) + lost_impostors)
                 };
                 let short = shortened(threshold);
                 let threshold = if accepted(short) == accepted(threshold) { short } else { threshold };
@@ -448,7 +486,9 @@ fn of_pairs(
                     impostor: roc.impostor(),
                 });
                 let image_size = pairs.embedded.image_size;
-                calibration.points.push(named(target, threshold, rates, from, image_size, tensors_sha256));
+                let point = named(target, threshold, rates, from, image_size, tensors_sha256);
+                let lost = result.lost.as_ref().map(LostPairs::describe);
+                calibration.points.push(NamedPoint { lost, ..point });
             }
         }
     }
@@ -472,8 +512,12 @@ fn of_searches(
         let ThresholdTarget::Fpir(fpir) = target else { continue };
         let found = match measured.search.threshold_at_fpir(fpir) {
             Ok(found) => found,
-            Err(TooFewStrangers { needed, found }) => {
-                let counts = TooFewCounts::Strangers { strangers_needed: needed, strangers: found };
+            Err(TooFewStrangers { needed, found, lost }) => {
+                let counts = TooFewCounts::Strangers {
+                    strangers_needed: needed,
+                    strangers: found,
+                    lost_strangers: lost,
+                };
                 calibration.too_few.push(TooFew { target, counts });
                 continue;
             }
@@ -492,7 +536,9 @@ fn of_searches(
         });
         // It lies between two scores in f32, further from both than twelve digits.
         let threshold = if found.threshold < 1.0 { shortened(found.threshold) } else { found.threshold };
-        calibration.points.push(named(target, threshold, rates, from, measured.image_size, tensors_sha256));
+        let point = named(target, threshold, rates, from, measured.image_size, tensors_sha256);
+        let lost = result.lost.as_ref().map(LostFaces::describe);
+        calibration.points.push(NamedPoint { lost, ..point });
     }
     Ok(calibration)
 }
@@ -510,6 +556,7 @@ fn named(
         target,
         threshold,
         rates,
+        lost: None,
         protocol: from.protocol.clone(),
         pairs_sha256: from.pairs_sha256.clone(),
         images_sha256: from.images_sha256.clone(),
@@ -532,9 +579,10 @@ fn shortened(threshold: f64) -> f64 {
 /// The threshold for `target`, if there are pairs enough.
 fn threshold(target: ThresholdTarget, roc: &Roc, scores: &Scores) -> Result<f64, TooFew> {
     let (genuine, impostor) = (roc.genuine(), roc.impostor());
+    let lost_impostors = scores.lost().iter().filter(|pair| !pair.same).count();
     let needs = |genuine_needed, impostors_needed| TooFew {
         target,
-        counts: TooFewCounts::Pairs { genuine_needed, genuine, impostors_needed, impostor },
+        counts: TooFewCounts::Pairs { genuine_needed, genuine, impostors_needed, impostor, lost_impostors },
     };
     if let ThresholdTarget::Far(rate) = target {
         let at = roc.tar_at_far(rate);
@@ -649,9 +697,7 @@ fn is_of_nothing(rates: &MeasuredRates) -> bool {
 #[cfg(test)]
 mod tests {
     use facegrad_random::{Purpose, Stream};
-    use facegrad_verification::{
-        Mate, ProbeMatch, Provenance, Resampling, ScoredPair, Search, VerificationResult, accuracy,
-    };
+    use facegrad_verification::{LostProbes, Mate, ProbeMatch, Resampling, ScoredPair, Search, accuracy};
 
     use super::*;
     use crate::ImageEmbeddings;
@@ -676,6 +722,7 @@ mod tests {
             score: Similarity::Cosine,
             centring: Centring::None,
             switches: Default::default(),
+            image_remarks: Vec::new(),
         };
         change(&mut provenance);
         let resampling = Resampling { people: None, rounds: 0, seed: 0 };
@@ -683,7 +730,7 @@ mod tests {
         let image_size = Some([112, 96]);
         let embedded = ImageEmbeddings { rows: Vec::new(), dim: 1, images_sha256: String::new(), image_size };
         let list = PairList::new(Vec::new(), Vec::new(), None);
-        let pairs = PairOutcome { list, scores, development: None, embedded };
+        let pairs = PairOutcome { list, positions: Vec::new(), scores, development: None, embedded };
         ProtocolOutcome {
             outcome: ProtocolResult::Verification(result),
             pairs: Some(pairs),
@@ -713,6 +760,7 @@ mod tests {
             gallery_images: 30,
             gallery_identities: 10,
             rule: IdentityScore::Max,
+            lost: LostProbes::default(),
         };
         let provenance = measured(100, 100, |_| {}).outcome.verification().unwrap().provenance.clone();
         let mut result = IdentificationResult::measure(&search, None, provenance);

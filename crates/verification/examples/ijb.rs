@@ -74,6 +74,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         backend: "none".into(),
         flip: Flip::None,
         switches: Default::default(),
+        image_remarks: Vec::new(),
     };
     println!("\n{}", IjbResult::new(source, &templates, Some(verification), Some(search)).sheet().to_text());
     Ok(())

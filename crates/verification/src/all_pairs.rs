@@ -30,7 +30,7 @@ pub use {
 
 use crate::{
     FAR_TARGETS, Provenance, Roc, Similarity, Unmeasurable,
-    text::{provenance_facts, reason},
+    text::{EQUAL_SCORES, equal_scores, provenance_facts, reason},
 };
 
 /// The side of a block of scores: 1 MiB of them, so that block and embeddings stay in the cache of a core.
@@ -125,6 +125,9 @@ pub struct AllPairsResult {
     pub roc_unmeasurable: Option<Unmeasurable>,
     /// Genuine and impostor pairs in 512 bins over −1 to 1.
     pub histogram: ScoreHistogram,
+    /// Whether all scores are equal, so that nobody is told apart.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub equal_scores: bool,
 }
 
 impl AllPairsResult {
@@ -148,6 +151,7 @@ impl AllPairsResult {
                 .unwrap_or_default(),
             roc_unmeasurable: roc.err(),
             histogram: counts.histogram(HISTOGRAM_BINS),
+            equal_scores: counts.are_equal(),
         }
     }
 
@@ -178,12 +182,16 @@ impl AllPairsResult {
             Fact::new("pairs", format!("all: {genuine} genuine, {impostor} impostor")),
             Fact::new("images", format!("{images} of {identities} people")),
         ];
+        facts.extend(equal_scores(self.equal_scores));
         facts.extend(provenance_facts(&self.provenance));
+        let shared =
+            "Pairs of one set share people, so there are no intervals: by pairs they would be too narrow.";
+        let remarks = [Some(shared), self.equal_scores.then_some(EQUAL_SCORES)];
         ResultSheet {
             protocol: self.provenance.protocol.clone(),
             headlines: vec![("auc", "AUC")],
             sections: vec![ResultSection { figures, facts, ..ResultSection::default() }],
-            remarks: vec!["Pairs of one set share people, so there are no intervals: by pairs they would be too narrow.".into()],
+            remarks: remarks.into_iter().flatten().map(str::to_owned).collect(),
             scores: Some(ScoreDistribution {
                 range: (-1.0, 1.0),
                 genuine: self.histogram.genuine.clone(),
@@ -309,6 +317,16 @@ mod tests {
         assert!(table.starts_with("all pairs\nAUC "), "{table}");
         assert!(table.contains("  all: 1,350 genuine, 43,500 impostor\n"), "{table}");
         assert!(table.contains("not measurable: 43,500 impostor pairs, it takes 100,000\n"), "{table}");
+        assert!(!result.equal_scores && !table.contains("All scores are equal"), "{table}");
+        let equal = UnitEmbeddings::new([0.3, -0.7, 1.1].repeat(300), 3).unwrap();
+        let collapsed = LabelledUnitEmbeddings::new(&equal, &of).unwrap();
+        let counts = ScoreCounts::all_pairs(collapsed);
+        let said = AllPairsResult::measure(&counts, collapsed, provenance("collapsed")).sheet();
+        let line = "All scores are equal: the model tells nobody apart, as one that has collapsed.";
+        assert!(
+            said.to_text().contains(line) && said.remarks.iter().any(|remark| remark == line),
+            "{said:?}"
+        );
         let one = vec![0; 300];
         let same = LabelledUnitEmbeddings::new(&embeddings, &one).unwrap();
         let result = AllPairsResult::measure(&ScoreCounts::all_pairs(same), same, provenance("one"));

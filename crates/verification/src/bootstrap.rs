@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Accuracy, DETECTION_COSTS, DetectionCost, FAR_TARGETS, PairList, Roc, Scores, Unmeasurable,
-    interval::of_resamples,
+    Accuracy, DETECTION_COSTS, DetectionCost, FAR_TARGETS, LostPair, Pair, PairList, Roc, Scores,
+    Unmeasurable, interval::of_resamples,
 };
 
 /// The fewest people that are resampled: the spread over fewer says little of the spread over all.
@@ -20,6 +20,8 @@ const FEWEST_PEOPLE: usize = 10;
 pub struct People {
     /// The person on either image of a pair, numbered from 0 in the order of the pairs.
     of_pairs: Vec<[u32; 2]>,
+    /// The same of the pairs that have no score and count as errors.
+    of_lost: Vec<[u32; 2]>,
     count: usize,
     named: bool,
     images: usize,
@@ -28,14 +30,22 @@ pub struct People {
 impl People {
     /// The people of `list`, pair by pair.
     pub fn of<I>(list: &PairList<I>) -> Self {
+        Self::with_lost(list, &[])
+    }
+
+    /// The people of `list`, pair by pair, and those of the pairs that were taken from it and
+    /// [count as errors](Scores::with_errors).
+    pub fn with_lost<I>(list: &PairList<I>, lost: &[LostPair]) -> Self {
         let mut numbers = HashMap::new();
-        let mut number = |image: usize| {
+        let mut number = |person: usize| {
             let next = numbers.len() as u32;
-            *numbers.entry(list.people()[image]).or_insert(next)
+            *numbers.entry(person).or_insert(next)
         };
-        let of_pairs = list.pairs().iter().map(|pair| [number(pair.a), number(pair.b)]).collect();
+        let people = |pair: &Pair| [pair.a, pair.b].map(|image| list.people()[image]);
+        let of_pairs = list.pairs().iter().map(|pair| people(pair).map(&mut number)).collect();
+        let of_lost = lost.iter().map(|pair| pair.people.map(&mut number)).collect();
         let (named, images) = (list.names_people(), list.images().len());
-        Self { of_pairs, count: numbers.len(), named, images }
+        Self { of_pairs, of_lost, count: numbers.len(), named, images }
     }
 
     /// The number of people.
@@ -75,12 +85,15 @@ pub struct Resampling<'a> {
 }
 
 impl<'a> Resampling<'a> {
-    /// The people to resample `pairs` pairs by.
-    pub(crate) fn check(&self, pairs: usize) -> Result<&'a People, NoBootstrap> {
+    /// The people to resample the pairs of `scores` by.
+    pub(crate) fn check(&self, scores: &Scores) -> Result<&'a People, NoBootstrap> {
+        let (pairs, lost) = (scores.pairs().len(), scores.lost().len());
         match self.people {
             _ if self.rounds == 0 => Err(NoBootstrap::NotAskedFor),
             None => Err(NoBootstrap::PeopleUnknown),
-            Some(people) if people.of_pairs.len() != pairs => Err(NoBootstrap::OtherPairs),
+            Some(people) if (people.of_pairs.len(), people.of_lost.len()) != (pairs, lost) => {
+                Err(NoBootstrap::OtherPairs)
+            }
             Some(people) if people.count < FEWEST_PEOPLE => Err(NoBootstrap::FewPeople),
             Some(people) => Ok(people),
         }
@@ -190,7 +203,7 @@ impl Bootstrap {
         accuracy: Option<&Accuracy>,
         resampling: &Resampling<'_>,
     ) -> Result<Self, NoBootstrap> {
-        let people = resampling.check(scores.pairs().len())?;
+        let people = resampling.check(scores)?;
         let sample = Sample::new(scores, accuracy, people).map_err(|_| NoBootstrap::OneClass)?;
         let rounds = run(resampling, people, |times| sample.weighted(times));
         let of = |value: &dyn Fn(&Measures) -> f64| {
@@ -244,6 +257,8 @@ pub(crate) fn run<T: Send>(
 /// Scores in descending order, ready to be measured many times under different weights.
 pub(crate) struct Sample {
     pairs: Vec<Ranked>,
+    /// Pairs that are decided wrongly at every threshold.
+    lost: Vec<Ranked>,
     /// The share of impostor and genuine pairs in the accuracy.
     shares: [f64; 2],
     pub(crate) targets: Vec<f64>,
@@ -296,7 +311,14 @@ impl Sample {
             let ends_tie = order.get(rank + 1).is_none_or(|next| score(next) != pair.score);
             Ranked { people: people.of_pairs[index as usize], share, same: pair.same, correct, ends_tie }
         });
-        Ok(Self { pairs: ranked.collect(), shares, targets: targets.collect(), costs: costs.collect() })
+        let pairs = ranked.collect();
+        let lost = scores.lost().iter().zip(&people.of_lost).map(|(pair, &people)| {
+            let share = decisions.as_ref().map_or(1.0, |all| all.share(pair.fold));
+            shares[usize::from(pair.same)] += share;
+            Ranked { people, share, same: pair.same, correct: false, ends_tie: true }
+        });
+        let lost = lost.collect();
+        Ok(Self { pairs, lost, shares, targets: targets.collect(), costs: costs.collect() })
     }
 
     /// The measures if each pair counts as often as its people; nothing if a class has no weight.
@@ -308,7 +330,7 @@ impl Sample {
         // By class: impostor, genuine.
         let mut total = [0_u64; 2];
         let (mut share, mut correct) = ([0.0; 2], [0.0; 2]);
-        for pair in &self.pairs {
+        for pair in self.pairs.iter().chain(&self.lost) {
             let (class, weight) = (usize::from(pair.same), weight(pair));
             total[class] += weight;
             share[class] += weight as f64 * pair.share;
@@ -320,14 +342,16 @@ impl Sample {
         let accuracy = (0..2).map(|class| self.shares[class] * correct[class] / share[class]).sum();
 
         let [impostor, genuine] = total.map(|total| total as f64);
-        let mut accepted = [0_u64; 2];
+        // At the point that rejects every pair that can be.
+        let mut accepted = [self.lost.iter().filter(|pair| !pair.same).map(weight).sum::<u64>(), 0];
         let mut before = accepted;
-        let (mut far_before, mut gap_before) = (0.0, -1.0);
+        let mut far_before = accepted[0] as f64 / impostor;
+        let mut gap_before = far_before - 1.0;
         let mut twice_area = 0_u128;
         let mut eer = None;
         let mut tars = vec![0.0; self.targets.len()];
-        // The point that rejects every pair.
-        let mut costs: Vec<_> = self.costs.iter().map(|cost| (cost.per_rate(), cost.of(0.0, 1.0))).collect();
+        let reject_all = |cost: &DetectionCost| (cost.per_rate(), cost.of(far_before, 1.0));
+        let mut costs: Vec<_> = self.costs.iter().map(reject_all).collect();
         for pair in &self.pairs {
             accepted[usize::from(pair.same)] += weight(pair);
             if !pair.ends_tie || accepted == before {
@@ -377,10 +401,19 @@ impl<'a> Decisions<'a> {
     pub(crate) fn of(&self, index: usize) -> (bool, f64) {
         let pair = self.scores.pairs()[index];
         // A fold that the accuracy does not know has no part in it.
-        match self.all.or_else(|| self.folds.get(&pair.fold).copied()) {
+        match self.fold(pair.fold) {
             Some((threshold, share)) => ((pair.score >= threshold) == pair.same, share),
             None => (false, 0.0),
         }
+    }
+
+    /// The weight of a pair of `fold` in the accuracy.
+    fn share(&self, fold: usize) -> f64 {
+        self.fold(fold).map_or(0.0, |(_, share)| share)
+    }
+
+    fn fold(&self, fold: usize) -> Option<(f64, f64)> {
+        self.all.or_else(|| self.folds.get(&fold).copied())
     }
 }
 

@@ -7,7 +7,7 @@ use facegrad_settings::choice;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ScoredPair, Scores, Unmeasurable,
+    LostPair, ScoredPair, Scores, Unmeasurable,
     interval::mean_and_deviation,
     roc::{descending, sweep_sorted},
     wilson,
@@ -187,7 +187,8 @@ impl FoldAccuracy {
         Self { fold, threshold, accuracy, pairs: pairs.len(), false_rejects, false_accepts }
     }
 
-    fn correct(&self) -> usize {
+    /// The number of pairs decided correctly.
+    pub fn correct(&self) -> usize {
         self.pairs - self.false_rejects - self.false_accepts
     }
 }
@@ -212,6 +213,28 @@ impl Accuracy {
             threshold_from,
             folds,
         }
+    }
+
+    /// The same where `lost` pairs count as decided wrongly.
+    ///
+    /// A fold that has nothing but lost pairs has an accuracy of 0 and the mean threshold of the others: none would have
+    /// decided otherwise.
+    pub fn with_errors(self, lost: &[LostPair]) -> Self {
+        let (threshold, is_one) = (self.threshold(), self.threshold_from != ThresholdFrom::OtherFolds);
+        let Self { mut folds, threshold_from, .. } = self;
+        for pair in lost {
+            let known = folds.iter().position(|fold| is_one || fold.fold == pair.fold);
+            let at = known.unwrap_or(folds.len());
+            if known.is_none() {
+                folds.push(FoldAccuracy::new(pair.fold, &[], threshold));
+            }
+            let fold = &mut folds[at];
+            fold.pairs += 1;
+            *(if pair.same { &mut fold.false_rejects } else { &mut fold.false_accepts }) += 1;
+            fold.accuracy = fold.correct() as f64 / fold.pairs as f64;
+        }
+        folds.sort_by_key(|fold| fold.fold);
+        Self::new(folds, threshold_from)
     }
 
     /// The mean of the thresholds.

@@ -17,9 +17,12 @@ mod search;
 mod threshold;
 
 pub use {
-    blufr::{BlufrLists, BlufrResult, BlufrSets, BlufrTrial, MeanMinusDeviation},
+    blufr::{BlufrLists, BlufrResult, BlufrSets, BlufrTrial, LostBlufr, MeanMinusDeviation},
     list::{IdentityList, read_identity_list},
-    result::{ClosedSet, FnirAtFpir, IdentificationResult, IdentityBootstrap, OpenSetPoint, RankRate, Rate},
-    search::{IdentityScore, Mate, ProbeMatch, Search, SearchError},
+    result::{
+        ClosedSet, FnirAtFpir, IdentificationResult, IdentityBootstrap, LostFaces, OpenSetPoint, RankRate,
+        Rate,
+    },
+    search::{IdentityScore, LostProbes, Mate, ProbeMatch, RemainingProbes, Search, SearchError},
     threshold::{SearchThreshold, TooFewStrangers},
 };

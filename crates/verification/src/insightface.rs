@@ -17,7 +17,7 @@ use std::{fmt, iter};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MeasureError, Pair, PairList, Unmeasurable, scores::lengths};
+use crate::{LostPair, MeasureError, Pair, PairList, Unmeasurable, scores::lengths};
 
 /// The number of folds.
 const FOLDS: usize = 10;
@@ -35,7 +35,7 @@ pub struct InsightfaceResult {
     /// Each fold, in order.
     pub folds: Vec<InsightfaceFold>,
     /// The share of genuine pairs accepted at a false-accept rate; absent if a fold has pairs of one class
-    /// only, where insightface divides by zero and stops.
+    /// only, where insightface divides by zero and stops, or if more pairs than that are lost and count as accepted.
     pub val: Option<InsightfaceVal>,
     /// Why there is none.
     pub val_unmeasurable: Option<Unmeasurable>,
@@ -92,24 +92,49 @@ pub fn evaluate<I: fmt::Display>(
     dim: usize,
     list: &PairList<I>,
 ) -> Result<InsightfaceResult, MeasureError> {
+    evaluate_with_errors(embeddings, dim, list, &[])
+}
+
+/// [`evaluate`] where pairs that were `lost` from the list count as decided wrongly at every threshold, in their places: the
+/// folds are tenths of the whole list.
+///
+/// # Errors
+/// As for [`evaluate`].
+pub fn evaluate_with_errors<I: fmt::Display>(
+    embeddings: &[f32],
+    dim: usize,
+    list: &PairList<I>,
+    lost: &[LostPair],
+) -> Result<InsightfaceResult, MeasureError> {
     if let Some(reason) = Unmeasurable::of_classes(list.genuine() > 0, list.impostor() > 0) {
         return Err(reason.into());
     }
-    if list.pairs().len() < FOLDS {
+    if list.pairs().len() + lost.len() < FOLDS {
         return Err(Unmeasurable::FewerPairsThanFolds.into());
     }
-    let distances = distances(embeddings, dim, list)?;
+    let mut measured = distances(embeddings, dim, list)?.into_iter();
+    let mut distances = Vec::with_capacity(measured.len() + lost.len());
+    for &LostPair { index, same, .. } in lost {
+        distances.extend(measured.by_ref().take(index.saturating_sub(distances.len())));
+        // A distance that no threshold, or every threshold, is above.
+        let value = if same { f64::INFINITY } else { f64::NEG_INFINITY };
+        distances.push(Distance { value, same });
+    }
+    distances.extend(measured);
     let tests = tenths(&distances);
     let folds = accuracies(&distances, &tests);
     let accuracy: Vec<f64> = folds.iter().map(|fold| fold.accuracy).collect();
     let both = |fold: &&[Distance]| fold.iter().any(|pair| pair.same) && fold.iter().any(|pair| !pair.same);
-    let val = tests.iter().all(both).then(|| val(&distances, &tests));
+    let val = match tests.iter().all(both) {
+        true => val(&distances, &tests),
+        false => Err(Unmeasurable::FoldOfOneClass),
+    };
     Ok(InsightfaceResult {
         accuracy: mean(&accuracy),
         deviation: deviation(&accuracy),
         folds,
-        val_unmeasurable: val.is_none().then_some(Unmeasurable::FoldOfOneClass),
-        val,
+        val_unmeasurable: val.as_ref().err().copied(),
+        val: val.ok(),
     })
 }
 
@@ -175,17 +200,21 @@ fn accuracies(all: &[Distance], tests: &[&[Distance]]) -> Vec<InsightfaceFold> {
     tests.iter().map(fold).collect()
 }
 
-fn val(all: &[Distance], tests: &[&[Distance]]) -> InsightfaceVal {
+fn val(all: &[Distance], tests: &[&[Distance]]) -> Result<InsightfaceVal, Unmeasurable> {
     let grid: Vec<f64> = (0..4000).map(|i| f64::from(i) * 0.001).collect();
     let total = Scan::of(all, &grid);
     let threshold = |test: &&[Distance]| {
         let training = total.without(&Scan::of(test, &grid));
         let far = |accepts: &usize| *accepts as f64 / training.impostor as f64;
         let far: Vec<f64> = training.false_accepts.iter().map(far).collect();
-        // The rate grows with the threshold, so the last is the highest.
-        if far[far.len() - 1] >= FAR_TARGET { slinear(&far, &grid, FAR_TARGET) } else { 0.0 }
+        // The rate grows with the threshold, so the last is the highest. Nothing but lost pairs is accepted at the first.
+        match (far[0], far[far.len() - 1]) {
+            (lowest, _) if lowest > FAR_TARGET => Err(Unmeasurable::LostImpostors),
+            (_, highest) if highest >= FAR_TARGET => Ok(slinear(&far, &grid, FAR_TARGET)),
+            _ => Ok(0.0),
+        }
     };
-    let thresholds: Vec<f64> = tests.iter().map(threshold).collect();
+    let thresholds: Vec<f64> = tests.iter().map(threshold).collect::<Result<_, _>>()?;
     let share = |same: bool| -> Vec<f64> {
         let of_fold = |(test, threshold): (&&[Distance], &f64)| {
             let of_class = test.iter().filter(|pair| pair.same == same);
@@ -195,13 +224,13 @@ fn val(all: &[Distance], tests: &[&[Distance]]) -> InsightfaceVal {
         tests.iter().zip(&thresholds).map(of_fold).collect()
     };
     let (val, far) = (share(true), share(false));
-    InsightfaceVal {
+    Ok(InsightfaceVal {
         target: FAR_TARGET,
         val: mean(&val),
         deviation: deviation(&val),
         far: mean(&far),
         thresholds,
-    }
+    })
 }
 
 /// How many pairs each threshold accepts.

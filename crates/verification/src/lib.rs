@@ -18,6 +18,7 @@
 //! | which images are known and which are searched for | [`IdentityList`], [`BlufrLists`], the lists in [`ijb`] |
 //! | an image and its mirror image to one embedding | [`Flip`] |
 //! | a mean that is subtracted | [`Centring`] |
+//! | pairs of images that are not there | [`PairList::without`], left out or counted as errors by [`Missing`] |
 //! | one score for each pair of a list | [`Scores`], by a [`Similarity`] |
 //! | the cosines of all pairs of a set, counted | [`ScoreCounts`] of [`LabelledUnitEmbeddings`] [`UnitEmbeddings`] |
 //! | every probe against a gallery | [`Search`] |
@@ -70,6 +71,7 @@ mod folds;
 mod identification;
 mod interval;
 mod list_file;
+mod missing;
 mod paired;
 #[cfg(test)]
 mod reference;
@@ -90,11 +92,13 @@ pub use folds::{
 };
 pub use identification::{
     BlufrLists, BlufrResult, BlufrSets, BlufrTrial, ClosedSet, FnirAtFpir, IdentificationResult,
-    IdentityBootstrap, IdentityList, IdentityScore, Mate, MeanMinusDeviation, OpenSetPoint, ProbeMatch,
-    RankRate, Rate, Search, SearchError, SearchThreshold, TooFewStrangers, read_identity_list,
+    IdentityBootstrap, IdentityList, IdentityScore, LostBlufr, LostFaces, LostProbes, Mate,
+    MeanMinusDeviation, OpenSetPoint, ProbeMatch, RankRate, Rate, RemainingProbes, Search, SearchError,
+    SearchThreshold, TooFewStrangers, read_identity_list,
 };
 pub use interval::{normal_half_width, student_half_width, wilson};
 pub use list_file::ListError;
+pub use missing::{LostImages, LostPair, LostPairs, Missing, RemainingPairs};
 pub use paired::{
     AccuracyDifference, Contender, FoldTest, McNemar, PairedComparison, PairedDifference, PairedError,
     TarDifference, Verdict, compare,

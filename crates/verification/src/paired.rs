@@ -133,6 +133,11 @@ pub enum PairedError {
     /// The lists differ in length.
     #[error("one model has scores for {a} pairs and the other for {b}; compare models on the same pairs")]
     Number { a: usize, b: usize },
+    /// As many pairs have no score, but they are others.
+    #[error(
+        "the pairs of lost images are others for one model than for the other; compare models on the same pairs"
+    )]
+    Lost,
     /// A pair is genuine for one and impostor for the other, or of another fold.
     #[error(
         "pair {} is {a} for one model and {b} for the other; compare models on the same pairs in the same order",
@@ -187,7 +192,7 @@ pub fn compare(
         })
     });
     Ok(PairedComparison {
-        pairs: a.scores.pairs().len(),
+        pairs: a.scores.pairs().len() + a.scores.lost().len(),
         accuracy: AccuracyDifference::new((a.scores, &of_a), (b.scores, &of_b)),
         tar_at_far: tar_at_far.collect(),
         auc: rocs
@@ -199,9 +204,13 @@ pub fn compare(
 }
 
 fn same_pairs(a: &Scores, b: &Scores) -> Result<(), PairedError> {
+    let other_lost = a.lost() != b.lost();
     let (a, b) = (a.pairs(), b.pairs());
     if a.len() != b.len() {
         return Err(PairedError::Number { a: a.len(), b: b.len() });
+    }
+    if other_lost {
+        return Err(PairedError::Lost);
     }
     match a.iter().zip(b).position(|(a, b)| (a.same, a.fold) != (b.same, b.fold)) {
         None => Ok(()),
@@ -223,7 +232,7 @@ struct Resampled {
 
 /// The intervals of the differences between `a` and `b` with the same people drawn for both.
 fn differences(a: &Scores, b: &Scores, resampling: &Resampling<'_>) -> Result<Resampled, NoBootstrap> {
-    let people = resampling.check(a.pairs().len())?;
+    let people = resampling.check(a)?;
     let sample = |scores| Sample::new(scores, None, people).map_err(|_| NoBootstrap::OneClass);
     let (a, b) = (sample(a)?, sample(b)?);
     let rounds = run(resampling, people, |times| a.weighted(times).zip(b.weighted(times)));

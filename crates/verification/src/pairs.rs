@@ -19,6 +19,7 @@ use std::{
 
 pub use cfp::CfpProtocol;
 use facegrad_files::hexadecimal;
+use facegrad_results::numbers::thousands;
 use sha2::{Digest, Sha256};
 
 /// Two images to compare.
@@ -94,6 +95,11 @@ impl<I> PairList<I> {
         self.repeats
     }
 
+    /// How many pairs the source of the list named again, in words, if it did.
+    pub fn repeats_in_words(&self) -> Option<String> {
+        repeats_in_words(self.repeats)
+    }
+
     /// What is to be known of how the list was read, a sentence each.
     pub fn remarks(&self) -> &[String] {
         &self.remarks
@@ -114,12 +120,32 @@ impl<I> PairList<I> {
         self.pairs.len() - self.genuine()
     }
 
+    /// The images at `positions` with pairs of these, numbered anew.
+    pub(crate) fn selected(&self, positions: &[usize], pairs: Vec<Pair>) -> Self
+    where
+        I: Clone,
+    {
+        Self {
+            images: positions.iter().map(|&image| self.images[image].clone()).collect(),
+            people: positions.iter().map(|&image| self.people[image]).collect(),
+            pairs,
+            names_people: self.names_people,
+            repeats: self.repeats,
+            remarks: self.remarks.clone(),
+        }
+    }
+
     /// The same list with its images named otherwise, such as by path instead of position.
     pub fn rename<J>(self, name: impl FnMut(I) -> J) -> PairList<J> {
         let Self { images, pairs, people, names_people, repeats, remarks } = self;
         let images = images.into_iter().map(name).collect();
         PairList { images, pairs, people, names_people, repeats, remarks }
     }
+}
+
+/// How many pairs a list named again, in words, if it did.
+pub(crate) fn repeats_in_words(repeats: usize) -> Option<String> {
+    (repeats > 0).then(|| format!("{} more pairs were listed again and count once", thousands(repeats)))
 }
 
 /// The group of each of `images` images that genuine pairs connect: the lowest image of it.

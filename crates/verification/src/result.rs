@@ -9,16 +9,17 @@ use facegrad_results::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Accuracy, Bootstrap, Centring, DETECTION_COSTS, FAR_TARGETS, Flip, FoldAccuracy, MinDcf, NoBootstrap,
-    PairList, Resampling, Roc, Scores, Similarity, TarAtFar, ThresholdFrom, Unmeasurable,
+    Accuracy, Bootstrap, Centring, DETECTION_COSTS, FAR_TARGETS, Flip, FoldAccuracy, LostPairs, MinDcf,
+    Missing, NoBootstrap, PairList, Resampling, Roc, Scores, Similarity, TarAtFar, ThresholdFrom,
+    Unmeasurable,
     insightface::InsightfaceResult,
-    k_fold, same_pairs,
-    text::{model_facts, reason},
+    k_fold,
+    missing::by_class,
+    pairs::repeats_in_words,
+    same_pairs,
+    text::{EQUAL_SCORES, equal_scores, model_facts, reason},
     transfer,
 };
-
-/// What is said of a model that gives all pairs the same score.
-const EQUAL_SCORES: &str = "All scores are equal: the model tells nobody apart, as one that has collapsed.";
 
 /// Where the numbers of a result come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +46,9 @@ pub struct Provenance {
     /// Further switches that change the numbers, by name, such as `whitening`.
     #[serde(default)]
     pub switches: BTreeMap<String, String>,
+    /// What is to be known of how the images were found, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_remarks: Vec<String>,
 }
 
 /// What a verification protocol measured.
@@ -55,10 +59,13 @@ pub struct VerificationResult {
     /// Protocol, data, model and switches.
     #[serde(flatten)]
     pub provenance: Provenance,
-    /// The number of genuine pairs.
+    /// The number of genuine pairs, with those that are lost and count as errors.
     pub genuine: usize,
-    /// The number of impostor pairs.
+    /// The number of impostor pairs, in the same way.
     pub impostor: usize,
+    /// The pairs of images that are not there or cannot be read, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<LostPairs>,
     /// Accuracy, intervals, thresholds and folds.
     pub accuracy: Option<Accuracy>,
     /// Why there is no accuracy.
@@ -109,18 +116,20 @@ pub struct VerificationResult {
 /// The accuracy of `scores` by the rule that the pairs allow.
 ///
 /// The threshold is the best on `development` where there are such pairs (LFW View 1), else for each fold the
-/// best on the other folds (View 2), and with a single fold the best on the same pairs.
+/// best on the other folds (View 2), and with a single fold the best on the same pairs. Pairs without a score have no part
+/// in the choice, and are errors.
 ///
 /// # Errors
 /// If the pairs, or those that a threshold is chosen on, are not of both classes.
 pub fn accuracy(scores: &Scores, development: Option<&Scores>) -> Result<Accuracy, Unmeasurable> {
-    match development {
+    let of_scores = match development {
         Some(development) => transfer(development, scores),
         None => match k_fold(scores) {
             Err(Unmeasurable::OneFold) => same_pairs(scores),
             by_folds => by_folds,
         },
-    }
+    };
+    Ok(of_scores?.with_errors(scores.lost()))
 }
 
 impl VerificationResult {
@@ -139,10 +148,12 @@ impl VerificationResult {
         let curve = roc.as_ref().ok();
         let bootstrap = Bootstrap::new(scores, accuracy.as_ref().ok(), resampling);
         let people = resampling.people;
+        let [lost_genuine, lost_impostor] = by_class(scores.lost());
         Self {
             provenance,
-            genuine: scores.pairs().iter().filter(|pair| pair.same).count(),
-            impostor: scores.pairs().iter().filter(|pair| !pair.same).count(),
+            genuine: scores.pairs().iter().filter(|pair| pair.same).count() + lost_genuine,
+            impostor: scores.pairs().iter().filter(|pair| !pair.same).count() + lost_impostor,
+            lost: None,
             accuracy_unmeasurable: accuracy.as_ref().err().copied(),
             accuracy: accuracy.ok(),
             auc: curve.map(Roc::auc),
@@ -172,6 +183,11 @@ impl VerificationResult {
         Self { repeats: list.repeats(), list_remarks: list.remarks().to_vec(), ..self }
     }
 
+    /// The same, with what the lost images of the list did, if there are any.
+    pub fn with_lost(self, lost: Option<LostPairs>) -> Self {
+        Self { lost, ..self }
+    }
+
     /// The result as lists of figures, curves, facts and tables.
     pub fn sheet(&self) -> ResultSheet {
         let accuracy = self.accuracy.as_ref();
@@ -185,10 +201,7 @@ impl VerificationResult {
                 self.people.is_some() && !self.people_named,
                 "The list does not name people: images that genuine pairs connect count as one person.",
             ),
-            (
-                self.equal_scores,
-                "All scores are equal: the model tells nobody apart, as one that has collapsed.",
-            ),
+            (self.equal_scores, EQUAL_SCORES),
         ];
         let remarks = remarks.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text.to_owned());
         let mut thresholds: Vec<NamedThreshold> = accuracy
@@ -218,7 +231,10 @@ impl VerificationResult {
                     .collect(),
                 ..ResultSection::default()
             }],
-            remarks: remarks.chain(self.list_remarks.iter().cloned()).collect(),
+            remarks: remarks
+                .chain(self.lost.iter().map(|lost| format!("Lost pairs: {}.", lost.describe())))
+                .chain(self.list_remarks.iter().chain(&self.provenance.image_remarks).cloned())
+                .collect(),
             thresholds,
             ..ResultSheet::default()
         }
@@ -252,6 +268,19 @@ impl VerificationResult {
                 .column("threshold", accuracy.map(Accuracy::threshold))
                 .column("threshold_from", accuracy.map(|a| a.threshold_from))
                 .column("accuracy_unmeasurable", self.accuracy_unmeasurable),
+        ];
+        if let Some(lost) = &self.lost {
+            // The other number: which of the two is the accuracy depends on what was asked for.
+            let (key, label, other) = match lost.of.missing {
+                Missing::Wrong => ("accuracy_of_rest", "accuracy without lost pairs", lost.accuracy_of_rest),
+                _ => {
+                    ("accuracy_with_errors", "accuracy with lost pairs as errors", lost.accuracy_with_errors)
+                }
+            };
+            let reason = || reason(self.accuracy_unmeasurable);
+            figures.push(Figure::new(key, label, Percent, Higher, other.ok_or_else(reason)));
+        }
+        figures.extend([
             Figure::new("auc", "AUC", Digits(4), Higher, of_roc(self.auc)).by_people(people.map(|b| b.auc)),
             Figure::new("eer", "EER", Percent, Lower, of_roc(self.eer)).by_people(people.map(|b| b.eer)),
             Figure::optional(
@@ -264,11 +293,12 @@ impl VerificationResult {
             // Their figures stand last, their columns here.
             .column("accuracy_as_insightface", compat.map(|compat| compat.accuracy))
             .column("val_as_insightface", val.map(|val| val.val)),
-        ];
+        ]);
         for target in FAR_TARGETS {
             let at = self.tar_at_far.iter().find(|at| at.target == target);
             let point = at.and_then(|at| at.measured);
             let measured = point.map(|point| point.tar).ok_or_else(|| match at {
+                Some(at) if self.impostor >= at.impostors_needed => reason(Some(Unmeasurable::LostImpostors)),
                 Some(at) => self.too_few(0, at.impostors_needed),
                 None => reason(self.roc_unmeasurable),
             });
@@ -351,12 +381,11 @@ impl VerificationResult {
             "pairs",
             format!("{genuine} genuine, {impostor} impostor, SHA-256 {}", from.pairs_sha256),
         ));
-        facts.extend(self.list_remarks.iter().map(|remark| Fact::new("list", remark)));
-        facts.extend(self.equal_scores.then(|| Fact::new("equal scores", EQUAL_SCORES)));
-        if self.repeats > 0 {
-            let repeats = format!("{} more pairs were listed again and count once", thousands(self.repeats));
-            facts.push(Fact::new("repeats", repeats));
-        }
+        facts.extend(self.lost.iter().map(|lost| Fact::new("lost pairs", lost.describe())));
+        let remarks = self.list_remarks.iter().chain(&from.image_remarks);
+        facts.extend(remarks.map(|remark| Fact::new("list", remark)));
+        facts.extend(equal_scores(self.equal_scores));
+        facts.extend(repeats_in_words(self.repeats).map(|repeats| Fact::new("repeats", repeats)));
         let images = self.images.map(|images| format!("{}, ", thousands(images))).unwrap_or_default();
         facts.push(Fact::new("images", format!("{images}SHA-256 {}", from.images_sha256)));
         if let Some(people) = self.people {
@@ -418,8 +447,14 @@ impl VerificationResult {
             ("bootstrap_seed", text(bootstrap.map(|b| b.seed))),
             ("no_bootstrap", text(self.no_bootstrap)),
         ];
+        let lost = self.lost.iter().flat_map(|lost| {
+            let count = |name: &str, pairs: usize| (name.to_owned(), pairs.to_string());
+            let [genuine, impostor] =
+                [count("lost_genuine", lost.genuine), count("lost_impostor", lost.impostor)];
+            lost.of.columns().into_iter().chain([genuine, impostor])
+        });
         let named = |(name, value): (&str, String)| (name.to_owned(), value);
-        [before.into_iter().map(named).collect(), after.into_iter().map(named).collect()]
+        [before.into_iter().map(named).chain(lost).collect(), after.into_iter().map(named).collect()]
     }
 
     fn too_few(&self, genuine_needed: usize, impostors_needed: usize) -> String {

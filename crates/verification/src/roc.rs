@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ScoredPair, Scores, Unmeasurable, wilson};
+use crate::{ScoredPair, Scores, Unmeasurable, missing::by_class, wilson};
 use facegrad_results::Interval;
 
 /// The false-accept rates at which a true-accept rate is asked for, each if there are impostor pairs enough.
@@ -93,14 +93,17 @@ fn steps(mut points: impl Iterator<Item = RocPoint>) -> impl Iterator<Item = [Ro
 }
 
 impl Roc {
-    /// The characteristic of `scores`.
+    /// The characteristic of `scores`; pairs that have none are [errors](Self::with_errors).
     ///
     /// # Errors
-    /// If the pairs are not of both classes.
+    /// If the pairs with scores are not of both classes.
     pub fn new(scores: &Scores) -> Result<Self, Unmeasurable> {
         match scores.unmeasurable() {
             Some(reason) => Err(reason),
-            None => Ok(Self::through(sweep(scores.pairs()))),
+            None => {
+                let [genuine, impostor] = by_class(scores.lost());
+                Ok(Self::through(sweep(scores.pairs())).with_errors(genuine, impostor))
+            }
         }
     }
 
@@ -110,6 +113,16 @@ impl Roc {
         let last = points[points.len() - 1];
         let classes = Classes { genuine: last.true_accepts, impostor: last.false_accepts };
         Self { points, classes }
+    }
+
+    /// The same with further pairs that every threshold decides wrongly: `genuine` pairs that are rejected and `impostor`
+    /// pairs that are accepted. The curve then begins at a false-accept rate above 0 and ends at a true-accept rate below 1;
+    /// in the area such a pair is outscored by all of the other class.
+    pub fn with_errors(mut self, genuine: usize, impostor: usize) -> Self {
+        self.points.iter_mut().for_each(|point| point.false_accepts += impostor);
+        self.classes.genuine += genuine;
+        self.classes.impostor += impostor;
+        self
     }
 
     /// The points, from the threshold just above the highest score, which rejects every pair, to the lowest
@@ -138,7 +151,7 @@ impl Roc {
         self.classes.tar(point)
     }
 
-    /// The curve, as (FAR, TAR), from (0, 0) to (1, 1).
+    /// The curve, as (FAR, TAR), from (0, 0) to (1, 1) but for pairs that are [errors](Self::with_errors).
     pub fn curve(&self) -> Vec<(f64, f64)> {
         self.points.iter().map(|point| (self.far(point), self.tar(point))).collect()
     }
@@ -198,7 +211,7 @@ impl Roc {
     /// The true-accept rate at the lowest threshold whose false-accept rate is not above `target`.
     ///
     /// `target` is in (0, 1]. It is not measurable with fewer than 10 / `target` impostor pairs: fewer than
-    /// ten accepted pairs would decide the threshold.
+    /// ten accepted pairs would decide the threshold; nor where more pairs than that are accepted at every threshold.
     pub fn tar_at_far(&self, target: f64) -> TarAtFar {
         self.classes.tar_at_far(self.points.iter().copied(), target)
     }
@@ -321,7 +334,8 @@ pub struct TarAtFar {
     pub target: f64,
     /// How many impostor pairs it takes to measure at this target: 10 / `target`.
     pub impostors_needed: usize,
-    /// The operating point; absent if there are fewer impostor pairs than that.
+    /// The operating point; absent if there are fewer impostor pairs than that, or if so many are lost and count as accepted
+    /// that no threshold keeps within the target.
     pub measured: Option<OperatingPoint>,
 }
 

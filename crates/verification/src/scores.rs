@@ -5,7 +5,7 @@ use std::fmt;
 use facegrad_settings::choice;
 use serde::{Deserialize, Serialize};
 
-use crate::PairList;
+use crate::{LostPair, PairList, text::are_equal};
 
 choice! {
     /// How alike two embeddings are; larger is more alike.
@@ -36,9 +36,12 @@ pub struct ScoredPair {
     pub fold: usize,
 }
 
-/// The scores of a list of pairs, all finite.
+/// The scores of a list of pairs, all finite, and the pairs that have none and count as errors.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Scores(Vec<ScoredPair>);
+pub struct Scores {
+    pairs: Vec<ScoredPair>,
+    lost: Vec<LostPair>,
+}
 
 /// Why pairs cannot be scored.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -79,7 +82,7 @@ impl Scores {
     pub fn new(pairs: Vec<ScoredPair>) -> Result<Self, ScoreError> {
         match pairs.iter().position(|pair| !pair.score.is_finite()) {
             Some(index) => Err(ScoreError::NotFinite { index, score: pairs[index].score }),
-            None => Ok(Self(pairs)),
+            None => Ok(Self { pairs, lost: Vec::new() }),
         }
     }
 
@@ -107,12 +110,23 @@ impl Scores {
             same: pair.same,
             fold: pair.fold,
         });
-        Ok(Self(scored.collect()))
+        Ok(Self { pairs: scored.collect(), lost: Vec::new() })
+    }
+
+    /// The same with further pairs that have no score and count as decided wrongly at every threshold: in place of those
+    /// that there were before.
+    pub fn with_errors(self, lost: Vec<LostPair>) -> Self {
+        Self { lost, ..self }
     }
 
     /// The pairs with their scores, in the order of the list.
     pub fn pairs(&self) -> &[ScoredPair] {
-        &self.0
+        &self.pairs
+    }
+
+    /// The pairs without a score, which count as decided wrongly at every threshold.
+    pub fn lost(&self) -> &[LostPair] {
+        &self.lost
     }
 
     /// The scores of the pairs that show the same person.
@@ -126,20 +140,17 @@ impl Scores {
     }
 
     fn of_class(&self, same: bool) -> Vec<f64> {
-        self.0.iter().filter(|pair| pair.same == same).map(|pair| pair.score).collect()
+        self.pairs.iter().filter(|pair| pair.same == same).map(|pair| pair.score).collect()
     }
 
     /// Whether all scores of several pairs are equal but for rounding.
     pub fn are_equal(&self) -> bool {
-        const ROUNDING: f64 = 1e-6;
-        let scores = || self.0.iter().map(|pair| pair.score);
-        let (lowest, highest) = (scores().fold(f64::MAX, f64::min), scores().fold(f64::MIN, f64::max));
-        self.0.len() > 1 && highest - lowest <= ROUNDING
+        are_equal(self.pairs.iter().map(|pair| pair.score))
     }
 
-    /// Why error rates of these pairs cannot be weighed against each other, if they cannot.
+    /// Why error rates of the pairs with scores cannot be weighed against each other, if they cannot.
     pub fn unmeasurable(&self) -> Option<Unmeasurable> {
-        Unmeasurable::of(&self.0)
+        Unmeasurable::of(&self.pairs)
     }
 }
 
@@ -212,6 +223,8 @@ pub enum Unmeasurable {
     FewerPairsThanFolds,
     /// The pairs of some fold are all genuine or all impostor, so one of its error rates does not exist.
     FoldOfOneClass,
+    /// So many impostor pairs are lost and count as accepted that no threshold keeps within a false-accept rate.
+    LostImpostors,
 }
 
 impl Unmeasurable {
@@ -252,6 +265,9 @@ impl fmt::Display for Unmeasurable {
             Self::OneFold => "not measurable: a single fold",
             Self::FewerPairsThanFolds => "not measurable: fewer pairs than folds",
             Self::FoldOfOneClass => "not measurable: a fold has only genuine or only impostor pairs",
+            Self::LostImpostors => {
+                "not measurable: more impostor pairs than that are of lost images and count as accepted"
+            }
         })
     }
 }

@@ -4,6 +4,25 @@ use facegrad_results::Fact;
 
 use crate::{Provenance, Unmeasurable};
 
+/// What is said of a model that gives all pairs the same score.
+pub(crate) const EQUAL_SCORES: &str =
+    "All scores are equal: the model tells nobody apart, as one that has collapsed.";
+
+/// Scores that differ by no more are equal.
+pub(crate) const ROUNDING: f64 = 1e-6;
+
+/// That all scores are equal, if they are.
+pub(crate) fn equal_scores(equal: bool) -> Option<Fact> {
+    equal.then(|| Fact::new("equal scores", EQUAL_SCORES))
+}
+
+/// Whether several scores are equal but for rounding.
+pub(crate) fn are_equal(scores: impl Iterator<Item = f64> + Clone) -> bool {
+    let (lowest, highest) =
+        (scores.clone().fold(f64::MAX, f64::min), scores.clone().fold(f64::MIN, f64::max));
+    scores.take(2).count() > 1 && highest - lowest <= ROUNDING
+}
+
 /// Why a number is absent.
 pub(crate) fn reason(reason: Option<Unmeasurable>) -> String {
     reason.map_or("not measured".into(), |reason| reason.to_string())
@@ -16,6 +35,7 @@ pub(crate) fn provenance_facts(of: &Provenance) -> Vec<Fact> {
         Fact::new("pixels", format!("SHA-256 {}", of.images_sha256)),
         Fact::new("scores", format!("{}, flip fusion {}", of.score, of.flip)),
     ];
+    facts.extend(of.image_remarks.iter().map(|remark| Fact::new("images", remark)));
     facts.extend(of.switches.iter().map(|(name, value)| Fact::new(name, value)));
     facts.extend(model_facts(of.model_sha256.as_deref(), &of.backend));
     facts.extend(of.seed.map(|seed| Fact::new("seed", seed.to_string())));
@@ -42,6 +62,7 @@ pub(crate) fn provenance(protocol: &str) -> Provenance {
         score: crate::Similarity::Cosine,
         centring: crate::Centring::None,
         switches: std::collections::BTreeMap::new(),
+        image_remarks: Vec::new(),
     }
 }
 

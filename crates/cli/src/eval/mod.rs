@@ -96,6 +96,13 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         .iter()
         .map(|config| Ok((config.name(), config.open(wanted)?)))
         .collect::<Result<Vec<(String, Box<dyn OpenProtocol>)>, Failure>>()?;
+    if let Some(program) = &args.compat
+        && !protocols.iter().any(|(_, protocol)| protocol.compares_pairs())
+    {
+        return Err(Failure::input(format!(
+            "--compat {program} has no effect: none of these protocols compares a list of pairs"
+        )));
+    }
     let measurement = Measurement {
         bootstrap_rounds: args.bootstrap as usize,
         seed: args.seed,

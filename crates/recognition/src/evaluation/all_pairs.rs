@@ -5,15 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use facegrad_faces::SourceConfig;
 use facegrad_results::{CurveKind, ResultCurve};
 use facegrad_settings::{SettingsError, settings};
-use facegrad_verification::{
-    AllPairsResult, IdentityList, LabelledUnitEmbeddings, ScoreCounts, Similarity, UnitEmbeddings,
-};
+use facegrad_verification::{AllPairsResult, IdentityList, LabelledUnitEmbeddings, ScoreCounts, Similarity};
 
 use super::{
     EvaluationError, Fusion, ImageNeed, Measurement, MeasurementError, OpenProtocol, Protocol,
-    ProtocolOutcome,
+    ProtocolOutcome, unit,
 };
-use crate::{Embedder, ImageEmbeddings, ImageNames, Images, SourceImages};
+use crate::{Embedder, ImageNames, Images, SourceImages, embedder::UsableEmbeddings};
 
 settings! {
     /// Every pair of a labelled set, compared by the cosine: the false-accept rates that few pairs cannot show.
@@ -98,8 +96,8 @@ impl OpenProtocol for Open {
             (None, None) => return Err(MeasurementError::NoSource),
         };
         let embedded = embedder.embed(images, self.config.fusion.flip, progress)?;
-        let ImageEmbeddings { rows, dim, images_sha256, .. } = embedded;
-        let rows = UnitEmbeddings::new(rows, dim)?;
+        let mut usable = UsableEmbeddings::all(embedded, images.len());
+        let rows = unit(&mut usable, images)?;
         let mut numbers = HashMap::new();
         let number = |identity| {
             let next = numbers.len();
@@ -110,7 +108,7 @@ impl OpenProtocol for Open {
         let provenance = embedder.provenance(
             format!("{}: every pair of {} images", self.config.name, list.images.len()),
             IdentityList::sha256(&[list]),
-            images_sha256,
+            usable.embedded.images_sha256,
             self.config.fusion.flip,
             Similarity::Cosine,
         );

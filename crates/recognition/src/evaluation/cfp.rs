@@ -6,7 +6,7 @@ use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{CfpProtocol, PairList};
 
 use super::{
-    EvaluationError, ImageNeed, OpenProtocol, Protocol, images, needs_path,
+    EvaluationError, ImageNeed, OpenProtocol, Protocol, needs_path,
     pairs::{PairComparison, PairProtocol, Pairs},
 };
 
@@ -34,16 +34,18 @@ impl Protocol for CfpConfig {
 
     fn open(&self, wanted: ImageNeed) -> Result<Box<dyn OpenProtocol>, EvaluationError> {
         let list = PairList::cfp(&self.folder, self.protocol)?;
-        let images = images(&self.folder.join("Protocol"), &self.folder, list.images(), wanted)?;
+        let folds = list.folds();
+        let lists = self.folder.join("Protocol");
+        let test = Pairs::find(list, &lists, &self.folder, self.comparison.missing, wanted)?;
         let kind = match self.protocol {
             CfpProtocol::FrontalFrontal => "frontal-frontal",
             CfpProtocol::FrontalProfile => "frontal-profile",
         };
         Ok(Box::new(PairProtocol {
-            protocol: format!("{}: CFP {kind} ({} folds)", self.name(), list.folds()),
+            protocol: format!("{}: CFP {kind} ({folds} folds)", self.name()),
             comparison: self.comparison.clone(),
             seed: None,
-            test: Pairs { list, images },
+            test,
             development: None,
         }))
     }

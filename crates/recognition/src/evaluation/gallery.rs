@@ -97,7 +97,7 @@ fn worst(
     let side = [options.thumbnail; 2];
     let thumbnail = |image: usize| EmbeddedImage {
         bytes: protocol
-            .picture(image, side)
+            .picture(pairs.positions[image], side)
             .and_then(|picture| encode(&picture, ImageFormat::Jpeg).ok())
             .unwrap_or_default(),
         alt: pairs.list.images()[image].clone(),
@@ -218,7 +218,7 @@ pub fn comparisons(
                 else {
                     continue;
                 };
-                let people = People::of(&of_a.list);
+                let people = People::with_lost(&of_a.list, of_a.scores.lost());
                 let Measurement { bootstrap_rounds: rounds, seed, .. } = *measurement;
                 let resampling = Resampling { people: Some(&people), rounds, seed };
                 let outcome = compare(contender(of_a), contender(of_b), &resampling);

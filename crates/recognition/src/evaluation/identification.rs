@@ -1,7 +1,7 @@
 //! Probes searched in a gallery.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -9,15 +9,15 @@ use facegrad_faces::{SourceConfig, SourceKind};
 use facegrad_results::{CurveKind, ResultCurve};
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
-    IdentificationResult, IdentityBootstrap, IdentityList, IdentityScore, LabelledUnitEmbeddings, ProbeMatch,
-    Search, Similarity, UnitEmbeddings, read_identity_list,
+    IdentificationResult, IdentityBootstrap, IdentityList, IdentityScore, LabelledUnitEmbeddings, LostFaces,
+    LostImages, Missing, ProbeMatch, RemainingProbes, Search, Similarity, read_identity_list,
 };
 
 use super::{
-    EvaluationError, Fusion, ImageNeed, Measurement, MeasurementError, OpenProtocol, Protocol,
-    ProtocolOutcome, SearchOutcome, file_name, images, needs_images, needs_path, stem,
+    EvaluationError, Fusion, ImageNeed, Listed, Measurement, MeasurementError, OpenProtocol, Protocol,
+    ProtocolOutcome, SearchOutcome, embed_listed, file_name, needs_images, needs_path, stem, unit,
 };
-use crate::{Embedder, ImageEmbeddings, ImageSet, Images, people_of};
+use crate::{Embedder, ImageSet, Images, people_of};
 
 settings! {
     /// Probes searched in a gallery, closed and open set.
@@ -33,6 +33,9 @@ settings! {
         images: PathBuf = PathBuf::new();
         /// The score of an identity with several images in the gallery.
         identity_score: IdentityScore = IdentityScore::Max;
+        /// What becomes of probes that are not there or cannot be read, and of those whose person has no image in the
+        /// gallery for that reason.
+        missing: Missing = Missing::Error;
         ..fusion: Fusion;
     }
 }
@@ -59,7 +62,9 @@ impl Protocol for IdentificationConfig {
                 return Ok((list, Box::new(images) as Box<dyn Images>));
             }
             let list = read_identity_list(file)?;
-            let images = images(file, &self.images, &list.images, wanted)?;
+            let listed =
+                Listed { list: file, folder: &self.images, names: &list.images, missing: self.missing };
+            let images = listed.find(wanted, |is_lost| touched(&list, is_lost))?;
             Ok::<_, EvaluationError>((list, images))
         };
         let (gallery, probes) = (read(&self.gallery)?, read(&self.probes)?);
@@ -96,6 +101,10 @@ impl OpenProtocol for Open {
         IdentityList::sha256(&[&self.gallery.0, &self.probes.0])
     }
 
+    fn remarks(&self) -> Vec<String> {
+        [&self.gallery.1, &self.probes.1].into_iter().filter_map(|images| images.remark()).collect()
+    }
+
     fn people(&self) -> Vec<String> {
         let lists = [&self.gallery.0, &self.probes.0].into_iter();
         let names: BTreeSet<&String> = lists.flat_map(|list| &list.identities).collect();
@@ -108,42 +117,81 @@ impl OpenProtocol for Open {
         measurement: &Measurement,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<ProtocolOutcome, MeasurementError> {
-        let mut embed = |images: &dyn Images| embedder.embed(images, self.config.fusion.flip, progress);
-        let ImageEmbeddings { rows, dim, image_size: gallery_size, .. } = embed(self.gallery.1.as_ref())?;
-        let gallery = UnitEmbeddings::new(rows, dim)?;
-        let ImageEmbeddings { rows, dim, images_sha256, image_size } = embed(self.probes.1.as_ref())?;
-        let probes = UnitEmbeddings::new(rows, dim)?;
+        let IdentificationConfig { fusion: Fusion { flip }, missing, identity_score, .. } = self.config;
+        let mut embed = |(list, images): &(IdentityList, Box<dyn Images>)| {
+            let touched = |is_lost: &[bool]| touched(list, is_lost);
+            let mut usable = embed_listed(embedder, images.as_ref(), flip, missing, progress, touched)?;
+            Ok::<_, MeasurementError>((unit(&mut usable, images.as_ref())?, usable))
+        };
+        let (gallery_rows, gallery) = embed(&self.gallery)?;
+        let (probe_rows, probes) = embed(&self.probes)?;
         let numbers = IdentityList::numbers(&[&self.gallery.0, &self.probes.0]);
-        let gallery = LabelledUnitEmbeddings::new(&gallery, &numbers[0])?;
-        let probes = LabelledUnitEmbeddings::new(&probes, &numbers[1])?;
-        let search = Search::new(gallery, probes, self.config.identity_score)?;
+        let rest = RemainingProbes::of((&numbers[0], &gallery.is_lost), (&numbers[1], &probes.is_lost));
+        let people = |numbers: &[usize], there: &[usize]| -> Vec<usize> {
+            there.iter().map(|&image| numbers[image]).collect()
+        };
+        // Of the probes with embeddings, those whose person is still in the gallery.
+        let there: Vec<usize> = (0..probes.is_lost.len()).filter(|&probe| !probes.is_lost[probe]).collect();
+        let kept: HashSet<usize> = rest.probes.iter().copied().collect();
+        let rows: Vec<usize> = (0..there.len()).filter(|&row| kept.contains(&there[row])).collect();
+        let probe_rows = probe_rows.select(&rows);
+        let people = [people(&numbers[0], &rest.gallery), people(&numbers[1], &rest.probes)];
+        let search = Search::new(
+            LabelledUnitEmbeddings::new(&gallery_rows, &people[0])?,
+            LabelledUnitEmbeddings::new(&probe_rows, &people[1])?,
+            identity_score,
+        )?;
+        let first = gallery.first_lost.as_ref().or(probes.first_lost.as_ref());
+        let lost = first.map(|first| {
+            let images = gallery.lost() + probes.lost();
+            let of = LostImages { missing, images, first: first.to_string() };
+            LostFaces::new(of, gallery.lost(), &search, &rest.lost)
+        });
+        let search = match missing {
+            Missing::Wrong => search.with_errors(rest.lost),
+            _ => search,
+        };
         let bootstrap = (measurement.bootstrap_rounds > 0)
             .then_some(IdentityBootstrap { rounds: measurement.bootstrap_rounds, seed: measurement.seed });
-        let provenance = embedder.provenance(
+        let mut provenance = embedder.provenance(
             self.protocol.clone(),
             self.sha256(),
-            images_sha256,
-            self.config.fusion.flip,
+            probes.embedded.images_sha256,
+            flip,
             Similarity::Cosine,
         );
-        let result = IdentificationResult::measure(&search, bootstrap, provenance);
+        provenance.image_remarks = self.remarks();
+        let result = IdentificationResult::measure(&search, bootstrap, provenance).with_lost(lost);
         let curve = Some(ResultCurve {
             kind: CurveKind::OpenSet,
-            points: open_set(&search.probes),
+            points: open_set(&search),
             support: result.nonmated_probes,
         });
-        let search = SearchOutcome { search, image_size: image_size.filter(|_| image_size == gallery_size) };
+        let image_size = probes.embedded.image_size;
+        let image_size = image_size.filter(|_| image_size == gallery.embedded.image_size);
+        let search = SearchOutcome { search, image_size };
         Ok(ProtocolOutcome { curve, search: Some(search), ..ProtocolOutcome::without_pairs(result) })
     }
 }
 
+/// How many images of a list are lost, in words.
+fn touched(list: &IdentityList, is_lost: &[bool]) -> String {
+    let people = |wanted: &dyn Fn(usize) -> bool| {
+        let images = (0..list.images.len()).filter(|&image| wanted(image));
+        images.map(|image| &list.identities[image]).collect::<BTreeSet<_>>().len()
+    };
+    let (lost, all) = (people(&|image| is_lost[image]), people(&|_| true));
+    format!("of {lost} of its {all} people")
+}
+
 /// The rates of the open set as (FPIR, true-positive identification rate at rank 1), over falling thresholds;
 /// nothing without probes of both kinds.
-fn open_set(probes: &[ProbeMatch]) -> Vec<(f64, f64)> {
+fn open_set(search: &Search) -> Vec<(f64, f64)> {
     let descending = |mut scores: Vec<f32>| {
         scores.sort_by(|a, b| b.total_cmp(a));
         scores
     };
+    let Search { probes, lost, .. } = search;
     let (mated, others): (Vec<&ProbeMatch>, Vec<&ProbeMatch>) =
         probes.iter().partition(|found| found.mate.is_some());
     let first = mated.iter().filter_map(|found| found.mate).filter(|mate| mate.rank == 1);
@@ -152,19 +200,22 @@ fn open_set(probes: &[ProbeMatch]) -> Vec<(f64, f64)> {
     if mated.is_empty() || alarms.is_empty() {
         return Vec::new();
     }
-    let share = |of: &[f32], threshold: f32, all: usize| {
-        of.partition_point(|score| *score >= threshold) as f64 / all as f64
+    let (all_mated, all_others) = (mated.len() + lost.mated.len(), alarms.len() + lost.nonmated.len());
+    let reached = |of: &[f32], threshold: f32| of.partition_point(|score| *score >= threshold);
+    let point = |found_there: usize, alarms_there: usize| {
+        let alarms = alarms_there + lost.nonmated.len();
+        (alarms as f64 / all_others as f64, found_there as f64 / all_mated as f64)
     };
     let mut thresholds = [&found[..], &alarms].concat();
     thresholds.sort_by(|a, b| b.total_cmp(a));
     thresholds.dedup();
-    let points = thresholds.iter().map(|&t| (share(&alarms, t, alarms.len()), share(&found, t, mated.len())));
-    std::iter::once((0.0, 0.0)).chain(points).collect()
+    let points = thresholds.iter().map(|&t| point(reached(&found, t), reached(&alarms, t)));
+    std::iter::once(point(0, 0)).chain(points).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use facegrad_verification::Mate;
+    use facegrad_verification::{LostProbes, Mate};
 
     use super::*;
 
@@ -185,7 +236,19 @@ mod tests {
         ];
         let third = 1.0 / 3.0;
         let curve = [(0.0, 0.0), (0.0, third), (0.5, third), (0.5, 2.0 * third), (1.0, 2.0 * third)];
-        assert_eq!(open_set(&probes), curve);
-        assert_eq!(open_set(&probes[..3]), []);
+        let search = |probes: &[ProbeMatch], lost: LostProbes| Search {
+            probes: probes.to_vec(),
+            gallery_images: 3,
+            gallery_identities: 3,
+            rule: IdentityScore::Max,
+            lost,
+        };
+        let none = LostProbes::default;
+        assert_eq!(open_set(&search(&probes, none())), curve);
+        assert_eq!(open_set(&search(&probes[..3], none())), []);
+        // A lost mated probe finds nobody, a lost stranger is a false alarm throughout.
+        let lost = LostProbes { mated: vec![1], nonmated: vec![2] };
+        let curve = open_set(&search(&probes, lost));
+        assert_eq!((curve[0], curve[4]), ((third, 0.0), (1.0, 0.5)));
     }
 }

@@ -18,7 +18,7 @@ use super::{
     EvaluationError, ImageNeed, Measurement, MeasurementError, OpenProtocol, Protocol, ProtocolOutcome,
     needs_path,
 };
-use crate::{Embedder, EmbedderError, Images};
+use crate::{Embedder, EmbedderError, ImageFiles, Images};
 
 settings! {
     /// IJB-B or IJB-C with the lists and loose crops that insightface distributes.
@@ -73,7 +73,16 @@ impl Protocol for IjbConfig {
                 Some((galleries, read(&folder.probes)?))
             }
         };
-        let images = Crops { folder: folder.images.clone(), media, faces };
+        let names: Vec<String> = (0..media.images()).map(|image| media.name(image).to_owned()).collect();
+        let (files, missing) = match wanted {
+            ImageNeed::Pixels => ImageFiles::search(&folder.images, &names),
+            ImageNeed::Names => (ImageFiles::default(), None),
+        };
+        if let Some(missing) = missing {
+            let (list, folder, missing) = (folder.media, folder.images, missing.into());
+            return Err(EvaluationError::MissingImages { list, folder, missing, hint: String::new() });
+        }
+        let images = Crops { files, media, faces };
         Ok(Box::new(Open { config: self.clone(), folder, images, subjects }))
     }
 }
@@ -88,7 +97,8 @@ struct Open {
 
 /// Loose crops around faces with known landmarks.
 struct Crops {
-    folder: PathBuf,
+    /// None where embeddings are looked up.
+    files: ImageFiles,
     media: MediaList,
     faces: Option<FaceList>,
 }
@@ -102,12 +112,16 @@ impl Images for Crops {
         self.media.name(index).to_owned()
     }
 
+    fn remark(&self) -> Option<String> {
+        self.files.remark()
+    }
+
     fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
-        let path = self.folder.join(path_of(self.media.name(index)));
-        let wrong = |reason: String| FaceError { name: name_of(&path), reason };
+        let path = self.files.file(index)?;
+        let wrong = |reason: String| FaceError { name: name_of(path), reason };
         let face = self.faces.as_ref().map(|faces| faces.faces[index]);
         let face = face.ok_or_else(|| wrong("its landmarks were not read".into()))?;
-        let picture = read_picture(&path).map_err(|error| wrong(error.to_string()))?;
+        let picture = read_picture(path).map_err(|error| wrong(error.to_string()))?;
         let landmarks = face.landmarks.map(|point| picture.place_of(point));
         let transform = Similarity2d::estimate(landmarks, arcface_landmarks(size));
         Ok(warp(&picture, &transform.map_err(|error| wrong(error.to_string()))?, size))
@@ -121,6 +135,10 @@ impl OpenProtocol for Open {
 
     fn sha256(&self) -> String {
         self.images.media.sha256().to_owned()
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.images.remark().into_iter().collect()
     }
 
     fn measure(
@@ -149,7 +167,8 @@ impl OpenProtocol for Open {
         let faces = self.images.faces.as_ref().filter(|_| self.config.detector_score);
         let templates = Templates::pool(&self.images.media, self.config.norm, faces, dim, next);
         let templates = templates.map_err(|error| match error {
-            PoolError::Row { cause: EmbedderError::Stopped, .. } => EmbedderError::Stopped.into(),
+            // Images are embedded a portion at a time: what is wrong is hardly the image that was asked for, and is named.
+            PoolError::Row { cause, .. } => cause.into(),
             other => MeasurementError::from(other),
         })?;
         let verification = match self.config.verification {
@@ -177,6 +196,7 @@ impl OpenProtocol for Open {
             backend: provenance.backend,
             flip: provenance.flip,
             switches: provenance.switches,
+            image_remarks: self.remarks(),
         };
         let result = IjbResult::new(source, &templates, verification, search);
         Ok(ProtocolOutcome::without_pairs(result))

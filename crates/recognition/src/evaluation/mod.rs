@@ -7,11 +7,14 @@ use facegrad_files::name_of;
 use facegrad_pictures::Picture;
 use facegrad_settings::{SettingsError, choice, kinds, settings};
 use facegrad_verification::{
-    Flip, ListError, PairsError, ScoreError, SearchError, Similarity, UnitEmbeddingsError, ijb as ijb_lists,
+    Flip, ListError, Missing, PairsError, ScoreError, SearchError, Similarity, UnitEmbeddings,
+    UnitEmbeddingsError, ijb as ijb_lists,
 };
 
 use crate::{
-    Embedder, ImageFiles, ImageNames, Images, embedder::EmbedderError, images::MissingImages,
+    Embedder, ImageEmbeddings, ImageFiles, ImageNames, Images,
+    embedder::{EmbedderError, UsableEmbeddings},
+    images::MissingImages,
     listed_images::ListedImages,
 };
 
@@ -95,12 +98,22 @@ pub trait OpenProtocol: Send + Sync {
     /// SHA-256 of the lists.
     fn sha256(&self) -> String;
 
+    /// Whether it compares a list of pairs.
+    fn compares_pairs(&self) -> bool {
+        false
+    }
+
+    /// What is to be known of how lists and images were read, a sentence each.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The names of the people on the images, each once, where lists or folders have them.
     fn people(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Image `index` of [`PairOutcome::list`] as a model of input `size` sees it, for protocols of pairs whose
+    /// Image `index` of those that the protocol lists ([`PairOutcome::positions`]) as a model of input `size` sees it, for protocols of pairs whose
     /// pixels are at hand.
     fn picture(&self, _index: usize, _size: [usize; 2]) -> Option<Picture> {
         None
@@ -172,13 +185,19 @@ pub enum EvaluationError {
     /// The source of images.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// An image of the list that is not there.
+    /// Images of the list that are not there.
     #[error(
-        "{} names {}, and {} has no such image ({}); {} of its {} images are missing{}",
-        list.display(), missing.first, folder.display(), missing.tried(), missing.missing, missing.total,
+        "{} names {}, and {} has {}; {}{}{hint}",
+        list.display(), missing.named(), folder.display(), missing.not_there(), missing.count(),
         missing.alike.as_ref().map(|alike| format!("; {alike}")).unwrap_or_default()
     )]
-    MissingImage { list: PathBuf, folder: PathBuf, missing: Box<MissingImages> },
+    MissingImages {
+        list: PathBuf,
+        folder: PathBuf,
+        missing: Box<MissingImages>,
+        /// What is touched by that and what can be done, as the end of the sentence.
+        hint: String,
+    },
     /// What was opened cannot be measured.
     #[error("evaluation {name}: {source}")]
     Measurement { name: String, source: Box<MeasurementError> },
@@ -196,6 +215,14 @@ pub enum MeasurementError {
     /// An image that cannot be embedded: a score cannot be left out without changing the protocol.
     #[error(transparent)]
     Embeddings(#[from] EmbedderError),
+    /// The same, in a protocol that may leave it out if it is told to.
+    #[error("{error}{hint}")]
+    Lost {
+        /// The first, or how many.
+        error: EmbedderError,
+        /// What is touched by that and what can be done, as the end of the sentence.
+        hint: String,
+    },
     /// Embeddings that cannot be compared.
     #[error(transparent)]
     Score(#[from] ScoreError),
@@ -235,25 +262,100 @@ impl MeasurementError {
     }
 }
 
-/// The images that a list names below the folder `set`, or in a set of another kind.
-fn images(
-    list: &Path,
-    set: &Path,
-    names: &[String],
-    wanted: ImageNeed,
-) -> Result<Box<dyn Images>, EvaluationError> {
-    let missing = match ImageFiles::find(set, names) {
-        Ok(files) => return Ok(Box::new(files)),
-        Err(missing) => missing,
+/// How a list names images, and what becomes of those that are not there.
+struct Listed<'a> {
+    list: &'a Path,
+    folder: &'a Path,
+    names: &'a [String],
+    missing: Missing,
+}
+
+impl Listed<'_> {
+    /// The images; `touched` says in words what is compared with those of which the answer is given, such as `5 of its 60
+    /// pairs`.
+    fn find(
+        self,
+        wanted: ImageNeed,
+        touched: impl FnOnce(&[bool]) -> String,
+    ) -> Result<Box<dyn Images>, EvaluationError> {
+        let Self { list, folder, names, missing: policy } = self;
+        let (images, missing): (Box<dyn Images>, _) = match ImageFiles::search(folder, names) {
+            (files, None) => return Ok(Box::new(files)),
+            (files, Some(missing)) => match ListedImages::search(folder, names) {
+                Ok(Some(images)) => {
+                    let missing = images.missing();
+                    (Box::new(images), missing)
+                }
+                Ok(None) => (Box::new(files), Some(missing)),
+                // Only their names are needed.
+                Err(_) if wanted == ImageNeed::Names => (Box::new(files), Some(missing)),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        match missing {
+            None => Ok(images),
+            // Where they are there, the page can show them.
+            Some(_) if wanted == ImageNeed::Names => Ok(Box::new(ImageNames(names.to_vec()))),
+            Some(missing) if policy == Missing::Error || missing.are_all() => {
+                let hint = match missing.are_all() {
+                    true => String::new(),
+                    false => format!(", {}; {}", touched(&missing.is_missing), what_to_do()),
+                };
+                let (list, folder, missing) = (list.into(), folder.into(), missing.into());
+                Err(EvaluationError::MissingImages { list, folder, missing, hint })
+            }
+            Some(_) => Ok(images),
+        }
+    }
+}
+
+/// What can be done where images are lost, in words.
+fn what_to_do() -> &'static str {
+    "missing = \"skip\" (--missing skip) leaves these out and counts them, \"wrong\" counts them as errors"
+}
+
+/// Embeds `images` where it is `missing` that says what becomes of those that cannot be used; `touched` is as for
+/// [`Listed::find`].
+fn embed_listed(
+    embedder: &Embedder<'_>,
+    images: &dyn Images,
+    flip: Flip,
+    missing: Missing,
+    progress: &mut dyn FnMut(usize) -> bool,
+    touched: impl FnOnce(&[bool]) -> String,
+) -> Result<UsableEmbeddings, MeasurementError> {
+    if missing != Missing::Error {
+        return Ok(embedder.embed_usable(images, flip, progress)?);
+    }
+    let hint = |error: &EmbedderError| match error {
+        EmbedderError::Image(_) => Some(format!(", or {}", what_to_do())),
+        EmbedderError::Missing { missing, total, .. } if missing < total => {
+            Some(format!(", {}; {}", touched(&embedder.absent(images)), what_to_do()))
+        }
+        _ => None,
     };
-    let missing = match (ListedImages::search(set, names), wanted) {
-        // Where they are there, the page can show them.
-        (Ok(Some(images)), _) if images.missing().is_none() => return Ok(Box::new(images)),
-        (_, ImageNeed::Names) => return Ok(Box::new(ImageNames(names.to_vec()))),
-        (Ok(images), _) => images.and_then(|images| images.missing()).unwrap_or(missing),
-        (Err(error), _) => return Err(error.into()),
-    };
-    Err(EvaluationError::MissingImage { list: list.into(), folder: set.into(), missing: Box::new(missing) })
+    match embedder.embed(images, flip, progress) {
+        Ok(embedded) => Ok(UsableEmbeddings::all(embedded, images.len())),
+        Err(error) => Err(match hint(&error) {
+            Some(hint) => MeasurementError::Lost { error, hint },
+            None => error.into(),
+        }),
+    }
+}
+
+/// The embeddings of `usable`, which are of `images`, scaled to length one; they are taken out of it.
+///
+/// # Errors
+/// The image whose embedding has no direction.
+fn unit(usable: &mut UsableEmbeddings, images: &dyn Images) -> Result<UnitEmbeddings, MeasurementError> {
+    let ImageEmbeddings { rows, dim, .. } = &mut usable.embedded;
+    let unit = UnitEmbeddings::new(std::mem::take(rows), *dim);
+    Ok(unit.map_err(|error| {
+        error.named(|row| {
+            let mut there = (0..images.len()).filter(|&image| !usable.is_lost[image]);
+            there.nth(row).map_or_else(String::new, |image| images.name(image))
+        })
+    })?)
 }
 
 /// An error if pixels are wanted and there is no folder to find them in.

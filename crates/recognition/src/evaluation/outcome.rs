@@ -95,9 +95,11 @@ impl ProtocolOutcome {
 /// Pairs and their scores, in the same order.
 #[derive(Debug, Clone)]
 pub struct PairOutcome {
-    /// The pairs and what their images are called.
+    /// The pairs that were compared, and what their images are called.
     pub list: PairList,
-    /// Their scores.
+    /// Where each image of `list` is among the images of the protocol, of which some may be lost.
+    pub positions: Vec<usize>,
+    /// The scores of the pairs.
     pub scores: Scores,
     /// The scores of the pairs that the threshold was chosen on, where there are such.
     pub development: Option<Scores>,

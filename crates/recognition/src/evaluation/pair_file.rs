@@ -6,7 +6,7 @@ use facegrad_settings::{SettingsError, at_least, settings};
 use facegrad_verification::PairList;
 
 use super::{
-    EvaluationError, ImageNeed, OpenProtocol, Protocol, file_name, images, needs_images, needs_path,
+    EvaluationError, ImageNeed, OpenProtocol, Protocol, file_name, needs_images, needs_path,
     pairs::{PairComparison, PairProtocol, Pairs},
     stem,
 };
@@ -46,8 +46,7 @@ impl Protocol for PairFileConfig {
             if let Some(folds) = self.folds {
                 list = list.in_folds(folds)?;
             }
-            let images = images(file, &self.images, list.images(), wanted)?;
-            Ok::<_, EvaluationError>(Pairs { list, images })
+            Pairs::find(list, file, &self.images, self.comparison.missing, wanted)
         };
         let test = read(&self.pairs)?;
         let development = self.threshold_pairs.as_deref().map(read).transpose()?;

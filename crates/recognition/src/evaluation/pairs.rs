@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use facegrad_pictures::{Picture, plain};
 use facegrad_settings::settings;
 use facegrad_verification::{
-    Centring, MeasureError, PairList, People, Resampling, ScoreError, Scores, Unmeasurable,
-    VerificationResult, accuracy, insightface, k_fold_centred,
+    Accuracy, Centring, LostImages, LostPairs, MeasureError, Missing, PairList, People, RemainingPairs,
+    Resampling, ScoreError, Scores, Unmeasurable, VerificationResult, accuracy, insightface, k_fold_centred,
 };
 
-use super::{Fusion, Measurement, MeasurementError, OpenProtocol, PairOutcome, ProtocolOutcome, ScoreRule};
+use super::{
+    EvaluationError, Fusion, ImageNeed, Listed, Measurement, MeasurementError, OpenProtocol, PairOutcome,
+    ProtocolOutcome, ScoreRule, embed_listed,
+};
 use crate::{Embedder, ImageEmbeddings, Images};
 
 settings! {
@@ -20,6 +23,8 @@ settings! {
         score: ScoreRule = ScoreRule::Head;
         /// What is subtracted from embeddings before they are compared.
         centring: Centring = Centring::None;
+        /// What becomes of pairs with an image that is not there or cannot be read.
+        missing: Missing = Missing::Error;
     }
 }
 
@@ -27,6 +32,51 @@ settings! {
 pub(super) struct Pairs {
     pub list: PairList,
     pub images: Box<dyn Images>,
+}
+
+impl Pairs {
+    /// The pairs of `list`, which is read from `file`, with their images in `folder`.
+    pub fn find(
+        list: PairList,
+        file: &Path,
+        folder: &Path,
+        missing: Missing,
+        wanted: ImageNeed,
+    ) -> Result<Self, EvaluationError> {
+        let listed = Listed { list: file, folder, names: list.images(), missing };
+        let images = listed.find(wanted, |is_lost| touched(&list, is_lost))?;
+        Ok(Self { list, images })
+    }
+
+    /// The embeddings of the images that can be used, and the pairs of these.
+    fn embed(
+        &self,
+        embedder: &Embedder<'_>,
+        comparison: &PairComparison,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<EmbeddedPairs, MeasurementError> {
+        let PairComparison { fusion: Fusion { flip }, missing, .. } = *comparison;
+        let touched = |is_lost: &[bool]| touched(&self.list, is_lost);
+        let usable = embed_listed(embedder, self.images.as_ref(), flip, missing, progress, touched)?;
+        let pairs = self.list.without(&usable.is_lost);
+        let first_lost = usable.first_lost.map(|error| error.to_string());
+        Ok(EmbeddedPairs { pairs, first_lost, embedded: usable.embedded })
+    }
+}
+
+/// How many pairs of `list` have an image that is lost, in words.
+fn touched(list: &PairList, is_lost: &[bool]) -> String {
+    let touched = list.pairs().iter().filter(|pair| is_lost[pair.a] || is_lost[pair.b]).count();
+    format!("in {touched} of its {} pairs", list.pairs().len())
+}
+
+/// Pairs whose images have embeddings.
+struct EmbeddedPairs {
+    pairs: RemainingPairs,
+    /// The first image that cannot be used, and why.
+    first_lost: Option<String>,
+    /// Of the images of the remaining pairs.
+    embedded: ImageEmbeddings,
 }
 
 /// Pairs to measure models on.
@@ -42,14 +92,41 @@ pub(super) struct PairProtocol {
 }
 
 impl PairProtocol {
-    fn score(
-        &self,
-        embedder: &Embedder<'_>,
-        embedded: &ImageEmbeddings,
-        list: &PairList,
-    ) -> Result<Scores, ScoreError> {
+    fn score(&self, embedder: &Embedder<'_>, of: &EmbeddedPairs) -> Result<Scores, ScoreError> {
         let similarity = self.comparison.score.similarity(embedder.scoring());
-        Scores::of_centred(similarity, self.comparison.centring, &embedded.rows, embedded.dim, list)
+        let ImageEmbeddings { rows, dim, .. } = &of.embedded;
+        Scores::of_centred(similarity, self.comparison.centring, rows, *dim, &of.pairs.list)
+    }
+
+    /// The pairs to measure on, and those to choose the threshold on.
+    fn all(&self) -> impl Iterator<Item = &Pairs> {
+        std::iter::once(&self.test).chain(&self.development)
+    }
+
+    /// What the lost images did, if there are any: `of_rest` is the accuracy over the pairs that are left.
+    fn lost(
+        &self,
+        test: &EmbeddedPairs,
+        development: Option<&EmbeddedPairs>,
+        of_rest: &Result<Accuracy, Unmeasurable>,
+    ) -> Option<LostPairs> {
+        let all = [Some(test), development].into_iter().flatten();
+        let first = all.filter_map(|of| of.first_lost.clone()).next()?;
+        let lost = &test.pairs.lost;
+        let genuine = lost.iter().filter(|pair| pair.same).count();
+        let of_rest = of_rest.as_ref().ok();
+        Some(LostPairs {
+            of: LostImages {
+                missing: self.comparison.missing,
+                images: self.test.list.images().len() - test.pairs.positions.len(),
+                first,
+            },
+            genuine,
+            impostor: lost.len() - genuine,
+            development: development.map_or(0, |of| of.pairs.lost.len()),
+            accuracy_of_rest: of_rest.map(|accuracy| accuracy.mean),
+            accuracy_with_errors: of_rest.map(|accuracy| accuracy.clone().with_errors(lost).mean),
+        })
     }
 }
 
@@ -69,6 +146,19 @@ impl OpenProtocol for PairProtocol {
 
     fn sha256(&self) -> String {
         self.test.list.sha256()
+    }
+
+    fn compares_pairs(&self) -> bool {
+        true
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        let of = |pairs: &Pairs| {
+            let repeats = pairs.list.repeats_in_words().map(|repeats| format!("{repeats}."));
+            let list = pairs.list.remarks().iter().cloned();
+            list.chain(repeats).chain(pairs.images.remark()).collect::<Vec<String>>()
+        };
+        self.all().flat_map(of).collect()
     }
 
     /// The folders that the images are in, which is how lists of faces name people.
@@ -91,38 +181,44 @@ impl OpenProtocol for PairProtocol {
         measurement: &Measurement,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<ProtocolOutcome, MeasurementError> {
-        let list = &self.test.list;
         let flip = self.comparison.fusion.flip;
-        let embedded = embedder.embed(self.test.images.as_ref(), flip, progress)?;
-        let scores = self.score(embedder, &embedded, list)?;
-        let development = match &self.development {
-            Some(pairs) => {
-                let embedded = embedder.embed(pairs.images.as_ref(), flip, progress)?;
-                Some(self.score(embedder, &embedded, &pairs.list)?)
-            }
-            None => None,
-        };
+        let mut embed = |pairs: &Pairs| pairs.embed(embedder, &self.comparison, progress);
+        let test = embed(&self.test)?;
+        let development = self.development.as_ref().map(embed).transpose()?;
+        let scores = self.score(embedder, &test)?;
+        let development_scores = development.as_ref().map(|pairs| self.score(embedder, pairs)).transpose()?;
         let similarity = self.comparison.score.similarity(embedder.scoring());
-        let images = embedded.images_sha256.clone();
+        let images = test.embedded.images_sha256.clone();
         let mut provenance =
             embedder.provenance(self.protocol.clone(), self.sha256(), images, flip, similarity);
         provenance.seed = self.seed;
         provenance.centring = self.comparison.centring;
-        let (rows, dim) = (&embedded.rows[..], embedded.dim);
-        let accuracy = if self.comparison.centring == Centring::None || development.is_some() {
-            accuracy(&scores, development.as_ref())
+        provenance.image_remarks = self.all().filter_map(|pairs| pairs.images.remark()).collect();
+        let (rows, dim, list) = (&test.embedded.rows[..], test.embedded.dim, &test.pairs.list);
+        let of_rest = if self.comparison.centring == Centring::None || development.is_some() {
+            accuracy(&scores, development_scores.as_ref())
         } else {
             supported(k_fold_centred(similarity, self.comparison.centring, rows, dim, list))?
         };
-        let people = People::of(list);
+        let lost = self.lost(&test, development.as_ref(), &of_rest);
+        // Pairs that are left out have no part in what follows.
+        let errors = match self.comparison.missing {
+            Missing::Wrong => &test.pairs.lost[..],
+            _ => &[],
+        };
+        let (scores, accuracy) =
+            (scores.with_errors(errors.into()), of_rest.map(|accuracy| accuracy.with_errors(errors)));
+        let people = People::with_lost(list, errors);
         let Measurement { bootstrap_rounds: rounds, seed, as_insightface } = *measurement;
         let resampling = Resampling { people: Some(&people), rounds, seed };
-        let mut result = VerificationResult::of(&scores, accuracy, provenance, &resampling).of_list(list);
-        result.list_remarks.extend(self.test.images.remark());
+        let result = VerificationResult::of(&scores, accuracy, provenance, &resampling);
+        let mut result = result.of_list(list).with_lost(lost);
         if as_insightface {
-            result.insightface = supported(insightface::evaluate(rows, dim, list))?.ok();
+            let measured = insightface::evaluate_with_errors(rows, dim, list, errors);
+            result.insightface = supported(measured)?.ok();
         }
-        let pairs = PairOutcome { list: list.clone(), scores, development, embedded };
+        let EmbeddedPairs { pairs: RemainingPairs { list, positions, .. }, embedded, .. } = test;
+        let pairs = PairOutcome { list, positions, scores, development: development_scores, embedded };
         Ok(ProtocolOutcome { pairs: Some(pairs), ..ProtocolOutcome::without_pairs(result) })
     }
 }

@@ -78,6 +78,13 @@ impl ScoreCounts {
         self.impostor.iter().sum::<u64>() as usize
     }
 
+    /// Whether all scores of several pairs are equal but for rounding, which is that of a cell.
+    pub fn are_equal(&self) -> bool {
+        let taken = |cell: &usize| self.genuine[*cell] + self.impostor[*cell] > 0;
+        let (lowest, highest) = ((0..CELLS).find(taken), (0..CELLS).rev().find(taken));
+        self.genuine() + self.impostor() > 1 && highest <= lowest.map(|cell| cell + 1)
+    }
+
     /// Why error rates of these pairs cannot be weighed against each other, if they cannot.
     pub fn unmeasurable(&self) -> Option<Unmeasurable> {
         Unmeasurable::of_classes(self.genuine() > 0, self.impostor() > 0)

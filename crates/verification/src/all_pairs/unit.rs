@@ -26,12 +26,31 @@ pub enum UnitEmbeddingsError {
         /// `zero` or `not finite`.
         problem: &'static str,
     },
+    /// The same, of an embedding with a name.
+    #[error(
+        "the embedding of {image} is {problem}, so it has no direction to compare; the model is broken or diverged"
+    )]
+    Named {
+        image: String,
+        /// `zero` or `not finite`.
+        problem: &'static str,
+    },
     /// Not one identity for each embedding.
     #[error("{identities} identities for {embeddings} embeddings; it takes one for each")]
     Identities { embeddings: usize, identities: usize },
     /// Two sets from networks of different width.
     #[error("embeddings of {left} and of {right} numbers cannot be compared; both must be of one model")]
     Widths { left: usize, right: usize },
+}
+
+impl UnitEmbeddingsError {
+    /// The same with the name of an embedding in place of its number.
+    pub fn named(self, name: impl FnOnce(usize) -> String) -> Self {
+        match self {
+            Self::Direction { index, problem } => Self::Named { image: name(index), problem },
+            other => other,
+        }
+    }
 }
 
 impl UnitEmbeddings {
@@ -164,6 +183,9 @@ mod tests {
         assert!(UnitEmbeddings::new(vec![], 3).unwrap().is_empty());
         assert!(error(&[1.0, 0.0, 0.0, 0.0], 2).starts_with("embedding 1 (from 0) is zero"));
         assert!(error(&[f32::NAN, 0.0], 2).starts_with("embedding 0 (from 0) is not finite"));
+        let named = UnitEmbeddings::new(vec![0.0, 0.0], 2).unwrap_err().named(|row| format!("{row}.jpg"));
+        let sentence = "the embedding of 0.jpg is zero, so it has no direction to compare; the model is broken or diverged";
+        assert_eq!(named.to_string(), sentence);
         let unit = UnitEmbeddings::new(vec![1.0; 4], 2).unwrap();
         assert_eq!(
             LabelledUnitEmbeddings::new(&unit, &[1]).unwrap_err().to_string(),

@@ -12,23 +12,29 @@
 //! accepts, as everywhere in this crate, where the toolkit takes the last falsely accepted score; and ties
 //! count against the system, where the toolkit ranks them by position.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use facegrad_files::hexadecimal;
 use facegrad_results::{
-    Better, Figure, ResultSection, ResultSheet, ResultTable, Scale,
+    Better, Fact, Figure, ResultSection, ResultSheet, ResultTable, Scale,
     numbers::{percent, points, thousands, too_few},
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{FnirAtFpir, IdentityScore, Search, SearchError, result::fnir_at_fpir};
+use super::{
+    FnirAtFpir, IdentityScore, LostProbes, RemainingProbes, Search, SearchError,
+    result::{LOST_PROBES, fnir_at_fpir},
+};
 use crate::{
-    GridTarAtFar, LabelledUnitEmbeddings, ListError, Provenance, ScoreCounts, Similarity, UnitEmbeddings,
-    Unmeasurable,
+    GridTarAtFar, LabelledUnitEmbeddings, ListError, LostImages, Missing, Provenance, ScoreCounts,
+    Similarity, UnitEmbeddings, Unmeasurable,
     interval::mean_and_deviation,
     list_file::{Line, lines, read_text, stays_inside},
-    text::provenance_facts,
+    text::{equal_scores, provenance_facts},
 };
 
 /// The false-accept rate of the verification rate.
@@ -226,6 +232,15 @@ impl List {
     }
 }
 
+/// How many of the pairs of images of these people are genuine and how many impostor pairs.
+fn pairs_of(people: &[usize]) -> [usize; 2] {
+    let pairs = |images: usize| images * images.saturating_sub(1) / 2;
+    let mut images_of: HashMap<usize, usize> = HashMap::new();
+    people.iter().for_each(|person| *images_of.entry(*person).or_default() += 1);
+    let genuine = images_of.into_values().map(pairs).sum();
+    [genuine, pairs(people.len()) - genuine]
+}
+
 /// What one trial measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BlufrTrial {
@@ -296,6 +311,25 @@ pub struct BlufrResult {
     pub identification: Option<MeanMinusDeviation>,
     /// The trials.
     pub trials: Vec<BlufrTrial>,
+    /// The images that are not there or cannot be read, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<LostBlufr>,
+    /// Whether all scores are equal, so that nobody is told apart.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub equal_scores: bool,
+}
+
+/// What the lost images of the benchmark did. A lost image is in a pair with each other of its test set, so that a thousandth
+/// of lost images takes more false accepts than the verification rate allows if they count as such.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LostBlufr {
+    /// Which images, and what became of their pairs and searches.
+    #[serde(flatten)]
+    pub of: LostImages,
+    /// The verification rate of the images that are there, and the one where the pairs of the others are errors.
+    pub verification: [Option<MeanMinusDeviation>; 2],
+    /// The detection and identification rate in the same way.
+    pub identification: [Option<MeanMinusDeviation>; 2],
 }
 
 impl BlufrResult {
@@ -311,40 +345,97 @@ impl BlufrResult {
         embeddings: &UnitEmbeddings,
         provenance: Provenance,
     ) -> Result<Self, SearchError> {
-        LabelledUnitEmbeddings::new(embeddings, lists.identities())?;
-        let of = |positions: &[usize]| {
-            let identities: Vec<usize> = positions.iter().map(|&image| lists.identities[image]).collect();
-            (embeddings.select(positions), identities)
+        Self::measure_usable(lists, &vec![false; lists.images().len()], embeddings, provenance, None)
+    }
+
+    /// [`BlufrResult::measure`] where some images are lost; `lost` says what becomes of their pairs and searches.
+    ///
+    /// # Shapes
+    /// - `is_lost`: `[lists.images()]`
+    /// - `embeddings`: of those that are not, `[_, dim]`
+    ///
+    /// # Errors
+    /// If there is not one embedding for each of these.
+    pub fn measure_usable(
+        lists: &BlufrLists,
+        is_lost: &[bool],
+        embeddings: &UnitEmbeddings,
+        provenance: Provenance,
+        lost: Option<LostImages>,
+    ) -> Result<Self, SearchError> {
+        // The row of each image, of which a lost one has none.
+        let rows: Vec<Option<usize>> = is_lost
+            .iter()
+            .scan(0, |next, &lost| {
+                let row = (!lost).then_some(*next);
+                *next += usize::from(!lost);
+                Some(row)
+            })
+            .collect();
+        let there: Vec<usize> = (0..rows.len()).filter(|&image| rows[image].is_some()).collect();
+        let identities = |images: &[usize]| -> Vec<usize> {
+            images.iter().map(|&image| lists.identities[image]).collect()
         };
-        let trial = |sets: &BlufrSets| -> Result<BlufrTrial, SearchError> {
-            let [test, gallery, probes] = [&sets.test, &sets.gallery, &sets.probes].map(|set| of(set));
+        LabelledUnitEmbeddings::new(embeddings, &identities(&there))?;
+        let of = |images: Vec<usize>| {
+            let there: Vec<usize> = images.into_iter().filter(|&image| !is_lost[image]).collect();
+            let rows: Vec<usize> = there.iter().filter_map(|&image| rows[image]).collect();
+            (embeddings.select(&rows), identities(&there))
+        };
+        // Of the images that are there, and with the errors of the others.
+        let trial = |sets: &BlufrSets| -> Result<([BlufrTrial; 2], bool), SearchError> {
+            let which = |images: &[usize]| images.iter().map(|&image| is_lost[image]).collect::<Vec<bool>>();
+            let rest = RemainingProbes::of(
+                (&identities(&sets.gallery), &which(&sets.gallery)),
+                (&identities(&sets.probes), &which(&sets.probes)),
+            );
+            let probes = rest.probes.iter().map(|&probe| sets.probes[probe]).collect();
+            let [test, gallery, probes] = [sets.test.clone(), sets.gallery.clone(), probes].map(of);
             let counts = ScoreCounts::all_pairs(LabelledUnitEmbeddings::new(&test.0, &test.1)?);
-            let roc = counts.roc();
             let (gallery, probes) = (
                 LabelledUnitEmbeddings::new(&gallery.0, &gallery.1)?,
                 LabelledUnitEmbeddings::new(&probes.0, &probes.1)?,
             );
             let search = Search::new(gallery, probes, IdentityScore::Max)?;
-            let mated_probes = search.probes.iter().filter(|found| found.mate.is_some()).count();
-            Ok(BlufrTrial {
-                test_images: sets.test.len(),
-                genuine: counts.genuine(),
-                impostor: counts.impostor(),
-                gallery_images: sets.gallery.len(),
-                mated_probes,
-                nonmated_probes: sets.probes.len() - mated_probes,
-                verification: roc.as_ref().ok().map(|roc| GridTarAtFar::of(roc, FAR)),
-                verification_unmeasurable: roc.err(),
-                identification: fnir_at_fpir(&search, FPIR),
-            })
+            let [genuine, impostor] = pairs_of(&identities(&sets.test));
+            let lost_pairs = [genuine - counts.genuine(), impostor - counts.impostor()];
+            let with = |[genuine, impostor]: [usize; 2], lost: LostProbes| {
+                let search = search.clone().with_errors(lost);
+                let roc = counts.roc().map(|roc| roc.with_errors(genuine, impostor));
+                let found = search.probes.iter().filter(|found| found.mate.is_some()).count();
+                let mated_probes = found + search.lost.mated.len();
+                BlufrTrial {
+                    test_images: test.1.len(),
+                    genuine: counts.genuine() + genuine,
+                    impostor: counts.impostor() + impostor,
+                    gallery_images: search.gallery_images,
+                    mated_probes,
+                    nonmated_probes: search.probes.len() - found + search.lost.nonmated.len(),
+                    verification: roc.as_ref().ok().map(|roc| GridTarAtFar::of(roc, FAR)),
+                    verification_unmeasurable: roc.err(),
+                    identification: fnir_at_fpir(&search, FPIR),
+                }
+            };
+            let both = [with([0, 0], LostProbes::default()), with(lost_pairs, rest.lost)];
+            Ok((both, counts.are_equal()))
         };
         // One after the other: each trial uses every thread and holds a copy of its embeddings.
-        let trials: Vec<BlufrTrial> = lists.trials.iter().map(trial).collect::<Result<_, _>>()?;
+        let trials: Vec<([BlufrTrial; 2], bool)> =
+            lists.trials.iter().map(trial).collect::<Result<_, _>>()?;
+        let equal_scores = !trials.is_empty() && trials.iter().all(|(_, equal)| *equal);
+        let mean = |rate: fn(&BlufrTrial) -> Option<f64>| {
+            [0, 1].map(|errors| MeanMinusDeviation::of(trials.iter().map(|trial| rate(&trial.0[errors]))))
+        };
+        let (verification, identification) =
+            (mean(BlufrTrial::verification_rate), mean(BlufrTrial::identification_rate));
+        let errors = usize::from(lost.as_ref().is_some_and(|lost| lost.missing == Missing::Wrong));
         Ok(Self {
             provenance: Provenance { score: Similarity::Cosine, ..provenance },
-            verification: MeanMinusDeviation::of(trials.iter().map(BlufrTrial::verification_rate)),
-            identification: MeanMinusDeviation::of(trials.iter().map(BlufrTrial::identification_rate)),
-            trials,
+            verification: verification[errors],
+            identification: identification[errors],
+            trials: trials.into_iter().map(|trial| trial.0[errors].clone()).collect(),
+            lost: lost.map(|of| LostBlufr { of, verification, identification }),
+            equal_scores,
         })
     }
 
@@ -365,6 +456,26 @@ impl BlufrResult {
                 },
             ))
         };
+        let mut figures = vec![
+            figure("verification_rate", "VR at FAR 0.1 %", self.verification),
+            figure("identification_rate", "DIR at rank 1, FAR 1 %", self.identification),
+        ];
+        let mut facts = Vec::new();
+        if let Some(LostBlufr { of, verification, identification }) = &self.lost {
+            // The other numbers: which of the two are the rates depends on what was asked for.
+            let (key, with, other) = match of.missing {
+                Missing::Wrong => ("of_rest", "without lost images", 0),
+                _ => ("with_errors", "with lost images as errors", 1),
+            };
+            let mut add = |name: &str, label: &str, rate| {
+                figures.push(figure(&format!("{name}_{key}"), &format!("{label} {with}"), rate));
+            };
+            add("verification_rate", "VR", verification[other]);
+            add("identification_rate", "DIR", identification[other]);
+            facts.push(Fact::new("lost", format!("pairs and searches {}", of.describe())));
+        }
+        facts.extend(equal_scores(self.equal_scores));
+        facts.extend(provenance_facts(&self.provenance));
         let row = |(index, trial): (usize, &BlufrTrial)| {
             let rate = |rate: Option<f64>| rate.map_or("-".into(), percent);
             vec![
@@ -386,11 +497,8 @@ impl BlufrResult {
             protocol: self.provenance.protocol.clone(),
             headlines: vec![("verification_rate", "verification rate µ − σ")],
             sections: vec![ResultSection {
-                figures: vec![
-                    figure("verification_rate", "VR at FAR 0.1 %", self.verification),
-                    figure("identification_rate", "DIR at rank 1, FAR 1 %", self.identification),
-                ],
-                facts: provenance_facts(&self.provenance),
+                figures,
+                facts,
                 tables: vec![ResultTable {
                     title: "Trials".into(),
                     header: header.map(Into::into).into(),
@@ -415,12 +523,16 @@ impl BlufrTrial {
         if let Some(GridTarAtFar { at, .. }) =
             self.verification.filter(|_| self.verification_rate().is_none())
         {
-            notes.push(format!("VR {}", too_few(self.impostor, "impostor pairs", at.impostors_needed)));
+            notes.push(match self.impostor >= at.impostors_needed {
+                true => format!("VR {}", Unmeasurable::LostImpostors),
+                false => format!("VR {}", too_few(self.impostor, "impostor pairs", at.impostors_needed)),
+            });
         }
         if self.identification.measured.is_none() {
             let needed = self.identification.nonmated_needed;
             notes.push(match self.mated_probes {
                 0 => "DIR not measurable: no probe has its person in the gallery".into(),
+                _ if self.nonmated_probes >= needed => format!("DIR {LOST_PROBES}"),
                 _ => format!("DIR {}", too_few(self.nonmated_probes, "non-mated probes", needed)),
             });
         }
@@ -430,7 +542,7 @@ impl BlufrTrial {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashMap, fs};
+    use std::fs;
 
     use facegrad_random::{Purpose, Stream};
 
@@ -528,6 +640,42 @@ mod tests {
             BlufrResult::measure(&lists, &few, provenance("BLUFR")).unwrap_err().to_string(),
             "2400 identities for 2 embeddings; it takes one for each"
         );
+    }
+
+    #[test]
+    fn lost_images_are_left_out_or_errors() {
+        let folder = folder(2);
+        let lists = BlufrLists::read(folder.path()).unwrap();
+        // Person 0 is in the gallery of trial 1 with image 0, person 1 in that of trial 2 with image 4.
+        let is_lost: Vec<bool> = (0..2400).map(|image| [0, 6].contains(&image)).collect();
+        let there: Vec<usize> = (0..2400).filter(|&image| !is_lost[image]).collect();
+        let rows = embeddings(1).select(&there);
+        let measure = |missing| {
+            let of = LostImages { missing, images: 2, first: "a.jpg: it is not there".into() };
+            BlufrResult::measure_usable(&lists, &is_lost, &rows, provenance("BLUFR"), Some(of)).unwrap()
+        };
+        let (skipped, wrong) = (measure(Missing::Skip), measure(Missing::Wrong));
+        let first = |result: &BlufrResult| {
+            let trial = &result.trials[0];
+            (trial.genuine, trial.impostor, trial.mated_probes, trial.nonmated_probes)
+        };
+        // Three pairs of either lost image are genuine; in trial 1 three probes of person 0 have no mate left.
+        assert_eq!(first(&skipped), (3594, 2398 * 2397 / 2 - 3594, 897, 1199));
+        assert_eq!(first(&wrong), (3600, 2400 * 2399 / 2 - 3600, 900, 1200));
+        assert_eq!(skipped.trials[0].gallery_images, 299);
+        let rate = |result: &BlufrResult| result.trials[0].identification_rate().unwrap();
+        assert!(rate(&wrong) < rate(&skipped), "{} {}", rate(&wrong), rate(&skipped));
+        // Some 4,790 of 2.9 million pairs are more than a thousandth.
+        assert!(skipped.verification.is_some() && wrong.verification.is_none());
+        let lost = skipped.lost.as_ref().unwrap();
+        assert_eq!(lost.verification, [skipped.verification, None]);
+        assert_eq!(lost.identification, [skipped.identification, wrong.identification]);
+        let said = wrong.sheet().to_text();
+        let note = "trial 1: VR not measurable: more impostor pairs than that are of lost images and count as accepted\n";
+        assert!(said.contains(note) && said.contains("\nVR without lost images "), "{said}");
+        let lost = "pairs and searches of 2 images that cannot be used, counted as errors at every threshold";
+        assert!(said.contains(lost), "{said}");
+        survives_json(&wrong);
     }
 
     #[test]

@@ -10,8 +10,13 @@ use facegrad_results::{
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{IdentityScore, Mate, ProbeMatch, Search};
-use crate::{Provenance, Similarity, roc::needed, text::provenance_facts, wilson};
+use super::{IdentityScore, LostProbes, Mate, Search};
+use crate::{
+    LostImages, Missing, Provenance, Similarity,
+    roc::needed,
+    text::{EQUAL_SCORES, equal_scores, provenance_facts},
+    wilson,
+};
 
 /// The ranks of the headline.
 const RANKS: [usize; 3] = [1, 5, 20];
@@ -21,6 +26,9 @@ const CMC_RANKS: usize = 100;
 
 /// The false-positive identification rates at which a false-negative rate is asked for.
 const FPIR_TARGETS: [f64; 3] = [1e-1, 1e-2, 1e-3];
+
+pub(super) const LOST_PROBES: &str =
+    "not measurable: more non-mated probes than that are of lost images and count as false alarms";
 
 const NO_MATES: &str = "not measurable: no probe has its person in the gallery";
 
@@ -106,10 +114,13 @@ pub struct IdentificationResult {
     pub gallery_images: usize,
     /// The number of people in the gallery.
     pub gallery_identities: usize,
-    /// The number of probes whose person is in the gallery.
+    /// The number of probes whose person is in the gallery, with those that are lost and count as errors.
     pub mated_probes: usize,
-    /// The number of probes whose person is not.
+    /// The number of probes whose person is not, in the same way.
     pub nonmated_probes: usize,
+    /// The images that are not there or cannot be read, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<LostFaces>,
     /// The number of people on the probes.
     pub probe_identities: usize,
     /// How intervals over people were drawn.
@@ -118,12 +129,57 @@ pub struct IdentificationResult {
     pub closed_set: Option<ClosedSet>,
     /// The false-negative rates at false-positive rates of 1e-1, 1e-2 and 1e-3.
     pub open_set: Vec<FnirAtFpir>,
+    /// Whether all scores are equal, so that nobody is told apart.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub equal_scores: bool,
+}
+
+/// What the lost images of gallery and probes did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LostFaces {
+    /// Which images, and what became of the probes.
+    #[serde(flatten)]
+    pub of: LostImages,
+    /// The number of images of the gallery that are lost: nobody is found by them.
+    pub gallery: usize,
+    /// The number of mated probes that are lost, or whose person has lost all images of the gallery.
+    pub mated: usize,
+    /// The number of non-mated probes that are lost.
+    pub nonmated: usize,
+    /// The share of mated probes that find their person first, without the lost ones.
+    pub rank_1_of_rest: Option<f64>,
+    /// The same where lost probes find nobody.
+    pub rank_1_with_errors: Option<f64>,
+}
+
+impl LostFaces {
+    /// What became of `lost` probes, beside the others of `search`, and of `gallery` images.
+    pub fn new(of: LostImages, gallery: usize, search: &Search, lost: &LostProbes) -> Self {
+        let with = |lost: LostProbes| search.clone().with_errors(lost).rank_1();
+        Self {
+            of,
+            gallery,
+            mated: lost.mated.len(),
+            nonmated: lost.nonmated.len(),
+            rank_1_of_rest: with(LostProbes::default()),
+            rank_1_with_errors: with(lost.clone()),
+        }
+    }
+
+    /// What became of them, in words.
+    pub fn describe(&self) -> String {
+        let [gallery, mated, nonmated] = [self.gallery, self.mated, self.nonmated].map(thousands);
+        format!(
+            "{gallery} images of the gallery; {mated} mated, {nonmated} non-mated, {}",
+            self.of.describe()
+        )
+    }
 }
 
 impl IdentificationResult {
     /// Measures everything that the search supports. The score of the provenance becomes the cosine.
     pub fn measure(search: &Search, bootstrap: Option<IdentityBootstrap>, provenance: Provenance) -> Self {
-        let probes = Probes::new(&search.probes);
+        let probes = Probes::new(search);
         let rounds: Vec<Rates> = bootstrap.map_or_else(Vec::new, |bootstrap| {
             (0..bootstrap.rounds)
                 .into_par_iter()
@@ -158,11 +214,18 @@ impl IdentificationResult {
             gallery_identities: search.gallery_identities,
             mated_probes: rates.mated,
             nonmated_probes: rates.nonmated,
+            lost: None,
             probe_identities: probes.identities,
             bootstrap: bootstrap.filter(|bootstrap| bootstrap.rounds > 0),
             closed_set,
             open_set: open_set.collect(),
+            equal_scores: search.are_equal(),
         }
+    }
+
+    /// The same, with what lost images did, if there are any.
+    pub fn with_lost(self, lost: Option<LostFaces>) -> Self {
+        Self { lost, ..self }
     }
 
     /// The result as lists of figures, the CMC and facts.
@@ -178,6 +241,20 @@ impl IdentificationResult {
             let few = || too_few(self.gallery_identities, "people in the gallery", rank + 1);
             figures.push(rate_figure(key, label, Higher, measured.as_ref().ok_or_else(few)));
         }
+        if let Some(lost) = &self.lost {
+            // The other number: which of the two is the rate depends on what was asked for.
+            let (key, label, other) = match lost.of.missing {
+                Missing::Wrong => ("rank_1_of_rest", "rank 1 without lost probes", lost.rank_1_of_rest),
+                _ => ("rank_1_with_errors", "rank 1 with lost probes as errors", lost.rank_1_with_errors),
+            };
+            figures.push(Figure::new(
+                key,
+                label,
+                Scale::Percent,
+                Higher,
+                other.ok_or_else(|| NO_MATES.into()),
+            ));
+        }
         if let Some(closed) = closed {
             let mean = Ok(closed.mean_average_precision);
             let figure = Figure::new("mean_average_precision", "mAP", Scale::Percent, Higher, mean);
@@ -189,6 +266,7 @@ impl IdentificationResult {
             let measured =
                 at.measured.as_ref().map(|point| &point.fnir).ok_or_else(|| match self.mated_probes {
                     0 => NO_MATES.into(),
+                    _ if self.nonmated_probes >= at.nonmated_needed => LOST_PROBES.into(),
                     _ => too_few(self.nonmated_probes, "non-mated probes", at.nonmated_needed),
                 });
             let note = at.measured.as_ref().map_or_else(String::new, |point| {
@@ -221,10 +299,14 @@ impl IdentificationResult {
                 ),
             ),
         ];
+        facts.extend(self.lost.iter().map(|lost| Fact::new("lost", lost.describe())));
         facts.extend(self.bootstrap.map(|IdentityBootstrap { rounds, seed }| {
             Fact::new("resampling", format!("{} draws of people, seed {seed}", thousands(rounds)))
         }));
+        facts.extend(equal_scores(self.equal_scores));
         facts.extend(provenance_facts(&self.provenance));
+        let lost = self.lost.iter().map(|lost| format!("Lost: {}.", lost.describe()));
+        let remarks = lost.chain(self.equal_scores.then(|| EQUAL_SCORES.to_owned())).collect();
         let cmc = closed.filter(|closed| !closed.cmc.is_empty()).map(|closed| ResultCurve {
             kind: CurveKind::Cmc,
             points: closed.cmc.iter().enumerate().map(|(i, share)| (i as f64 + 1.0, *share)).collect(),
@@ -234,6 +316,7 @@ impl IdentificationResult {
             protocol: self.provenance.protocol.clone(),
             headlines: vec![("rank_1", "rank-1 rate")],
             sections: vec![ResultSection { figures, facts, ..ResultSection::default() }],
+            remarks,
             curves: cmc.into_iter().collect(),
             ..ResultSheet::default()
         }
@@ -250,7 +333,7 @@ fn rate_figure(key: String, label: String, better: Better, measured: Result<&Rat
 /// The detection and identification rate at rank 1 where the false-positive identification rate is not above
 /// `target`, with the rates and intervals of the point.
 pub(super) fn fnir_at_fpir(search: &Search, target: f64) -> FnirAtFpir {
-    let probes = Probes::new(&search.probes);
+    let probes = Probes::new(search);
     probes.rates(&vec![1; probes.identities], &[target]).fnir_at_fpir(&[], 0, target)
 }
 
@@ -308,17 +391,24 @@ struct Open {
 }
 
 impl Probes {
-    fn new(found: &[ProbeMatch]) -> Self {
+    fn new(search: &Search) -> Self {
         let mut numbers = HashMap::new();
-        let (mut mated, mut nonmated) = (Vec::new(), Vec::new());
-        for found in found {
+        let mut number = |identity| {
             let next = numbers.len();
-            let number = *numbers.entry(found.identity).or_insert(next);
+            *numbers.entry(identity).or_insert(next)
+        };
+        let (mut mated, mut nonmated) = (Vec::new(), Vec::new());
+        for found in &search.probes {
+            let number = number(found.identity);
             match found.mate {
                 Some(mate) => mated.push((number, mate)),
                 None => nonmated.push((number, found.top_score)),
             }
         }
+        // At no rank and below every threshold; above every threshold.
+        let nobody = Mate { score: f32::NEG_INFINITY, rank: usize::MAX, average_precision: 0.0 };
+        mated.extend(search.lost.mated.iter().map(|&person| (number(person), nobody)));
+        nonmated.extend(search.lost.nonmated.iter().map(|&person| (number(person), f32::INFINITY)));
         nonmated.sort_by(|a, b| b.1.total_cmp(&a.1));
         Self { mated, nonmated, identities: numbers.len() }
     }
@@ -360,13 +450,14 @@ impl Probes {
         }
     }
 
-    /// The lowest threshold that not more than this share of non-mated probes reach, and how many reach it.
+    /// The lowest threshold that not more than this share of non-mated probes reach, and how many reach it; nothing where
+    /// more are false alarms at every threshold.
     fn threshold(&self, times: &[usize], nonmated: usize, target: f64) -> Option<(f32, usize)> {
         let mut reached = 0;
         for tied in self.nonmated.chunk_by(|a, b| a.1 == b.1) {
             let more: usize = tied.iter().map(|(person, _)| times[*person]).sum();
             if (reached + more) as f64 / nonmated as f64 > target {
-                return Some((tied[0].1.next_up(), reached));
+                return tied[0].1.is_finite().then(|| (tied[0].1.next_up(), reached));
             }
             reached += more;
         }
@@ -399,7 +490,7 @@ fn percentiles(values: impl Iterator<Item = f64>) -> Option<Interval> {
 mod tests {
     use super::*;
     use crate::{
-        LabelledUnitEmbeddings, UnitEmbeddings,
+        LabelledUnitEmbeddings, ProbeMatch, UnitEmbeddings,
         text::{provenance, survives_json},
     };
 
@@ -584,10 +675,62 @@ mod tests {
                 .contains("\nclosed set          not measurable: no probe has its person")
         );
         survives_json(&strangers);
+        let collapsed = measure(&[(0.0, 0), (0.0, 1)], &[(0.0, 0), (0.0, 1), (0.0, 5)]);
+        assert!(collapsed.equal_scores && collapsed.sheet().to_text().contains("All scores are equal: "));
         // In a gallery of one nobody can miss.
         let alone = measure(&[(0.0, 0)], &[(1.0, 0)]);
+        assert!(!alone.equal_scores);
         assert!(alone.closed_set.unwrap().ranks.iter().all(|rank| rank.measured.is_none()));
         let empty = measure(&[(0.0, 0)], &[]);
         assert_eq!((empty.closed_set, empty.probe_identities), (None, 0));
+    }
+
+    #[test]
+    fn lost_probes_are_left_out_or_find_nobody() {
+        use crate::RemainingProbes;
+        // Person 0 has two images in the gallery and loses one, person 2 loses the only one.
+        let gallery = [(0.0, 0), (2.0, 0), (90.0, 1), (180.0, 2)];
+        let is_lost = |lost: &[usize], of: usize| (0..of).map(|i| lost.contains(&i)).collect::<Vec<bool>>();
+        let mut probes = vec![(1.0, 0), (3.0, 0), (91.0, 1), (179.0, 2), (5.0, 1)];
+        probes.extend((0..200).map(|i| (20.0 + 0.1 * i as f32, 7)));
+        let people = |of: &[(f32, usize)]| of.iter().map(|(_, person)| *person).collect::<Vec<usize>>();
+        let rest = RemainingProbes::of(
+            (&people(&gallery), &is_lost(&[0, 3], 4)),
+            (&people(&probes), &is_lost(&[1, 10, 11], probes.len())),
+        );
+        assert_eq!((&rest.gallery[..], &rest.probes[..4]), (&[1, 2][..], &[0, 2, 4, 5][..]));
+        assert_eq!(rest.lost, LostProbes { mated: vec![0, 2], nonmated: vec![7, 7] });
+        let there = |of: &[(f32, usize)], kept: &[usize]| kept.iter().map(|&i| of[i]).collect::<Vec<_>>();
+        let found = search(&there(&gallery, &rest.gallery), &there(&probes, &rest.probes));
+        let lost = |missing| {
+            let of = LostImages { missing, images: 5, first: "a.jpg: it is not there".into() };
+            Some(LostFaces::new(of, 2, &found, &rest.lost))
+        };
+        let skipped = IdentificationResult::measure(&found, None, provenance("skip"));
+        let skipped = skipped.with_lost(lost(Missing::Skip));
+        let wrong = found.clone().with_errors(rest.lost.clone());
+        let wrong = IdentificationResult::measure(&wrong, None, provenance("wrong"));
+        let wrong = wrong.with_lost(lost(Missing::Wrong));
+        assert_eq!((skipped.mated_probes, skipped.nonmated_probes), (3, 198));
+        assert_eq!((wrong.mated_probes, wrong.nonmated_probes), (5, 200));
+        // One probe of person 1 finds person 0.
+        let rank_1 = |result: &IdentificationResult| result.sheet().value("rank_1").unwrap();
+        assert_eq!((rank_1(&skipped), rank_1(&wrong)), (2.0 / 3.0, 0.4));
+        assert_eq!(skipped.sheet().value("rank_1_with_errors"), Some(0.4));
+        assert_eq!(wrong.sheet().value("rank_1_of_rest"), Some(2.0 / 3.0));
+        assert_eq!(wrong.closed_set.as_ref().unwrap().cmc, [0.4, 0.6]);
+        let fpir =
+            |result: &IdentificationResult, i: usize| result.open_set[i].measured.map(|point| point.fpir);
+        // Two of 200 are false alarms at every threshold: with 18 more a tenth, and never less than a hundredth.
+        assert_eq!((fpir(&wrong, 0), fpir(&skipped, 0)), (Some(0.1), Some(19.0 / 198.0)));
+        survives_json(&wrong);
+        let said = wrong.sheet().to_text();
+        let lost = "2 images of the gallery; 2 mated, 2 non-mated, of 5 images that cannot be used, counted as errors at every threshold (first: a.jpg: it is not there)";
+        assert!(said.lines().any(|line| line.starts_with("lost ") && line.ends_with(lost)), "{said}");
+        let more = LostProbes { mated: vec![], nonmated: vec![7; 40] };
+        let more = IdentificationResult::measure(&found.clone().with_errors(more), None, provenance("more"));
+        assert!(more.open_set[0].measured.is_none());
+        let said = more.sheet().to_text();
+        assert!(said.contains(&format!("FNIR at FPIR 10 %   {LOST_PROBES}\n")), "{said}");
     }
 }

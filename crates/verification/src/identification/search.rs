@@ -1,11 +1,13 @@
 //! The search of every probe in the gallery.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use facegrad_settings::choice;
 use rayon::prelude::*;
 
-use crate::{LabelledUnitEmbeddings, UnitEmbeddings, UnitEmbeddingsError, all_pairs::cosines};
+use crate::{
+    LabelledUnitEmbeddings, UnitEmbeddings, UnitEmbeddingsError, all_pairs::cosines, text::are_equal,
+};
 
 choice! {
     /// The score of an identity with several images in the gallery; with one image each, all are the same.
@@ -53,6 +55,49 @@ pub struct Search {
     pub gallery_identities: usize,
     /// The score of an identity with several images.
     pub rule: IdentityScore,
+    /// Probes that were not searched and count as errors.
+    pub lost: LostProbes,
+}
+
+/// Who is on probes that could not be searched as the lists have them, as numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LostProbes {
+    /// Probes with their person in the gallery: they find nobody, at any rank and threshold.
+    pub mated: Vec<usize>,
+    /// Probes without: they are false alarms at every threshold.
+    pub nonmated: Vec<usize>,
+}
+
+/// The images of a gallery and of probes that are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemainingProbes {
+    /// Positions in the list of the gallery.
+    pub gallery: Vec<usize>,
+    /// Positions in the list of probes: those that are there and whose person has not lost all images of the gallery. Such
+    /// probes would turn from mated to non-mated.
+    pub probes: Vec<usize>,
+    /// The other probes.
+    pub lost: LostProbes,
+}
+
+impl RemainingProbes {
+    /// What remains of a `gallery` and of `probes`, each the person on its images and whether an image is lost.
+    pub fn of(gallery: (&[usize], &[bool]), probes: (&[usize], &[bool])) -> Self {
+        let is_there =
+            |of: (&[usize], &[bool])| (0..of.0.len()).filter(|&image| !of.1[image]).collect::<Vec<usize>>();
+        let there = is_there(gallery);
+        let listed: HashSet<usize> = gallery.0.iter().copied().collect();
+        let enrolled: HashSet<usize> = there.iter().map(|&image| gallery.0[image]).collect();
+        let (mut kept, mut lost) = (Vec::new(), LostProbes::default());
+        for (probe, (&person, &is_lost)) in probes.0.iter().zip(probes.1).enumerate() {
+            match (listed.contains(&person), is_lost || !enrolled.contains(&person)) {
+                (true, true) => lost.mated.push(person),
+                (false, true) if is_lost => lost.nonmated.push(person),
+                _ => kept.push(probe),
+            }
+        }
+        Self { gallery: there, probes: kept, lost }
+    }
 }
 
 /// What the search of one probe found.
@@ -112,7 +157,30 @@ impl Search {
             gallery_images: images,
             gallery_identities: gallery.identities.len(),
             rule,
+            lost: LostProbes::default(),
         })
+    }
+
+    /// The same with probes that count as errors.
+    pub fn with_errors(self, lost: LostProbes) -> Self {
+        Self { lost, ..self }
+    }
+
+    /// Whether every probe has the same score with everybody, but for rounding: with its own person and with whoever is most
+    /// alike.
+    pub(crate) fn are_equal(&self) -> bool {
+        let scores = |found: &ProbeMatch| {
+            [Some(found.top_score), found.mate.map(|mate| mate.score)].into_iter().flatten().map(f64::from)
+        };
+        self.gallery_identities > 1 && are_equal(self.probes.iter().flat_map(scores))
+    }
+
+    /// The share of mated probes that find their person first, with those that count as errors; nothing without mated
+    /// probes.
+    pub(crate) fn rank_1(&self) -> Option<f64> {
+        let mates = self.probes.iter().filter_map(|found| found.mate);
+        let mated = mates.clone().count() + self.lost.mated.len();
+        (mated > 0).then(|| mates.filter(|mate| mate.rank == 1).count() as f64 / mated as f64)
     }
 }
 

@@ -22,13 +22,15 @@ pub struct SearchThreshold {
     pub true_positives: usize,
 }
 
-/// The probes of strangers are too few for a rate.
+/// The probes of strangers are too few for a rate, or more of them than that are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooFewStrangers {
     /// So many probes it takes: ten times the inverse of the rate.
     pub needed: usize,
     /// So many there are.
     pub found: usize,
+    /// So many of these are lost and count as false alarms at every threshold.
+    pub lost: usize,
 }
 
 impl Search {
@@ -39,7 +41,7 @@ impl Search {
     /// system.
     ///
     /// # Errors
-    /// If the probes of strangers are too few for the rate.
+    /// If the probes of strangers are too few for the rate, or more than that are lost and count as false alarms.
     pub fn threshold_at_fpir(&self, fpir: f64) -> Result<SearchThreshold, TooFewStrangers> {
         // What a computation in f32 has above 1 is rounding.
         let clamped = |score: f32| f64::from(score).clamp(-1.0, 1.0);
@@ -48,12 +50,13 @@ impl Search {
         strangers.sort_by(|a, b| b.total_cmp(a));
         let mates = self.probes.iter().filter_map(|probe| probe.mate);
         let first: Vec<f64> = mates.filter(|mate| mate.rank == 1).map(|mate| clamped(mate.score)).collect();
-        let too_few = TooFewStrangers { needed: needed(fpir), found: strangers.len() };
-        if strangers.len() < too_few.needed {
+        let lost = self.lost.nonmated.len();
+        let count = strangers.len() + lost;
+        let too_few = TooFewStrangers { needed: needed(fpir), found: count, lost };
+        if count < too_few.needed || lost as f64 / count as f64 > fpir {
             return Err(too_few);
         }
-        let count = strangers.len();
-        let mut named = 0;
+        let mut named = lost;
         let refused = strangers.chunk_by(|a, b| a == b).find(|tied| {
             let allowed = (named + tied.len()) as f64 / count as f64 <= fpir;
             named += if allowed { tied.len() } else { 0 };
@@ -70,9 +73,12 @@ impl Search {
         Ok(SearchThreshold {
             threshold,
             strangers: count,
-            stranger_identities: others().map(|probe| probe.identity).collect::<HashSet<_>>().len(),
-            false_positives: strangers.iter().filter(|score| **score >= threshold).count(),
-            mated: self.probes.len() - count,
+            stranger_identities: (others().map(|probe| probe.identity))
+                .chain(self.lost.nonmated.iter().copied())
+                .collect::<HashSet<_>>()
+                .len(),
+            false_positives: strangers.iter().filter(|score| **score >= threshold).count() + lost,
+            mated: self.probes.len() - strangers.len() + self.lost.mated.len(),
             true_positives: first.iter().filter(|score| **score >= threshold).count(),
         })
     }
@@ -81,7 +87,7 @@ impl Search {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{IdentityScore, Mate, ProbeMatch};
+    use crate::{IdentityScore, LostProbes, Mate, ProbeMatch};
 
     /// Strangers by their highest score, three of each person, and mated probes by score and rank.
     fn search(strangers: &[f32], mated: &[(f32, usize)]) -> Search {
@@ -102,7 +108,22 @@ mod tests {
             gallery_images: 4,
             gallery_identities: 2,
             rule: IdentityScore::Max,
+            lost: LostProbes::default(),
         }
+    }
+
+    #[test]
+    fn lost_probes_are_false_alarms_and_misses() {
+        let strangers: Vec<f32> = (0..95).map(|i| i as f32 / 100.0).collect();
+        let search = search(&strangers, &[(0.999, 1)]);
+        let lost = |mated, nonmated| LostProbes { mated: vec![1; mated], nonmated: vec![2; nonmated] };
+        let found = search.clone().with_errors(lost(3, 5)).threshold_at_fpir(0.1).unwrap();
+        // Five more may be named: 0.90 to 0.94.
+        assert!(found.threshold > 0.89 && found.threshold <= 0.9, "{found:?}");
+        assert_eq!((found.false_positives, found.strangers, found.stranger_identities), (10, 100, 33));
+        assert_eq!((found.mated, found.true_positives), (4, 1));
+        let refused = search.clone().with_errors(lost(0, 20)).threshold_at_fpir(0.1);
+        assert_eq!(refused, Err(TooFewStrangers { needed: 100, found: 115, lost: 20 }));
     }
 
     #[test]
@@ -119,7 +140,7 @@ mod tests {
         // Between two rates that the number of strangers can have, the lower one holds.
         assert_eq!(search.threshold_at_fpir(0.199).unwrap().false_positives, 19);
         assert_eq!(search.threshold_at_fpir(0.2).unwrap().false_positives, 20);
-        assert_eq!(search.threshold_at_fpir(0.05), Err(TooFewStrangers { needed: 200, found: 100 }));
+        assert_eq!(search.threshold_at_fpir(0.05), Err(TooFewStrangers { needed: 200, found: 100, lost: 0 }));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the protocols of the benchmark measured, with every switch that changes the numbers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter};
 
 use facegrad_results::{
     Better, Fact, Figure, ResultSection, ResultSheet, Scale,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Flip,
-    text::{model_facts, reason},
+    text::{equal_scores, model_facts, reason},
 };
 
 /// Where the embeddings of the images come from.
@@ -32,6 +32,9 @@ pub struct IjbSource {
     /// Further switches that change the numbers, by name, such as `whitening`.
     #[serde(default)]
     pub switches: BTreeMap<String, String>,
+    /// What is to be known of how the images were found, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_remarks: Vec<String>,
 }
 
 /// What the protocols of the benchmark measured. Scores are cosines of templates.
@@ -64,7 +67,8 @@ impl IjbResult {
 
     /// The result as lists of figures and facts: a section for 1:1, one for each gallery of 1:N, and their mean.
     pub fn sheet(&self) -> ResultSheet {
-        let IjbSource { protocol, images_sha256, model_sha256, backend, flip, switches } = &self.source;
+        let IjbSource { protocol, images_sha256, model_sha256, backend, flip, switches, image_remarks } =
+            &self.source;
         let Pooling { images, media, templates, norm, detector_score, media_sha256, faces_sha256 } =
             &self.pooled;
         let [images, media, templates] = [images, media, templates].map(|&n| thousands(n));
@@ -78,6 +82,7 @@ impl IjbResult {
         facts.push(Fact::new("media list", format!("SHA-256 {media_sha256}")));
         facts.extend(faces_sha256.iter().map(|faces| Fact::new("face list", format!("SHA-256 {faces}"))));
         facts.push(Fact::new("images", format!("SHA-256 {images_sha256}")));
+        facts.extend(image_remarks.iter().map(|remark| Fact::new("images", remark)));
         facts.extend(model_facts(model_sha256.as_deref(), backend));
         let mut sections = vec![ResultSection { facts, ..ResultSection::default() }];
         sections.extend(self.verification.as_ref().map(verification_section));
@@ -127,7 +132,7 @@ fn verification_section(result: &IjbVerification) -> ResultSection {
     ResultSection {
         title: "1:1".into(),
         figures,
-        facts: vec![Fact::new("pairs", pairs)],
+        facts: iter::once(Fact::new("pairs", pairs)).chain(equal_scores(result.equal_scores)).collect(),
         ..ResultSection::default()
     }
 }
@@ -231,6 +236,7 @@ mod tests {
             backend: "flex".into(),
             flip,
             switches: BTreeMap::new(),
+            image_remarks: Vec::new(),
         }
     }
 

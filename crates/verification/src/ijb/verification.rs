@@ -6,7 +6,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{PairFile, TemplatePair, Templates};
-use crate::{FAR_TARGETS, ListError, RocPoint, ScoreError, TarAtFar, Unmeasurable, roc::Classes};
+use crate::{
+    FAR_TARGETS, ListError, RocPoint, ScoreError, TarAtFar, Unmeasurable, roc::Classes, text::are_equal,
+};
 
 /// Pairs that are read while as many are scored.
 const PAIRS_AT_ONCE: usize = 1 << 20;
@@ -94,6 +96,11 @@ impl PairScores {
             false_accepts: 0,
         });
         above.into_iter().chain(rest)
+    }
+
+    /// Whether all scores of several pairs are equal but for rounding.
+    fn are_equal(&self) -> bool {
+        are_equal(self.genuine.iter().chain(&self.impostor).copied().map(f64::from))
     }
 
     fn classes(&self) -> Classes {
@@ -210,6 +217,9 @@ pub struct IjbVerification {
     pub insightface: Vec<NearestPoint>,
     /// Why there are no rates.
     pub unmeasurable: Option<Unmeasurable>,
+    /// Whether all scores are equal, so that nobody is told apart.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub equal_scores: bool,
 }
 
 impl IjbVerification {
@@ -236,6 +246,7 @@ impl IjbVerification {
             tar_at_far: targets.iter().map(|&target| scores.tar_at_far(target)).collect(),
             insightface: scores.nearest(targets),
             unmeasurable,
+            equal_scores: scores.are_equal(),
         }
     }
 }
