@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use facegrad_faces::FaceError;
-use facegrad_files::{name_of, path_of};
+use facegrad_files::name_of;
 use facegrad_pictures::{Picture, Similarity2d, arcface_landmarks, decode::read_picture, warp};
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
