@@ -1001,7 +1001,11 @@ mod tests {
         assert!(!text.contains("\"rates\"") && text.contains("\"fpir\":0.1"), "{text}");
         let read: Vec<NamedPoint> = serde_json::from_str(&text).unwrap();
         check(&read, "t").unwrap();
-        assert_eq!(read, all);
+        // But for the last bits of intervals.
+        let of = |points: &[NamedPoint]| -> Vec<_> {
+            points.iter().map(|point| (point.target, point.threshold, point.describe())).collect()
+        };
+        assert_eq!(of(&read), of(&all));
         let harmed = |harm: fn(&mut SearchRates)| {
             let mut point = tenth.clone();
             let MeasuredRates::Searches(rates) = &mut point.rates else { panic!() };
