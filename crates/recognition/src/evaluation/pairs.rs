@@ -1,6 +1,6 @@
 //! Verification: what all protocols over pairs share.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use facegrad_pictures::{Picture, plain};
 use facegrad_settings::settings;
