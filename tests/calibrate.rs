@@ -715,6 +715,18 @@ fn a_rate_of_strangers_is_measured_by_searches_and_used_by_them() {
         said.starts_with("fpir=1e-1 is for a search in a gallery, facegrad identify; two images"),
         "{said}"
     );
+    // A model that compares by the distance has no use for thresholds of cosines, nor for a gallery of them.
+    let file = place.read(&format!("{}/model.safetensors", best(&place)));
+    place.write("far.safetensors", with_card(&file, |card| card["scoring"] = "euclidean".into()));
+    let said = calibrate(&place, "far.safetensors", &lists("probes.txt")).refused(2);
+    assert!(said.starts_with("far.safetensors compares embeddings by their euclidean distance, "), "{said}");
+    place.facegrad(&["identify", "known", "--save", "known.safetensors", "--model", "runs/tiny"]).done();
+    let other = ["identify", "known.safetensors", &probes[0], "--model", "far.safetensors"];
+    let said = place.facegrad(&other).refused(2);
+    assert_eq!(
+        said,
+        "the gallery was made with score cosine and the probe with euclidean; use the same for both"
+    );
     // What was not applied is said of the point of searches rather than of pairs.
     assert!(search("known", &[]).done().stderr.contains("by --at fpir=1e-1 (threshold "));
 

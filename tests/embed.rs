@@ -179,7 +179,8 @@ fn a_set_of_any_kind_is_embedded() {
         ("a.parquet", "2"),
         ("shards", "shard-000000/00000002"),
         ("tables", "train-00000-of-00005.parquet/2"),
-        ("a.bin", "2"),
+        // Its pairs have the second image twice before.
+        ("a.bin", "3"),
     ] {
         let said = embed(&place, &[set, "--out", "e.npz"]).done();
         assert!(said.stdout.starts_with("e.npz: 30 embeddings of 16 numbers of 6 people\n"), "{set}: {said}");
@@ -752,12 +753,11 @@ fn drawn_pairs_share_no_person_between_folds_and_can_be_measured() {
     );
     place.write("a.zip", b"PK\x03\x04\0\0");
     assert!(refused("pairs.csv", "a.zip").starts_with("a.zip: it is a zip archive"));
-    let at = ["--at", "far=1e-1"];
-    place
-        .facegrad(
-            &[&["calibrate", "runs/tiny", "--pairs", "rec.csv", "--images", "many.rec"][..], &at].concat(),
-        )
-        .done();
+    // Too few pairs for a threshold, all of whose images are found.
+    let at = ["--at", "eer"];
+    let calibrate = ["calibrate", "runs/tiny", "--pairs", "rec.csv", "--images", "many.rec"];
+    let sentence = place.facegrad(&[&calibrate[..], &at].concat()).refused(2);
+    assert!(sentence.starts_with("no point can be measured on rec: "), "{sentence}");
 
     let out: PathBuf = place.path("more.csv");
     let sentence =
@@ -791,7 +791,8 @@ fn galleries_and_probes_may_be_sets_of_any_kind() {
     for gallery in ["a.rec", "a.tar", "a.parquet"] {
         assert_eq!(search(gallery, &probes).1, found, "{gallery}");
     }
-    assert_eq!(search("faces", &["probes.txt"]), (names, found.clone()));
+    let listed = names.iter().map(|name| format!("./{name}")).collect();
+    assert_eq!(search("faces", &["probes.txt"]), (listed, found.clone()));
     // The fourth image of the third person, and the first of the sixth.
     place.facegrad(&["data", "convert", "faces", "two.rec", "--set", "keep=probes.csv"]).refused(2);
     place.write("probes.csv", "image\n002002/0003.png\n002005/0000.png\n");

@@ -11,7 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use facegrad_files::WorkHeader;
+use facegrad_faces::folder::with_slashes;
+use facegrad_files::{LookAlike, WorkHeader};
 use facegrad_pictures::{
     Picture, Similarity2d, arcface_landmarks,
     decode::{read_at_least, read_picture},
@@ -76,6 +77,7 @@ pub(crate) struct AlignSettings {
     /// Version of the recipe.
     recipe: u32,
     /// The folder of the photographs.
+    #[serde(with = "facegrad_files::as_name")]
     input: PathBuf,
     /// Height and width of the faces in pixels.
     size: [usize; 2],
@@ -177,9 +179,10 @@ pub enum AlignError {
     /// The table is of other photographs.
     #[error(
         "the table of landmarks names none of the {photographs} photographs: its first line is of {named:?}, and the first \
-         photograph is {photograph:?}"
+         photograph is {photograph:?}{}",
+        alike.as_ref().map(|alike| format!("; {alike}")).unwrap_or_default()
     )]
-    NamesNothing { photographs: usize, named: String, photograph: String },
+    NamesNothing { photographs: usize, named: String, photograph: String, alike: Option<LookAlike> },
     /// The table is of other pictures of the same names.
     #[error(
         "the table of landmarks has points outside of {outside} of the {looked_at} photographs that were looked at first, \
@@ -290,7 +293,7 @@ impl AlignJob<'_> {
         let mut records: Vec<Option<AlignmentRecord>> = Vec::new();
         records.resize_with(self.places.len(), || None);
         for (index, record) in records.iter_mut().enumerate() {
-            let before = self.places.name(index).and_then(|name| known.remove(&name));
+            let before = known.remove(&self.places.name(index));
             *record = before.filter(|record| self.is_done(index, record));
         }
         drop(known);
@@ -373,11 +376,12 @@ impl AlignJob<'_> {
     /// How many images the table of landmarks has that are not there; an error if that is all of them.
     fn unused_landmarks(&self) -> Result<usize, AlignError> {
         let Finder::File(file) = &self.finder else { return Ok(0) };
-        let names = (0..self.places.len()).filter_map(|index| self.places.name(index));
-        let unused = file.len() - names.filter(|name| file.get(name).is_some()).count();
+        let names = || (0..self.places.len()).map(|index| self.places.name(index));
+        let unused = file.len() - names().filter(|name| file.get(name).is_some()).count();
         if unused == file.len() {
-            let (photographs, photograph) = (self.places.len(), self.places.shown_name(0));
-            return Err(AlignError::NamesNothing { photographs, named: file.first().into(), photograph });
+            let (photographs, photograph) = (self.places.len(), self.places.name(0));
+            let (named, alike) = (file.first().to_owned(), LookAlike::among(names(), file.first()));
+            return Err(AlignError::NamesNothing { photographs, named, photograph, alike });
         }
         Ok(unused)
     }
@@ -385,12 +389,11 @@ impl AlignJob<'_> {
     /// An error if the table of landmarks has points outside of most photographs, by a look at some.
     fn check_sizes(&self) -> Result<(), AlignError> {
         let Finder::File(file) = &self.finder else { return Ok(()) };
-        let named: Vec<usize> = (0..self.places.len())
-            .filter(|&index| self.places.name(index).is_some_and(|name| file.get(&name).is_some()))
-            .collect();
+        let named: Vec<usize> =
+            (0..self.places.len()).filter(|&index| file.get(&self.places.name(index)).is_some()).collect();
         let (mut looked_at, mut outside_of) = (0, Vec::new());
         for &index in named.iter().step_by(named.len().div_ceil(LOOKED_AT).max(1)) {
-            let image = self.places.shown_name(index);
+            let image = self.places.name(index);
             let Some(landmarks) = file.get(&image).filter(|_| file.odd(&image).is_none()) else { continue };
             let Ok(picture) = read_at_least(&self.places.input(index), [1, 1]) else { continue };
             looked_at += 1;
@@ -427,7 +430,7 @@ impl AlignJob<'_> {
         let path = self.places.input(index);
         let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         let mut record = AlignmentRecord {
-            path: self.places.shown_name(index),
+            path: self.places.name(index),
             bytes,
             outcome: AlignmentOutcome::Unreadable,
             reason: None,
@@ -437,14 +440,10 @@ impl AlignJob<'_> {
             landmarks: None,
         };
         let output = self.places.output(index);
-        let read = match self.places.name(index) {
-            Some(_) => read_picture(&path).map_err(|error| error.to_string()),
-            None => Err("its name is not UTF-8, so that no table could name it".into()),
-        };
-        let picture = match read {
+        let picture = match read_picture(&path) {
             Ok(picture) => picture,
-            Err(reason) => {
-                record.reason = Some(reason);
+            Err(error) => {
+                record.reason = Some(error.to_string());
                 remove(&output)?;
                 return Ok((record, Duration::ZERO));
             }
@@ -514,10 +513,7 @@ impl AlignJob<'_> {
         statistics: &Statistics,
     ) -> Result<(), AlignError> {
         let folder = self.places.output_folder();
-        let output = |index| {
-            let output = self.places.relative_output(index);
-            facegrad_faces::folder::with_slashes(&output).unwrap_or_else(|| output.display().to_string())
-        };
+        let output = |index| with_slashes(&self.places.relative_output(index));
         let rows = records.iter().enumerate();
         write_table(folder, rows.filter_map(|(index, record)| Some((record.as_ref()?, output(index)))))?;
         let path = folder.join(SUMMARY);

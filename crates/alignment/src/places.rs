@@ -146,15 +146,9 @@ impl Places {
         self.format
     }
 
-    /// The name of photograph `index`: its path within the folder, with `/` between the parts; `None` if it is not
-    /// UTF-8.
-    pub fn name(&self, index: usize) -> Option<String> {
+    /// The name of photograph `index`: its path within the folder as text, with `/` between the parts.
+    pub fn name(&self, index: usize) -> String {
         with_slashes(&self.images[index])
-    }
-
-    /// The name of photograph `index`, with what is not UTF-8 replaced.
-    pub fn shown_name(&self, index: usize) -> String {
-        self.name(index).unwrap_or_else(|| self.images[index].display().to_string())
     }
 
     /// The file of photograph `index`.
@@ -229,7 +223,7 @@ mod tests {
         let beside = images.iter().filter(|image| !image.contains('/')).count();
         assert_eq!(places.in_no_folder(), beside);
         Ok((0..places.len())
-            .map(|i| format!("{} {}", places.shown_name(i), places.relative_output(i).display()))
+            .map(|i| format!("{} {}", places.name(i), places.relative_output(i).display()))
             .collect())
     }
 
@@ -305,8 +299,7 @@ mod tests {
         if fs::write(folder.path().join("in").join(OsStr::from_bytes(b"\xff.jpg")), "image").is_ok() {
             let output = folder.path().join("out");
             let places = Places::open(&folder.path().join("in"), &output, ImageFormat::Png).unwrap();
-            assert_eq!((places.name(0).as_deref(), places.name(1)), (Some("1.jpg"), None));
-            assert_eq!(places.shown_name(1), "\u{fffd}.jpg");
+            assert_eq!((places.name(0), places.name(1)), ("1.jpg".into(), r"\xFF.jpg".into()));
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use facegrad_faces::FaceSource;
+use facegrad_files::name_of;
 use facegrad_pictures::{ImageFormat, encode, plain};
 use facegrad_recognition::EmbeddingSource;
 use facegrad_report::{Block, CaptionedImage, Drawing, ImageGroup, Page, PageSection, bar_chart};
@@ -130,7 +131,7 @@ impl Audit<'_> {
     ) -> Page {
         let mut facts = vec![self.set.summary.to_string()];
         if let (Some(path), Some(against)) = (&origin.against, self.against) {
-            facts.push(format!("against {}: {}", path.display(), against.summary));
+            facts.push(format!("against {}: {}", name_of(path), against.summary));
         }
         let sets = [Some(self.set), self.against];
         let mut warnings: Vec<String> =
@@ -161,7 +162,7 @@ impl Audit<'_> {
         run.extend(self.embeddings.into_iter().flat_map(AuditEmbeddings::facts));
         let blocks = vec![Block::Facts(String::new(), run), Block::Command(origin.command.clone())];
         sections.push(PageSection { title: "Reproducing this".into(), blocks });
-        Page { title: format!("Audit of {}", origin.set.display()), facts, warnings, sections }
+        Page { title: format!("Audit of {}", name_of(&origin.set)), facts, warnings, sections }
     }
 }
 
@@ -170,7 +171,7 @@ impl AuditEmbeddings {
     fn facts(&self) -> Vec<Fact> {
         match &self.source {
             EmbeddingSource::Model { path, model, backend } => {
-                let mut facts = vec![Fact::new("model", path.display().to_string())];
+                let mut facts = vec![Fact::new("model", name_of(path))];
                 facts.extend(model.sha256.iter().map(|sha256| Fact::new("model SHA-256", sha256)));
                 facts.push(Fact::new("flip fusion", self.flip.to_string()));
                 facts.push(Fact::new("backend", backend));

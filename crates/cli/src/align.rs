@@ -11,7 +11,7 @@ use facegrad_alignment::{
     AlignJob, AlignmentJobEnd, Finder, LandmarkFile, Mtcnn, Places, Spread, TABLE, WEIGHT_FILES, WithoutFace,
 };
 use facegrad_datasets::{Download, FetchOptions, fetch};
-use facegrad_files::Stop;
+use facegrad_files::{Stop, name_of};
 use serde_json::json;
 
 use crate::{
@@ -112,7 +112,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     if args.json {
         let text = json!({
-            "out": args.output, "size": args.size, "statistics": end.statistics, "landmarks_by": by,
+            "out": name_of(&args.output), "size": args.size, "statistics": end.statistics, "landmarks_by": by,
             "done_before": end.before, "images_per_second": rate(&end), "finding_ms": finding_ms(&end),
             "junk_files": places.junk_files(), "endings": places.endings().counts(), "in_no_folder": places.in_no_folder(), "unused_landmarks": end.unused_landmarks,
             "on_their_heads": end.on_head,

@@ -7,6 +7,7 @@ use facegrad::recognition::{
     operating_points::{self, Calibration, MeasuredRates, ThresholdTarget, TooFew, rate},
 };
 use facegrad::verification::Similarity;
+use facegrad_files::name_of;
 use facegrad_results::{Align, TextTable};
 use serde_json::json;
 
@@ -128,7 +129,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         .map(|point| point.target.to_string())
         .collect();
     if args.json {
-        let facts = json!({ "model": written, "points": points, "kept": kept, "too_few": too_few });
+        let facts = json!({ "model": name_of(written), "points": points, "kept": kept, "too_few": too_few });
         say!("{}", serde_json::to_string_pretty(&facts)?);
         return Ok(ExitCode::SUCCESS);
     }

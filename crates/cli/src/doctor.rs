@@ -8,6 +8,7 @@ use std::{
 
 use facegrad::devices::{Adapter, AdapterKind, Backend, adapters, choose, machine, process};
 use facegrad_bench::MachineSpeed;
+use facegrad_files::name_of;
 use facegrad_kernels::simd::{self, Isa};
 use facegrad_results::{
     Align, TextTable,
@@ -72,7 +73,7 @@ const VARIABLES: [&str; 5] =
 impl Machine {
     fn look() -> Self {
         let folders = [PathBuf::from("."), env::temp_dir()];
-        let set = |name: &'static str| Some((name, env::var_os(name)?.to_string_lossy().into_owned()));
+        let set = |name: &'static str| Some((name, name_of(Path::new(&env::var_os(name)?))));
         let backends = Backend::ALL.iter().map(|backend| {
             let chosen = choose(*backend, None);
             (*backend, chosen.map(|chosen| chosen.description).map_err(|error| error.to_string()))
@@ -146,7 +147,7 @@ impl Machine {
 
 /// A folder as a person would look for it.
 fn shown(path: &Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.into()).display().to_string()
+    name_of(&std::path::absolute(path).unwrap_or_else(|_| path.into()))
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {

@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use facegrad::embeddings::{EmbeddingJournal, EmbeddingWriter};
 use facegrad::recognition::{EmbeddingJob, EmbeddingJobEnd, ImageSet, Images, UnreadableImage};
 use facegrad::verification::Flip;
+use facegrad_files::name_of;
 use serde_json::json;
 
 use crate::{
@@ -117,7 +118,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if args.json {
         let left_out: usize = summary.left_out.iter().map(|(count, ..)| count).sum();
         let text = json!({
-            "out": out, "embeddings": images.len(), "dim": dim, "people": images.identities().map(|_| people.len()),
+            "out": name_of(out), "embeddings": images.len(), "dim": dim, "people": images.identities().map(|_| people.len()),
             "skipped": skipped.iter().map(|image| &image.name).collect::<Vec<_>>(), "left_out": left_out, "endings": summary.endings.counts(),
             "images_per_second": rate,
             "origin": model.origin(args.flip, &chosen.description, Some(survey.pixels_sha256.clone())),

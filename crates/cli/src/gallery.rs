@@ -1,6 +1,6 @@
 //! Galleries of `facegrad identify`: made, brought up to date, and what is told of them.
 
-use std::{collections::HashSet, path::Path};
+use std::{collections::HashSet, ffi::OsString, path::Path};
 
 use facegrad::Chosen;
 use facegrad::embeddings::{Gallery, GalleryError, GalleryImages, GalleryRecord, Origin};
@@ -10,7 +10,7 @@ use facegrad::recognition::{
     Embedder, EmbeddingModel, GalleryState, ImageEmbeddings, ImageSet, Images, UnreadableImage, people_of,
 };
 use facegrad::verification::Flip;
-use facegrad_files::Moment;
+use facegrad_files::{Moment, name_of, path_of};
 use facegrad_results::{Align, TextTable};
 use serde_json::{Value, json};
 
@@ -93,8 +93,7 @@ impl GalleryMaker<'_> {
         };
         // The file may be used from another folder than this.
         let source = std::path::absolute(source).unwrap_or_else(|_| source.into());
-        let source = source.to_str().map(str::to_owned);
-        let source = source.ok_or_else(|| Failure::input("the path of the gallery is not UTF-8"))?;
+        let source = name_of(&source);
         let pixels = survey.fingerprints;
         let settings = settings.to_vec();
         let record = GalleryRecord { made, source, settings, image_size, batch: self.batch, pixels };
@@ -169,7 +168,7 @@ pub struct GalleryFacts<'a> {
 impl<'a> GalleryFacts<'a> {
     /// Looks at the images that it was made of.
     pub fn of(path: &'a Path, gallery: &'a Gallery) -> Self {
-        let open = |record: &GalleryRecord| image_set(Path::new(&record.source), &record.settings, None);
+        let open = |record: &GalleryRecord| image_set(&path_of(&record.source), &record.settings, None);
         Self { path, gallery, state: GalleryState::of(gallery, open) }
     }
 
@@ -188,14 +187,14 @@ impl<'a> GalleryFacts<'a> {
         let (GalleryState::Changed { .. }, Some(record)) = (&self.state, self.gallery.record()) else {
             return None;
         };
-        let text = |path: &Path| path.display().to_string();
-        let mut words = vec!["facegrad".to_owned(), "identify".into(), record.source.clone()];
-        words.extend(["--model".into(), text(model), "--save".into(), text(self.path)]);
+        let source = path_of(&record.source);
+        let mut words: Vec<OsString> = vec!["facegrad".into(), "identify".into(), source.into()];
+        words.extend(["--model".into(), model.into(), "--save".into(), self.path.into()]);
         for setting in &record.settings {
-            words.extend(["--set".into(), setting.clone()]);
+            words.extend(["--set".into(), setting.into()]);
         }
         if record.batch != usize::from(BATCH) {
-            words.extend(["--batch".into(), record.batch.to_string()]);
+            words.extend(["--batch".into(), record.batch.to_string().into()]);
         }
         Some(command_line::quoted(words))
     }
@@ -216,7 +215,7 @@ impl<'a> GalleryFacts<'a> {
         let (gallery, origin) = (self.gallery, self.gallery.origin());
         let mut table = TextTable::new(&[Align::Left]);
         let mut row = |name: &str, value: String| table.row([name.to_owned(), value]);
-        row("gallery", self.path.display().to_string());
+        row("gallery", name_of(self.path));
         row("images", format!("{} of {} people", gallery.len(), people_in(gallery)));
         match gallery.record() {
             None => row("made", "not known: the file does not say when and of what".into()),
@@ -239,7 +238,7 @@ impl<'a> GalleryFacts<'a> {
 /// A gallery as JSON.
 pub fn to_json(path: &Path, gallery: &Gallery, record: Option<Value>) -> Value {
     json!({
-        "path": path, "images": gallery.len(), "people": people_in(gallery), "origin": gallery.origin(),
+        "path": name_of(path), "images": gallery.len(), "people": people_in(gallery), "origin": gallery.origin(),
         "record": record,
     })
 }

@@ -13,7 +13,7 @@ use facegrad_results::numbers::thousands;
 
 use crate::{
     arguments::default_backend,
-    command_line::quoted,
+    command_line::word,
     failure::{Failure, write_file},
     output, say,
     source::source_config,
@@ -76,12 +76,13 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if sample.unreadable > 0 {
         say!("{} of {} cannot be read", thousands(sample.unreadable), thousands(sample.looked_at));
     }
-    let set = args.set.to_string_lossy();
+    let set = word(&args.set);
     if let Some(reason) = sample.unaligned().filter(|_| !args.unaligned) {
         let aligned = format!("{title}-aligned");
         say!("\nthe faces do not look aligned: {reason}. No config was written; first");
-        say!("  {}", quoted(["facegrad", "align", &set, &aligned, "--detector-weights", "mtcnn"]));
-        say!("  {}", quoted(["facegrad", "new", &aligned]));
+        let aligned = word(&aligned);
+        say!("  facegrad align {set} {aligned} --detector-weights mtcnn");
+        say!("  facegrad new {aligned}");
         say!("(--unaligned writes one all the same)");
         return Ok(ExitCode::SUCCESS);
     }
@@ -113,12 +114,11 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         say!("memory   {memory}");
     }
     say!("\nnext");
-    let out = out.to_string_lossy();
-    let card: &[&str] = if has_card { &["--backend", "wgpu"] } else { &[] };
-    let audit = format!("{name}-audit.html");
-    say!("  {}", quoted(["facegrad", "data", "audit", &set, "--report", &audit]));
-    say!("  {}", quoted([&["facegrad", "train", &out, "--preflight"], card].concat()));
-    say!("  {}", quoted([&["facegrad", "train", &out], card].concat()));
+    let out = word(&out);
+    let card = if has_card { " --backend wgpu" } else { "" };
+    say!("  facegrad data audit {set} --report {}", word(format!("{name}-audit.html")));
+    say!("  facegrad train {out} --preflight{card}");
+    say!("  facegrad train {out}{card}");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -134,5 +134,5 @@ fn name_of(path: &Path) -> String {
     // `.` and `..` have a name only where they are.
     let path = path.canonicalize().unwrap_or_else(|_| path.into());
     let stem = if path.is_dir() { path.file_name() } else { path.file_stem() };
-    stem.map_or_else(|| "faces".into(), |stem| stem.to_string_lossy().into_owned())
+    stem.map_or_else(|| "faces".into(), |stem| facegrad_files::name_of(Path::new(stem)))
 }

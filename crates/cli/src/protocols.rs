@@ -9,6 +9,7 @@ use facegrad::settings::{
 };
 use facegrad::training::Experiment;
 use facegrad::verification::Flip;
+use facegrad_files::name_of;
 
 use crate::{arguments::file_to_read, failure::Failure};
 
@@ -86,10 +87,10 @@ impl ProtocolArgs {
         if let Some(pairs) = &self.pairs {
             let mut table = Table::new();
             table.insert("kind".into(), "pair_file".into());
-            table.insert("pairs".into(), text(pairs)?);
+            table.insert("pairs".into(), name_of(pairs).into());
             for (key, path) in [("images", &self.images), ("threshold_pairs", &self.threshold_pairs)] {
                 if let Some(path) = path {
-                    table.insert(key.into(), text(path)?);
+                    table.insert(key.into(), name_of(path).into());
                 }
             }
             sections.push(("--pairs".to_owned(), table));
@@ -97,7 +98,7 @@ impl ProtocolArgs {
         for file in &self.bin {
             let mut table = Table::new();
             table.insert("kind".into(), "insightface_bin".into());
-            table.insert("file".into(), text(file)?);
+            table.insert("file".into(), name_of(file).into());
             sections.push(("--bin".into(), table));
         }
         if let (Some(gallery), Some(probes)) = (&self.gallery, &self.probes) {
@@ -107,7 +108,7 @@ impl ProtocolArgs {
                 [("gallery", Some(gallery)), ("probes", Some(probes)), ("images", self.images.as_ref())]
             {
                 if let Some(path) = path {
-                    table.insert(key.into(), text(path)?);
+                    table.insert(key.into(), name_of(path).into());
                 }
             }
             sections.push(("--gallery".into(), table));
@@ -222,9 +223,4 @@ fn parse(argument: &str) -> Result<Table, Failure> {
     }
     table.insert("kind".into(), kind.into());
     Ok(table)
-}
-
-fn text(path: &Path) -> Result<Value, Failure> {
-    let text = path.to_str().map(Value::from);
-    text.ok_or_else(|| Failure::input(format!("the path {} is not UTF-8", path.display())))
 }

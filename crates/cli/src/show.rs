@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use facegrad::embeddings::Gallery;
 use facegrad::recognition::{EmbeddingModel, ModelFile};
+use facegrad_files::name_of;
 use facegrad_results::{Align, TextTable};
 use serde_json::json;
 
@@ -42,12 +43,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let model = EmbeddingModel::load(&args.model, &chosen.device)?;
     let card = &model.card;
     if args.json {
-        let facts = json!({ "model": file.path(), "sha256": model.sha256, "tensors_sha256": model.tensors_sha256, "card": card });
+        let facts = json!({ "model": name_of(file.path()), "sha256": model.sha256, "tensors_sha256": model.tensors_sha256, "card": card });
         say!("{}", serde_json::to_string_pretty(&facts)?);
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = TextTable::new(&[Align::Left]);
-    table.row(["model".into(), file.path().display().to_string()]);
+    table.row(["model".into(), name_of(file.path())]);
     table.row(["SHA-256".into(), model.sha256.clone().unwrap_or_default()]);
     let dim = model.embedding_size();
     table.row(["backbone".into(), format!("{}, embeddings of {dim} numbers", card.backbone.kind())]);

@@ -21,7 +21,7 @@ pub fn source_config(path: &Path, overrides: &[String]) -> Result<SourceConfig, 
     };
     let mut table = match written {
         Some(toml::Value::Table(table)) => table,
-        _ => toml::Table::from_iter([("path".into(), path.display().to_string().into())]),
+        _ => toml::Table::from_iter([("path".into(), facegrad_files::name_of(path).into())]),
     };
     apply_overrides(&mut table, &overrides, &SourceConfig::schema())?;
     let config = SourceConfig::read(&toml::Value::Table(table), &"".into())?;

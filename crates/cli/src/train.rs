@@ -197,9 +197,8 @@ fn length(preflight: &Preflight) -> String {
 /// on with it.
 fn standing(started: &RunStart) -> Vec<String> {
     let resume = |folder: &Path, set: Option<&str>| {
-        let folder = folder.to_string_lossy();
-        let words = ["facegrad", "train", "--resume", &folder].into_iter();
-        command_line::quoted(words.chain(set.into_iter().flat_map(|set| ["--set", set])))
+        let set = set.map(|set| format!(" --set {}", command_line::word(set))).unwrap_or_default();
+        format!("facegrad train --resume {}{set}", command_line::word(folder))
     };
     let mut notes = Vec::new();
     let (step, total) = (started.step, started.preflight.total);
@@ -282,8 +281,7 @@ fn tell(outcome: &RunOutcome, json: bool) -> Result<ExitCode, Failure> {
         outcome.findings.iter().for_each(|finding| say!("note     {finding}"));
         say!("report   {}", outcome.folder.join("report.html").display());
         if outcome.interrupted {
-            let folder = outcome.folder.to_string_lossy();
-            say!("continue with: {}", command_line::quoted(["facegrad", "train", "--resume", &folder]));
+            say!("continue with: facegrad train --resume {}", command_line::word(&outcome.folder));
         }
     }
     Ok(if outcome.interrupted { INTERRUPTED.into() } else { ExitCode::SUCCESS })

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use facegrad::recognition::{Embedder, EmbedderError, ImageFiles, Images, operating_points::ThresholdTarget};
+use facegrad_files::name_of;
 use serde_json::json;
 
 use crate::{
@@ -45,7 +46,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let path = args.model.path()?;
     let (model, chosen) = args.model.load()?;
     let point = choose_for_pairs(&model.card.operating_points, args.at, &path)?;
-    let names = [&args.a, &args.b].map(|image| image.display().to_string());
+    let names = [&args.a, &args.b].map(|image| name_of(image));
     let images = ImageFiles::new(names.iter().cloned().zip([args.a, args.b]));
     if !args.any_size {
         check_sizes(&images, point, model.card.preprocessing.size)?;
@@ -63,7 +64,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             "score": score,
             "point": point,
             "images": names,
-            "model": path,
+            "model": name_of(&path),
             "model_sha256": model.sha256,
             "backend": chosen.description,
         });

@@ -255,9 +255,7 @@ impl Card {
     /// The file cannot be read, or is no card.
     pub fn open(path: &Path) -> Result<Self, CardError> {
         let unreadable = |source| CardError::Unreadable { path: path.into(), source };
-        let bytes = facegrad_files::read_bounded(path, LONGEST).map_err(unreadable)?;
-        let text = String::from_utf8(bytes)
-            .map_err(|_| CardError::Wrong { path: path.into(), what: "it is not UTF-8 text".into() })?;
+        let text = facegrad_files::read_text_bounded(path, LONGEST).map_err(unreadable)?;
         Self::parse(&text, path)
     }
 

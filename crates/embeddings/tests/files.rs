@@ -270,7 +270,12 @@ fn text_that_is_no_embeddings_names_its_line() {
         assert!(error.contains(sentence), "{error}");
     }
     fs::write(&path, b"name,e0\n\xff,1\n").unwrap();
-    assert!(EmbeddingFile::open(&path).unwrap_err().to_string().contains("line 2 is not valid UTF-8"));
+    assert!(
+        EmbeddingFile::open(&path)
+            .unwrap_err()
+            .to_string()
+            .contains("line 2 is no UTF-8; if it is text in Latin-1, ")
+    );
     fs::write(&path, format!("{origin}name,e0\r\na,1e-3\r\n")).unwrap();
     let file = EmbeddingFile::open(&path).unwrap();
     assert_eq!((file.all().unwrap(), file.origin().unwrap().flip), (vec![1e-3], Flip::None));

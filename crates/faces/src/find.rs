@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use facegrad_files::path_of;
+
 use crate::folder::EXTENSIONS;
 
 /// The image that `name` names below `folder`: a path, or one without its extension.
@@ -11,14 +13,14 @@ use crate::folder::EXTENSIONS;
 /// of LFW).
 pub fn find_image(folder: &Path, name: &str) -> Option<PathBuf> {
     let stem = without_extension(name);
-    let as_it_is = folder.join(name);
+    let as_it_is = folder.join(path_of(name));
     if stem.is_some() && as_it_is.is_file() {
         return Some(as_it_is);
     }
     let with_any = |stem: &str| {
         let lower = EXTENSIONS.iter().map(|extension| format!("{stem}.{extension}"));
         let upper = EXTENSIONS.iter().map(|extension| format!("{stem}.{}", extension.to_ascii_uppercase()));
-        lower.chain(upper).map(|file| folder.join(file)).find(|path| path.is_file())
+        lower.chain(upper).map(|file| folder.join(path_of(&file))).find(|path| path.is_file())
     };
     let unpadded = || {
         let (person, number) = stem.unwrap_or(name).rsplit_once('_')?;

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use facegrad_files::{commit, hexadecimal, temporary_beside};
+use facegrad_files::{commit, hexadecimal, name_of, temporary_beside};
 use facegrad_pictures::{
     Picture,
     decode::{MAX_FILE_SIZE, decode_at_least},
@@ -118,7 +118,7 @@ impl InsightfaceBin {
         }
         let (distinct, indices) = tell_apart(&pickle, images, &source)?;
         let pairs = indices.chunks_exact(2).zip(flags).map(|(pair, same)| (pair[0], pair[1], same)).collect();
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let name = name_of(Path::new(path.file_name().unwrap_or(path.as_os_str())));
         Ok(Self { name, file: source.file, images: distinct, pairs })
     }
 

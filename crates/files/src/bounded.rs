@@ -70,39 +70,57 @@ pub enum NoText {
     Binary,
 }
 
+impl NoText {
+    /// What bytes that begin with line `first` of a file seem to be, if not text.
+    fn of(bytes: &[u8], first: usize) -> Self {
+        let is_marked = [[0xFF, 0xFE], [0xFE, 0xFF]].iter().any(|mark| bytes.starts_with(mark));
+        let nul = bytes.iter().filter(|&&byte| byte == 0).count();
+        let is_control = |&byte: &u8| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0C);
+        // Without its mark, most of a text in UTF-16 has a zero in every other byte.
+        if is_marked || nul * 3 > bytes.len() {
+            return Self::Utf16;
+        }
+        match std::str::from_utf8(bytes) {
+            Err(error) if !bytes.iter().any(is_control) => {
+                let before = &bytes[..error.valid_up_to()];
+                Self::OneByte { line: first + before.iter().filter(|&&byte| byte == b'\n').count() }
+            }
+            _ => Self::Binary,
+        }
+    }
+}
+
 /// The text that `bytes` are in UTF-8, without a byte order mark.
 ///
 /// # Errors
 /// [`NoText`].
 pub fn text_of(bytes: Vec<u8>) -> Result<String, NoText> {
-    const MARK: &str = "\u{feff}";
-    if [[0xFF, 0xFE], [0xFE, 0xFF]].iter().any(|mark| bytes.starts_with(mark)) {
-        return Err(NoText::Utf16);
-    }
     match String::from_utf8(bytes) {
+        Ok(text) if text.contains('\0') => Err(NoText::of(text.as_bytes(), 1)),
         Ok(mut text) => {
             if text.starts_with(MARK) {
                 text.drain(..MARK.len());
             }
-            if !text.contains('\0') {
-                return Ok(text);
-            }
-            // What most of a text in UTF-16 without its mark looks like.
-            let nul = text.bytes().filter(|&byte| byte == 0).count();
-            Err(if nul * 3 > text.len() { NoText::Utf16 } else { NoText::Binary })
+            Ok(text)
         }
-        Err(error) => {
-            let (bytes, valid) = (error.as_bytes(), error.utf8_error().valid_up_to());
-            let is_control = |&byte: &u8| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0C);
-            match bytes.iter().any(is_control) {
-                true => Err(NoText::Binary),
-                false => Err(NoText::OneByte {
-                    line: 1 + bytes[..valid].iter().filter(|&&byte| byte == b'\n').count(),
-                }),
-            }
-        }
+        Err(error) => Err(NoText::of(error.as_bytes(), 1)),
     }
 }
+
+/// The text of line `number` of a file, from 1, as [`text_of`] has that of a whole one.
+///
+/// # Errors
+/// [`NoText`].
+pub fn line_of(bytes: &[u8], number: usize) -> Result<&str, NoText> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') && number == 1 => Ok(text.strip_prefix(MARK).unwrap_or(text)),
+        Ok(text) if !text.contains('\0') => Ok(text),
+        _ => Err(NoText::of(bytes, number)),
+    }
+}
+
+/// The byte order mark, which text in UTF-8 may begin with.
+const MARK: &str = "\u{feff}";
 
 #[cfg(test)]
 mod tests {
@@ -130,6 +148,12 @@ mod tests {
         assert_eq!(text_of(wide()), Err(NoText::Utf16));
         let marked: Vec<u8> = [0xFF, 0xFE].into_iter().chain(wide()).collect();
         assert_eq!(text_of(marked), Err(NoText::Utf16));
+        // Letters that are no ASCII, without the mark.
+        let wide: Vec<u8> = "Zo\u{eb} 1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(text_of(wide), Err(NoText::Utf16));
+        assert_eq!(line_of(b"\xef\xbb\xbfZoe", 1), Ok("Zoe"));
+        assert_eq!(line_of(b"Zo\xeb", 7), Err(NoText::OneByte { line: 7 }));
+        assert_eq!(line_of(b"\xff\xfeZ\0", 1), Err(NoText::Utf16));
         assert_eq!(text_of(b"\x93NUMPY\x01\x00".into()), Err(NoText::Binary));
         assert_eq!(text_of(b"PK\x03\x04\x00 and more".into()), Err(NoText::Binary));
     }

@@ -6,6 +6,7 @@
 //!   [`read_bounded`]. Threads read parts of one at once: [`fill_at`].
 //! - A library panics at a damaged file, and that is an error of the file: [`caught`].
 //! - A set may have more files than may be open: [`PooledFile`].
+//! - Names of files are any bytes, and text where they are written: [`name_of`], [`path_of`].
 //! - Work is killed at any instant and continued: [`Journal`]. One process at a time does it: [`lock`].
 //! - It ends early when a person asks for it: [`Stop`].
 //! - Files are known by their SHA-256: [`sha256_of`]; when one was made is a [`Moment`].
@@ -31,6 +32,7 @@ mod hash;
 mod journal;
 mod lock;
 mod moment;
+mod names;
 mod open;
 mod pool;
 mod positioned;
@@ -40,12 +42,13 @@ pub use atomic::{
     check_writable, commit, folder_of, free_space, is_temporary, remove_folder, replace, sync_folder,
     temporary_beside, write_synced,
 };
-pub use bounded::{NoText, TooLong, read_bounded, read_text_bounded, text_of};
+pub use bounded::{NoText, TooLong, line_of, read_bounded, read_text_bounded, text_of};
 pub use caught::caught;
 pub use hash::{hexadecimal, sha256, sha256_of};
 pub use journal::{Journal, JournalError, WorkDifference, WorkHeader};
 pub use lock::{Lock, LockError, LockHeld, lock};
 pub use moment::{Moment, NoMoment, last_written};
+pub use names::{LookAlike, as_name, has_backslash, has_escapes, look_of, name_of, name_of_bytes, path_of};
 pub use open::{NoRegularFile, open, spool};
 pub use pool::{PooledFile, open_file_limits, raise_open_files};
 pub use positioned::{FileSection, fill_at};

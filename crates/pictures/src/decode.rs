@@ -10,7 +10,7 @@ use crate::{
     jpeg::{Jpeg, JpegError},
     orientation::orientation_of,
 };
-use facegrad_files::{TooLong, read_bounded};
+use facegrad_files::{LookAlike, TooLong, read_bounded};
 use image::{
     DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, error::LimitErrorKind,
     metadata::Orientation,
@@ -90,7 +90,10 @@ pub fn read_at_least(path: &Path, size: [usize; 2]) -> Result<Picture, DecodeErr
 pub fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
     read_bounded(path, MAX_FILE_SIZE).map_err(|error| match TooLong::of(&error) {
         Some(_) => DecodeError::FileTooLarge,
-        None => error.into(),
+        None => match LookAlike::of_missing(path) {
+            Some(alike) => io::Error::new(error.kind(), format!("{error}; {alike}")).into(),
+            None => error.into(),
+        },
     })
 }
 

@@ -6,6 +6,7 @@ use burn::tensor::Device;
 use facegrad_embeddings::{
     EmbeddingError, EmbeddingFile, Origin, Whitening, WhiteningError, is_embedding_file,
 };
+use facegrad_files::name_of;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -114,7 +115,7 @@ impl EmbeddingSource {
             Some(run) if own.starts_with("checkpoint-") || own == "best" || own == "last" => {
                 format!("{run}/{own}")
             }
-            _ if own.is_empty() => path.display().to_string(),
+            _ if own.is_empty() => name_of(path),
             _ => own,
         }
     }
@@ -124,7 +125,7 @@ impl EmbeddingSource {
         let fact = |name: &str, value: String| (name.to_owned(), value);
         match self {
             Self::Model { path, model, .. } => {
-                let mut facts = vec![fact("file", path.display().to_string())];
+                let mut facts = vec![fact("file", name_of(path))];
                 facts.extend(fields(&model.card));
                 facts.extend(model.sha256.iter().map(|sha256| fact("SHA-256", sha256.clone())));
                 facts
@@ -140,7 +141,7 @@ impl EmbeddingSource {
 }
 
 fn last_part(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    name_of(Path::new(path.file_name().unwrap_or_default()))
 }
 
 /// The fields of a record in words.

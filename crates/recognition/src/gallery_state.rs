@@ -150,7 +150,7 @@ mod tests {
         let gallery = Gallery::new(1, rows, names, people_of(&images), origin).unwrap();
         let record = GalleryRecord {
             made: made.parse().unwrap(),
-            source: root.display().to_string(),
+            source: facegrad_files::name_of(root),
             settings: Vec::new(),
             image_size: [2, 2],
             batch: 1,

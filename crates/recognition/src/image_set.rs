@@ -1,6 +1,7 @@
 //! Images that a person points at: sets of any kind, and single files.
 
 use std::{
+    ffi::OsStr,
     io::Read,
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,7 +11,7 @@ use std::{
 use facegrad_faces::{
     FaceError, FaceSource, OpenSet, SourceConfig, SourceError, StoredImage, Summary, folder::EXTENSIONS,
 };
-use facegrad_files::{hexadecimal, sha256};
+use facegrad_files::{hexadecimal, name_of, sha256};
 use facegrad_pictures::{Picture, decode::read_file, plain};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -41,9 +42,6 @@ pub enum ImageSetError {
     /// What is there is no set, or cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// A name that files of embeddings cannot hold.
-    #[error("the name of {} is not UTF-8; rename it", .0.display())]
-    Name(PathBuf),
     /// Some sources say who is on their images and others do not.
     #[error(
         "{} says who is on each image and {} does not; embed them into files of their own",
@@ -89,14 +87,13 @@ impl ImageSet {
     /// The single image at `path`, if it is one by its ending or by its first bytes. Nobody knows who is on it.
     ///
     /// # Errors
-    /// If there is nothing, or what is there has a name that files of embeddings cannot hold.
+    /// If there is nothing.
     pub fn photograph(path: &Path) -> Result<Option<Self>, ImageSetError> {
         if !is_photograph(path)? {
             return Ok(None);
         }
-        let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| ImageSetError::Name(path.into()))?;
-        Ok(Some(Self::of_file(path, name.to_owned())))
+        let name = name_of(Path::new(path.file_name().unwrap_or_default()));
+        Ok(Some(Self::of_file(path, name)))
     }
 
     /// What lies at `path` for whoever looks for the people on it: as [`ImageSet::open`], but each image is called by
@@ -105,7 +102,7 @@ impl ImageSet {
     /// # Errors
     /// If there are no images, or nobody can read them.
     pub fn open_by_place(path: &Path) -> Result<Self, ImageSetError> {
-        let by_itself = || Self::of_file(path, path.display().to_string());
+        let by_itself = || Self::of_file(path, name_of(path));
         if is_photograph(path)? {
             return Ok(by_itself());
         }
@@ -258,8 +255,8 @@ impl ImageSet {
 /// If there is nothing.
 fn is_photograph(path: &Path) -> Result<bool, ImageSetError> {
     let Ok(about) = path.metadata() else { return Err(ImageSetError::Missing(path.into())) };
-    let is_image = |found| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(found));
-    let has_ending = || path.extension().is_some_and(|found| found.to_str().is_some_and(is_image));
+    let is_image = |found: &OsStr| EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known));
+    let has_ending = || path.extension().is_some_and(is_image);
     Ok(!about.is_dir() && (has_ending() || begins_as_image(path)))
 }
 
@@ -315,7 +312,7 @@ impl FaceSource for Photograph {
     }
 
     fn name(&self, _index: usize) -> String {
-        self.path.display().to_string()
+        name_of(&self.path)
     }
 
     fn key(&self, _index: usize) -> String {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use facegrad_faces::{FaceError, FaceSource, find_image, without_extension};
+use facegrad_files::{LookAlike, name_of, path_of};
 use facegrad_pictures::{Picture, decode::read_at_least};
 
 /// Images in a fixed order.
@@ -49,6 +50,8 @@ pub struct MissingImages {
     pub names: Vec<String>,
     /// Whether each image of the list is missing.
     pub is_missing: Vec<bool>,
+    /// What is there and looks like the first.
+    pub alike: Option<LookAlike>,
     /// What the set calls one of its images, where they are not files that lists name by their paths.
     pub example: Option<String>,
 }
@@ -62,7 +65,7 @@ impl MissingImages {
     pub(crate) fn of(names: &[String], is_missing: Vec<bool>, example: Option<String>) -> Option<Self> {
         let missing = names.iter().zip(&is_missing).filter(|(_, missing)| **missing);
         let names: Vec<String> = missing.map(|(name, _)| name.clone()).collect();
-        (!names.is_empty()).then_some(Self { names, is_missing, example })
+        (!names.is_empty()).then_some(Self { names, is_missing, example, alike: None })
     }
 
     /// How many there should be.
@@ -109,7 +112,10 @@ impl ImageFiles {
     pub fn search(folder: &Path, names: &[String]) -> (Self, Option<MissingImages>) {
         let files: Vec<Option<PathBuf>> = names.iter().map(|name| find_image(folder, name)).collect();
         let is_missing = files.iter().map(Option::is_none).collect();
-        let missing = MissingImages::of(names, is_missing, None);
+        let missing = MissingImages::of(names, is_missing, None).map(|missing| {
+            let alike = LookAlike::of_missing(&folder.join(path_of(&missing.names[0])));
+            MissingImages { alike, ..missing }
+        });
         (Self { names: names.to_vec(), files }, missing)
     }
 
@@ -142,7 +148,7 @@ impl Images for ImageFiles {
     fn remark(&self) -> Option<String> {
         let found = |(name, file)| Option::as_ref(file).map(|file: &PathBuf| (name, file));
         let is_other = |(name, file): &(&String, &PathBuf)| {
-            let file = file.to_string_lossy();
+            let file = name_of(file);
             let stem = without_extension(&file).unwrap_or(&file);
             !file.ends_with(name.as_str()) && !stem.ends_with(name.as_str())
         };
@@ -152,14 +158,14 @@ impl Images for ImageFiles {
         let have = if number == 1 { "has" } else { "have" };
         Some(format!(
             "Of {total} images, {number} {have} another ending or number than the list says, such as {} for {name}.",
-            file.display()
+            name_of(file)
         ))
     }
 
     fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
         let file = self.file(index)?;
         read_at_least(file, size)
-            .map_err(|error| FaceError { name: file.display().to_string(), reason: error.to_string() })
+            .map_err(|error| FaceError { name: name_of(file), reason: error.to_string() })
     }
 }
 
@@ -252,6 +258,7 @@ mod tests {
             names: (0..9).map(|i| format!("{i}.jpg")).collect(),
             is_missing: vec![true; 9],
             example: None,
+            alike: None,
         };
         assert_eq!(many.named(), "0.jpg, 1.jpg, 2.jpg and 6 more");
         assert_eq!(many.not_there(), "no such images (nor one with another ending)");

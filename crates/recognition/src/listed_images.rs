@@ -3,6 +3,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use facegrad_faces::{FaceError, FaceSource, SourceConfig, SourceError, SourceKind, without_extension};
+use facegrad_files::LookAlike;
 use facegrad_pictures::Picture;
 
 use crate::{Images, images::MissingImages};
@@ -60,7 +61,9 @@ impl ListedImages {
     pub fn missing(&self) -> Option<MissingImages> {
         let is_missing = self.places.iter().map(Option::is_none).collect();
         let example = (!self.source.is_empty()).then(|| self.source.key(0));
-        MissingImages::of(&self.names, is_missing, example)
+        let keys = (0..self.source.len()).map(|image| self.source.key(image));
+        let missing = MissingImages::of(&self.names, is_missing, example)?;
+        Some(MissingImages { alike: LookAlike::among(keys, &missing.names[0]), ..missing })
     }
 }
 

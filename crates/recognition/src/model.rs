@@ -118,6 +118,11 @@ fn is_model_file(path: &Path) -> bool {
 }
 
 fn locate(path: &Path) -> Result<PathBuf, ModelError> {
+    // A pipe or device is no folder either, and has a sentence of its own.
+    if path.metadata().is_ok_and(|found| !found.is_dir() && !found.is_file()) {
+        let reason = |error: io::Error| ModelError::Unusable { path: path.into(), reason: error.to_string() };
+        files::open(path).map_err(reason)?;
+    }
     let located = checkpoint::locate(path, "best");
     // Only now: it may have been put back.
     if !path.exists() {

@@ -987,7 +987,10 @@ mod tests {
             assert!((low - right).abs() < 1e-12 && low == high, "{people}: {low} {right}");
         }
         let said = tenth.describe();
-        assert!(said.starts_with("FPIR 10.00 % (8.29 to 12.01) and TPIR 15.00 % (9.31 to 23.28), on the 1000 probes of 250 people who are not in the gallery, and 100 of people in it, searched among 10 people (30 images) that"), "{said}");
+        // Wilson by hand: 8.2909 to 12.0152, and 9.3060 to 23.2836.
+        let rates = "FPIR 10.00 % (8.29 to 12.02) and TPIR 15.00 % (9.31 to 23.28), on the 1000 probes of 250 people who are \
+            not in the gallery, and 100 of people in it, searched among 10 people (30 images) that";
+        assert!(said.starts_with(rates), "{said}");
 
         // It is read again, after the points of pairs, and damage is found.
         let old = calibrate(&measured(300, 1000, |_| {}), "t", &targets(&["far=1e-1"])).unwrap().points;
@@ -998,7 +1001,11 @@ mod tests {
         assert!(!text.contains("\"rates\"") && text.contains("\"fpir\":0.1"), "{text}");
         let read: Vec<NamedPoint> = serde_json::from_str(&text).unwrap();
         check(&read, "t").unwrap();
-        assert_eq!(read, all);
+        // But for the last bits of intervals.
+        let of = |points: &[NamedPoint]| -> Vec<_> {
+            points.iter().map(|point| (point.target, point.threshold, point.describe())).collect()
+        };
+        assert_eq!(of(&read), of(&all));
         let harmed = |harm: fn(&mut SearchRates)| {
             let mut point = tenth.clone();
             let MeasuredRates::Searches(rates) = &mut point.rates else { panic!() };

@@ -67,7 +67,7 @@ pub fn number(value: f64) -> String {
     format!("{sign}{}{fraction}", grouped(whole))
 }
 
-/// A number with three digits that count: `0.000472`, `12.3`, `1.2e-7`.
+/// A number with three digits that count: `0.000472`, `12.3`, `1.20e-7`.
 pub fn significant(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();

@@ -253,6 +253,18 @@ mod tests {
         );
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_path_may_be_any_bytes() {
+        use std::{ffi::OsString, os::unix::ffi::OsStringExt};
+        let place = std::path::PathBuf::from(OsString::from_vec(b"caf\xe9/a\\b\n".into()));
+        let (root, _) = resolve(r"place = 'caf\xE9/a\b\x0A'", &[]).unwrap();
+        assert_eq!(root.place, place);
+        assert_eq!(root.write().unwrap()["place"].as_str(), Some(r"caf\xE9/a\x5Cb\x0A"));
+        assert_eq!(serde_roundtrip(&root), root);
+        assert_eq!(resolve("", &[r"place=caf\xE9/a\b\x0A"]).unwrap().0.place, place);
+    }
+
     #[test]
     fn what_is_written_reads_back_equal() {
         let (root, _) = resolve("", &["head.kind=margin", "head.margin=0.3"]).unwrap();

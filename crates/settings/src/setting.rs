@@ -1,7 +1,11 @@
 //! The types a key can have, how they are read, written and described.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
+use facegrad_files::{name_of, path_of};
 use toml::{Table, Value};
 
 use crate::{Key, Range, Schema, SettingsError, at_least, read_keys};
@@ -192,13 +196,13 @@ impl Setting for String {
 impl Setting for PathBuf {
     fn read(value: &Value, at: &KeyPath) -> Result<Self, SettingsError> {
         match value.as_str() {
-            Some(path) => expand(path, at).map(PathBuf::from),
+            Some(path) => expand(path, at).map(|path| path_of(&path)),
             None => Err(SettingsError::wrong_type(at, value, "a path in quotes")),
         }
     }
 
     fn write(&self) -> Option<Value> {
-        Some(Value::String(self.to_string_lossy().into_owned()))
+        Some(Value::String(name_of(self)))
     }
 
     fn schema() -> Schema {
@@ -212,10 +216,10 @@ fn expand(path: &str, at: &KeyPath) -> Result<String, SettingsError> {
     let mut rest = path;
     while let Some((before, after)) = rest.split_once("${") {
         let Some((name, behind)) = after.split_once('}') else { break };
-        let value = std::env::var(name)
-            .map_err(|_| SettingsError::UnsetVariable { key: at.clone(), variable: name.into() })?;
+        let value = std::env::var_os(name)
+            .ok_or_else(|| SettingsError::UnsetVariable { key: at.clone(), variable: name.into() })?;
         expanded.push_str(before);
-        expanded.push_str(&value);
+        expanded.push_str(&name_of(Path::new(&value)));
         rest = behind;
     }
     Ok(expanded + rest)

@@ -50,6 +50,7 @@ pub struct RunStart {
 #[derive(Debug, Clone, Serialize)]
 pub struct RunOutcome {
     /// The run folder.
+    #[serde(with = "facegrad_files::as_name")]
     pub folder: PathBuf,
     /// Optimizer steps done.
     pub step: usize,

@@ -222,7 +222,7 @@ fn text_of(text: &str) -> String {
 }
 
 fn path_of(path: &Path) -> String {
-    text_of(&path.to_string_lossy())
+    text_of(&facegrad_files::name_of(path))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use facegrad_audit::{
     Audit, AuditEmbeddings, AuditError, AuditOptions, Exclude, Exclusion, Findings, PageOptions, PageOrigin,
     Stage,
 };
+use facegrad_files::{LookAlike, name_of};
 use facegrad_results::numbers::thousands;
 
 use crate::{
@@ -148,8 +149,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if args.json {
         let mut found = facegrad_audit::json(&findings, source, other, &exclusions);
         if let Some(found) = found.as_object_mut() {
-            let entry = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string()).into();
-            found.insert("set".into(), args.set.display().to_string().into());
+            let entry = |path: &Option<PathBuf>| path.as_ref().map(|path| name_of(path)).into();
+            found.insert("set".into(), name_of(&args.set).into());
             found.insert("fingerprint".into(), source.fingerprint().into());
             found.insert("notes".into(), opened.summary.notes.clone().into());
             found.insert("report".into(), entry(&args.report));
@@ -175,8 +176,13 @@ fn landmarks(path: &Path, source: &dyn FaceSource) -> Result<Vec<Option<[[f32; 2
     let landmarks: Vec<_> = (0..source.len()).map(|image| file.get(&source.key(image))).collect();
     if landmarks.iter().all(Option::is_none) {
         let example = if source.is_empty() { String::new() } else { format!(", such as {}", source.key(0)) };
+        let keys = (0..source.len()).map(|image| source.key(image));
+        let alike =
+            LookAlike::among(keys, file.first()).map(|alike| format!("; {alike}")).unwrap_or_default();
         let path = path.display();
-        return Err(Failure::input(format!("{path} has no landmarks of any image of the set{example}")));
+        return Err(Failure::input(format!(
+            "{path} has no landmarks of any image of the set{example}{alike}"
+        )));
     }
     Ok(landmarks)
 }
@@ -196,7 +202,7 @@ fn embeddings(args: &Args) -> Result<Option<AuditEmbeddings>, Failure> {
     let (source, against) = if let Some(path) = &args.embeddings {
         let stored = |path: &Path| -> Result<_, Failure> {
             let file = Box::new(EmbeddingFile::open(path)?);
-            Ok(EmbeddingSource::File { path: path.into(), name: path.display().to_string(), file })
+            Ok(EmbeddingSource::File { path: path.into(), name: name_of(path), file })
         };
         (stored(path)?, args.against_embeddings.as_deref().map(stored).transpose()?)
     } else if let Some(path) = &args.model.model {
@@ -272,7 +278,7 @@ fn tell(
                     say!("  {reason:15} {}", thousands(count));
                 }
             }
-            let exclude = format!("data.train.exclude={}", path.display());
+            let exclude = format!("data.train.exclude={}", name_of(path));
             say!("train without them: facegrad train CONFIG --set {}", command_line::word(&exclude));
         }
         None if exclusions.is_empty() => say!("there is nothing to leave out"),

@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use facegrad::faces::convert::{
     ConversionFormat, ConversionTarget, ConvertEnd, ConvertStep, OnUnreadable, convert,
 };
+use facegrad_files::name_of;
 use serde_json::json;
 
 use crate::{
@@ -88,8 +89,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let list = list_skipped(&args.dst, written.skipped.iter().map(|image| (&image.name, &image.reason)))?;
     if args.json {
         let text = json!({
-            "source": args.src, "source_sha256": source.fingerprint(), "kind": kind.as_str(),
-            "images": written.images, "identities": written.identities, "files": written.files,
+            "source": name_of(&args.src), "source_sha256": source.fingerprint(), "kind": kind.as_str(),
+            "images": written.images, "identities": written.identities, "files": written.files.iter().map(|path| name_of(path)).collect::<Vec<_>>(),
             "skipped": written.skipped.iter().map(|error| &error.name).collect::<Vec<_>>(),
             "images_per_second": stages.rate(),
         });

@@ -6,6 +6,7 @@ use std::{
 };
 
 use facegrad_datasets::{Card, CardFileResult, FetchOptions, FetchResult, FetchStep, fetch_card};
+use facegrad_files::name_of;
 use facegrad_results::numbers::thousands;
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
@@ -124,9 +125,9 @@ fn outcome(card: &Card, folder: &Path, outcome: &str, arrived: &[CardFileResult]
             .unpacked
             .map(|out| json!({ "files": out.files, "folders": out.folders, "bytes": out.bytes }));
         json!({
-            "path": file.path, "downloaded": resumed_at.is_some(), "resumed_at": resumed_at, "unpacked": unpacked,
+            "path": name_of(&file.path), "downloaded": resumed_at.is_some(), "resumed_at": resumed_at, "unpacked": unpacked,
         })
     };
     let files: Vec<Value> = arrived.iter().map(file).collect();
-    json!({ "outcome": outcome, "card": card.name, "licence": card.licence, "folder": folder, "files": files })
+    json!({ "outcome": outcome, "card": card.name, "licence": card.licence, "folder": name_of(folder), "files": files })
 }

@@ -3,6 +3,7 @@
 use std::{collections::HashSet, path::PathBuf, process::ExitCode};
 
 use facegrad::verification::PairList;
+use facegrad_files::name_of;
 use serde_json::json;
 
 use crate::{command_line::word, failure::Failure, say, source::source_config};
@@ -57,7 +58,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let (images, of_images, of_people) = (list.images().len(), labels.len(), faces.identities().len());
     if json {
         let text = json!({
-            "out": out, "folder": set, "folds": folds, "pairs": pairs, "genuine": genuine, "impostor": impostor,
+            "out": name_of(&out), "folder": name_of(&set), "folds": folds, "pairs": pairs, "genuine": genuine, "impostor": impostor,
             "people": people, "people_in_folder": of_people, "images": images, "images_in_folder": of_images,
             "seed": seed, "sha256": list.sha256(),
         });
@@ -69,7 +70,6 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     say!("people   {people} of {of_people}");
     say!("images   {images} of {of_images}");
     say!("seed     {seed}, SHA-256 {}", list.sha256());
-    let [out, set] = [&out, &set].map(|path| path.to_string_lossy());
     say!("measure a model: facegrad eval MODEL --pairs {} --images {}", word(&out), word(&set));
     Ok(ExitCode::SUCCESS)
 }

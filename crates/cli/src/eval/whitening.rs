@@ -1,6 +1,6 @@
 //! What is done to embeddings before they are compared.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use facegrad::embeddings::{EmbeddingFile, FitSet, KeptComponents, Whitening, WhiteningConfig, WhiteningFit};
 
@@ -37,7 +37,7 @@ impl WhiteningArgs {
         let file = EmbeddingFile::open(path).map_err(Failure::input)?;
         let sha256 = facegrad_files::sha256_of(path)
             .map_err(|error| Failure::input(format!("cannot read {}: {error}", path.display())))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = facegrad_files::name_of(Path::new(path.file_name().unwrap_or_default()));
         let config = WhiteningConfig { keep, ..WhiteningConfig::default() };
         let mut fit =
             WhiteningFit::new(config, file.dim(), FitSet { name, sha256, origin: file.origin().cloned() })

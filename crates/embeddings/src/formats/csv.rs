@@ -10,6 +10,8 @@ use std::{
     path::Path,
 };
 
+use facegrad_files::{NoText, line_of};
+
 use super::{Format, WrittenFormat};
 use crate::{
     Origin,
@@ -34,6 +36,10 @@ impl Format for Csv {
     fn open(&self, path: &Path) -> Result<StoredEmbeddings, Problem> {
         let file = facegrad_files::open(path)?;
         let mut file = BufReader::with_capacity(1 << 20, file);
+        let start = file.fill_buf()?;
+        if let Some(end) = start.iter().position(|&byte| byte == b'\n') {
+            line_of(&start[..end], 1).map_err(|error| Problem::Content(error.to_string()))?;
+        }
         let origin = read_origin(&mut file)?;
         let first_line = 1 + u64::from(origin.is_some());
         let line_of =
@@ -51,7 +57,7 @@ impl Format for Csv {
                     csv::ErrorKind::UnequalLengths { expected_len, len, .. } => Problem::Content(format!(
                         "line {line} has {len} fields and the header has {expected_len}"
                     )),
-                    _ => Problem::Content(format!("line {line} is not valid UTF-8")),
+                    _ => Problem::Content(NoText::OneByte { line: line as usize }.to_string()),
                 }
             })
         };

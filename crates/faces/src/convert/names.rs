@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, hash_map::Entry};
 
+use facegrad_files::{has_backslash, look_of};
+
 use crate::formats::folder::EXTENSIONS;
 
 /// Longest name, in bytes; file systems have 255, and an ending and a number may follow.
@@ -57,7 +59,8 @@ fn is_device(name: &str) -> bool {
 /// The name of an image file without its ending: the last part of what its set calls it. Numbers are padded, so that
 /// the order of names is theirs.
 pub(super) fn stem(key: &str) -> String {
-    let file = key.rsplit(['/', '\\']).next().unwrap_or(key);
+    let has_backslash = has_backslash(key);
+    let file = key.rsplit(|c| c == '/' || c == '\\' && has_backslash).next().unwrap_or(key);
     let stem = match file.rsplit_once('.') {
         Some((stem, ending)) if EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(ending)) => stem,
         _ => file,
@@ -78,17 +81,17 @@ pub(super) fn folders(identities: &[String]) -> Vec<String> {
     identities.iter().map(|name| unique.name(&sanitized(&format!("{name:0>width$}")))).collect()
 }
 
-/// Gives names that are all different, also where capitals are not told apart.
+/// Gives names that are all different, also where capitals or forms of Unicode are not told apart.
 #[derive(Default)]
 pub(super) struct UniqueNames {
-    /// The names given, in lower case, and the last number that was added to each.
+    /// The names given, by how they look in lower case, and the last number that was added to each.
     used: HashMap<String, usize>,
 }
 
 impl UniqueNames {
     /// `wanted`, or that with a number if it was given before.
     pub fn name(&mut self, wanted: &str) -> String {
-        let lower = wanted.to_lowercase();
+        let lower = look_of(&wanted.to_lowercase());
         let Some(mut number) = self.used.get(&lower).copied() else {
             self.used.insert(lower, 1);
             return wanted.into();
@@ -96,7 +99,7 @@ impl UniqueNames {
         loop {
             number += 1;
             let name = format!("{wanted}_{number}");
-            if let Entry::Vacant(free) = self.used.entry(name.to_lowercase()) {
+            if let Entry::Vacant(free) = self.used.entry(look_of(&name.to_lowercase())) {
                 free.insert(1);
                 self.used.insert(lower, number);
                 return name;
@@ -152,6 +155,8 @@ mod tests {
         assert_eq!(stem("17"), "00000017");
         assert_eq!(stem("123456789"), "123456789");
         assert_eq!(stem("s-00/a.b"), "a.b");
+        assert_eq!(stem(r"Ann\1.jpg"), "00000001");
+        assert_eq!(stem(r"Ann/caf\xE9.jpg"), "caf_xE9");
         assert_eq!(stem("../.."), "__");
         assert_eq!(stem(".jpg"), "_");
         assert_eq!(stem(""), "_");
@@ -164,6 +169,9 @@ mod tests {
         assert_eq!(names, ["a", "A_2", "a_3", "a_2_2", "a_4", "b"]);
         let lower: std::collections::HashSet<String> = names.iter().map(|name| name.to_lowercase()).collect();
         assert_eq!(lower.len(), names.len());
+        let mut unique = UniqueNames::default();
+        let forms = ["Jos\u{e9}", "Jose\u{301}", "JOS\u{c9}"].map(|name| unique.name(name));
+        assert_eq!(forms, ["Jos\u{e9}", "Jose\u{301}_2", "JOS\u{c9}_3"]);
         let mut unique = UniqueNames::default();
         let many: std::collections::HashSet<String> = (0..20_000).map(|_| unique.name("x")).collect();
         assert_eq!(many.len(), 20_000);

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use facegrad_files::LookAlike;
+
 use crate::{BinError, folder::FolderError, formats::summary::counted};
 
 /// Why a source cannot be opened.
@@ -66,10 +68,10 @@ pub enum SourceError {
     },
     /// A list of what to keep or to leave out that names nothing of the set.
     #[error(
-        "{} names none of the images of {set}; a line is expected to be what the set calls an image, such as {example}",
-        list.display()
+        "{} names none of the images of {set}; a line is expected to be what the set calls an image, such as {example}{}",
+        list.display(), alike.as_ref().map(|alike| format!("; {alike}")).unwrap_or_default()
     )]
-    NamesNothing { list: PathBuf, set: String, example: String },
+    NamesNothing { list: PathBuf, set: String, example: String, alike: Option<LookAlike> },
     /// A set without images.
     #[error("{set} has no images")]
     Empty { set: String },
@@ -101,7 +103,7 @@ pub enum Place {
     Byte(u64),
     /// A row of a table, from 0.
     Row(u64),
-    /// A file inside the file.
+    /// A file inside the file, by its name as text.
     Member(String),
 }
 
@@ -112,8 +114,7 @@ impl fmt::Display for Place {
             Self::Line(number) => write!(f, ", line {number}"),
             Self::Byte(number) => write!(f, ", byte {number}"),
             Self::Row(number) => write!(f, ", row {number}"),
-            // Names come from outside and may hold anything.
-            Self::Member(name) => write!(f, ", {name:?}"),
+            Self::Member(name) => write!(f, ", \"{name}\""),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use facegrad_files::name_of;
 use facegrad_pictures::decode::read_file;
 use facegrad_settings::settings;
 use sha2::{Digest, Sha256};
@@ -103,9 +104,6 @@ pub enum FolderError {
     /// There is no image at all.
     #[error("{} holds no images ({})", .0.display(), EXTENSIONS.join(", "))]
     NoImages(PathBuf),
-    /// A name that lists and files of embeddings cannot hold.
-    #[error("the name of {} is not UTF-8; rename it", .0.display())]
-    Name(PathBuf),
 }
 
 impl Format for FolderConfig {
@@ -165,10 +163,6 @@ impl FolderImages {
             (Some(first), _) if first.path.components().count() == 1 => Labels::unknown(images.len()),
             _ => labels(&images),
         };
-        let nameless = images.iter().find(|image| with_slashes(&image.path).is_none());
-        if let (Some(image), LabelNeed::Optional) = (nameless, need) {
-            return Err(FolderError::Name(root.join(&image.path)));
-        }
         let fingerprint = fingerprint(&images);
         let paths = images.into_iter().map(|file| file.path).collect();
         Ok(LabelledImages { images: Self { root: root.into(), paths }, labels, summary, fingerprint })
@@ -184,7 +178,7 @@ fn labels(images: &[FolderFile]) -> Labels {
     let mut labels = Labels { labels: Vec::with_capacity(images.len()), identities: Vec::new() };
     for person in images.chunk_by(|a, b| identity(&a.path) == identity(&b.path)) {
         labels.labels.extend(person.iter().map(|_| labels.identities.len() as u32));
-        labels.identities.push(identity(&person[0].path).display().to_string());
+        labels.identities.push(name_of(identity(&person[0].path)));
     }
     labels
 }
@@ -216,10 +210,9 @@ impl ImagePaths {
     }
 }
 
-/// A relative path with `/` between its parts, as lists and files of embeddings have it; `None` if it is not UTF-8.
-pub fn with_slashes(path: &Path) -> Option<String> {
-    let parts: Option<Vec<&str>> = path.components().map(|part| part.as_os_str().to_str()).collect();
-    Some(parts?.join("/"))
+/// A relative path as text ([`name_of`]) with `/` between its parts, as lists and files of embeddings have it.
+pub fn with_slashes(path: &Path) -> String {
+    path.iter().map(|part| name_of(Path::new(part))).collect::<Vec<_>>().join("/")
 }
 
 /// An error unless images can be looked for in `root`.
@@ -237,12 +230,11 @@ fn check_root(root: &Path) -> Result<(), FolderError> {
 
 impl Images for FolderImages {
     fn name(&self, index: usize) -> String {
-        self.path(index).display().to_string()
+        name_of(&self.path(index))
     }
 
     fn key(&self, index: usize) -> String {
-        let path = &self.paths[index];
-        with_slashes(path).unwrap_or_else(|| path.display().to_string())
+        with_slashes(&self.paths[index])
     }
 
     fn stored(&self, index: usize) -> Result<StoredImage, String> {
@@ -311,7 +303,7 @@ fn level_note(root: &Path, images: &[FolderFile]) -> Option<String> {
     if !are_parts(&tops, 0) {
         return None;
     }
-    let shown = |name: &OsStr| name.to_string_lossy().escape_debug().to_string();
+    let shown = |name: &OsStr| name_of(Path::new(name));
     let mut names: Vec<String> = tops.iter().take(SHOWN).map(|top| shown(top.name)).collect();
     if tops.len() > SHOWN {
         names.push("…".into());
@@ -470,6 +462,7 @@ fn fingerprint(images: &[FolderFile]) -> String {
 pub(super) mod tests {
     use std::fs;
 
+    use facegrad_files::path_of;
     use tempfile::TempDir;
 
     use super::*;
@@ -516,7 +509,7 @@ pub(super) mod tests {
         }
         let found = ImagePaths::below(root.path()).unwrap();
         assert_eq!(found.beside, [Path::new("a.JPG"), Path::new("b.png")]);
-        let names: Vec<String> = found.in_folders.iter().map(|path| with_slashes(path).unwrap()).collect();
+        let names: Vec<String> = found.in_folders.iter().map(|path| with_slashes(path)).collect();
         assert_eq!(
             names,
             [
@@ -673,21 +666,36 @@ pub(super) mod tests {
     #[cfg(unix)]
     #[test]
     fn names_need_not_be_utf8_and_links_may_loop() {
-        use std::{ffi::OsStr, os::unix::ffi::OsStrExt, os::unix::fs::symlink};
+        use std::os::unix::fs::symlink;
         let root = three();
-        let odd = root.path().join(OsStr::from_bytes(b"caf\xe9"));
         // Some file systems refuse such names.
-        if fs::create_dir(&odd).is_ok() {
-            fs::write(odd.join(OsStr::from_bytes(b"\xff.jpg")), b"image").unwrap();
-        }
+        let odd = [
+            r"caf\xE8/\xFF.jpg",
+            r"caf\xE9/\xFE.jpg",
+            r"caf\xE9/\xFF.jpg",
+            "cafe\u{301}/1.jpg",
+            "caf\u{e9}/1.jpg",
+        ];
+        let are_possible = odd.iter().all(|name| {
+            let path = root.path().join(path_of(name));
+            fs::create_dir_all(path.parent().unwrap()).is_ok() && fs::write(path, b"image").is_ok()
+        });
         symlink(root.path(), root.path().join("Bo/loop")).unwrap();
         symlink("nothing.jpg", root.path().join("Bo/dangling.jpg")).unwrap();
         symlink("x.JPeG", root.path().join("Bo/y.jpg")).unwrap();
         let folder = open(root.path());
         assert_eq!(folder.summary.left_out, [(2, "junk file", "junk files")]);
         assert_eq!(names(&folder)[..2], ["Bo/x.JPeG", "Bo/y.jpg"]);
-        if odd.exists() {
-            assert_eq!(folder.source.identities()[3], "caf\u{fffd}");
+        if are_possible {
+            let mut found = names(&folder)[folder.source.len() - 5..].to_vec();
+            found.sort_unstable();
+            let mut expected = odd.map(String::from);
+            expected.sort_unstable();
+            assert_eq!(found, expected);
+            assert_eq!(folder.source.identities().len(), 7);
+            for name in ["cafe\u{301}", "caf\u{e9}", r"caf\xE8", r"caf\xE9"] {
+                assert!(folder.source.identities().iter().any(|identity| identity == name), "{name}");
+            }
             assert_eq!(
                 folder.source.stored(folder.source.len() - 1).unwrap(),
                 StoredImage::Encoded(b"image".into())

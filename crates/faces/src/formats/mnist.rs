@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use facegrad_files::hexadecimal;
+use facegrad_files::{hexadecimal, name_of};
 use facegrad_pictures::{
     Picture,
     decode::{MAX_PIXELS, MAX_SIDE},
@@ -225,7 +225,7 @@ fn read(path: &Path, magic: u32) -> Result<([u64; 3], Content, u64), SourceError
 
 impl Images for IdxImages {
     fn name(&self, index: usize) -> String {
-        format!("{} image {index}", self.images.display())
+        format!("{} image {index}", name_of(&self.images))
     }
 
     fn key(&self, index: usize) -> String {

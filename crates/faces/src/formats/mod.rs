@@ -306,7 +306,7 @@ fn looks_like(start: &[u8]) -> &'static str {
 /// The last part of a path, without extension if it is a file's, as a short name of a set.
 pub(crate) fn title_of(path: &Path) -> String {
     let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
-    name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    facegrad_files::name_of(Path::new(name.unwrap_or(path.as_os_str())))
 }
 
 /// Whether a name ends with one of these extensions, in any case.

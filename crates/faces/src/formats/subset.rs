@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use facegrad_files::{read_bounded, sha256, text_of};
+use facegrad_files::{LookAlike, has_escapes, look_of, read_bounded, sha256, text_of};
 use facegrad_pictures::Picture;
 use facegrad_settings::{at_least, settings};
 use sha2::{Digest, Sha256};
@@ -85,6 +85,9 @@ impl SubsetConfig {
             "identities with too few images",
         );
         summary.leave_out(able - kept, "identity beyond max_identities", "identities beyond max_identities");
+        for (named, list) in [(&kept_list, &self.keep), (&excluded, &self.exclude)] {
+            summary.notes.extend(named.as_ref().and_then(|named| named.note(list.as_deref())));
+        }
         if kept == counts.len() && excluded.is_none() && kept_list.is_none() {
             return Ok(OpenSet { source, summary });
         }
@@ -127,6 +130,8 @@ struct Named {
     images: usize,
     /// Lines that name no image.
     strange: usize,
+    /// An image that looks like one of these.
+    alike: Option<LookAlike>,
 }
 
 impl Named {
@@ -145,13 +150,36 @@ impl Named {
         };
         let is_named: Vec<bool> = (0..source.len()).map(&mut is_named).collect();
         let images = is_named.iter().filter(|named| **named).count();
+        let strange: Vec<&String> =
+            names.iter().filter(|(_, is_there)| !**is_there).map(|(name, _)| name).collect();
+        let alike = look_alike(&strange, source);
         if images == 0 && !names.is_empty() {
             let (list, set, example) = (list.into(), title.into(), source.key(0));
-            return Err(SourceError::NamesNothing { list, set, example });
+            return Err(SourceError::NamesNothing { list, set, example, alike });
         }
-        let strange = names.values().filter(|is_there| !**is_there).count();
-        Ok(Self { is_named, images, strange })
+        Ok(Self { is_named, images, strange: strange.len(), alike })
     }
+
+    /// That a line names no image, and one that looks the same is there.
+    fn note(&self, list: Option<&Path>) -> Option<String> {
+        Some(format!("{} names an image that is not there; {}", list?.display(), self.alike.as_ref()?))
+    }
+}
+
+/// An image of a set that looks like one of `strange`, which name none.
+fn look_alike(strange: &[&String], source: &dyn FaceSource) -> Option<LookAlike> {
+    let looks: HashMap<String, &String> =
+        strange.iter().filter(|name| may_be_alike(name)).map(|name| (look_of(name), *name)).collect();
+    if looks.is_empty() {
+        return None;
+    }
+    let keys = (0..source.len()).map(|index| source.key(index)).filter(|key| may_be_alike(key));
+    keys.into_iter().find_map(|key| LookAlike::among([key.clone()], looks.get(&look_of(&key))?))
+}
+
+/// Whether there may be other names that look like this one.
+fn may_be_alike(name: &str) -> bool {
+    !name.is_ascii() || has_escapes(name)
 }
 
 /// The images of a list: of its column `image` if its first line has one, or else its lines.
@@ -326,6 +354,47 @@ mod tests {
         );
         fs::write(&list, b"\xff\n").unwrap();
         assert!(open(SubsetConfig { exclude: Some(list.clone()), ..Default::default() }).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_of_one_look_are_two_and_the_list_says_which() {
+        let (root, list) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        let names = ["Ann/1.jpg", "Jose\u{301}/1.jpg", "Jos\u{e9}/2.jpg", r"caf\xE8/1.jpg", r"caf\xE9/1.jpg"];
+        for name in names {
+            let path = root.path().join(facegrad_files::path_of(name));
+            // Some file systems refuse such names, or take two for one.
+            if fs::create_dir(path.parent().unwrap()).is_err() || fs::write(path, b"image").is_err() {
+                return;
+            }
+        }
+        let open = |text: &str, keep: bool| {
+            fs::write(&list, text).unwrap();
+            let path = Some(list.path().to_owned());
+            let (keep, exclude) = if keep { (path, None) } else { (None, path) };
+            let subset = SubsetConfig { keep, exclude, ..Default::default() };
+            let config = crate::FolderConfig { path: root.path().into() };
+            let opened = SourceConfig { subset, ..SourceConfig::from(config) }.open_any();
+            let said = |text: String| text.replace(&list.path().display().to_string(), "LIST");
+            opened
+                .map(|set| (keys(&set), set.summary.notes.into_iter().map(said).collect::<Vec<_>>()))
+                .map_err(|e| said(e.to_string()))
+        };
+        for (at, name) in names.iter().enumerate() {
+            let (kept, notes) = open(&format!("image,reason\n{name},odd\n"), true).unwrap();
+            assert_eq!((kept, notes), (vec![names[at].to_owned()], vec![]));
+            let (left, notes) = open(&format!("{name}\n"), false).unwrap();
+            assert_eq!(left.len(), 4);
+            assert!(!left.contains(&name.to_string()) && notes.is_empty());
+        }
+        let (left, notes) = open("Ann/1.jpg\nJos\u{e9}/1.jpg\n", false).unwrap();
+        assert_eq!(left.len(), 4);
+        let alike = "Jose\u{301}/1.jpg is there, which looks the same and is another name (decomposed (NFD), not composed (NFC))";
+        assert_eq!(notes, [format!("LIST names an image that is not there; {alike}")]);
+        let error = open("Jos\u{e9}/1.jpg\n", true).unwrap_err();
+        assert!(error.ends_with(&format!(", such as Ann/1.jpg; {alike}")), "{error}");
+        let error = open("caf\u{e9}/1.jpg\n", true).unwrap_err();
+        assert!(error.ends_with("is another name (Latin-1, not composed (NFC))"), "{error}");
     }
 
     #[test]

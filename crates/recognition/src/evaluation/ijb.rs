@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use facegrad_faces::FaceError;
+use facegrad_files::name_of;
 use facegrad_pictures::{Picture, Similarity2d, arcface_landmarks, decode::read_picture, warp};
 use facegrad_settings::{SettingsError, settings};
 use facegrad_verification::{
@@ -117,7 +118,7 @@ impl Images for Crops {
 
     fn load(&self, index: usize, size: [usize; 2]) -> Result<Picture, FaceError> {
         let path = self.files.file(index)?;
-        let wrong = |reason: String| FaceError { name: path.display().to_string(), reason };
+        let wrong = |reason: String| FaceError { name: name_of(path), reason };
         let face = self.faces.as_ref().map(|faces| faces.faces[index]);
         let face = face.ok_or_else(|| wrong("its landmarks were not read".into()))?;
         let picture = read_picture(path).map_err(|error| wrong(error.to_string()))?;

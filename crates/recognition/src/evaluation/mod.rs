@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use facegrad_faces::{BinError, SourceError};
+use facegrad_files::name_of;
 use facegrad_pictures::Picture;
 use facegrad_settings::{SettingsError, choice, kinds, settings};
 use facegrad_verification::{
@@ -186,8 +187,9 @@ pub enum EvaluationError {
     Source(#[from] SourceError),
     /// Images of the list that are not there.
     #[error(
-        "{} names {}, and {} has {}; {}{hint}",
-        list.display(), missing.named(), folder.display(), missing.not_there(), missing.count()
+        "{} names {}, and {} has {}; {}{}{hint}",
+        list.display(), missing.named(), folder.display(), missing.not_there(), missing.count(),
+        missing.alike.as_ref().map(|alike| format!("; {alike}")).unwrap_or_default()
     )]
     MissingImages {
         list: PathBuf,
@@ -377,10 +379,10 @@ fn needs_path(path: &Path, key: String, what: &str) -> Result<(), SettingsError>
 
 /// The name of a file, without its folder and extension.
 fn stem(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    name_of(Path::new(path.file_stem().unwrap_or_default()))
 }
 
 /// The name of a file, without its folder.
 fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    name_of(Path::new(path.file_name().unwrap_or_default()))
 }

@@ -164,8 +164,8 @@ impl OpenProtocol for PairProtocol {
     /// The folders that the images are in, which is how lists of faces name people.
     fn people(&self) -> Vec<String> {
         let folder = |image: &String| {
-            let folder = Path::new(image).parent()?.file_name()?;
-            Some(folder.to_string_lossy().into_owned())
+            let (folders, _) = image.rsplit_once('/')?;
+            folders.rsplit('/').next().map(str::to_owned)
         };
         let names: BTreeSet<String> = self.test.list.images().iter().filter_map(folder).collect();
         names.into_iter().collect()

@@ -16,7 +16,7 @@ use std::{
 };
 
 use facegrad_devices::Chosen;
-use facegrad_files::Stop;
+use facegrad_files::{Stop, name_of};
 use facegrad_settings::{Override, UnusedKey};
 
 pub use self::{
@@ -164,7 +164,7 @@ impl Comparison {
             let (experiment, left_out) = load(path, &plan)?;
             let left_out = left_out.into_iter().filter(|left_out| left_out.key != "run.epochs");
             notes.extend(left_out.map(|left_out| (path.clone(), left_out)));
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = name_of(Path::new(path.file_stem().unwrap_or_default()));
             if !is_folder_name(&name) {
                 return Err(ComparisonError::Name(path.clone()));
             }

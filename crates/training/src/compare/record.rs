@@ -23,6 +23,7 @@ pub struct RunRecord {
     /// Its seed.
     pub seed: u64,
     /// Its folder, once there is one.
+    #[serde(serialize_with = "facegrad_files::as_name::serialize_option")]
     pub folder: Option<PathBuf>,
     /// How it stands.
     #[serde(flatten)]

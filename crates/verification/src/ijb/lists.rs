@@ -3,11 +3,11 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     fs::File,
-    io::{BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
 
-use facegrad_files::hexadecimal;
+use facegrad_files::{hexadecimal, line_of};
 use facegrad_settings::choice;
 use sha2::{Digest, Sha256};
 
@@ -119,9 +119,10 @@ impl Lines {
     }
 
     fn text(&self) -> Result<&str, ListError> {
-        let text = std::str::from_utf8(&self.bytes);
-        let text = text.map_err(|_| self.wrong(self.line, "UTF-8", "other bytes"))?;
-        let text = if self.line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
+        let text = line_of(&self.bytes, self.line).map_err(|error| ListError::Unreadable {
+            file: self.file.clone(),
+            cause: io::Error::new(io::ErrorKind::InvalidData, error),
+        })?;
         Ok(text.trim_end())
     }
 
@@ -528,7 +529,7 @@ mod tests {
         }
         assert_eq!(
             read(b"1.jpg 1 2\n\xff 1 2\n", MediaList::read).unwrap_err(),
-            "list:2: expected UTF-8, found other bytes"
+            "cannot read the list list: line 2 is no UTF-8; if it is text in Latin-1, store it as UTF-8, such as with `iconv -f latin1 -t utf-8`"
         );
         let missing = MediaList::read(Path::new("missing/list")).unwrap_err().to_string();
         assert!(missing.starts_with("cannot read the list missing/list: "), "{missing}");
@@ -547,7 +548,10 @@ mod tests {
             damaged.truncate(1 + stream.below(2 * damaged.len()));
             match read(&damaged, MediaList::read) {
                 Ok(list) => assert!((1..=4).contains(&list.images()) && list.media() <= list.images()),
-                Err(message) => assert!(message.starts_with("list:"), "{message}"),
+                Err(message) => {
+                    let begins = ["list:", "cannot read the list list: "];
+                    assert!(begins.iter().any(|begin| message.starts_with(begin)), "{message}");
+                }
             }
         }
     }

@@ -44,6 +44,7 @@ use crate::{
     ListError,
     list_file::{Line, Separator, excerpt, lines, read_text},
 };
+use facegrad_files::{has_backslash, name_of};
 
 /// Files beyond this size are not read.
 const MAX_BYTES: u64 = 256 << 20;
@@ -408,7 +409,7 @@ impl Root {
     fn of(images: Option<&Path>) -> Self {
         let Some(images) = images else { return Self(Vec::new()) };
         let known = [path::absolute(images), fs::canonicalize(images)].into_iter().flatten();
-        Self(known.filter_map(|path| Some(path.to_str()?.trim_end_matches('/').to_owned())).collect())
+        Self(known.map(|path| name_of(&path).trim_end_matches('/').to_owned()).collect())
     }
 
     /// The paths of a line, relative to the folder of the images.
@@ -431,7 +432,7 @@ impl Root {
 
 /// A path that stays in the folder it is relative to, in its shortest form.
 fn relative(path: &str) -> Option<String> {
-    if path.starts_with('/') || path.contains(['\\', '\0']) {
+    if path.starts_with('/') || path.contains('\0') || has_backslash(path) {
         return None;
     }
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();

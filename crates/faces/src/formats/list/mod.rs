@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use facegrad_files::{folder_of, hexadecimal, read_bounded, text_of};
+use facegrad_files::{LookAlike, folder_of, hexadecimal, name_of, path_of, read_bounded, text_of};
 use facegrad_settings::{choice, settings};
 use sha2::{Digest, Sha256};
 
@@ -108,7 +108,7 @@ fn read(
     let text = text_of(bytes).map_err(|error| {
         SourceError::malformed(&config.path, Place::Whole, format!("a list of images is expected: {error}"))
     })?;
-    let mut rows = parse::parse(&text, config, need, &|path| config.root().join(path).is_file())?;
+    let mut rows = parse::parse(&text, config, need, &|path| config.root().join(path_of(path)).is_file())?;
     drop(text);
     let doubled = rows.drop_doubles(&config.path)?;
     let labels = match rows.numbers(&config.path)? {
@@ -157,14 +157,18 @@ fn check_images(images: &ImageList, list: &Path) -> Result<Option<String>, Sourc
         return Ok(None);
     }
     let first = images.path(0);
-    let above = images.root.ancestors().skip(1).find(|folder| folder.join(images.paths.get(0)).is_file());
+    let above =
+        images.root.ancestors().skip(1).find(|folder| folder.join(path_of(images.paths.get(0))).is_file());
     let root = match above {
         Some(folder) if folder.as_os_str().is_empty() => "set root to .".into(),
         Some(folder) => format!("set root to {}", folder.display()),
         None => "set root to the folder that its paths are relative to".into(),
     };
     // A path of a table may hold line breaks.
-    let reason = format!("its first image would be {first:?}, which is no file; {root}");
+    let reason = match LookAlike::of_missing(&first) {
+        Some(alike) => format!("its first image would be {first:?}, and {alike}"),
+        None => format!("its first image would be {first:?}, which is no file; {root}"),
+    };
     Err(SourceError::malformed(list, Place::Whole, reason))
 }
 
@@ -182,7 +186,7 @@ impl ImageList {
     /// Where image `index` is by its name.
     fn path(&self, index: usize) -> PathBuf {
         // An absolute path replaces the root.
-        self.root.join(self.paths.get(index))
+        self.root.join(path_of(self.paths.get(index)))
     }
 
     /// The file of image `index` where there is none at `path` and one with another ending or number is there.
@@ -197,7 +201,7 @@ impl ImageList {
 
 impl Images for ImageList {
     fn name(&self, index: usize) -> String {
-        self.path(index).display().to_string()
+        name_of(&self.path(index))
     }
 
     fn key(&self, index: usize) -> String {
@@ -233,6 +237,35 @@ mod tests {
 
     const LINES: &str =
         "Zo\u{eb} M\u{fc}ller/2.PNG zoe\nBo/x.JPeG bo\nZo\u{eb} M\u{fc}ller/2.PNG zoe\nann lee/10.jpg ann\n";
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_no_unicode_or_look_the_same_are_told_apart() {
+        let (root, config) =
+            write("list.csv", "path,label\ncaf\\xE9/1.jpg,caf\\xE9\ncaf\\xE8/1.jpg,caf\\xE8\n");
+        for (name, content) in [(r"caf\xE9", "acute"), (r"caf\xE8", "grave"), ("Jose\u{301}", "jose")] {
+            let folder = root.path().join(path_of(name));
+            if fs::create_dir(&folder).is_err() {
+                return; // A file system that refuses such names.
+            }
+            fs::write(folder.join("1.jpg"), content).unwrap();
+        }
+        let source = config.open().unwrap().source;
+        assert_eq!(source.identities(), [r"caf\xE8", r"caf\xE9"]);
+        assert_eq!(source.stored(0).unwrap(), StoredImage::Encoded(b"acute".into()));
+        assert_eq!(source.stored(1).unwrap(), StoredImage::Encoded(b"grave".into()));
+        assert_eq!(source.key(1), r"caf\xE8/1.jpg");
+
+        fs::write(&config.path, "Jos\u{e9}/1.jpg jose\n").unwrap();
+        let error = config.open().err().unwrap().to_string();
+        let alike = "Jose\u{301}/1.jpg is there, which looks the same and is another name (decomposed (NFD), not \
+                     composed (NFC))";
+        assert!(error.ends_with(alike), "{error}");
+        // Where others are there, it shows when it is loaded.
+        fs::write(&config.path, "Jos\u{e9}/1.jpg jose\ncaf\\xE9/1.jpg acute\n").unwrap();
+        let error = config.open().unwrap().source.stored(0).unwrap_err().to_string();
+        assert!(error.ends_with(alike), "{error}");
+    }
 
     #[test]
     fn images_are_in_the_order_of_the_list() {

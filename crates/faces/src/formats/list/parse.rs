@@ -12,6 +12,8 @@ use std::{
     path::Path,
 };
 
+use facegrad_files::name_of;
+
 use super::{
     ListConfig, ListOrder,
     columns::{Columns, Header},
@@ -88,7 +90,7 @@ impl Rows {
         let mut roots: Vec<String> = absolute
             .into_iter()
             .flatten()
-            .filter_map(|root| root.into_os_string().into_string().ok())
+            .map(|root| name_of(&root))
             .map(|root| if root.ends_with('/') { root } else { root + "/" })
             .collect();
         roots.dedup();

@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use facegrad_files::{folder_of, hexadecimal, read_bounded};
+use facegrad_files::{folder_of, hexadecimal, name_of, path_of, read_bounded};
 use facegrad_parquet::{ColumnPages, DecodedPage, KeptBlock, PageCost, ParquetFault, ParquetFile};
 use facegrad_pictures::decode::MAX_FILE_SIZE;
 use facegrad_settings::settings;
@@ -334,7 +334,7 @@ impl ParquetImages {
         let Some(path) = path else { return Ok(None) };
         let path = String::from_utf8(path).ok().filter(|path| path.len() <= MAX_PATH);
         let path = path.ok_or("the row has text that is no path where an image or its path is expected")?;
-        Ok(Some(folder_of(&self.file(index).path).join(path)))
+        Ok(Some(folder_of(&self.file(index).path).join(path_of(&path))))
     }
 }
 
@@ -375,14 +375,14 @@ fn labels(
 impl Images for ParquetImages {
     fn name(&self, index: usize) -> String {
         let file = self.file(index);
-        format!("{} row {}", file.path.display(), index - file.first)
+        format!("{} row {}", name_of(&file.path), index - file.first)
     }
 
     fn key(&self, index: usize) -> String {
         let file = self.file(index);
         let row = index - file.first;
         match file.path.file_name() {
-            Some(name) if self.set != file.path => format!("{}/{row}", name.display()),
+            Some(name) if self.set != file.path => format!("{}/{row}", name_of(Path::new(name))),
             _ => row.to_string(),
         }
     }

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use facegrad_files::open;
+use facegrad_files::{line_of, open};
 
 use crate::{Place, SourceError};
 
@@ -34,6 +34,8 @@ pub(super) fn each_line(
         if text.is_empty() && line.len() < MAX_LINE as usize {
             continue;
         }
+        let text = line_of(text, number as usize)
+            .map_err(|error| SourceError::malformed(path, Place::Whole, error.to_string()))?;
         let (key, offset) =
             parse(text).map_err(|reason| SourceError::malformed(path, Place::Line(number), reason))?;
         each(number, key, offset)?;
@@ -42,17 +44,16 @@ pub(super) fn each_line(
 }
 
 /// Key and byte of a line, or what is wrong with it.
-fn parse(line: &[u8]) -> Result<(u32, u64), String> {
-    let mut parts = line.split(|byte| *byte == b'\t' || *byte == b' ').filter(|part| !part.is_empty());
+fn parse(line: &str) -> Result<(u32, u64), String> {
+    let mut parts = line.split(['\t', ' ']).filter(|part| !part.is_empty());
     let (Some(key), Some(offset), None) = (parts.next(), parts.next(), parts.next()) else {
         return Err("a key, a tab and the byte where its record begins are expected".into());
     };
-    let shown = |part: &[u8]| String::from_utf8_lossy(part).escape_debug().to_string();
-    let key = digits(key)
-        .and_then(|key| u32::try_from(key).ok())
-        .ok_or_else(|| format!("the key {} is not a whole number from 0 to {}", shown(key), u32::MAX))?;
+    let key = digits(key).and_then(|key| u32::try_from(key).ok()).ok_or_else(|| {
+        format!("the key {} is not a whole number from 0 to {}", key.escape_debug(), u32::MAX)
+    })?;
     let offset = digits(offset)
-        .ok_or_else(|| format!("the byte {} of key {key} is not a whole number", shown(offset)))?;
+        .ok_or_else(|| format!("the byte {} of key {key} is not a whole number", offset.escape_debug()))?;
     if offset % 4 != 0 {
         return Err(format!("key {key} is said to be at byte {offset}; records begin at multiples of 4"));
     }
@@ -60,10 +61,8 @@ fn parse(line: &[u8]) -> Result<(u32, u64), String> {
 }
 
 /// A number in decimal digits and nothing else.
-fn digits(text: &[u8]) -> Option<u64> {
-    let text =
-        std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
-    text.parse().ok()
+fn digits(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
@@ -92,7 +91,7 @@ mod tests {
     #[test]
     fn lines_that_are_not_are_one_sentence() {
         let expected = "IDX, line 2: a key, a tab and the byte where its record begins are expected";
-        for line in ["5", "5\t4\t4", "\u{0}"] {
+        for line in ["5", "5\t4\t4", "\u{1}"] {
             assert_eq!(read(&format!("0\t0\n{line}\n")).unwrap_err(), expected, "{line:?}");
         }
         for (line, reason) in [

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use facegrad_files::{hexadecimal, read_bounded};
+use facegrad_files::{hexadecimal, name_of, read_text_bounded};
 use facegrad_settings::settings;
 use rayon::{ThreadPoolBuilder, prelude::*};
 use sha2::{Digest, Sha256};
@@ -199,7 +199,7 @@ impl RecordIo {
 
 impl Images for RecordIo {
     fn name(&self, index: usize) -> String {
-        format!("{}, record {}", self.path.display(), self.keys.get(index))
+        format!("{}, record {}", name_of(&self.path), self.keys.get(index))
     }
 
     fn key(&self, index: usize) -> String {
@@ -611,11 +611,11 @@ fn remove(found: &mut RecordIndex, number: u32) -> usize {
 
 /// The list of names at `path`, if there is one.
 fn read_names(path: &Path) -> Result<Option<Vec<String>>, SourceError> {
-    let bytes = match read_bounded(path, MAX_NAMES) {
+    let text = match read_text_bounded(path, MAX_NAMES) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(|source| SourceError::Unreadable { path: path.into(), source })?,
     };
-    let names = serde_json::from_slice(&bytes);
+    let names = serde_json::from_str(&text);
     names.map(Some).map_err(|error| whole(path, format!("a JSON array of names is expected: {error}")))
 }
 

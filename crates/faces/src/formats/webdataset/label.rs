@@ -1,7 +1,8 @@
 //! Labels of samples: numbers or names, of `.cls` and `.json` members.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, fmt, path::Path};
 
+use facegrad_files::text_of;
 use serde_json::Value;
 
 use crate::{LabelGaps, SourceError, formats::labels::Labels};
@@ -47,13 +48,15 @@ impl SampleLabel {
     pub fn read(&mut self, ending: &str, content: &[u8], label_key: Option<&str>) -> Result<(), String> {
         if ending == "cls" {
             if label_key.is_none() {
-                let text = std::str::from_utf8(content).map_err(|_| "its label is not UTF-8")?;
+                let text =
+                    text_of(content.into()).map_err(|error| format!("its label cannot be read: {error}"))?;
                 self.cls = Some(bounded(text.trim())?);
             }
             return Ok(());
         }
-        let value: Value =
-            serde_json::from_slice(content).map_err(|error| format!("a JSON object is expected: {error}"))?;
+        let no_object = |error: &dyn fmt::Display| format!("a JSON object is expected: {error}");
+        let text = text_of(content.into()).map_err(|error| no_object(&error))?;
+        let value: Value = serde_json::from_str(&text).map_err(|error| no_object(&error))?;
         if let Some(Value::String(name)) = value.get(NAME_FIELD) {
             // A name may be anything, also empty.
             self.name = Some(if name.is_empty() { String::new() } else { bounded(name)? });

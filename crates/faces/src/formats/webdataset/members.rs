@@ -5,6 +5,7 @@
 
 use std::fs::File;
 
+use facegrad_files::name_of_bytes;
 use tar::{EntryType, Header, PaxExtensions};
 
 use crate::formats::positioned::read_at;
@@ -45,7 +46,7 @@ pub(super) enum Kind {
 /// A member of a tar file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Member {
-    /// Its path in the archive; bytes that are not UTF-8 are replaced.
+    /// Its path in the archive as text ([`name_of_bytes`]).
     pub name: String,
     pub kind: Kind,
     /// Bytes of its content, which lie in the file.
@@ -139,7 +140,7 @@ impl<'a> Members<'a> {
                 }
                 _ => {
                     let name = extended.name.unwrap_or_else(|| header.path_bytes().into_owned());
-                    let name = String::from_utf8_lossy(&name).into_owned();
+                    let name = name_of_bytes(&name);
                     let kind = match kind {
                         // Archives older than folders mark them by the end of their name.
                         EntryType::Regular | EntryType::Continuous if !name.ends_with('/') => Kind::File,

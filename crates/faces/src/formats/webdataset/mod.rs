@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use facegrad_files::{PooledFile, hexadecimal};
+use facegrad_files::{PooledFile, hexadecimal, name_of};
 use facegrad_settings::settings;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -189,8 +189,7 @@ impl WebDataset {
 impl Images for WebDataset {
     fn name(&self, index: usize) -> String {
         let member = self.member(index).map_or_else(|_| self.place(index), |member| member.name);
-        // Names come from outside and may hold anything.
-        format!("{}, {}", self.shard(index).file.path().display(), member.escape_debug())
+        format!("{}, {member}", name_of(self.shard(index).file.path()))
     }
 
     fn key(&self, index: usize) -> String {
@@ -316,7 +315,7 @@ fn scan(path: &Path, config: &WebDatasetConfig, need: LabelNeed) -> Result<Shard
             sample.label.read(&ending, &content, config.label_key.as_deref()).map_err(in_member)?;
         } else if image_key.as_ref().map_or(EXTENSIONS.contains(&ending.as_str()), |key| *key == ending) {
             if let Some(first) = &sample.image {
-                return Err(in_member(format!("its sample has another image, {:?}", first.name)));
+                return Err(in_member(format!("its sample has another image, \"{}\"", first.name)));
             }
             sample.image = Some(member);
         } else if image_key.is_none() && has_extension(Path::new(&ending), &EXTENSIONS) {
@@ -340,7 +339,7 @@ impl ShardContent {
             if let Some(dotted) = sample.dotted {
                 let (key, ending) = split(&dotted).unwrap_or_default();
                 let reason = format!(
-                    "the key of a sample ends at the first dot, so that {key:?} is the key here and {ending:?} the \
+                    "the key of a sample ends at the first dot, so that \"{key}\" is the key here and \"{ending}\" the \
                      ending, which is that of no image; name the files without dots before their ending, or set \
                      image_key if all images end so"
                 );

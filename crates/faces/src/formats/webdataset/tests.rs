@@ -201,7 +201,10 @@ fn samples_that_are_not_are_one_sentence() {
             "DIR/x.tar, \"1.png\": its sample has another image, \"1.jpg\"",
         ),
         (&[("1.jpg", b"x"), ("1.cls", b" \n")], "DIR/x.tar, \"1.cls\": its label is empty"),
-        (&[("1.jpg", b"x"), ("1.cls", b"\xFF")], "DIR/x.tar, \"1.cls\": its label is not UTF-8"),
+        (
+            &[("1.jpg", b"x"), ("1.cls", b"\xFF")],
+            "DIR/x.tar, \"1.cls\": its label cannot be read: line 1 is no UTF-8; if it is text in Latin-1, store it as UTF-8, such as with `iconv -f latin1 -t utf-8`",
+        ),
         (
             &[("1.jpg", b"x"), ("1.cls", &[b'a'; 5000])],
             "DIR/x.tar, \"1.cls\": its label has 5000 bytes; 4096 are the most",
@@ -220,7 +223,7 @@ fn samples_that_are_not_are_one_sentence() {
         ),
         (
             &[("new\nline.jpg", b"x")],
-            "DIR/x.tar, \"new\\nline.jpg\": its sample has no label; a .cls or .json member of the same name is \
+            "DIR/x.tar, \"new\\x0Aline.jpg\": its sample has no label; a .cls or .json member of the same name is \
              expected",
         ),
     ] {
