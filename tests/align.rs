@@ -90,7 +90,7 @@ fn a_table_of_landmarks_brings_faces_onto_the_template() {
         "passed    1 files that are no images, are empty or hidden",
         "left out  1 images without a face and 1 unreadable, listed in faces/alignment.csv",
         "          000001/faceless.pgm: it has no face",
-        "          broken?name.jpg: its content is not a JPEG, PNG, WebP, BMP or PNM image",
+        "          broken\\x0Aname.jpg: its content is not a JPEG, PNG, WebP, BMP or PNM image",
     ] {
         assert!(ended.stdout.lines().any(|said| said == line), "{line}\n{ended}");
     }

@@ -288,7 +288,7 @@ impl Table<'_> {
             };
         }
         let landmarks = std::array::from_fn(|i| [values[2 * i], values[2 * i + 1]]);
-        let name = image.strip_prefix("./").unwrap_or(image);
+        let name = &facegrad_files::listed_name(image.strip_prefix("./").unwrap_or(image));
         if self.faces.is_empty() {
             self.first = name.to_owned();
         }

@@ -234,7 +234,7 @@ mod tests {
             outputs(&images, ImageFormat::Png).unwrap(),
             [
                 "a/1.jpg a/1.png",
-                "a/line\nbreak.png a/line\nbreak.png",
+                "a/line\\x0Abreak.png a/line\nbreak.png",
                 "b/c/3.webp b/c/3.png",
                 "loose.JPG loose.png"
             ]

@@ -65,6 +65,11 @@ pub fn path_of(name: &str) -> PathBuf {
     name.into()
 }
 
+/// The [`name_of`] a file as a list has it: one by another program has control characters and backslashes as they are.
+pub fn listed_name(name: &str) -> String {
+    name_of(&path_of(name))
+}
+
 /// The bytes of the path whose name this is.
 fn bytes_of(name: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(name.len());
@@ -310,6 +315,15 @@ mod tests {
             assert_eq!(name_of(Path::new(name)), name);
             assert_eq!(path_of(name), Path::new(name));
         }
+    }
+
+    #[test]
+    fn a_list_may_have_characters_as_they_are() {
+        for listed in ["a\nb/1.jpg", r"a\x0Ab/1.jpg"] {
+            assert_eq!(listed_name(listed), r"a\x0Ab/1.jpg");
+        }
+        assert_eq!(listed_name(r"a\b"), r"a\x5Cb");
+        assert_eq!(listed_name("Ann Lee/1.jpg"), "Ann Lee/1.jpg");
     }
 
     #[test]

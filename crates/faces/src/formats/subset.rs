@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use facegrad_files::{LookAlike, has_escapes, look_of, read_bounded, sha256, text_of};
+use facegrad_files::{LookAlike, has_escapes, listed_name, look_of, read_bounded, sha256, text_of};
 use facegrad_pictures::Picture;
 use facegrad_settings::{at_least, settings};
 use sha2::{Digest, Sha256};
@@ -140,7 +140,7 @@ impl Named {
             .map_err(|error| SourceError::unreadable(list, "a list of images", error))?;
         // Each with whether an image has it. Some sets read a key from the disk, so each is asked for once.
         let mut names: HashMap<String, bool> =
-            read_list(bytes, list)?.into_iter().map(|name| (name, false)).collect();
+            read_list(bytes, list)?.iter().map(|name| (listed_name(name), false)).collect();
         let mut is_named = |index: usize| match names.get_mut(&source.key(index)) {
             Some(is_there) => {
                 *is_there = true;
