@@ -57,10 +57,11 @@ fn within(
     place: impl Fn(usize, usize) -> usize + Copy,
 ) -> std::ops::Range<usize> {
     let step = across.len().div_ceil(SAMPLED).max(1);
+    let bytes = picture.pixels();
     let pixels = |line: usize| {
         let of = move |k: usize| {
             let at = place(line, k);
-            [0, 1, 2].map(|channel| f32::from(picture.pixels()[at + channel]))
+            [bytes[at], bytes[at + 1], bytes[at + 2]].map(f32::from)
         };
         across.clone().step_by(step).map(of)
     };
