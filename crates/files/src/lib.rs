@@ -48,7 +48,9 @@ pub use hash::{hexadecimal, sha256, sha256_of};
 pub use journal::{Journal, JournalError, WorkDifference, WorkHeader};
 pub use lock::{Lock, LockError, LockHeld, lock};
 pub use moment::{Moment, NoMoment, last_written};
-pub use names::{LookAlike, as_name, has_backslash, has_escapes, listed_name, look_of, name_of, name_of_bytes, path_of};
+pub use names::{
+    LookAlike, as_name, has_backslash, has_escapes, listed_name, look_of, name_of, name_of_bytes, path_of,
+};
 pub use open::{NoRegularFile, open, spool};
 pub use pool::{PooledFile, open_file_limits, raise_open_files};
 pub use positioned::{FileSection, fill_at};

@@ -101,12 +101,23 @@ fn config(facts: &ProposalFacts, test: Option<&Test>) -> String {
     let &ProposalFacts { name, config, source, size, has_card, test_list } = facts;
     let (images, people) = (source.len(), source.identities().len());
     let per_person = ImagesPerIdentity::of(source);
-    let left = images - test.map_or(0, |test| test.images.len());
-    let trained = people - test.map_or(0, |test| test.people);
+    let mut counts = vec![0; people];
+    (0..images).for_each(|image| counts[source.label(image)] += 1);
+    counts.retain(|&count| count >= MIN_IMAGES);
+    // Where nobody or one person has several images, all are taken.
+    let min_images = if counts.len() < 2 { 1 } else { MIN_IMAGES };
+    let (with_enough, of_them) = match min_images {
+        1 => (people, images),
+        _ => (counts.len(), counts.iter().sum()),
+    };
+    let left = of_them - test.map_or(0, |test| test.images.len());
+    let trained = with_enough - test.map_or(0, |test| test.people);
     let [height, width] = size.map(|side| side.clamp(16, SIDE));
     let epochs = (SEEN / left as f64).clamp(EPOCHS[0], EPOCHS[1]).round();
     let batch = match left {
-        ..10_000 => 64,
+        // Some batches an epoch, of a power of two.
+        ..256 => (1usize << (left / 4).max(2).ilog2()).clamp(2, 64),
+        256..10_000 => 64,
         10_000..500_000 => 128,
         _ => 256,
     };
@@ -151,8 +162,10 @@ fn config(facts: &ProposalFacts, test: Option<&Test>) -> String {
     line(format!("size = [{height}, {width}]"));
     line("\n[data.train]".into());
     keys(config).for_each(&mut line);
-    line("# People with one image do not teach what images of one person have in common.".into());
-    line(format!("min_images = {MIN_IMAGES}"));
+    if min_images > 1 {
+        line("# People with one image do not teach what images of one person have in common.".into());
+        line(format!("min_images = {min_images}"));
+    }
     if test.is_some() {
         line("# The people of the test below.".into());
         line(format!("exclude = {}", path_of(test_list)));
@@ -265,6 +278,17 @@ mod tests {
             assert!(proposal.config.starts_with(&format!("# {} images of ", thousands(count))));
             assert_eq!(experiment.backbone.kind() == "nano", !has_card);
         }
+    }
+
+    #[test]
+    fn a_batch_is_no_more_than_a_quarter_of_a_small_set() {
+        for (people, images, batch) in [(2, 2, 2), (3, 8, 4), (10, 5, 8), (50, 5, 32), (40, 20, 64)] {
+            let (proposal, _) = proposal(people, images, false);
+            assert!(proposal.config.contains(&format!("\nbatch = {batch}\n")), "{}", proposal.config);
+            assert!(proposal.config.contains("\nmin_images = 2\n"), "{}", proposal.config);
+        }
+        let (single, _) = proposal(30, 1, false);
+        assert!(!single.config.contains("min_images"), "{}", single.config);
     }
 
     #[test]
