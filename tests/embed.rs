@@ -889,3 +889,28 @@ fn pipes_are_read_where_a_person_names_them_and_nowhere_else() {
         assert!(sentence.contains(", and no regular file"), "{script}: {sentence}");
     }
 }
+
+#[test]
+fn no_output_replaces_what_is_read_or_a_file_of_a_checkpoint() {
+    let place = lab();
+    let run = MODEL[1];
+    let checkpoint = place.path(run).read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let checkpoint = checkpoint.into_iter().find(|path| path.join("manifest.json").is_file()).unwrap();
+    let model = checkpoint.join("model.safetensors");
+    let before = std::fs::read(&model).unwrap();
+    let said = place.facegrad(&["embed", "faces", "--model", run, "--out", model.to_str().unwrap()]).code(2);
+    assert!(said.stderr.contains("a file of a checkpoint; choose another name"), "{said}");
+    assert_eq!(std::fs::read(&model).unwrap(), before);
+
+    place.write("list.csv", "image,label\nfaces/000000/0000.png,a\nfaces/000000/0001.png,a\nfaces/000001/0000.png,b\nfaces/000001/0001.png,b\n");
+    let list = place.text("list.csv");
+    for command in [
+        &["embed", "list.csv", "--model", run, "--out", "list.csv"][..],
+        &["data", "pairs", "list.csv", "--folds", "1", "--per-fold", "1", "--out", "list.csv"],
+        &["data", "audit", "list.csv", "--exclude", "list.csv"],
+    ] {
+        let said = place.facegrad(command).code(2);
+        assert!(said.stderr.contains("would replace list.csv, which is read"), "{said}");
+        assert_eq!(place.text("list.csv"), list);
+    }
+}

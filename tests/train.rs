@@ -349,6 +349,21 @@ fn a_new_config_is_trained_as_it_is_and_tests_on_people_it_does_not_see() {
         "{model}"
     );
 
+    // Another list in place of the one that keeps them aside is told, though the people have numbers for names.
+    place.write("other.csv", "image\n000000/0000.png\n");
+    let told =
+        place.facegrad(&["train", "mine.toml", "--preflight", "--set", "data.train.exclude=other.csv"]);
+    assert!(told.done().stdout.contains(" images of evaluation unseen are trained on, such as "));
+    // What cannot be trained leaves nothing, and a run's name is one that a folder may have.
+    place.copy("my faces", "mom's, faces");
+    place.facegrad(&["new", "mom's, faces"]).done();
+    assert!(place.text("mom's, faces.toml").contains("name = \"mom-s- faces\""));
+    place
+        .facegrad(&["data", "synth", "--identities", "1", "--images", "2", "--size", "20", "--out", "one"])
+        .done();
+    place.facegrad(&["new", "one"]).code(2);
+    assert!(!place.path("one.toml").exists());
+
     // Photographs are to be aligned first.
     place
         .facegrad(&[

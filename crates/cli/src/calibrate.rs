@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::{
     arguments::{BatchArgs, DeviceArgs},
-    failure::Failure,
+    failure::{Failure, check_output},
     progress::counted,
     protocols::ProtocolArgs,
     say,
@@ -59,6 +59,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         let said = format!("--out {} does not end in .safetensors, as model files do", out.display());
         return Err(Failure::input(said));
     }
+    args.out.as_ref().map_or(Ok(()), |out| check_output("--out", out, &[&args.model]))?;
     if let Some((i, twice)) = args.at.iter().enumerate().find(|(i, at)| args.at[..*i].contains(at)) {
         return Err(Failure::input(format!("--at names {twice} twice, at first and as number {}", i + 1)));
     }

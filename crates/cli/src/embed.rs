@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{
     arguments::{BatchArgs, ModelArgs, file_to_read},
     command_line,
-    failure::{Failure, INTERRUPTED, stop_on_signal},
+    failure::{Failure, INTERRUPTED, check_output, stop_on_signal},
     progress::Stages,
     say,
     skipped::list_skipped,
@@ -65,6 +65,7 @@ const NAMED: usize = 10;
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let out = &args.out;
+    check_output("--out", out, &args.sources.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
     // Found out before any work: whether there can be a file of that name.
     EmbeddingWriter::create(out, 1, None)?;
     let open = |path: &PathBuf| Ok((path.clone(), image_set(path, &args.overrides, args.images.as_deref())?));

@@ -32,6 +32,8 @@ pub struct Failure {
 const FAILED: u8 = 1;
 /// Exit code of input that cannot be used.
 const WRONG_INPUT: u8 = 2;
+/// The file by which a folder is known to be a checkpoint.
+const MANIFEST: &str = "manifest.json";
 /// Exit code after Ctrl-C, as shells have it.
 pub const INTERRUPTED: u8 = Stop::EXIT_CODE;
 
@@ -43,6 +45,26 @@ pub fn stop_on_signal(rest: &'static str) -> Result<Stop, Failure> {
 /// Writes a file that was asked for, whole or not at all.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     facegrad_files::replace(path, bytes).map_err(|error| Failure::unwritable(path, error))
+}
+
+/// Whether `path` may be written, which an option of this name gave: not where it is one of the `inputs`, and not over a file
+/// of a checkpoint, which only training and calibration change.
+pub fn check_output(option: &str, path: &Path, inputs: &[&Path]) -> Result<(), Failure> {
+    let Ok(there) = path.canonicalize() else { return Ok(()) };
+    if let Some(input) = inputs.iter().find(|input| input.canonicalize().is_ok_and(|input| input == there)) {
+        let input = input.display();
+        return Err(Failure::input(format!(
+            "{option} would replace {input}, which is read; choose another name"
+        )));
+    }
+    let is_of_checkpoint = there.is_file() && there.with_file_name(MANIFEST).is_file();
+    match is_of_checkpoint {
+        true => Err(Failure::input(format!(
+            "{option} would replace {}, a file of a checkpoint; choose another name",
+            path.display()
+        ))),
+        false => Ok(()),
+    }
 }
 
 impl Failure {

@@ -1,6 +1,7 @@
 //! `facegrad new`.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -14,7 +15,7 @@ use facegrad_results::numbers::thousands;
 use crate::{
     arguments::default_backend,
     command_line::word,
-    failure::{Failure, write_file},
+    failure::{Failure, check_output, write_file},
     output, say,
     source::source_config,
 };
@@ -48,7 +49,11 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let title = name_of(&args.set);
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{title}.toml")));
     let name = name_of(&out);
+    // A run is a folder, whose name has fewer kinds of characters than names of files.
+    let allowed = |c: char| if c.is_alphanumeric() || "-_. ".contains(c) { c } else { '-' };
+    let run: String = name.chars().map(allowed).collect();
     let test_list = out.with_file_name(format!("{name}-test.csv"));
+    check_output("--out", &out, &[&args.set])?;
     if let Some(there) = [&out, &test_list].into_iter().find(|path| path.exists() && !args.force) {
         let there = there.display();
         return Err(Failure::input(format!(
@@ -57,7 +62,6 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let opened = config.open()?;
     let source = opened.source.as_ref();
-    output::notes(&opened.summary.notes);
     let sample = SetSample::of(source, LOOKED_AT);
     let [height, width] = sample.size.ok_or_else(|| {
         Failure::input(format!(
@@ -89,7 +93,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let card = card();
     let has_card = card.is_some();
     let facts = ProposalFacts {
-        name: &name,
+        name: &run,
         config: &config,
         source,
         size: [height, width],
@@ -97,22 +101,28 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         test_list: &test_list,
     };
     let proposal = Proposal::of(&facts);
+    let chosen = card.map_or_else(|| facegrad::choose(default_backend(), None), Ok)?;
     if !proposal.test.is_empty() {
         write_images(&proposal.test, source, &test_list)
             .map_err(|error| Failure::unwritable(&test_list, error))?;
-        say!("{}: {} images of people for the test", test_list.display(), thousands(proposal.test.len()));
     }
     write_file(&out, proposal.config.as_bytes())?;
+    // What was written is read as `train` will, so that what cannot work is known now, and does not stay.
+    let read = Experiment::load(&out, &[]).map_err(Failure::from);
+    let preflight = read
+        .and_then(|(experiment, _)| Ok(Preflight::of(experiment, &chosen)?))
+        .inspect_err(|_| [&out, &test_list].into_iter().for_each(|path| drop(fs::remove_file(path))))?;
+    if !proposal.test.is_empty() {
+        say!("{}: {} images of people for the test", test_list.display(), thousands(proposal.test.len()));
+    }
     say!("{}: the config, to be read and changed", out.display());
-    // What was written is read as `train` will, so that what cannot work is known now.
-    let chosen = card.map_or_else(|| facegrad::choose(default_backend(), None), Ok)?;
-    let preflight = Preflight::of(Experiment::load(&out, &[])?.0, &chosen)?;
     if let Some(time) = &preflight.time {
         say!("time     {time}");
     }
     if let Some(memory) = &preflight.memory {
         say!("memory   {memory}");
     }
+    output::notes(&preflight.notes);
     say!("\nnext");
     let out = word(&out);
     let card = if has_card { " --backend wgpu" } else { "" };

@@ -61,6 +61,12 @@ pub struct ProtocolArgs {
 }
 
 impl ProtocolArgs {
+    /// The files that are read.
+    pub fn lists(&self) -> impl Iterator<Item = &Path> {
+        let single = [&self.pairs, &self.threshold_pairs, &self.gallery, &self.probes, &self.config];
+        single.into_iter().flatten().chain(&self.bin).map(PathBuf::as_path)
+    }
+
     /// Whether --flip is given.
     pub fn sets_flip(&self) -> bool {
         self.flip.is_some()

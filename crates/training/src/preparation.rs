@@ -71,6 +71,7 @@ impl Preparation {
         let mut notes = data.summary.notes.clone();
         notes.extend(look.notes);
         notes.extend(preflight::overlap(identities, &evaluations));
+        notes.extend(preflight::common_images(source, &evaluations));
         notes.extend(evaluations.iter().flat_map(|(name, protocol)| {
             protocol.remarks().into_iter().map(move |remark| format!("evaluation {name}: {remark}"))
         }));

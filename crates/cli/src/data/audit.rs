@@ -20,7 +20,7 @@ use facegrad_results::numbers::thousands;
 use crate::{
     arguments::{BatchArgs, ModelArgs, file_to_read, size_within},
     command_line,
-    failure::{Failure, INTERRUPTED, stop_on_signal, write_file},
+    failure::{Failure, INTERRUPTED, check_output, stop_on_signal, write_file},
     progress::Stages,
     say,
     source::source_config,
@@ -96,6 +96,11 @@ fn size(word: &str) -> Result<[usize; 2], String> {
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let inputs: Vec<&Path> =
+        [&args.set].into_iter().chain(&args.against).chain(&args.embeddings).map(PathBuf::as_path).collect();
+    for (option, path) in [("--report", &args.report), ("--exclude", &args.exclude)] {
+        path.as_ref().map_or(Ok(()), |path| check_output(option, path, &inputs))?;
+    }
     for path in args.report.iter().chain(&args.exclude) {
         // Found out before any work: whether there can be a file of that name.
         facegrad_files::temporary_beside(path)

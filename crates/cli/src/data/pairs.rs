@@ -6,7 +6,12 @@ use facegrad::verification::PairList;
 use facegrad_files::name_of;
 use serde_json::json;
 
-use crate::{command_line::word, failure::Failure, say, source::source_config};
+use crate::{
+    command_line::word,
+    failure::{Failure, check_output},
+    say,
+    source::source_config,
+};
 
 #[derive(clap::Args)]
 #[command(
@@ -40,6 +45,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let Args { set, folds, per_fold, seed, overrides, out, json } = args;
+    check_output("--out", &out, &[&set])?;
     let opened = source_config(&set, &overrides)?.open_images()?;
     crate::output::notes(&opened.summary.notes);
     if !opened.is_labelled() {

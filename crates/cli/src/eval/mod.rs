@@ -2,7 +2,10 @@
 
 mod whitening;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use facegrad::recognition::{
     Contestant, EmbeddingSource, ImageNeed, Measurement, OpenProtocol, ProtocolResult,
@@ -15,7 +18,7 @@ use serde_json::json;
 use crate::{
     arguments::{BatchArgs, DeviceArgs},
     command_line,
-    failure::{Failure, write_file},
+    failure::{Failure, check_output, write_file},
     progress::counted,
     protocols::ProtocolArgs,
     say,
@@ -66,6 +69,11 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let mut inputs: Vec<&Path> = args.models.iter().map(PathBuf::as_path).collect();
+    inputs.extend(args.protocols.lists());
+    for (option, path) in [("--report", &args.report), ("--csv", &args.csv)] {
+        path.as_ref().map_or(Ok(()), |path| check_output(option, path, &inputs))?;
+    }
     let chosen = args.device.choose()?;
     let open = |path: &PathBuf| EmbeddingSource::open(path, &chosen.device, &chosen.description);
     let subjects = args.models.iter().map(open).collect::<Result<Vec<_>, _>>()?;

@@ -113,6 +113,12 @@ pub trait OpenProtocol: Send + Sync {
         Vec::new()
     }
 
+    /// What the images are called where the protocol takes them from a labelled set, as [`FaceSource::name`] has them; an
+    /// empty list otherwise.
+    fn set_images(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Image `index` of those that the protocol lists ([`PairOutcome::positions`]) as a model of input `size` sees it, for protocols of pairs whose
     /// pixels are at hand.
     fn picture(&self, _index: usize, _size: [usize; 2]) -> Option<Picture> {

@@ -161,6 +161,12 @@ impl OpenProtocol for PairProtocol {
         self.all().flat_map(of).collect()
     }
 
+    fn set_images(&self) -> Vec<String> {
+        // Pairs that are drawn have a seed, and their images the names of the set.
+        let is_drawn = self.seed.is_some();
+        if is_drawn { self.test.list.images().to_vec() } else { Vec::new() }
+    }
+
     /// The folders that the images are in, which is how lists of faces name people.
     fn people(&self) -> Vec<String> {
         let folder = |image: &String| {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use look::look;
 pub use memory::MemoryEstimate;
 pub(crate) use memory::Workload;
-pub(crate) use overlap::overlap;
+pub(crate) use overlap::{common_images, overlap};
 pub use time::TimeEstimate;
 pub(crate) use time::{Evaluations, estimate as estimate_time};
 

@@ -1,8 +1,30 @@
-//! People who are in the training data and in an evaluation.
+//! People and images that are in the training data and in an evaluation.
 
 use std::collections::HashSet;
 
+use facegrad_faces::FaceSource;
 use facegrad_recognition::OpenProtocol;
+
+/// A note for each evaluation that takes images from a set which training takes as well, whatever its people are called.
+pub(crate) fn common_images(
+    source: &dyn FaceSource,
+    evaluations: &[(String, Box<dyn OpenProtocol>)],
+) -> Vec<String> {
+    let note = |(evaluation, protocol): &(String, Box<dyn OpenProtocol>)| {
+        let names: HashSet<String> = protocol.set_images().into_iter().collect();
+        if names.is_empty() {
+            return None;
+        }
+        let mut common =
+            (0..source.len()).map(|image| source.name(image)).filter(|name| names.contains(name));
+        let first = common.next()?;
+        let (count, total) = (1 + common.count(), names.len());
+        Some(format!(
+            "{count} of {total} images of evaluation {evaluation} are trained on, such as {first}: what it measures is not about strangers; data.train.exclude takes a list of those to leave out"
+        ))
+    };
+    evaluations.iter().filter_map(note).collect()
+}
 
 /// A note for each evaluation that has people with the names of training identities, such as
 /// `"George_W_Bush"`, whatever the case and the characters between the parts; names without letters are numbers
@@ -55,6 +77,10 @@ mod tests {
             self.0.iter().map(|name| name.to_string()).collect()
         }
 
+        fn set_images(&self) -> Vec<String> {
+            self.people()
+        }
+
         fn measure(
             &self,
             _embedder: &Embedder<'_>,
@@ -63,6 +89,26 @@ mod tests {
         ) -> Result<ProtocolOutcome, MeasurementError> {
             unreachable!("only its people are asked for")
         }
+    }
+
+    #[test]
+    fn images_that_are_trained_on_are_told_whatever_their_people_are_called() {
+        let source = crate::preflight::tests::TestSource {
+            identities: vec!["0001".into()],
+            labels: vec![0; 4],
+            image: |_| Err("never read"),
+        };
+        let evaluation = |name: &str, images: &[&'static str]| -> (String, Box<dyn OpenProtocol>) {
+            (name.into(), Box::new(People(images.to_vec())))
+        };
+        let evaluations =
+            [evaluation("unseen", &["image 9", "image 2", "image 3"]), evaluation("lfw", &["x"])];
+        let notes = common_images(&source, &evaluations);
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(
+            notes[0].starts_with("2 of 3 images of evaluation unseen are trained on, such as image 2: "),
+            "{notes:?}"
+        );
     }
 
     #[test]
