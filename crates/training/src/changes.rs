@@ -32,11 +32,11 @@ fn in_words(value: &Option<Value>) -> String {
     value.as_ref().map_or("not given".into(), Value::to_string)
 }
 
-/// The keys that differ, in the order of the alphabet.
+/// The keys that differ, in the order of the alphabet; those of evaluations, which change nothing of the training, last.
 pub(crate) fn changes(was: &Table, now: &Table) -> Vec<Change> {
     let (was, now) = (keys(was), keys(now));
     let mut all: Vec<&String> = was.keys().chain(now.keys()).collect();
-    all.sort_unstable();
+    all.sort_unstable_by_key(|key| (key.starts_with("evaluation."), *key));
     all.dedup();
     let change = |key: &String| Change {
         key: key.clone(),
@@ -166,8 +166,8 @@ mod tests {
         assert_eq!(changed(&[]), []);
         assert_eq!(
             listed(&changed(&["run.batch=16", "evaluation.0.folds=3", "head.scale=16", "run.steps=9"])),
-            "evaluation.0.folds is 3, was 10; head.scale is 16.0, was 32.0; run.batch is 16, was 8; \
-             run.epochs is not given, was 4.0; run.steps is 9, was not given"
+            "head.scale is 16.0, was 32.0; run.batch is 16, was 8; run.epochs is not given, was 4.0; \
+             run.steps is 9, was not given; evaluation.0.folds is 3, was 10"
         );
         let many = listed(&changed(&["optimizer.kind=adamw", "schedule.kind=step", "sampler.kind=pk"]));
         assert_eq!(many.matches(", was ").count(), NAMED, "{many}");
