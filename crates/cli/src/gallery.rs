@@ -55,6 +55,7 @@ impl GalleryMaker<'_> {
     ) -> Result<(Gallery, String), Failure> {
         // Whatever is written from now on is newer than the gallery.
         let made = Moment::now();
+        let source = from_anywhere(source);
         let image_size = self.model.card.preprocessing.size;
         let mut stages = Stages::default();
         stages.show("images read", 0, images.len());
@@ -77,7 +78,9 @@ impl GalleryMaker<'_> {
                 let fresh = (0..images.len()).filter(|image| changes.kept[*image].is_none()).collect();
                 let embedded = self.embed(&SomeOf { images, indices: fresh })?;
                 let gallery = before.updated(named, &changes, embedded.rows, origin)?;
-                (gallery, format!("brought up to date, {changes}"))
+                let other = before.record().map(|record| &record.source).filter(|of| **of != source);
+                let other = other.map(|of| format!("; until now it was one of {of}")).unwrap_or_default();
+                (gallery, format!("brought up to date, {changes}{other}"))
             }
             (None, before) => {
                 let told = match before {
@@ -91,14 +94,20 @@ impl GalleryMaker<'_> {
                 (Gallery::new(dim, rows, images.names().to_vec(), people.clone(), origin)?, told)
             }
         };
-        // The file may be used from another folder than this.
-        let source = std::path::absolute(source).unwrap_or_else(|_| source.into());
-        let source = name_of(&source);
         let pixels = survey.fingerprints;
-        let settings = settings.to_vec();
+        let settings = settings.iter().map(|setting| match setting.strip_prefix("root=") {
+            Some(root) => format!("root={}", from_anywhere(Path::new(root))),
+            None => setting.clone(),
+        });
+        let settings = settings.collect();
         let record = GalleryRecord { made, source, settings, image_size, batch: self.batch, pixels };
         Ok((gallery.recorded(record)?, told))
     }
+}
+
+/// The name of a path that holds in every folder, as a gallery may be used from another one.
+fn from_anywhere(path: &Path) -> String {
+    name_of(&std::path::absolute(path).unwrap_or_else(|_| path.into()))
 }
 
 /// Why none of the embeddings of `before` can be kept, as a clause.
