@@ -759,3 +759,18 @@ fn a_rate_of_strangers_is_measured_by_searches_and_used_by_them() {
         assert!(said.starts_with(sentence), "{said}\nshould be\n{sentence}");
     }
 }
+
+#[test]
+fn going_on_with_a_calibrated_run_says_what_becomes_of_the_points() {
+    let place = lab();
+    calibrate(&place, "runs/tiny", &["--at", POINT]).done();
+    let told = |set: &str| {
+        let ended = place.facegrad(&["train", "--resume", "runs/tiny", "--set", set]).done();
+        format!("{}{}", ended.stdout, ended.stderr)
+    };
+    let on = told("run.steps=50");
+    assert!(
+        on.contains(&format!("the best model so far is calibrated ({POINT}), and a better one will not be")),
+        "{on}"
+    );
+}

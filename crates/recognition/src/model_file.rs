@@ -8,7 +8,7 @@ use std::{
 use facegrad_files::{self as files, Lock, LockError};
 
 use crate::{
-    MODEL, ModelError, NamedPoint, checkpoint,
+    MODEL, ModelCard, ModelError, NamedPoint, checkpoint,
     model::{find, read},
     weights::{safetensors_metadata, with_metadata},
 };
@@ -43,6 +43,17 @@ impl ModelFile {
     /// The model file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What the model says of itself.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no model of facegrad.
+    pub fn card(&self) -> Result<ModelCard, ModelError> {
+        let (path, bytes) = read(&self.path)?;
+        let unusable = |reason: String| ModelError::Unusable { path: path.clone(), reason };
+        let metadata = safetensors_metadata(&bytes).map_err(unusable)?;
+        serde_json::from_str(&metadata).map_err(|error| unusable(error.to_string()))
     }
 
     /// Keeps training out of the run that the model belongs to while this lives.

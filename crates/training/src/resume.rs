@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use facegrad_devices::Chosen;
 use facegrad_files::{self as files, Lock};
-use facegrad_recognition::checkpoint::{self, Checkpoint, CheckpointError};
+use facegrad_recognition::{
+    ModelFile,
+    checkpoint::{self, Checkpoint, CheckpointError},
+};
 use facegrad_results::numbers::{significant, thousands};
 use facegrad_settings::{Override, UnusedKey};
 
@@ -163,6 +166,9 @@ impl Trainer {
             state.changes.push(note.clone());
             preparation.preflight.notes.insert(0, note);
         }
+        if state.step < total {
+            preparation.preflight.notes.extend(calibrated(&folder));
+        }
         (state.config_sha256, state.config, state.data_size) = (now.config_sha256, now.config, now.data_size);
         let best = state.best;
         let trainer = begin(preparation, Some(loaded.step), state)?;
@@ -174,6 +180,18 @@ impl Trainer {
         }
         Ok(trainer)
     }
+}
+
+/// That the best model of a run has operating points, which one that is better will not have.
+fn calibrated(run: &Path) -> Option<String> {
+    let card = ModelFile::find(run).and_then(|file| file.card()).ok()?;
+    let points =
+        card.operating_points.iter().map(|point| point.target.to_string()).collect::<Vec<_>>().join(", ");
+    (!points.is_empty()).then(|| {
+        format!(
+            "the best model so far is calibrated ({points}), and a better one will not be: calibrate it again, or keep this one with facegrad calibrate --out"
+        )
+    })
 }
 
 /// What is known to differ between the data of a checkpoint and those of `now`.
