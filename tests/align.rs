@@ -104,7 +104,7 @@ fn a_table_of_landmarks_brings_faces_onto_the_template() {
     let json = place.facegrad(&align(&["--json"])).done().stdout;
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json["statistics"]["aligned"], &json["done_before"]), (&6.into(), &7.into()));
-    assert_eq!(json["left_out"][1]["image"], "broken\nname.jpg");
+    assert_eq!(json["left_out"][1]["image"], "broken\\x0Aname.jpg");
 
     // The table that was written serves for another size.
     let again = [

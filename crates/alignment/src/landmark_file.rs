@@ -409,7 +409,7 @@ mod tests {
     fn names_may_hold_blanks_commas_and_line_breaks() {
         let rest = "1,2,3,4,5,6.5,-7,8,9,10";
         let file = read("l.csv", format!("\"a\n\"\"b\"\", c.jpg\",{rest}\n")).unwrap();
-        assert_eq!(file.get("a\n\"b\", c.jpg"), Some(FACE));
+        assert_eq!(file.get("a\\x0A\"b\", c.jpg"), Some(FACE));
         let file = read("l.txt", format!("ann lee/my  photo 2.jpg {}\n", rest.replace(',', " "))).unwrap();
         assert_eq!(file.get("ann lee/my  photo 2.jpg"), Some(FACE));
     }
