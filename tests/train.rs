@@ -364,6 +364,20 @@ fn a_new_config_is_trained_as_it_is_and_tests_on_people_it_does_not_see() {
     place.facegrad(&["new", "one"]).code(2);
     assert!(!place.path("one.toml").exists());
 
+    // A list of an audit stays, and the test is drawn from what it leaves.
+    place.facegrad(&["new", "my faces", "--set", "exclude=other.csv", "--out", "audited.toml"]).done();
+    let (config, left_out) = (place.text("audited.toml"), place.text("audited-exclude.csv"));
+    assert!(
+        config.contains("exclude = \"audited-exclude.csv\"")
+            && config.contains("keep = \"audited-test.csv\""),
+        "{config}"
+    );
+    assert!(!config.contains("other.csv"), "{config}");
+    assert!(left_out.contains("\n000000/0000.png,"), "{left_out}");
+    assert_eq!(left_out.lines().count(), place.text("audited-test.csv").lines().count() + 1);
+    let told = place.facegrad(&["train", "audited.toml", "--preflight"]).done().stdout;
+    assert!(!told.contains("are trained on"), "{told}");
+
     // Photographs are to be aligned first.
     place
         .facegrad(&[

@@ -1,6 +1,7 @@
 //! `facegrad new`.
 
 use std::{
+    collections::HashSet,
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -8,6 +9,7 @@ use std::{
 
 use facegrad::Chosen;
 use facegrad::devices::{Adapter, AdapterKind, Backend, adapters};
+use facegrad::faces::{FaceSource, SourceConfig, SubsetConfig};
 use facegrad::training::{Experiment, Preflight, Proposal, ProposalFacts};
 use facegrad_audit::{SetSample, write_images};
 use facegrad_results::numbers::thousands;
@@ -53,8 +55,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let allowed = |c: char| if c.is_alphanumeric() || "-_. ".contains(c) { c } else { '-' };
     let run: String = name.chars().map(allowed).collect();
     let test_list = out.with_file_name(format!("{name}-test.csv"));
+    let has_list = config.subset.exclude.is_some();
+    let exclude_list =
+        if has_list { out.with_file_name(format!("{name}-exclude.csv")) } else { test_list.clone() };
     check_output("--out", &out, &[&args.set])?;
-    if let Some(there) = [&out, &test_list].into_iter().find(|path| path.exists() && !args.force) {
+    let files = [&out, &test_list, &exclude_list];
+    if let Some(there) = files.into_iter().find(|path| path.exists() && !args.force) {
         let there = there.display();
         return Err(Failure::input(format!(
             "{there} is there already; --force replaces it, and --out takes another name"
@@ -99,19 +105,23 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         size: [height, width],
         has_card,
         test_list: &test_list,
+        exclude_list: &exclude_list,
     };
     let proposal = Proposal::of(&facts);
     let chosen = card.map_or_else(|| facegrad::choose(default_backend(), None), Ok)?;
     if !proposal.test.is_empty() {
         write_images(&proposal.test, source, &test_list)
             .map_err(|error| Failure::unwritable(&test_list, error))?;
+        if has_list {
+            write_left_out(&config, source, &proposal.test, &exclude_list)?;
+        }
     }
     write_file(&out, proposal.config.as_bytes())?;
     // What was written is read as `train` will, so that what cannot work is known now, and does not stay.
     let read = Experiment::load(&out, &[]).map_err(Failure::from);
     let preflight = read
         .and_then(|(experiment, _)| Ok(Preflight::of(experiment, &chosen)?))
-        .inspect_err(|_| [&out, &test_list].into_iter().for_each(|path| drop(fs::remove_file(path))))?;
+        .inspect_err(|_| files.into_iter().for_each(|path| drop(fs::remove_file(path))))?;
     if !proposal.test.is_empty() {
         say!("{}: {} images of people for the test", test_list.display(), thousands(proposal.test.len()));
     }
@@ -130,6 +140,22 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     say!("  facegrad train {out} --preflight{card}");
     say!("  facegrad train {out}{card}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the list of all images of a set that `source`, a part of it, has not, and of those of the `test`.
+fn write_left_out(
+    config: &SourceConfig,
+    source: &dyn FaceSource,
+    test: &[usize],
+    path: &Path,
+) -> Result<(), Failure> {
+    let whole = SourceConfig { subset: SubsetConfig::default(), ..config.clone() }.open_any()?.source;
+    let tested: HashSet<usize> = test.iter().copied().collect();
+    let trained = (0..source.len()).filter(|image| !tested.contains(image));
+    let trained: HashSet<String> = trained.map(|image| source.key(image)).collect();
+    let left_out: Vec<usize> =
+        (0..whole.len()).filter(|&image| !trained.contains(&whole.key(image))).collect();
+    write_images(&left_out, whole.as_ref(), path).map_err(|error| Failure::unwritable(path, error))
 }
 
 /// The graphics card that would compute, if there is one.

@@ -39,6 +39,8 @@ pub struct ProposalFacts<'a> {
     pub has_card: bool,
     /// Where the list of the images of the test will lie.
     pub test_list: &'a Path,
+    /// Where the list of all images that training leaves out will lie; that of the test where it is no other.
+    pub exclude_list: &'a Path,
 }
 
 /// A config, and the people who are kept for its test.
@@ -62,8 +64,7 @@ impl Proposal {
     /// What fits the facts. The same facts give the same proposal.
     pub fn of(facts: &ProposalFacts) -> Self {
         // A part of a set that somebody has chosen by a list is theirs.
-        let subset = &facts.config.subset;
-        let is_whole = subset.exclude.is_none() && subset.keep.is_none();
+        let is_whole = facts.config.subset.keep.is_none();
         let test = is_whole.then(|| test_of(facts.source)).flatten();
         Self { config: config(facts, test.as_ref()), test: test.map(|test| test.images).unwrap_or_default() }
     }
@@ -98,7 +99,7 @@ fn test_of(source: &dyn FaceSource) -> Option<Test> {
 
 /// The config as a text.
 fn config(facts: &ProposalFacts, test: Option<&Test>) -> String {
-    let &ProposalFacts { name, config, source, size, has_card, test_list } = facts;
+    let &ProposalFacts { name, config, source, size, has_card, test_list, exclude_list } = facts;
     let (images, people) = (source.len(), source.identities().len());
     let per_person = ImagesPerIdentity::of(source);
     let mut counts = vec![0; people];
@@ -161,14 +162,15 @@ fn config(facts: &ProposalFacts, test: Option<&Test>) -> String {
     line("# Height and width that the network sees; smaller is faster and less accurate.".into());
     line(format!("size = [{height}, {width}]"));
     line("\n[data.train]".into());
-    keys(config).for_each(&mut line);
+    keys(config, test.is_some()).for_each(&mut line);
     if min_images > 1 {
         line("# People with one image do not teach what images of one person have in common.".into());
         line(format!("min_images = {min_images}"));
     }
     if test.is_some() {
-        line("# The people of the test below.".into());
-        line(format!("exclude = {}", path_of(test_list)));
+        let also = if exclude_list == test_list { "" } else { ", and what was left out before" };
+        line(format!("# The people of the test below{also}."));
+        line(format!("exclude = {}", path_of(exclude_list)));
     }
     line("\n[backbone]".into());
     line(format!("# {why}."));
@@ -193,7 +195,7 @@ fn config(facts: &ProposalFacts, test: Option<&Test>) -> String {
     let Some(Test { people, folds, pairs, .. }) = test else {
         line(format!(
             "\n# There is no test: it takes {} people with two images or more to keep {FEWEST_TESTED} of them for one,\n\
-             # and a set of which no list says already what is taken.\n\
+             # and a set of which no list says already what is kept.\n\
              # facegrad explain evaluation tells the ways to give one.",
             3 * FEWEST_TESTED
         ));
@@ -209,19 +211,20 @@ fn config(facts: &ProposalFacts, test: Option<&Test>) -> String {
     line(format!("folds = {folds}"));
     line(format!("pairs_per_fold = {pairs}"));
     line("\n[evaluation.source]".into());
-    keys(config).for_each(&mut line);
+    keys(config, true).for_each(&mut line);
     line(format!("keep = {}", path_of(test_list)));
     text
 }
 
-/// The keys of a set, a line each.
-fn keys(config: &SourceConfig) -> impl Iterator<Item = String> {
+/// The keys of a set, a line each, without the list of what is left out where that `is_replaced`.
+fn keys(config: &SourceConfig, is_replaced: bool) -> impl Iterator<Item = String> {
     let table = match config.write() {
         Some(toml::Value::Table(table)) => table,
         _ => toml::Table::new(),
     };
-    // This one is the proposal's.
-    table.into_iter().filter(|(key, _)| key != "min_images").map(|(key, value)| {
+    // The first is the proposal's.
+    let is_own = move |key: &str| key == "min_images" || key == "exclude" && is_replaced;
+    table.into_iter().filter(move |(key, _)| !is_own(key)).map(|(key, value)| {
         let mut line = String::new();
         // Writing into a text cannot fail.
         let _ = write!(line, "{key} = {value}");
@@ -260,6 +263,7 @@ mod tests {
             size: [112, 96],
             has_card,
             test_list: Path::new("mine-test.csv"),
+            exclude_list: Path::new("mine-test.csv"),
         };
         let proposal = Proposal::of(&facts);
         assert_eq!(proposal, Proposal::of(&facts));

@@ -203,7 +203,41 @@ impl SourceConfig {
     /// # Errors
     /// If it cannot be read.
     pub fn open_any(&self) -> Result<OpenSet, SourceError> {
-        self.subset.take(self.kind.open()?, &self.title())
+        self.taken(self.kind.open()?)
+    }
+
+    /// The part of a set that is taken.
+    fn taken(&self, mut opened: OpenSet) -> Result<OpenSet, SourceError> {
+        opened.summary.notes.extend(self.passed_over());
+        self.subset.take(opened, &self.title())
+    }
+
+    /// That there are folders of images where a file was taken for the set.
+    fn passed_over(&self) -> Option<String> {
+        let (path, _) = self.kind.path().filter(|(path, _)| path.is_dir())?;
+        if matches!(self.kind, SourceKind::Folder(_)) {
+            return None;
+        }
+        let has_images = |folder: &Path| {
+            let is_image = |file: &Path| {
+                let ending = file.extension().and_then(|ending| ending.to_str());
+                ending.is_some_and(|ending| {
+                    folder::EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(ending))
+                })
+            };
+            std::fs::read_dir(folder)
+                .is_ok_and(|entries| entries.flatten().any(|entry| is_image(&entry.path())))
+        };
+        let folders = std::fs::read_dir(path).ok()?.flatten().map(|entry| entry.path());
+        let count = folders.filter(|folder| folder.is_dir() && has_images(folder)).count();
+        // One may be anything; people are several.
+        (count > 1).then(|| {
+            format!(
+                "{} holds {count} folders of images, and a {} set that was taken in their place; kind = \"folder\" takes the folders",
+                path.display(),
+                self.kind.kind()
+            )
+        })
     }
 
     /// Opens the set for its images, whether it says who is on them or not ([`OpenSet::is_labelled`]).
@@ -211,7 +245,7 @@ impl SourceConfig {
     /// # Errors
     /// If it cannot be read.
     pub fn open_images(&self) -> Result<OpenSet, SourceError> {
-        self.subset.take(self.kind.open_for(LabelNeed::Optional)?, &self.title())
+        self.taken(self.kind.open_for(LabelNeed::Optional)?)
     }
 }
 
@@ -369,6 +403,29 @@ mod tests {
             "{ kind = \"folder\", path = \"faces\", min_images = 1, max_identities = 7 }"
         );
         assert_eq!(SourceConfig::read(&written, &"".into()).unwrap(), config);
+    }
+
+    #[test]
+    fn folders_beside_a_file_that_is_taken_for_the_set_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/reference/set_plain.parquet");
+        std::fs::copy(reference, folder.path().join("set.parquet")).unwrap();
+        let notes = || {
+            let config = SourceConfig::of_path(folder.path()).unwrap();
+            assert_eq!(config.kind.kind(), "parquet");
+            config.open_images().unwrap().summary.notes
+        };
+        let told = |notes: Vec<String>| notes.into_iter().find(|note| note.contains("folders of images"));
+        for (person, is_told) in [("ann", false), ("bob", true)] {
+            std::fs::create_dir(folder.path().join(person)).unwrap();
+            std::fs::write(folder.path().join(person).join("1.JPG"), "x").unwrap();
+            assert_eq!(told(notes()).is_some(), is_told, "{person}");
+        }
+        let note = told(notes()).unwrap();
+        assert!(
+            note.contains(" holds 2 folders of images, and a parquet set that was taken in their place"),
+            "{note}"
+        );
     }
 
     #[test]
