@@ -30,6 +30,12 @@ sets = {
     "tuples": [tuple(images), tuple(int(flag) for flag in flags)],
 }
 python = sys.version_info[0]
+if python == 3:
+    # What other tools have pickled; Python 2 wrote none of these.
+    sets["bytearrays"] = ([bytearray(image) for image in images], flags)
+    sets["void"] = ([np.void(image) for image in images], flags)
+    sets["integers"] = (images, np.array([int(flag) for flag in flags]))
+    sets["big-endian"] = (images, np.array([int(flag) for flag in flags], ">i4"))
 for name, content in sets.items():
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         with open("bin/python%d-%s-%d.bin" % (python, name, protocol), "wb") as file:

@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     fmt,
     fs::File,
-    io::{self, BufReader, BufWriter, Write},
+    io::{self, BufReader, BufWriter, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -83,6 +83,12 @@ impl InsightfaceBin {
     /// images than two for each flag. Whether the images can be decoded is found by [`InsightfaceBin::load`].
     pub fn open(path: &Path) -> Result<Self, BinError> {
         let unreadable = |cause| BinError::Unreadable { file: path.into(), cause };
+        if let Some(other) = other_form(path) {
+            let reason = format!(
+                "it is {other}; the pickle of images and flags in one file is expected, which insightface calls .bin"
+            );
+            return Err(malformed(path, Place::Whole, reason));
+        }
         let file = facegrad_files::open(path).map_err(unreadable)?;
         let bytes = file.metadata().map_err(unreadable)?.len();
         if bytes > MAX_BYTES {
@@ -232,9 +238,10 @@ impl Strings<'_> {
         })
     }
 
-    /// That an array is a row or column, with an element for each of the `length` bytes of its data.
+    /// That an array is a row or column, whose elements take the `length` bytes of its data.
     fn check_shape(&self, array: Array, length: usize, what: &str) -> Result<(), BinError> {
-        if array.long_sides <= 1 && array.elements == length as u64 {
+        let bytes = array.elements.checked_mul(array.dtype.bytes());
+        if array.long_sides <= 1 && bytes == Some(length as u64) {
             return Ok(());
         }
         Err(self.contents(format!(
@@ -247,6 +254,18 @@ impl Strings<'_> {
     fn contents(&self, reason: String) -> BinError {
         malformed(self.path, Place::Whole, reason)
     }
+}
+
+/// Another form in which verification sets are passed on, if that is what lies at `path`.
+fn other_form(path: &Path) -> Option<&'static str> {
+    if path.is_dir() {
+        // A carray keeps its shape and its chunks in folders of these names.
+        let is_carray = ["meta", "data"].iter().all(|part| path.join(part).is_dir());
+        return Some(if is_carray { "the folder of a bcolz array" } else { "a folder" });
+    }
+    let mut start = [0; 6];
+    let read = facegrad_files::open(path).and_then(|mut file| file.read_exact(&mut start));
+    (read.is_ok() && &start == b"\x93NUMPY").then_some("an array of numpy (.npy)")
 }
 
 fn malformed(file: &Path, place: Place, reason: String) -> BinError {
@@ -262,7 +281,14 @@ fn read_flags(pickle: &Pickle, flags: Value, source: &Strings) -> Result<Vec<boo
     let read: Result<Vec<bool>, String> = if let Some(array) = pickle.array(flags) {
         let data = source.read(array.data)?;
         source.check_shape(array, data.len(), "the list of flags")?;
-        data.iter().enumerate().map(|(k, &byte)| flag(byte.into(), k)).collect()
+        // One is a byte of 1 among those of 0, in either byte order.
+        let number = |bytes: &[u8]| match bytes {
+            [first, rest @ ..] if rest.iter().all(|byte| *byte == 0) => i64::from(*first),
+            [rest @ .., last] if rest.iter().all(|byte| *byte == 0) => i64::from(*last),
+            _ => i64::MAX,
+        };
+        let size = array.dtype.bytes().max(1) as usize;
+        data.chunks(size).enumerate().map(|(k, bytes)| flag(number(bytes), k)).collect()
     } else if let Some(flags) = pickle.items(flags) {
         let read = |(k, value): (usize, &Value)| match *value {
             Value::Bool(same) => Ok(same),
@@ -423,6 +449,20 @@ mod tests {
     }
 
     #[test]
+    fn other_forms_of_verification_sets_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |path: &Path| InsightfaceBin::open(path).unwrap_err().to_string();
+        assert!(message(folder.path()).contains(": it is a folder; the pickle of images and flags"));
+        for part in ["meta", "data"] {
+            fs::create_dir(folder.path().join(part)).unwrap();
+        }
+        assert!(message(folder.path()).contains(": it is the folder of a bcolz array; the pickle"));
+        let list = folder.path().join("lfw_list.npy");
+        fs::write(&list, b"\x93NUMPY\x01\0v\0").unwrap();
+        assert!(message(&list).contains(": it is an array of numpy (.npy); the pickle"));
+    }
+
+    #[test]
     fn every_file_cut_short_is_refused() {
         for file in samples() {
             let bytes = fs::read(&file).unwrap();
@@ -552,9 +592,12 @@ mod tests {
         ] {
             assert_eq!(refusal(array(shape, kind)), format!("folder/x.bin: {reason}"));
         }
-        assert!(
-            refusal(array("I4\n", "i8")).ends_with(": the dtype \"i8\" is not allowed: only u1 and b1 are")
-        );
+        let integers = refusal(array("I4\n", "i8"));
+        assert!(integers.ends_with(": image 0 is an array, and neither a byte string nor an array of bytes"));
+        let other = refusal(array("I4\n", "f4"));
+        assert!(other.ends_with(
+            ": the dtype \"f4\" is not allowed: only those of bytes, booleans and whole numbers are"
+        ));
         assert!(refusal(array("I-4\n", "u1")).ends_with(": an array has no shape"));
         let huge = "I4294967296\n".repeat(3);
         assert!(refusal(array(&huge, "u1")).ends_with(": an array has no shape"));
@@ -597,7 +640,7 @@ mod tests {
             (
                 b"cnumpy\ndtype\n(S'O'\nI0\nI1\ntR.",
                 26,
-                "the dtype \"O\" is not allowed: only u1 and b1 are".into(),
+                "the dtype \"O\" is not allowed: only those of bytes, booleans and whole numbers are".into(),
             ),
             (b"c_codecs\nencode\n)b.", 17, "a name is given a state it does not have".into()),
             (b"a.", 0, "the opcode takes a value, and there is none".into()),

@@ -2,7 +2,7 @@
 //!
 //! Python's pickle is a program for a stack machine, and running it can run anything. The machine here knows
 //! the opcodes that build lists, tuples, strings, numbers and booleans, in protocols 0 to 5, and the few names
-//! with which numpy and Python rebuild arrays of bytes or booleans and byte strings. A name is never looked up
+//! with which numpy and Python rebuild arrays of bytes, booleans or whole numbers and byte strings. A name is never looked up
 //! or called: its arguments are recognised, and their data taken. Everything else is refused.
 //!
 //! A hostile file cannot take much: strings stay in the file as [`Blob`]s, containers lie in a list of their
@@ -111,7 +111,7 @@ pub(crate) enum Coding {
 }
 
 /// The strings with a meaning; the first stands for all others.
-const WORDS: [&str; 19] = [
+const WORDS: [&str; 20] = [
     "",
     "numpy",
     "numpy.core.multiarray",
@@ -119,6 +119,9 @@ const WORDS: [&str; 19] = [
     "numpy.core.numeric",
     "numpy._core.numeric",
     "_codecs",
+    "builtins",
+    "__builtin__",
+    "bytearray",
     "_reconstruct",
     "scalar",
     "_frombuffer",
@@ -127,8 +130,6 @@ const WORDS: [&str; 19] = [
     "encode",
     "latin1",
     "latin-1",
-    "u1",
-    "b1",
     "\0",
     "\x01",
 ];
@@ -142,6 +143,7 @@ pub(crate) enum Name {
     FromBuffer,
     NdArray,
     Dtype,
+    ByteArray,
 }
 
 impl Name {
@@ -153,16 +155,45 @@ impl Name {
             ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => Self::FromBuffer,
             ("numpy", "ndarray") => Self::NdArray,
             ("numpy", "dtype") => Self::Dtype,
+            ("builtins" | "__builtin__", "bytearray") => Self::ByteArray,
             _ => return None,
         })
     }
 }
 
-/// The type of the elements of an array, each of one byte.
+/// The type of the elements of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dtype {
     Byte,
     Boolean,
+    /// Whole numbers of so many bytes.
+    Integer(u8),
+    /// So many bytes of any meaning, as `numpy.void` has them.
+    Void(u32),
+}
+
+impl Dtype {
+    /// What numpy calls `name`, without the byte order; none of what no list of images needs.
+    fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "u1" => Self::Byte,
+            "b1" => Self::Boolean,
+            "i1" => Self::Integer(1),
+            "i2" | "u2" => Self::Integer(2),
+            "i4" | "u4" => Self::Integer(4),
+            "i8" | "u8" => Self::Integer(8),
+            _ => Self::Void(name.strip_prefix('V').filter(|length| !length.starts_with('+'))?.parse().ok()?),
+        })
+    }
+
+    /// Bytes of an element.
+    pub(crate) fn bytes(self) -> u64 {
+        match self {
+            Self::Byte | Self::Boolean => 1,
+            Self::Integer(bytes) => bytes.into(),
+            Self::Void(bytes) => bytes.into(),
+        }
+    }
 }
 
 /// A numpy array.
@@ -602,19 +633,24 @@ impl<R: BufRead + Seek> Machine<R> {
             (Name::Dtype, &[kind, ref flags @ ..])
                 if flags.iter().all(|flag| matches!(flag, Value::Bool(_) | Value::Int(_))) =>
             {
-                match kind.word() {
-                    "u1" => Ok(Value::Dtype(Dtype::Byte)),
-                    "b1" => Ok(Value::Dtype(Dtype::Boolean)),
-                    _ => {
-                        let kind = self.excerpt(kind)?;
-                        self.refuse(format!(
-                            "the dtype {:?} is not allowed: only u1 and b1 are",
-                            shorten(&kind)
-                        ))
-                    }
+                let kind = self.excerpt(kind)?;
+                match Dtype::of(&kind) {
+                    Some(dtype) => Ok(Value::Dtype(dtype)),
+                    None => self.refuse(format!(
+                        "the dtype {:?} is not allowed: only those of bytes, booleans and whole numbers are",
+                        shorten(&kind)
+                    )),
                 }
             }
-            (Name::Scalar, &[Value::Dtype(_), Value::Bytes(byte)])
+            (Name::Scalar, &[Value::Dtype(Dtype::Void(_)), Value::Bytes(data)]) => Ok(Value::Bytes(data)),
+            // With the codec where protocols have no bytes.
+            (Name::ByteArray, &[Value::Bytes(data)]) => Ok(Value::Bytes(data)),
+            (Name::ByteArray, &[Value::Text(text), codec])
+                if matches!(codec.word(), "latin1" | "latin-1") =>
+            {
+                Ok(Value::Bytes(text))
+            }
+            (Name::Scalar, &[Value::Dtype(Dtype::Boolean), Value::Bytes(byte)])
                 if matches!(Value::Bytes(byte).word(), "\0" | "\x01") =>
             {
                 Ok(Value::Bool(Value::Bytes(byte).word() == "\x01"))
