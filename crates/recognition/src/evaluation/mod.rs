@@ -113,7 +113,7 @@ pub trait OpenProtocol: Send + Sync {
         Vec::new()
     }
 
-    /// What the images are called where the protocol takes them from a labelled set, as [`FaceSource::name`] has them; an
+    /// What the images are called where the protocol takes them from a labelled set, as `FaceSource::name` has them; an
     /// empty list otherwise.
     fn set_images(&self) -> Vec<String> {
         Vec::new()
