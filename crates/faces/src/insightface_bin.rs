@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     fmt,
     fs::File,
-    io::{self, BufReader, BufWriter, Read, Write},
+    io::{self, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
@@ -83,11 +83,10 @@ impl InsightfaceBin {
     /// images than two for each flag. Whether the images can be decoded is found by [`InsightfaceBin::load`].
     pub fn open(path: &Path) -> Result<Self, BinError> {
         let unreadable = |cause| BinError::Unreadable { file: path.into(), cause };
-        if let Some(other) = other_form(path) {
-            let reason = format!(
-                "it is {other}; the pickle of images and flags in one file is expected, which insightface calls .bin"
-            );
-            return Err(malformed(path, Place::Whole, reason));
+        if path.is_dir() {
+            // A carray keeps its shape and its chunks in folders of these names.
+            let is_carray = ["meta", "data"].iter().all(|part| path.join(part).is_dir());
+            return Err(other_form(path, if is_carray { "the folder of a bcolz array" } else { "a folder" }));
         }
         let file = facegrad_files::open(path).map_err(unreadable)?;
         let bytes = file.metadata().map_err(unreadable)?.len();
@@ -101,6 +100,9 @@ impl InsightfaceBin {
     fn read(file: File, length: u64, path: &Path) -> Result<Self, BinError> {
         let pickle = pickle::read(BufReader::new(&file), length).map_err(|error| match error {
             PickleError::Unreadable(cause) => BinError::Unreadable { file: path.into(), cause },
+            PickleError::Refused { .. } if read_at(&file, 0, 6).is_ok_and(|start| start == b"\x93NUMPY") => {
+                other_form(path, "an array of numpy (.npy)")
+            }
             PickleError::Refused { offset, reason } => malformed(path, Place::Byte(offset), reason),
         })?;
         let contents = |reason| malformed(path, Place::Whole, reason);
@@ -256,16 +258,12 @@ impl Strings<'_> {
     }
 }
 
-/// Another form in which verification sets are passed on, if that is what lies at `path`.
-fn other_form(path: &Path) -> Option<&'static str> {
-    if path.is_dir() {
-        // A carray keeps its shape and its chunks in folders of these names.
-        let is_carray = ["meta", "data"].iter().all(|part| path.join(part).is_dir());
-        return Some(if is_carray { "the folder of a bcolz array" } else { "a folder" });
-    }
-    let mut start = [0; 6];
-    let read = facegrad_files::open(path).and_then(|mut file| file.read_exact(&mut start));
-    (read.is_ok() && &start == b"\x93NUMPY").then_some("an array of numpy (.npy)")
+/// That a verification set is there in another form than is read.
+fn other_form(path: &Path, form: &str) -> BinError {
+    let reason = format!(
+        "it is {form}; the pickle of images and flags in one file is expected, which insightface calls .bin"
+    );
+    malformed(path, Place::Whole, reason)
 }
 
 fn malformed(file: &Path, place: Place, reason: String) -> BinError {
