@@ -6,6 +6,8 @@
 
 mod support;
 
+#[path = "docs/book.rs"]
+mod book;
 #[path = "docs/commands.rs"]
 mod commands;
 #[path = "docs/output.rs"]
@@ -20,6 +22,7 @@ mod run;
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    process::Command,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -49,7 +52,7 @@ fn root() -> PathBuf {
 }
 
 /// Names of all markdown files of `docs/`.
-fn book() -> Vec<String> {
+fn chapters() -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let mut folders = vec![root().join("docs")];
     while let Some(folder) = folders.pop() {
@@ -73,7 +76,7 @@ fn read(name: &str) -> Page {
 /// The texts that are run, or that one which is asked for.
 fn pages() -> Vec<Page> {
     let asked = env::var("FACEGRAD_DOCS").ok();
-    let names: Vec<String> = OTHERS.map(str::to_owned).into_iter().chain(book()).collect();
+    let names: Vec<String> = OTHERS.map(str::to_owned).into_iter().chain(chapters()).collect();
     let is_run = |name: &&String| match &asked {
         Some(asked) => *name == asked,
         None => !GENERATED.contains(&name.as_str()) && !UNCONVERTED.contains(&name.as_str()),
@@ -112,7 +115,7 @@ fn every_command_and_every_output_is_what_the_program_does() {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let names = OTHERS.into_iter().chain(LINKS_ALONE).map(str::to_owned).chain(book());
+    let names = OTHERS.into_iter().chain(LINKS_ALONE).map(str::to_owned).chain(chapters());
     let pages: Vec<Page> = names.map(|name| read(&name)).collect();
     none(broken_links(&pages, |path| root().join(path).exists()));
 }
@@ -120,12 +123,51 @@ fn every_link_leads_somewhere() {
 #[test]
 fn every_page_is_in_the_book() {
     let summary = read("docs/SUMMARY.md");
-    let left_out: Vec<String> = book()
+    let left_out: Vec<String> = chapters()
         .into_iter()
         .filter(|name| name != "docs/SUMMARY.md")
         .filter(|name| summary.links.iter().all(|link| format!("docs/{}", link.target) != *name))
         .collect();
     assert!(left_out.is_empty(), "docs/SUMMARY.md names all pages but {}", left_out.join(", "));
+}
+
+/// Builds the book and reads it: every link of every page leads somewhere, nothing comes from elsewhere, a search
+/// finds something without a network, and no page is wider than a phone.
+#[test]
+fn the_book_is_whole() {
+    let Some(mdbook) = book::mdbook() else {
+        assert!(env::var_os("FACEGRAD_REQUIRE_BOOK").is_none(), "no mdBook, and FACEGRAD_MDBOOK names none");
+        eprintln!("skipped: no mdBook on the PATH, and FACEGRAD_MDBOOK names none");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let built = Command::new(mdbook)
+        .arg("build")
+        .arg(root().join("docs"))
+        .arg("-d")
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success() && !said.contains("WARN") && !said.contains("ERROR"), "{said}");
+    let faults = book::faults(folder.path());
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let files = book::files(folder.path());
+    assert!(files.iter().any(|name| name.starts_with("searchindex") && name.ends_with(".js")), "{files:?}");
+
+    let Some(browser) = book::browser() else {
+        assert!(env::var_os("FACEGRAD_REQUIRE_BROWSER").is_none(), "no Chromium or Chrome on the PATH");
+        eprintln!("skipped: no Chromium or Chrome on the PATH");
+        return;
+    };
+    let pages = chapters().into_iter().filter(|name| name != "docs/SUMMARY.md");
+    let pages = pages.map(|name| name.replace("docs/", "").replace(".md", ".html"));
+    let addresses: Vec<String> = pages.chain(["index.html?search=margin".into()]).collect();
+    let shown = book::show(&browser, folder.path(), &addresses);
+    for shown in &shown {
+        assert!(shown.leaves.is_empty(), "{shown:?}");
+    }
+    assert!(shown.iter().any(|shown| shown.page == "index.html" && shown.results > 3), "{shown:?}");
 }
 
 /// What is found in a text of one's own, without the place that is prepared for others.
