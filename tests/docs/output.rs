@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 /// The first difference, in words: the line of the text (from 0) and what is wrong with it.
 pub fn difference(shown: &str, printed: &str) -> Option<(usize, String)> {
-    let shown: Vec<&str> = lines(shown);
-    let printed: Vec<&str> = lines(printed);
+    let shown = lines(shown);
+    let printed = lines(printed);
     // Where in the output one may be after each line of the text.
     let mut places = BTreeSet::from([0]);
     for (number, line) in shown.iter().enumerate() {

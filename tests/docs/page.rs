@@ -122,7 +122,7 @@ impl Page {
         let mut marks: Vec<(usize, Mark)> = Vec::new();
         let mut follows = false;
         let mut block: Option<Block> = None;
-        let mut comment: Option<String> = None;
+        let mut comment = String::new();
         let mut heading: Option<String> = None;
         let mut taken: HashMap<String, usize> = HashMap::new();
         let options = Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES | Options::ENABLE_STRIKETHROUGH;

@@ -16,18 +16,20 @@ const GIVEN: [&str; 10] = ["Ada", "Bea", "Carl", "Dora", "Emil", "Fay", "Gus", "
 const FAMILY: [&str; 6] = ["Abel", "Brook", "Cohn", "Diaz", "Eliot", "Faber"];
 
 /// A small run on drawn faces, a few seconds long.
-const QUICKSTART: [&str; 14] = [
+const QUICKSTART: [&str; 16] = [
     "run.epochs=1",
     "run.batch=32",
     "data.size=[32, 32]",
     "data.train.identities=100",
     "data.train.images=24",
+    "data.train.size=32",
     "backbone.width=0.5",
     "backbone.embedding=64",
     "evaluation.0.folds=2",
     "evaluation.0.pairs_per_fold=20",
     "evaluation.0.source.identities=20",
     "evaluation.0.source.images=4",
+    "evaluation.0.source.size=32",
     "run.name=quickstart",
     "run.keep=2",
     "run.log_every=5",
@@ -69,18 +71,13 @@ pub fn prepared(repository: &Path) -> Place {
     // The same network under the name and with the test of the run on real faces.
     let test = [
         "run.name=lfw-arcface",
-        "run.epochs=2",
         "head.kind=arcface",
         "head.margin=0.2",
         "evaluation=[{kind = \"pair_file\", name = \"lfw\", pairs = \"lfw/pairs.txt\", images = \"lfw/images\"}]",
     ];
     let arcface: Vec<&str> = QUICKSTART
         .into_iter()
-        .filter(|change| {
-            !change.contains("evaluation")
-                && !change.starts_with("run.name")
-                && !change.starts_with("run.epochs")
-        })
+        .filter(|change| !change.contains("evaluation") && !change.starts_with("run.name"))
         .chain(test)
         .collect();
     train("configs/quickstart.toml", &arcface);

@@ -1,6 +1,6 @@
 //! Runs a text from top to bottom.
 
-use std::path::Path;
+use std::{path::Path, time::Instant};
 
 use facegrad::Experiment;
 use facegrad::settings::toml::{Table, Value, map::Entry};
@@ -11,6 +11,9 @@ use crate::{
     page::{Block, Fault, Mark, Page},
     support::{FACEGRAD, Place, TINY},
 };
+
+/// Seconds from which on a command is named, with `--nocapture`.
+const SLOW: f64 = 1.0;
 
 /// What the commands of a block printed.
 #[derive(Debug, Default)]
@@ -97,13 +100,19 @@ impl Run<'_> {
                 return None;
             }
         };
+        let command = without(&command, added);
         // A variable before the name of a function is the function's, too.
         let mut script = format!("facegrad() {{ {} \"$@\"{added}; }}\n", quoted(FACEGRAD));
         script += "unset FACEGRAD_MODEL FACEGRAD_FACES FACEGRAD_LFW FACEGRAD_MTCNN\n";
         for (name, value) in &self.variables {
             script += &format!("export {name}={}\n", quoted(value));
         }
+        let started = Instant::now();
         let ended = self.place.start("bash", &["-o", "pipefail", "-c", &(script + &command)]).wait();
+        let seconds = started.elapsed().as_secs_f64();
+        if seconds > SLOW {
+            eprintln!("{seconds:4.1} s  {}:{line}: {command}", self.page.name);
+        }
         if ended.code != Some(code) {
             let said = if ended.stderr.is_empty() { &ended.stdout } else { &ended.stderr };
             let ending = ended.code.map_or("by a signal".into(), |code| format!("with {code}"));
@@ -135,6 +144,18 @@ impl Run<'_> {
             self.fault(block.line + line, format!("{what}. All that it printed:\n{}", indented(&printed)));
         }
     }
+}
+
+/// A command without the options that are added to it with another value; `--set` may come again.
+fn without(command: &str, added: &str) -> String {
+    let mut command = command.to_owned();
+    for option in added.split_whitespace().filter(|word| word.starts_with("--") && *word != "--set") {
+        let Some(at) = command.find(&format!(" {option} ")) else { continue };
+        let value = at + option.len() + 2;
+        let end = command[value..].find(char::is_whitespace).map_or(command.len(), |end| value + end);
+        command.replace_range(at..end, "");
+    }
+    command
 }
 
 /// Reads a piece of a config as a part of a small one.

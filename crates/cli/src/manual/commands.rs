@@ -130,7 +130,7 @@ pub fn prose(text: &str) -> String {
             } else {
                 out += gap;
                 for c in word.chars() {
-                    if "\\<>*[]|".contains(c) {
+                    if "\\<>*".contains(c) {
                         out.push('\\');
                     }
                     out.push(c);
@@ -150,7 +150,7 @@ mod tests {
         for (text, page) in [
             ("With --resume, the config", "With `--resume`, the config"),
             ("(--set a=b) far=<rate>;", "(`--set` a=b) `far=<rate>`;"),
-            ("the [[evaluation]] of *", "the \\[\\[evaluation\\]\\] of \\*"),
+            ("the [[evaluation]] of *", "the [[evaluation]] of \\*"),
             ("`path [x]` a_b -- it", "`path [x]` a_b -- it"),
         ] {
             assert_eq!(prose(text), page);

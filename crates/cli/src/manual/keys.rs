@@ -23,8 +23,8 @@ pub fn page() -> String {
     format!(
         "# Keys\n\nEverything that a config can say, as `facegrad explain` tells it: each key with its type, its range and \
          its default. Any of them can be set on the command line, as `--set head.margin=0.4`. `facegrad manual keys` \
-         writes this page.\n\n{}\n{}",
-        sections.join(", ") + ".\n",
+         writes this page.\n\n{}.\n{}",
+        sections.join(", "),
         page.text
     )
 }
