@@ -97,7 +97,7 @@ mod tests {
         let mut count = 0;
         for command in visible(&program) {
             for example in footer::Footer::of(command).examples {
-                let words = shlex::split(&example).unwrap();
+                let words = shlex::split(&example.replace("\\\n", " ")).unwrap();
                 let words = words.iter().take_while(|word| *word != ">");
                 let read = Cli::try_parse_from(words);
                 let is_about_files =
