@@ -38,6 +38,6 @@ cargo metadata --format-version 1 --offline > /dev/null
 changed=$(diff <(grep -c '^source' Cargo.lock) <(grep -c '^source' "$root/Cargo.lock") || true)
 [ -z "$changed" ] || fail "the packages ask for other dependencies than the repository: $changed"
 if [ "${1:-}" != --no-verify ]; then
-    cargo build --release --workspace
-    "${CARGO_TARGET_DIR:-target}/release/facegrad" --version
+    CARGO_TARGET_DIR=$target_folder cargo build --release --workspace
+    "$target_folder/release/facegrad" --version
 fi

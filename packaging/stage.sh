@@ -18,9 +18,11 @@ git ls-files -z README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE configs docs c
         install -D -m 644 "$file" "$stage/$file"
     done
 
-# Pages and completions come from the program itself; that of another processor is the same but for what it runs on.
+# Pages and completions come from the program itself: one that runs here, for another processor says the same.
 manual=$program
-"$manual" --version > /dev/null 2>&1 || manual=${FACEGRAD_PROGRAM:?a facegrad of this version that runs here}
+if ! "$manual" --version > /dev/null 2>&1; then
+    manual=${FACEGRAD_PROGRAM:-$target_folder/x86_64-unknown-linux-gnu/dist/facegrad}
+fi
 "$manual" --version | grep -qx "facegrad $version" || fail "$manual is not facegrad $version"
 mkdir -p "$stage/completions"
 for shell in bash zsh fish elvish powershell; do
