@@ -19,11 +19,10 @@ install -D -m 755 "$stage/facegrad" "$tree/usr/bin/facegrad"
 share=$tree/usr/share
 doc=$share/doc/facegrad
 install -D -m 644 "$stage/completions/facegrad.bash" "$share/bash-completion/completions/facegrad"
-install -D -m 644 "$stage/completions/facegrad.zsh" "$share/zsh/vendor-completions/_facegrad"
+install -D -m 644 "$stage/completions/_facegrad" "$share/zsh/vendor-completions/_facegrad"
 install -D -m 644 "$stage/completions/facegrad.fish" "$share/fish/vendor_completions.d/facegrad.fish"
+mkdir -p "$share/man/man1"
 for page in "$stage"/man/*.1; do
-    [ -e "$page" ] || continue
-    mkdir -p "$share/man/man1"
     gzip -9nc "$page" > "$share/man/man1/${page##*/}.gz"
 done
 mkdir -p "$doc"

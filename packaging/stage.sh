@@ -24,13 +24,8 @@ if ! "$manual" --version > /dev/null 2>&1; then
     manual=${FACEGRAD_PROGRAM:-$target_folder/x86_64-unknown-linux-gnu/dist/facegrad}
 fi
 "$manual" --version | grep -qx "facegrad $version" || fail "$manual is not facegrad $version"
-mkdir -p "$stage/completions"
-for shell in bash zsh fish elvish powershell; do
-    "$manual" completions "$shell" > "$stage/completions/facegrad.$shell"
-done
-if "$manual" manual --help > /dev/null 2>&1; then
-    "$manual" manual "$stage/man"
-fi
+"$manual" manual man --out "$stage/man" > /dev/null
+"$manual" manual completions --out "$stage/completions" > /dev/null
 
 cp "$(packaging/licences.sh "$triple")" "$stage/THIRD-PARTY-LICENSES.txt"
 cp "$(packaging/sbom.sh "$triple")" "$stage/facegrad.cdx.json"
