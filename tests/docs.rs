@@ -163,7 +163,17 @@ fn the_book_is_whole() {
     let pages = chapters().into_iter().filter(|name| name != "docs/SUMMARY.md");
     let pages = pages.map(|name| name.replace("docs/", "").replace(".md", ".html"));
     let addresses: Vec<String> = pages.chain(["index.html?search=margin".into()]).collect();
-    let shown = book::show(&browser, folder.path(), &addresses);
+    // A page that is too wide, to see that the measuring finds it.
+    fs::write(
+        folder.path().join("wide.html"),
+        "<head></head><main><p style=\"width:2000px\">wide</p></main>",
+    )
+    .unwrap();
+    let addresses = [addresses, vec!["wide.html".into()]].concat();
+    let (wide, shown): (Vec<Shown>, _) = book::show(&browser, folder.path(), &addresses)
+        .into_iter()
+        .partition(|shown| shown.page == "wide.html");
+    assert!(!wide.is_empty() && wide.iter().all(|shown| shown.leaves == ["P: wide"]), "{wide:?}");
     for shown in &shown {
         let Shown { page, width, leaves, .. } = shown;
         assert!(leaves.is_empty(), "{page} at {width} pixels: {}", leaves.join("\n"));
