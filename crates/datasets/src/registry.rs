@@ -7,7 +7,7 @@ use crate::card::Card;
 /// The registry: one line a card.
 macro_rules! registry {
     ($($name:literal),* $(,)?) => {
-        &[$( ($name, include_str!(concat!("../../../datasets/", $name, ".toml"))), )*]
+        &[$( ($name, include_str!(concat!("../cards/", $name, ".toml"))), )*]
     };
 }
 
@@ -31,7 +31,7 @@ const TEXTS: &[(&str, &str)] = registry![
 ];
 
 static CARDS: LazyLock<Vec<Card>> = LazyLock::new(|| {
-    let parse = |(name, text): &(&str, &str)| Card::parse(text, Path::new(&format!("datasets/{name}.toml")));
+    let parse = |(name, text): &(&str, &str)| Card::parse(text, Path::new(&format!("cards/{name}.toml")));
     // They are part of the program, and a test reads them all.
     TEXTS.iter().map(parse).collect::<Result<_, _>>().expect("the cards of the program are in order")
 });
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn every_card_of_the_folder_is_registered_under_its_name() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cards");
         let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let paths = paths.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
         let there: BTreeSet<String> =

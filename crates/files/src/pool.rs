@@ -20,7 +20,7 @@ static OPEN: Mutex<Vec<(u64, Arc<File>)>> = Mutex::new(Vec::new());
 /// How many files of the pool are open at a time: half of what the process may have beyond what it needs for
 /// itself.
 static CAPACITY: LazyLock<usize> = LazyLock::new(|| {
-    let soft = rlimit::Resource::NOFILE.get_soft().unwrap_or(256);
+    let soft = open_file_limits().map_or(256, |(soft, _)| soft);
     (soft.saturating_sub(32) / 2).clamp(4, 512) as usize
 });
 
@@ -32,7 +32,11 @@ pub fn raise_open_files() {
 
 /// How many files this process may have open at a time, where the system has such a limit: now, and at most.
 pub fn open_file_limits() -> Option<(u64, u64)> {
-    rlimit::Resource::NOFILE.get().ok()
+    #[cfg(unix)]
+    return rlimit::Resource::NOFILE.get().ok();
+    // What Windows limits is the files of the C library, which this program does not open.
+    #[cfg(not(unix))]
+    return None;
 }
 
 /// A file to read at places, which is open only while it is among those used last.
@@ -132,11 +136,11 @@ mod tests {
             .collect();
         for _ in 0..2 {
             for (name, file) in files.iter().enumerate() {
-                let mut text = [0; 8];
-                let length =
-                    std::os::unix::fs::FileExt::read_at(&*file.handle().unwrap(), &mut text, 0).unwrap();
-                assert_eq!(text[..length], *name.to_string().as_bytes());
-                assert_eq!(length as u64, file.length());
+                let expected = name.to_string();
+                assert_eq!(file.length(), expected.len() as u64);
+                let mut text = vec![0; expected.len()];
+                crate::fill_at(&file.handle().unwrap(), 0, &mut text).unwrap();
+                assert_eq!(text, expected.as_bytes());
             }
         }
         assert!(open_files(|files| files.len()) <= *CAPACITY);

@@ -23,6 +23,9 @@ use crate::{
 /// The file of a checkpoint that holds the embedding network.
 pub const MODEL: &str = "model.safetensors";
 
+/// The version of what a model file says of itself; a file of another version is refused.
+const FORMAT: u32 = 1;
+
 /// Larger model files are not read.
 const MAX_MODEL_BYTES: u64 = 16 << 30;
 
@@ -70,6 +73,40 @@ pub struct ModelCard {
     /// Thresholds for its scores.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operating_points: Vec<NamedPoint>,
+}
+
+/// A card as a file has it.
+#[derive(Serialize)]
+struct WrittenCard<'a> {
+    format: u32,
+    #[serde(flatten)]
+    card: &'a ModelCard,
+}
+
+/// What the card of every format says.
+#[derive(Deserialize)]
+struct Version {
+    /// The first files do not say it.
+    #[serde(default = "first_format")]
+    format: u32,
+}
+
+fn first_format() -> u32 {
+    1
+}
+
+impl ModelCard {
+    /// The card in the metadata of a model file.
+    pub(crate) fn of_metadata(metadata: &str) -> Result<Self, String> {
+        let not_ours = |error| format!("it is not a facegrad model: {error}");
+        let Version { format } = serde_json::from_str(metadata).map_err(not_ours)?;
+        if format != FORMAT {
+            return Err(format!(
+                "it has model format {format} and this facegrad reads format {FORMAT}; use the version that wrote it"
+            ));
+        }
+        serde_json::from_str(metadata).map_err(not_ours)
+    }
 }
 
 /// Why a model file cannot be used.
@@ -157,8 +194,8 @@ enum Computation {
 
 /// The network of `card` and its weights as the bytes of a model file.
 pub fn to_bytes(backbone: &Backbone, card: &ModelCard) -> Result<Vec<u8>, String> {
-    let card = serde_json::to_string(card).map_err(|error| error.to_string())?;
-    to_safetensors(backbone, &card)
+    let card = serde_json::to_string(&WrittenCard { format: FORMAT, card });
+    to_safetensors(backbone, &card.map_err(|error| error.to_string())?)
 }
 
 impl EmbeddingModel {
@@ -192,7 +229,7 @@ impl EmbeddingModel {
         let (path, bytes) = read(path)?;
         let not_ours = |reason: String| unusable(&path, format!("it is not a facegrad model: {reason}"));
         let metadata = safetensors_metadata(&bytes).map_err(not_ours)?;
-        let card: ModelCard = serde_json::from_str(&metadata).map_err(|e| not_ours(e.to_string()))?;
+        let card = ModelCard::of_metadata(&metadata).map_err(|reason| unusable(&path, reason))?;
         let ours = Preprocessing::of_size(card.preprocessing.size);
         if card.preprocessing != ours {
             return Err(ModelError::OtherPreprocessing {
@@ -259,5 +296,54 @@ impl Preprocessing {
     pub fn describe(&self) -> String {
         let Self { size: [height, width], colour, normalisation, alignment } = self;
         format!("{height}x{width} {colour}, {normalisation}, aligned to {alignment}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use facegrad_devices::{Backend, choose};
+
+    use super::*;
+    use crate::weights::with_metadata;
+
+    #[test]
+    fn a_model_of_a_format_to_come_is_refused_and_one_that_names_none_is_of_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(MODEL);
+        let device = choose(Backend::Flex, None).unwrap().device;
+        let card = ModelCard {
+            backbone: BackboneConfig::of_kind("nano").unwrap(),
+            preprocessing: Preprocessing::of_size([32, 32]),
+            trained_on: String::new(),
+            identities: 0,
+            step: 0,
+            scoring: Similarity::Cosine,
+            operating_points: Vec::new(),
+        };
+        let backbone = card.backbone.init([32, 32], 1, &device).unwrap();
+        let bytes = to_bytes(&backbone, &card).unwrap();
+        let written: serde_json::Value =
+            serde_json::from_str(&safetensors_metadata(&bytes).unwrap()).unwrap();
+        assert_eq!(written["format"], 1);
+        let load = |change: &dyn Fn(&mut serde_json::Map<String, serde_json::Value>)| {
+            let mut keys = written.clone();
+            change(keys.as_object_mut().unwrap());
+            std::fs::write(&path, with_metadata(&bytes, &keys.to_string()).unwrap()).unwrap();
+            EmbeddingModel::load(&path, &device).map(|model| model.card)
+        };
+        assert_eq!(load(&|_| {}).unwrap(), card);
+        assert_eq!(load(&|keys| drop(keys.remove("format"))).unwrap(), card);
+        // Whatever else such a card says or lacks.
+        let error = load(&|keys| {
+            keys.clear();
+            keys.insert("format".into(), 2.into());
+        });
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            format!(
+                "{}: it has model format 2 and this facegrad reads format 1; use the version that wrote it",
+                path.display()
+            )
+        );
     }
 }

@@ -53,7 +53,7 @@ impl ModelFile {
         let (path, bytes) = read(&self.path)?;
         let unusable = |reason: String| ModelError::Unusable { path: path.clone(), reason };
         let metadata = safetensors_metadata(&bytes).map_err(unusable)?;
-        serde_json::from_str(&metadata).map_err(|error| unusable(error.to_string()))
+        ModelCard::of_metadata(&metadata).map_err(unusable)
     }
 
     /// Keeps training out of the run that the model belongs to while this lives.

@@ -62,7 +62,8 @@ impl Writer for FolderWriter {
 
     fn checkpoint(&mut self) -> io::Result<Mark> {
         let files = std::mem::take(&mut self.unsynced);
-        files.par_iter().try_for_each(|path| File::open(path)?.sync_all())?;
+        // Windows syncs only what is open for writing.
+        files.par_iter().try_for_each(|path| File::options().append(true).open(path)?.sync_all())?;
         let mut folders: Vec<&Path> = files.iter().filter_map(|path| path.parent()).collect();
         folders.dedup();
         folders.into_iter().try_for_each(sync_folder)?;
