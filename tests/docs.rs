@@ -37,7 +37,7 @@ use run::run_page;
 use support::Place;
 
 /// Texts outside of `docs/` whose commands are run.
-const OTHERS: [&str; 4] = ["README.md", "CONTRIBUTING.md", "checkpoints/README.md", "crates/datasets/cards/README.md"];
+const OTHERS: [&str; 4] = ["README.md", "CONTRIBUTING.md", "checkpoints/README.md", "datasets/README.md"];
 
 /// Texts whose links are checked, and that have no commands for everyone.
 const LINKS_ALONE: [&str; 3] = ["CHANGELOG.md", "benches/README.md", "fuzz/README.md"];
