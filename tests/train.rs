@@ -377,6 +377,12 @@ fn a_new_config_is_trained_as_it_is_and_tests_on_people_it_does_not_see() {
     assert_eq!(left_out.lines().count(), place.text("audited-test.csv").lines().count() + 1);
     let told = place.facegrad(&["train", "audited.toml", "--preflight"]).done().stdout;
     assert!(!told.contains("are trained on"), "{told}");
+    // What is read is never replaced by what is written.
+    let list = "exclude=audited-exclude.csv";
+    let again = place.facegrad(&["new", "my faces", "--set", list, "--out", "audited.toml", "--force"]);
+    let refused = again.code(2).sentence();
+    assert!(refused.contains("would replace audited-exclude.csv, which is read"), "{refused}");
+    assert_eq!(place.text("audited-exclude.csv"), left_out);
 
     // Photographs are to be aligned first.
     place

@@ -30,10 +30,7 @@ pub struct SetSample {
 impl SetSample {
     /// Looks at `most` images of `source` at most.
     pub fn of(source: &dyn FaceSource, most: usize) -> Self {
-        let step = source.len().div_ceil(most.max(1)).max(1);
-        let loaded: Vec<Option<([usize; 2], Thumbnail)>> = (0..source.len())
-            .into_par_iter()
-            .step_by(step)
+        let loaded: Vec<Option<([usize; 2], Thumbnail)>> = spread(source.len(), most)
             .map(|image| {
                 let picture = source.load(image, [MAX_SIDE; 2]).ok()?;
                 Some((picture.original_size(), Thumbnail::of(picture)))
@@ -74,6 +71,11 @@ impl SetSample {
             "eyes, nose and mouth are elsewhere on each of them (likeness to their mean {likeness:.2})"
         ))
     }
+}
+
+/// At most `most` of so many images, in equal distances.
+pub(crate) fn spread(images: usize, most: usize) -> impl IndexedParallelIterator<Item = usize> {
+    (0..images).into_par_iter().step_by(images.div_ceil(most.max(1)).max(1))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use facegrad_pictures::{
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::{Content, FileFormat, Fingerprint, MeanFace, Thumbnail};
+use crate::{Content, FileFormat, Fingerprint, MeanFace, Thumbnail, sample::spread};
 
 /// Images read between two reports of progress.
 const AT_A_TIME: usize = 1024;
@@ -105,12 +105,8 @@ pub fn thumbnail(source: &dyn FaceSource, image: usize) -> Option<Thumbnail> {
 }
 
 fn mean_face(source: &dyn FaceSource) -> Option<MeanFace> {
-    let step = source.len().div_ceil(MEAN_OF).max(1);
-    let faces: Vec<Thumbnail> = (0..source.len())
-        .into_par_iter()
-        .step_by(step)
-        .filter_map(|image| thumbnail(source, image))
-        .collect();
+    let images = spread(source.len(), MEAN_OF);
+    let faces: Vec<Thumbnail> = images.filter_map(|image| thumbnail(source, image)).collect();
     MeanFace::of(faces.iter())
 }
 

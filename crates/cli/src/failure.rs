@@ -11,7 +11,7 @@ use facegrad::loader::LoaderError;
 use facegrad::pictures::WriteError;
 use facegrad::recognition::{
     EmbedderError, EmbeddingSourceError, EvaluationError, JobError, MeasurementError, ModelError,
-    checkpoint::CheckpointError,
+    checkpoint::{self, CheckpointError},
 };
 use facegrad::training::{StepError, TrainError, compare::ComparisonError};
 use facegrad::verification::PairsError;
@@ -32,8 +32,6 @@ pub struct Failure {
 const FAILED: u8 = 1;
 /// Exit code of input that cannot be used.
 const WRONG_INPUT: u8 = 2;
-/// The file by which a folder is known to be a checkpoint.
-const MANIFEST: &str = "manifest.json";
 /// Exit code after Ctrl-C, as shells have it.
 pub const INTERRUPTED: u8 = Stop::EXIT_CODE;
 
@@ -57,7 +55,7 @@ pub fn check_output(option: &str, path: &Path, inputs: &[&Path]) -> Result<(), F
             "{option} would replace {input}, which is read; choose another name"
         )));
     }
-    let is_of_checkpoint = there.is_file() && there.with_file_name(MANIFEST).is_file();
+    let is_of_checkpoint = there.is_file() && there.with_file_name(checkpoint::MANIFEST).is_file();
     match is_of_checkpoint {
         true => Err(Failure::input(format!(
             "{option} would replace {}, a file of a checkpoint; choose another name",

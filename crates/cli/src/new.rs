@@ -58,8 +58,10 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let has_list = config.subset.exclude.is_some();
     let exclude_list =
         if has_list { out.with_file_name(format!("{name}-exclude.csv")) } else { test_list.clone() };
-    check_output("--out", &out, &[&args.set])?;
     let files = [&out, &test_list, &exclude_list];
+    let lists = [&config.subset.keep, &config.subset.exclude];
+    let read: Vec<&Path> = lists.into_iter().flatten().chain([&args.set]).map(PathBuf::as_path).collect();
+    files.into_iter().try_for_each(|path| check_output("--out", path, &read))?;
     if let Some(there) = files.into_iter().find(|path| path.exists() && !args.force) {
         let there = there.display();
         return Err(Failure::input(format!(
@@ -108,6 +110,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         exclude_list: &exclude_list,
     };
     let proposal = Proposal::of(&facts);
+    let made: Vec<&PathBuf> = files.into_iter().filter(|path| !path.exists()).collect();
     let chosen = card.map_or_else(|| facegrad::choose(default_backend(), None), Ok)?;
     if !proposal.test.is_empty() {
         write_images(&proposal.test, source, &test_list)
@@ -121,7 +124,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let read = Experiment::load(&out, &[]).map_err(Failure::from);
     let preflight = read
         .and_then(|(experiment, _)| Ok(Preflight::of(experiment, &chosen)?))
-        .inspect_err(|_| files.into_iter().for_each(|path| drop(fs::remove_file(path))))?;
+        .inspect_err(|_| made.into_iter().for_each(|path| drop(fs::remove_file(path))))?;
     if !proposal.test.is_empty() {
         say!("{}: {} images of people for the test", test_list.display(), thousands(proposal.test.len()));
     }

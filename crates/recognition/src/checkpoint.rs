@@ -22,7 +22,8 @@ const FORMAT: u32 = 1;
 /// Larger files than this are not read: a network of four billion weights.
 const MAX_FILE_BYTES: u64 = 16 << 30;
 
-const MANIFEST: &str = "manifest.json";
+/// The file by which a folder is known to be a checkpoint.
+pub const MANIFEST: &str = "manifest.json";
 
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 

@@ -65,15 +65,16 @@ impl Proposal {
     pub fn of(facts: &ProposalFacts) -> Self {
         // A part of a set that somebody has chosen by a list is theirs.
         let is_whole = facts.config.subset.keep.is_none();
-        let test = is_whole.then(|| test_of(facts.source)).flatten();
-        Self { config: config(facts, test.as_ref()), test: test.map(|test| test.images).unwrap_or_default() }
+        let mut images: Vec<Vec<usize>> = vec![Vec::new(); facts.source.identities().len()];
+        (0..facts.source.len()).for_each(|image| images[facts.source.label(image)].push(image));
+        let test = is_whole.then(|| test_of(&images)).flatten();
+        let config = config(facts, &images, test.as_ref());
+        Self { config, test: test.map(|test| test.images).unwrap_or_default() }
     }
 }
 
-/// The test, where the people are enough for one and for training.
-fn test_of(source: &dyn FaceSource) -> Option<Test> {
-    let mut images: Vec<Vec<usize>> = vec![Vec::new(); source.identities().len()];
-    (0..source.len()).for_each(|image| images[source.label(image)].push(image));
+/// The test, where the people are enough for one and for training; `images` are those of each person.
+fn test_of(images: &[Vec<usize>]) -> Option<Test> {
     let mut people: Vec<usize> =
         (0..images.len()).filter(|&label| images[label].len() >= MIN_IMAGES).collect();
     let count = ((people.len() as f64 * TESTED) as usize).clamp(FEWEST_TESTED, MOST_TESTED);
@@ -97,14 +98,12 @@ fn test_of(source: &dyn FaceSource) -> Option<Test> {
     Some(Test { images, people: count, folds, pairs })
 }
 
-/// The config as a text.
-fn config(facts: &ProposalFacts, test: Option<&Test>) -> String {
+/// The config as a text; `of_people` are the images of each person.
+fn config(facts: &ProposalFacts, of_people: &[Vec<usize>], test: Option<&Test>) -> String {
     let &ProposalFacts { name, config, source, size, has_card, test_list, exclude_list } = facts;
     let (images, people) = (source.len(), source.identities().len());
     let per_person = ImagesPerIdentity::of(source);
-    let mut counts = vec![0; people];
-    (0..images).for_each(|image| counts[source.label(image)] += 1);
-    counts.retain(|&count| count >= MIN_IMAGES);
+    let counts: Vec<usize> = of_people.iter().map(Vec::len).filter(|&count| count >= MIN_IMAGES).collect();
     // Where nobody or one person has several images, all are taken.
     let min_images = if counts.len() < 2 { 1 } else { MIN_IMAGES };
     let (with_enough, of_them) = match min_images {
