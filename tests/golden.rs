@@ -5,7 +5,9 @@
 
 mod support;
 
-use std::{fmt::Write, fs};
+use std::{fmt::Write, fs, path::Path};
+
+use expect_test::expect_file;
 
 use support::{
     Place, TINY, train,
@@ -314,4 +316,15 @@ fn help_of_every_verb_and_explanations() {
         explain.run(&["explain", topic]);
     }
     explain.is("explain.txt");
+}
+
+/// The pages of the book that are the program's own words.
+#[test]
+fn pages_of_commands_and_keys() {
+    let place = Place::new();
+    place.facegrad(&["manual", "commands", "keys", "--out", "made"]).done();
+    for name in ["commands.md", "keys.md"] {
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+        expect_file![kept].assert_eq(&place.text(&format!("made/{name}")));
+    }
 }

@@ -38,7 +38,7 @@ pub const LEAST_LIKENESS: f32 = 0.0;
 pub const ALIGNED_LIKENESS: f32 = 0.3;
 
 /// Eyes that are farther than this from where the template has them lie elsewhere, in pixels of a face of 112 x 112.
-/// Two detectors place the eyes of one face 3 pixels apart at most on 19 of 20 faces (see `docs/data.md`).
+/// Two detectors place the eyes of one face 3 pixels apart at most on 19 of 20 faces (see `docs/design.md`).
 pub const MOST_OFF: f32 = 6.0;
 
 /// What was found in a set.

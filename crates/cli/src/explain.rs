@@ -134,36 +134,14 @@ fn section(name: &str, schema: &Schema) -> String {
 
 fn explain_kind(at: &str, kind: &Kind, args: &Args) -> String {
     let mut text = format!("{at}.kind = \"{}\"\n{}\n", kind.name, kind.doc);
-    if ["head", "auxiliary"].contains(&at)
-        && let Some(head) = HeadConfig::of_kind(kind.name)
-    {
-        let description = head.description();
-        let _ = write!(
-            text,
-            "\nformula   {}\ngradient  {}\nsource    {}\n",
-            indented(description.formula),
-            indented(description.gradient),
-            indented(description.source)
-        );
-        if let Some(loss) = head.expected_first_loss(args.classes.max(2), args.embedding.max(1)) {
-            let _ = writeln!(
-                text,
-                "first loss with {} identities and embeddings of {}: about {loss:.2} (random unit features{})",
-                args.classes,
-                args.embedding,
-                head.criterion().map(|c| format!(", {}", c.kind())).unwrap_or_default()
-            );
-        }
+    let facts = facts(at, kind, args.classes.max(2), args.embedding.max(1));
+    let width = facts.lines.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+    for (number, (label, fact)) in facts.lines.iter().enumerate() {
+        let gap = if number == 0 { "\n" } else { "" };
+        let _ = writeln!(text, "{gap}{label:width$}  {}", indented(fact));
     }
-    if at == "criterion"
-        && let Some(criterion) = CriterionConfig::of_kind(kind.name)
-    {
-        let _ = write!(text, "\nformula  {}\nsource   {}\n", criterion.formula(), criterion.source());
-    }
-    if at == "regularisation"
-        && let Some(penalty) = RegularisationConfig::of_kind(kind.name)
-    {
-        let _ = write!(text, "\nformula  {}\nsource   {}\n", penalty.formula(), penalty.source());
+    if let Some(loss) = facts.first_loss {
+        let _ = writeln!(text, "{loss}");
     }
     if at == "head" && EmbeddingLossConfig::of_kind(kind.name).is_some() {
         let _ = writeln!(
@@ -173,6 +151,46 @@ fn explain_kind(at: &str, kind: &Kind, args: &Args) -> String {
         );
     }
     if kind.keys.is_empty() { text } else { format!("{text}\n{}", key_lines(&kind.keys)) }
+}
+
+/// What is known of a kind beside its keys.
+pub struct Facts {
+    /// The formula, where the gradient goes, the source: each with its name.
+    pub lines: Vec<(&'static str, &'static str)>,
+    /// The loss of a head to expect before the first step, as a sentence.
+    pub first_loss: Option<String>,
+}
+
+/// What is known of a kind of the section at `at`, beside its keys.
+pub fn facts(at: &str, kind: &Kind, classes: usize, embedding: usize) -> Facts {
+    let mut facts = Facts { lines: Vec::new(), first_loss: None };
+    if ["head", "auxiliary"].contains(&at)
+        && let Some(head) = HeadConfig::of_kind(kind.name)
+    {
+        let description = head.description();
+        facts.lines = vec![
+            ("formula", description.formula),
+            ("gradient", description.gradient),
+            ("source", description.source),
+        ];
+        facts.first_loss = head.expected_first_loss(classes, embedding).map(|loss| {
+            let criterion = head.criterion().map(|c| format!(", {}", c.kind())).unwrap_or_default();
+            format!(
+                "first loss with {classes} identities and embeddings of {embedding}: about {loss:.2} (random unit features{criterion})"
+            )
+        });
+    }
+    if at == "criterion"
+        && let Some(criterion) = CriterionConfig::of_kind(kind.name)
+    {
+        facts.lines = vec![("formula", criterion.formula()), ("source", criterion.source())];
+    }
+    if at == "regularisation"
+        && let Some(penalty) = RegularisationConfig::of_kind(kind.name)
+    {
+        facts.lines = vec![("formula", penalty.formula()), ("source", penalty.source())];
+    }
+    facts
 }
 
 /// The lines of a text that begins behind a word such as `formula`.
@@ -196,7 +214,7 @@ fn find_kinds(schema: &Schema, at: &str, found: &mut Vec<(String, Kind)>) {
     }
 }
 
-fn keys(schema: &Schema) -> &[Key] {
+pub fn keys(schema: &Schema) -> &[Key] {
     match schema {
         Schema::Section(keys) => keys,
         Schema::List(inner) => keys(inner),
@@ -204,24 +222,30 @@ fn keys(schema: &Schema) -> &[Key] {
     }
 }
 
+/// What a key may be: type, range and default, in words.
+pub fn value_of(key: &Key) -> String {
+    let what = match &key.schema {
+        Schema::Value(what) => what.clone(),
+        Schema::Section(_) => "a section of its own, with the keys below".into(),
+        Schema::Kinds(_) => "a section of its own".into(),
+        Schema::List(_) => "a list of sections".into(),
+    };
+    let is_value = matches!(key.schema, Schema::Value(_));
+    let default = match key.default.as_str() {
+        "" => ", may be left out".into(),
+        _ if !is_value => String::new(),
+        default => format!(", default {default}"),
+    };
+    let range = key.range.as_ref().map(|range| format!(", {range}")).unwrap_or_default();
+    format!("{what}{range}{default}")
+}
+
 fn key_lines(keys: &[Key]) -> String {
     let mut text = String::new();
     for key in keys {
-        let what = match &key.schema {
-            Schema::Value(what) => what.clone(),
-            Schema::Section(_) => "a section of its own, with the keys below".into(),
-            Schema::Kinds(_) => "a section of its own".into(),
-            Schema::List(_) => "a list of sections".into(),
-        };
-        let is_value = matches!(key.schema, Schema::Value(_));
-        let default = match key.default.as_str() {
-            "" => ", may be left out".into(),
-            _ if !is_value => String::new(),
-            default => format!(", default {default}"),
-        };
-        let range = key.range.as_ref().map(|range| format!(", {range}")).unwrap_or_default();
+        let what = value_of(key);
         let doc = key.doc.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-        let _ = writeln!(text, "  {}: {what}{range}{default}\n      {doc}", key.name);
+        let _ = writeln!(text, "  {}: {what}\n      {doc}", key.name);
         for (word, meaning) in key.choices.iter().filter(|(_, meaning)| !meaning.is_empty()) {
             let meaning = meaning.lines().map(str::trim).collect::<Vec<_>>().join(" ");
             let _ = writeln!(text, "        \"{word}\": {meaning}");

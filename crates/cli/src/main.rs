@@ -15,6 +15,7 @@ mod explain;
 mod failure;
 mod gallery;
 mod identify;
+mod manual;
 mod memory;
 mod new;
 mod output;
@@ -89,6 +90,9 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Write man pages, completion scripts, and the pages of the book that are the program's own words.
+    #[command(hide = true)]
+    Manual(manual::Args),
 }
 
 impl Command {
@@ -140,6 +144,7 @@ fn main() -> ExitCode {
             output::write(&script);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Manual(args) => manual::run(args, Cli::command()),
     };
     output::end(result.unwrap_or_else(|failure| {
         crate::remark!("error: {failure}");

@@ -1,5 +1,5 @@
 //! What an image costs to read in random order, from sets of the same images in several formats: the table in
-//! docs/data.md. Nothing is decoded.
+//! docs/scale.md. Nothing is decoded.
 //!
 //!     cargo run --release -p facegrad-faces --example random_images -- SET…
 

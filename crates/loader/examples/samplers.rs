@@ -1,4 +1,4 @@
-//! How long a sampler takes to begin an epoch of a large set, and for the next batch: the table in docs/data.md.
+//! How long a sampler takes to begin an epoch of a large set, and for the next batch: the table in docs/scale.md.
 //!
 //!     cargo run --release -p facegrad-loader --example samplers -- [IDENTITIES [IMAGES_EACH]]
 

@@ -30,7 +30,7 @@ use whitening::WhiteningArgs;
   facegrad eval checkpoints/lfw-arcface --pairs lfw/pairs.txt --images lfw/images --report report.html
   facegrad eval checkpoints/run-a checkpoints/run-b --bin cfp_fp.bin --bin agedb_30.bin --report both.html
   facegrad eval faces.npz --protocol all_pairs
-  facegrad eval checkpoints/quickstart        (the [[evaluation]] sections of the run)")]
+  facegrad eval checkpoints/quickstart        # the [[evaluation]] sections of the run")]
 pub struct Args {
     /// Models: run folders (their best checkpoint), checkpoint folders or model files; or files of embeddings
     /// (`facegrad embed`). Several are compared.
