@@ -13,8 +13,8 @@ const SCORE: f64 = 1e-4;
 /// And a loss, by the share of it, after some steps.
 const LOSS: f64 = 1e-2;
 
-/// What tells of the program or the machine, and not of the files.
-const OF_THE_RUN: [&str; 3] = ["backend", "facegrad", "record"];
+/// What tells of the program, the machine or where a file lies, and not of what is in it.
+const OF_THE_RUN: [&str; 4] = ["backend", "embeddings", "facegrad", "record"];
 
 /// For each version a place with its files.
 fn versions() -> Vec<(String, Place)> {

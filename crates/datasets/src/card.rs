@@ -13,7 +13,7 @@ use crate::limits::Limits;
 /// A card is a page of text; nothing longer is read.
 const LONGEST: u64 = 1 << 20;
 
-/// A data set: `cards/<name>.toml`.
+/// A data set: `datasets/<name>.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Card {

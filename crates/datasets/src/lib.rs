@@ -2,7 +2,7 @@
 //!
 //! A card ([`Card`]) says of a set who made it, what it is for, its licence and what is known of the consent of the
 //! people on it, what it counts, how it lies on the disk, where to ask for it, and how facegrad reads it. The cards
-//! of `cards/*.toml` are part of the program ([`cards`]); anybody may write one of their own ([`Card::open`]).
+//! of `datasets/*.toml` are part of the program ([`cards`]); anybody may write one of their own ([`Card::open`]).
 //!
 //! [`fetch`] brings one file from the web: resumed where it was, checked for its size and SHA-256, renamed when it
 //! is complete. [`unpack`] takes an archive that is not trusted apart. [`fetch_card`] does both for all files of a

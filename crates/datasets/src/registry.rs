@@ -4,7 +4,8 @@ use std::{path::Path, sync::LazyLock};
 
 use crate::card::Card;
 
-/// The registry: one line a card.
+/// The registry: one line a card. `cards` is a link to `datasets` at the top of the repository: what a package of this room
+/// holds lies below it.
 macro_rules! registry {
     ($($name:literal),* $(,)?) => {
         &[$( ($name, include_str!(concat!("../cards/", $name, ".toml"))), )*]
