@@ -210,7 +210,6 @@ pub fn no_numbers(text: &str) -> String {
         // The sign of a number, its unit, and whether an evaluation is the best may change with it.
         for (from, to) in [
             ("−#", "#"),
-            (" -#", " #"),
             (":-#", ":#"),
             (",-#", ",#"),
             ("# ms", "# s"),
