@@ -203,7 +203,8 @@ pub fn no_numbers(text: &str) -> String {
         let words = line.split_whitespace().map(|word| {
             let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
             let hash = bare.len() >= 12 && bare.chars().all(|c| c.is_ascii_hexdigit());
-            if hash { word.replace(bare, "#") } else { with_numbers(word, |_| "#".into()) }
+            let word = if hash { word.replace(bare, "#") } else { with_numbers(word, |_| "#".into()) };
+            if word.starts_with("-#") { word[1..].to_owned() } else { word }
         });
         let mut words = words.collect::<Vec<_>>().join(" ");
         // The sign of a number, its unit, and whether an evaluation is the best may change with it.
