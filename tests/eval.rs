@@ -548,8 +548,7 @@ fn every_protocol_and_switch_is_measured_and_named() {
     assert_eq!((&found["measures"], &found["mated_probes"]), (&"identification".into(), &24.into()));
     assert_eq!((&found["nonmated_probes"], &found["gallery_identities"]), (&8.into(), &6.into()));
     // How good so small a model is depends on the processor's rounding; that all are found among six does not.
-    let found_within: Vec<f64> =
-        found["closed_set"]["cmc"].as_array().unwrap().iter().map(|rate| number(rate)).collect();
+    let found_within: Vec<f64> = found["closed_set"]["cmc"].as_array().unwrap().iter().map(number).collect();
     assert!(found_within.len() == 6 && found_within.is_sorted() && found_within[5] == 1.0, "{found}");
     assert_eq!(number(&found["closed_set"]["ranks"][0]["measured"]["value"]), found_within[0]);
     assert_eq!(number(&found["closed_set"]["ranks"][1]["measured"]["value"]), found_within[4]);
