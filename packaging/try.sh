@@ -22,10 +22,10 @@ mkdir "$layer/upper" "$layer/work" "$place"
 mount -t overlay -o "lowerdir=$clean,upperdir=$layer/upper,workdir=$layer/work" overlay "$place"
 mount -t proc proc "$place/proc"
 mount --bind /dev "$place/dev"
-cp "$package" "$place/root/"
+cp "$package" "$place/opt/"
 
 inside() {
-    chroot "$place" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
+    chroot "$place" env -i HOME=/opt PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
 }
 
 inside grep PRETTY_NAME /etc/os-release
@@ -34,20 +34,20 @@ started=$(date +%s.%N)
 case $package in
     *.tar.xz)
         # A minimal system has no xz, which a person's has.
-        xz -dc "$package" | tar -x -C "$place/root"
-        folder=/root/$(basename "$package" .tar.xz)
+        xz -dc "$package" | tar -x -C "$place/opt"
+        folder=/opt/$(basename "$package" .tar.xz)
         program=$folder/facegrad
         ;;
     *.deb)
-        inside dpkg --install "/root/$(basename "$package")"
+        inside dpkg --install "/opt/$(basename "$package")"
         program=/usr/bin/facegrad
         folder=/usr/share/doc/facegrad
         ;;
     *) fail "$package is neither .tar.xz nor .deb" ;;
 esac
 inside "$program" --version
-inside sh -c "cd /root && $program train $folder/configs/quickstart.toml"
-inside sh -c "cd /root && $program show checkpoints/quickstart"
+inside sh -c "cd /opt && $program train $folder/configs/quickstart.toml"
+inside sh -c "cd /opt && $program show checkpoints/quickstart"
 awk -v from="$started" -v to="$(date +%s.%N)" 'BEGIN { printf "from the package to a trained network: %.1f s\n", to - from }'
 if [ "${package##*.}" = deb ]; then
     inside sh -c 'test -e /usr/share/doc/facegrad/copyright && test -e /usr/share/bash-completion/completions/facegrad'
