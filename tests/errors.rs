@@ -326,8 +326,6 @@ fn data(place: &Place, errors: &mut Transcript) {
         &["align", "faces", "faces/out", "--landmarks", "wrong.csv"],
         &["align", "nothing", "out", "--landmarks", "wrong.csv"],
         &["align", "faces", "out", "--landmarks", "wrong.csv"],
-        &["align", "faces", "out", "--landmarks", "wrong.csv", "--backend", "flex"],
-        &["align", "faces", "out", "--landmarks", "wrong.csv", "--adapter", "software"],
         &["align", "faces", "out", "--detector-weights", "faces"],
         &["explain", "arcfaec"],
         &["bench", "train", "--backbone", "resnet"],

@@ -15,7 +15,7 @@ use facegrad_files::{Stop, name_of};
 use serde_json::json;
 
 use crate::{
-    arguments::{DeviceArgs, file_to_read, size},
+    arguments::{file_to_read, size},
     command_line,
     failure::{Failure, INTERRUPTED, stop_on_signal},
     progress::Stages,
@@ -62,8 +62,6 @@ pub struct Args {
     /// Print what was done as JSON on standard output.
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    device: DeviceArgs,
 }
 
 #[cfg(test)]
@@ -129,12 +127,6 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 /// The table of landmarks, if one is named.
 fn landmarks(args: &Args) -> Result<Option<(LandmarkFile, String)>, Failure> {
     let Some(file) = &args.landmarks else { return Ok(None) };
-    let DeviceArgs { backend, adapter } = &args.device;
-    if backend.is_some() || adapter.is_some() {
-        let name = if backend.is_some() { "--backend" } else { "--adapter" };
-        let sentence = format!("{name} has no effect with --landmarks: nothing is to be computed");
-        return Err(Failure::input(sentence));
-    }
     Ok(Some((LandmarkFile::read(file)?, file.display().to_string())))
 }
 
@@ -156,16 +148,12 @@ fn finder(
             WEIGHT_FILES.map(|file| file.name).join(", ")
         ))
     })?;
-    let chosen = args.device.choose()?;
     if let Some(url) = &args.detector_url {
         fetch_weights(url, &folder, stop)?;
     }
     let min_face = args.min_face.unwrap_or(MIN_FACE).into();
-    let detector = Mtcnn::load(&folder, min_face, &chosen.device)?;
-    Ok((
-        Finder::Detector(Box::new(detector)),
-        format!("MTCNN for faces from {min_face} pixels, {}", chosen.description),
-    ))
+    let detector = Mtcnn::load(&folder, min_face)?;
+    Ok((Finder::Detector(Box::new(detector)), format!("MTCNN for faces from {min_face} pixels")))
 }
 
 /// Brings the weights that are not in `folder` from `url`.

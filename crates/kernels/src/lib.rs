@@ -34,6 +34,7 @@ mod math;
 pub mod optimizer;
 pub mod peak;
 mod pixels;
+pub mod pool;
 mod problem;
 pub mod profile;
 #[cfg(test)]

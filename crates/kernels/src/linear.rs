@@ -1,5 +1,7 @@
 //! The product of a batch of vectors with a matrix.
 
+use std::fmt;
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -14,6 +16,12 @@ pub struct Linear {
     packed: Vec<f32>,
     bias: Vec<f32>,
     inputs: usize,
+}
+
+impl fmt::Debug for Linear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Linear").field("inputs", &self.inputs).field("outputs", &self.outputs()).finish()
+    }
 }
 
 /// Numbers of the summed index that are multiplied at a time: their panel stays in the cache while all vectors

@@ -18,12 +18,11 @@ mod weights;
 
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor, TensorData};
 use facegrad_pictures::Picture;
 
 use self::{
     boxes::{Candidate, Overlap, corrected, is_usable, keep_best, squared, suppress},
-    networks::{ONet, PNet, RNet},
+    networks::{LANDMARKS, ONet, PNet, RNet, SCORES},
     pyramid::{CELL, STRIDE},
     resample::{Beyond, Halves},
 };
@@ -48,7 +47,6 @@ pub struct Mtcnn {
     third: ONet,
     min_face: usize,
     weights_sha256: [String; 3],
-    device: Device,
 }
 
 /// What a network says of one rectangle.
@@ -60,6 +58,16 @@ struct Verdict {
 }
 
 impl Verdict {
+    /// From the numbers that a network gives for one square.
+    fn of(outputs: &[f32]) -> Self {
+        let points = &outputs[LANDMARKS..];
+        Self {
+            score: probability(outputs[0], outputs[1]),
+            offsets: std::array::from_fn(|edge| outputs[SCORES + edge]),
+            landmarks: (!points.is_empty()).then(|| std::array::from_fn(|i| [points[i], points[i + 5]])),
+        }
+    }
+
     /// The landmarks on the photograph, in pixels from the centre of the first, if there are any.
     fn landmarks_on(&self, square: &Rect) -> Option<[[f32; 2]; 5]> {
         let place = |[x, y]: [f32; 2]| {
@@ -78,29 +86,24 @@ impl Mtcnn {
     ///
     /// # Errors
     /// If a file is missing, or is another one than is known.
-    pub fn load(folder: &Path, min_face: usize, device: &Device) -> Result<Self, WeightError> {
+    pub fn load(folder: &Path, min_face: usize) -> Result<Self, WeightError> {
         let files = read_weights(folder)?;
-        Self::from_safetensors(files.each_ref().map(Vec::as_slice), min_face, device)
+        Self::from_safetensors(files.each_ref().map(Vec::as_slice), min_face)
     }
 
     /// The detector with weights of the P-, R- and O-Net as safetensors files, whatever they are.
     ///
     /// # Errors
     /// If a file does not hold the tensors that its network needs, and no others.
-    pub fn from_safetensors(
-        weights: [&[u8]; 3],
-        min_face: usize,
-        device: &Device,
-    ) -> Result<Self, WeightError> {
+    pub fn from_safetensors(weights: [&[u8]; 3], min_face: usize) -> Result<Self, WeightError> {
         let weights_sha256 = weights.map(facegrad_files::sha256);
         let [first, second, third] = weights;
         Ok(Self {
-            first: PNet::new(first, device)?,
-            second: RNet::new(second, device)?,
-            third: ONet::new(third, device)?,
+            first: PNet::new(first)?,
+            second: RNet::new(second)?,
+            third: ONet::new(third)?,
             weights_sha256,
             min_face: min_face.max(Self::SMALLEST_FACE),
-            device: device.clone(),
         })
     }
 
@@ -128,11 +131,8 @@ impl Mtcnn {
         let proposals = levels.iter().flat_map(|&level| self.propose(&halves, size, level)).collect();
         let squares = next(proposals, size);
 
-        let crops = (&halves, RNet::SIDE, BATCHES[0]);
-        let passed = self.look(crops, &squares, THRESHOLDS[1], |x| {
-            let [face, offsets] = self.second.forward(x);
-            (numbers(face), numbers(offsets), None)
-        });
+        let network = |x, batch| self.second.forward(x, batch);
+        let passed = look(&halves, &squares, (RNet::SIDE, BATCHES[0], RNet::OUTPUTS), THRESHOLDS[1], network);
         let passed = passed.into_iter().map(|(square, verdict)| Proposal::of(square, &verdict)).collect();
         let squares = next(passed, size);
 
@@ -149,10 +149,8 @@ impl Mtcnn {
 
     /// Which of the squares the third network holds for faces.
     fn inspect(&self, halves: &Halves<'_>, squares: &[Rect], threshold: f32) -> Vec<(Rect, Verdict)> {
-        self.look((halves, ONet::SIDE, BATCHES[1]), squares, threshold, |x| {
-            let [face, offsets, landmarks] = self.third.forward(x);
-            (numbers(face), numbers(offsets), Some(numbers(landmarks)))
-        })
+        let network = |x, batch| self.third.forward(x, batch);
+        look(halves, squares, (ONet::SIDE, BATCHES[1], ONet::OUTPUTS), threshold, network)
     }
 
     /// Shows the third network the squares around the faces that it found, and takes the mean of the landmarks of both
@@ -191,12 +189,9 @@ impl Mtcnn {
                     bottom: pixel_rows.end as f32 * scale[1],
                 };
                 let tile = halves.resample(&window, [height, width], Beyond::Nothing);
-                let x = TensorData::new(planes(&[tile]), [1, 3, height, width]);
-                let x = Tensor::from_data(x, &self.device);
-                let [face, offsets] = self.first.forward(x).map(numbers);
-                let cells = rows.len() * columns.len();
-                for cell in 0..cells {
-                    let score = probability(face[cell], face[cells + cell]);
+                let map = self.first.forward(normalised(tile), [height, width]);
+                for (cell, outputs) in map.x.chunks_exact(map.dims.channels).enumerate() {
+                    let Verdict { score, offsets, .. } = Verdict::of(outputs);
                     // NaN does not pass.
                     if score > THRESHOLDS[0] {
                         let row = rows.start + cell / columns.len();
@@ -210,7 +205,6 @@ impl Mtcnn {
                             right: edge(column, 0, CELL),
                             bottom: edge(row, 1, CELL),
                         };
-                        let offsets = [0, 1, 2, 3].map(|edge| offsets[edge * cells + cell]);
                         proposals.push(Proposal { candidate: Candidate { rect, score }, offsets });
                     }
                 }
@@ -222,36 +216,28 @@ impl Mtcnn {
         }
         suppress(proposals, |proposal| proposal.candidate, Overlap::Union, 0.5, MAX_CANDIDATES)
     }
+}
 
-    /// Shows a network the squares of a photograph at its size, some at a time, and gives those that it holds for
-    /// faces.
-    fn look(
-        &self,
-        (halves, side, batch): (&Halves<'_>, usize, usize),
-        squares: &[Rect],
-        threshold: f32,
-        network: impl Fn(Tensor<4>) -> (Vec<f32>, Vec<f32>, Option<Vec<f32>>),
-    ) -> Vec<(Rect, Verdict)> {
-        let mut passed = Vec::new();
-        for squares in squares.chunks(batch) {
-            let crop = |square: &Rect| halves.resample(square, [side; 2], Beyond::Black);
-            let crops: Vec<_> = squares.iter().map(crop).collect();
-            let x = TensorData::new(planes(&crops), [squares.len(), 3, side, side]);
-            let (face, offsets, landmarks) = network(Tensor::from_data(x, &self.device));
-            for (i, square) in squares.iter().enumerate() {
-                let score = probability(face[i * 2], face[i * 2 + 1]);
-                if score > threshold {
-                    let offsets = std::array::from_fn(|edge| offsets[i * 4 + edge]);
-                    let landmarks = landmarks.as_ref().map(|all| {
-                        let of_face = &all[i * 10..i * 10 + 10];
-                        std::array::from_fn(|point| [of_face[point], of_face[point + 5]])
-                    });
-                    passed.push((*square, Verdict { score, offsets, landmarks }));
-                }
-            }
-        }
-        passed
+/// Shows a network the squares of a photograph at its size, some at a time, and gives those that it holds for faces.
+///
+/// The network is described by the side of its pictures, how many it sees at a time, and how many numbers it gives for
+/// each.
+fn look(
+    halves: &Halves<'_>,
+    squares: &[Rect],
+    (side, batch, outputs): (usize, usize, usize),
+    threshold: f32,
+    network: impl Fn(Vec<f32>, usize) -> Vec<f32>,
+) -> Vec<(Rect, Verdict)> {
+    let mut passed = Vec::new();
+    for squares in squares.chunks(batch) {
+        let crop = |square: &Rect| normalised(halves.resample(square, [side; 2], Beyond::Black));
+        let found = network(squares.iter().flat_map(crop).collect(), squares.len());
+        let verdicts = found.chunks_exact(outputs).map(Verdict::of);
+        let verdicts = squares.iter().copied().zip(verdicts);
+        passed.extend(verdicts.filter(|(_, verdict)| verdict.score > threshold));
     }
+    passed
 }
 
 /// A rectangle, and how its edges should be moved.
@@ -275,21 +261,15 @@ fn next(proposals: Vec<Proposal>, size: [usize; 2]) -> Vec<Rect> {
     corrected.filter(|rect| is_usable(rect, size)).map(|rect| squared(&rect)).collect()
 }
 
-/// Colour values of pictures, `[height, width, 3]` each, as the networks take them: `[batch, 3, height, width]`, from
-/// about −1 to 1.
-fn planes(pictures: &[Vec<f32>]) -> Vec<f32> {
-    let channels = pictures.iter().flat_map(|picture| [0, 1, 2].map(|channel| (picture, channel)));
-    let values = channels.flat_map(|(picture, channel)| picture.iter().skip(channel).step_by(3));
-    values.map(|value| (value - 127.5) / 128.0).collect()
+/// Colour values as the networks take them: from about −1 to 1.
+fn normalised(mut picture: Vec<f32>) -> Vec<f32> {
+    picture.iter_mut().for_each(|value| *value = (*value - 127.5) / 128.0);
+    picture
 }
 
 /// The second part of the softmax of two numbers.
 fn probability(no_face: f32, face: f32) -> f32 {
     1.0 / (1.0 + (no_face - face).exp())
-}
-
-fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec_as().expect("facegrad's tensors are of f32, and these in memory")
 }
 
 #[cfg(test)]

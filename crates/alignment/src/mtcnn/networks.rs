@@ -1,261 +1,251 @@
-//! The three networks as Burn modules. All outputs are as the last layers give them, before the softmax.
+//! The three networks, on the kernels that train and embed: maps are channels-last, and a PReLU is done on the way into
+//! what reads its map. All outputs are as the last layers give them, before the softmax.
 
-use burn::{
-    module::{Module, Param},
-    nn::{
-        Linear, LinearConfig, PRelu, PReluConfig,
-        conv::{Conv2d, Conv2dConfig},
-        pool::{MaxPool2d, MaxPool2dConfig},
-    },
-    tensor::{Device, Tensor, TensorData},
-};
+use facegrad_kernels::{Conv, Dims, Input, Transform, conv, join, linear::Linear, pool::max_pool};
 
 use super::weights::{Tensors, WeightError};
 
+/// What a network says of one square: first how sure it is of no face and of a face, two numbers whose softmax is the
+/// probability; then the offsets of the four edges; from the third network then landmarks, first every x, then every y.
+pub(super) const SCORES: usize = 2;
+/// Where the landmarks begin.
+pub(super) const LANDMARKS: usize = SCORES + 4;
+
 /// Proposes faces: fully convolutional, each output cell looks at 12 x 12 pixels, 2 pixels from the next.
-#[derive(Module, Debug)]
+#[derive(Debug)]
 pub(super) struct PNet {
-    conv1: ActiveConv,
-    pool1: MaxPool2d,
-    conv2: ActiveConv,
-    conv3: ActiveConv,
-    face: Conv2d,
-    offsets: Conv2d,
+    conv1: Layer,
+    conv2: Layer,
+    conv3: Layer,
+    heads: Layer,
 }
 
 impl PNet {
-    pub fn new(bytes: &[u8], device: &Device) -> Result<Self, WeightError> {
-        let mut from = Weights { tensors: Tensors::parse("P-Net", bytes)?, device };
+    pub fn new(bytes: &[u8]) -> Result<Self, WeightError> {
+        let mut from = Weights(Tensors::parse("P-Net", bytes)?);
         let net = Self {
-            conv1: from.active_conv(1, 3, 10, 3)?,
-            pool1: pool(2),
-            conv2: from.active_conv(2, 10, 16, 3)?,
-            conv3: from.active_conv(3, 16, 32, 3)?,
-            face: from.conv("conv4_1", 32, 2, 1)?,
-            offsets: from.conv("conv4_2", 32, 4, 1)?,
+            conv1: from.active_conv(1, [3, 10], 3)?,
+            conv2: from.active_conv(2, [10, 16], 3)?,
+            conv3: from.active_conv(3, [16, 32], 3)?,
+            heads: from.conv_heads([("conv4_1", SCORES), ("conv4_2", 4)], 32)?,
         };
-        from.tensors.finish()?;
+        from.0.finish()?;
         Ok(net)
     }
 
     /// # Shapes
-    /// - x: `[batch, 3, height, width]`
-    /// - output: no face and face, `[batch, 2, rows, columns]`; offsets of the edges, `[batch, 4, rows, columns]`
-    pub fn forward(&self, x: Tensor<4>) -> [Tensor<4>; 2] {
-        let x = self.pool1.forward(self.conv1.forward(x));
-        let x = self.conv3.forward(self.conv2.forward(x));
-        [self.face.forward(x.clone()), self.offsets.forward(x)]
+    /// - x: `[height, width, 3]`
+    /// - output: `[rows, columns, 6]`
+    pub fn forward(&self, x: Vec<f32>, [height, width]: [usize; 2]) -> Map<'_> {
+        let x = Map::of_pictures(x, 1, [height, width]);
+        let x = self.conv1.apply(&x).pool(2);
+        self.heads.apply(&self.conv3.apply(&self.conv2.apply(&x)))
     }
 }
 
 /// Refuses most of the proposals.
-#[derive(Module, Debug)]
+#[derive(Debug)]
 pub(super) struct RNet {
-    conv1: ActiveConv,
-    pool1: MaxPool2d,
-    conv2: ActiveConv,
-    pool2: MaxPool2d,
-    conv3: ActiveConv,
-    dense: ActiveLinear,
-    face: Linear,
-    offsets: Linear,
+    conv1: Layer,
+    conv2: Layer,
+    conv3: Layer,
+    dense: Dense,
+    heads: Linear,
 }
 
 impl RNet {
     /// Side of the pictures it takes, in pixels.
     pub const SIDE: usize = 24;
+    /// Numbers that it gives for each.
+    pub const OUTPUTS: usize = LANDMARKS;
 
-    pub fn new(bytes: &[u8], device: &Device) -> Result<Self, WeightError> {
-        let mut from = Weights { tensors: Tensors::parse("R-Net", bytes)?, device };
+    pub fn new(bytes: &[u8]) -> Result<Self, WeightError> {
+        let mut from = Weights(Tensors::parse("R-Net", bytes)?);
         let net = Self {
-            conv1: from.active_conv(1, 3, 28, 3)?,
-            pool1: pool(3),
-            conv2: from.active_conv(2, 28, 48, 3)?,
-            pool2: pool(3),
-            conv3: from.active_conv(3, 48, 64, 2)?,
-            dense: from.active_linear(4, 64, 128)?,
-            face: from.linear("conv5_1", 128, 2)?,
-            offsets: from.linear("conv5_2", 128, 4)?,
+            conv1: from.active_conv(1, [3, 28], 3)?,
+            conv2: from.active_conv(2, [28, 48], 3)?,
+            conv3: from.active_conv(3, [48, 64], 2)?,
+            dense: from.dense(4, 64, 128)?,
+            heads: from.heads(&[("conv5_1", SCORES), ("conv5_2", 4)], 128)?,
         };
-        from.tensors.finish()?;
+        from.0.finish()?;
         Ok(net)
     }
 
     /// # Shapes
-    /// - x: `[batch, 3, 24, 24]`
-    /// - output: no face and face, `[batch, 2]`; offsets of the edges, `[batch, 4]`
-    pub fn forward(&self, x: Tensor<4>) -> [Tensor<2>; 2] {
-        let x = self.pool1.forward(self.conv1.forward(x));
-        let x = self.pool2.forward(self.conv2.forward(x));
-        let x = self.dense.forward(self.conv3.forward(x));
-        [self.face.forward(x.clone()), self.offsets.forward(x)]
+    /// - x: `[batch, 24, 24, 3]`
+    /// - output: `[batch, 6]`
+    pub fn forward(&self, x: Vec<f32>, batch: usize) -> Vec<f32> {
+        let x = Map::of_pictures(x, batch, [Self::SIDE; 2]);
+        let x = self.conv1.apply(&x).pool(3);
+        let x = self.conv2.apply(&x).pool(3);
+        let x = self.dense.apply(self.conv3.apply(&x));
+        self.heads.apply(&x, batch)
     }
 }
 
 /// Decides, and finds the landmarks.
-#[derive(Module, Debug)]
+#[derive(Debug)]
 pub(super) struct ONet {
-    conv1: ActiveConv,
-    pool1: MaxPool2d,
-    conv2: ActiveConv,
-    pool2: MaxPool2d,
-    conv3: ActiveConv,
-    pool3: MaxPool2d,
-    conv4: ActiveConv,
-    dense: ActiveLinear,
-    face: Linear,
-    offsets: Linear,
-    landmarks: Linear,
+    conv1: Layer,
+    conv2: Layer,
+    conv3: Layer,
+    conv4: Layer,
+    dense: Dense,
+    heads: Linear,
 }
 
 impl ONet {
     /// Side of the pictures it takes, in pixels.
     pub const SIDE: usize = 48;
+    /// Numbers that it gives for each.
+    pub const OUTPUTS: usize = LANDMARKS + 10;
 
-    pub fn new(bytes: &[u8], device: &Device) -> Result<Self, WeightError> {
-        let mut from = Weights { tensors: Tensors::parse("O-Net", bytes)?, device };
+    pub fn new(bytes: &[u8]) -> Result<Self, WeightError> {
+        let mut from = Weights(Tensors::parse("O-Net", bytes)?);
         let net = Self {
-            conv1: from.active_conv(1, 3, 32, 3)?,
-            pool1: pool(3),
-            conv2: from.active_conv(2, 32, 64, 3)?,
-            pool2: pool(3),
-            conv3: from.active_conv(3, 64, 64, 3)?,
-            pool3: pool(2),
-            conv4: from.active_conv(4, 64, 128, 2)?,
-            dense: from.active_linear(5, 128, 256)?,
-            face: from.linear("conv6_1", 256, 2)?,
-            offsets: from.linear("conv6_2", 256, 4)?,
-            landmarks: from.linear("conv6_3", 256, 10)?,
+            conv1: from.active_conv(1, [3, 32], 3)?,
+            conv2: from.active_conv(2, [32, 64], 3)?,
+            conv3: from.active_conv(3, [64, 64], 3)?,
+            conv4: from.active_conv(4, [64, 128], 2)?,
+            dense: from.dense(5, 128, 256)?,
+            heads: from.heads(&[("conv6_1", SCORES), ("conv6_2", 4), ("conv6_3", 10)], 256)?,
         };
-        from.tensors.finish()?;
+        from.0.finish()?;
         Ok(net)
     }
 
     /// # Shapes
-    /// - x: `[batch, 3, 48, 48]`
-    /// - output: no face and face, `[batch, 2]`; offsets of the edges, `[batch, 4]`; landmarks, first every x, then
-    ///   every y, `[batch, 10]`
-    pub fn forward(&self, x: Tensor<4>) -> [Tensor<2>; 3] {
-        let x = self.pool1.forward(self.conv1.forward(x));
-        let x = self.pool2.forward(self.conv2.forward(x));
-        let x = self.pool3.forward(self.conv3.forward(x));
-        let x = self.dense.forward(self.conv4.forward(x));
-        [self.face.forward(x.clone()), self.offsets.forward(x.clone()), self.landmarks.forward(x)]
+    /// - x: `[batch, 48, 48, 3]`
+    /// - output: `[batch, 16]`
+    pub fn forward(&self, x: Vec<f32>, batch: usize) -> Vec<f32> {
+        let x = Map::of_pictures(x, batch, [Self::SIDE; 2]);
+        let x = self.conv1.apply(&x).pool(3);
+        let x = self.conv2.apply(&x).pool(3);
+        let x = self.conv3.apply(&x).pool(2);
+        let x = self.dense.apply(self.conv4.apply(&x));
+        self.heads.apply(&x, batch)
     }
 }
 
-/// A convolution without padding, and a PReLU with a slope for each channel.
-#[derive(Module, Debug)]
-struct ActiveConv {
-    conv: Conv2d,
-    act: PRelu,
+/// Maps, and the slopes of the PReLU that whoever reads them does first.
+pub(super) struct Map<'a> {
+    pub x: Vec<f32>,
+    pub dims: Dims,
+    slope: Option<&'a [f32]>,
 }
 
-impl ActiveConv {
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.act.forward(self.conv.forward(x))
+impl<'a> Map<'a> {
+    fn of_pictures(x: Vec<f32>, batch: usize, [height, width]: [usize; 2]) -> Self {
+        Self { x, dims: Dims { batch, height, width, channels: 3 }, slope: None }
+    }
+
+    fn input(&self) -> Input<'_> {
+        Input { x: &self.x, dims: self.dims, transform: Transform { norm: None, slope: self.slope } }
+    }
+
+    /// Caffe's pooling: strides of 2, and the block at the end counts even if it is not whole.
+    fn pool(&self, kernel: usize) -> Map<'a> {
+        let (x, dims) = max_pool(self.input(), kernel, 2);
+        Map { x, dims, slope: None }
+    }
+}
+
+/// A convolution without padding, and a PReLU with a slope for each channel, if there is one.
+#[derive(Debug)]
+struct Layer {
+    conv: Conv,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    slope: Option<Vec<f32>>,
+}
+
+impl Layer {
+    fn apply(&self, x: &Map<'_>) -> Map<'_> {
+        let dims = self.conv.output(x.dims);
+        let x = conv::forward(&self.conv, x.input(), &self.weight, Some(&self.bias), false).y;
+        Map { x, dims, slope: self.slope.as_deref() }
     }
 }
 
 /// A linear layer on the flattened map, and a PReLU with a slope for each output.
-#[derive(Module, Debug)]
-struct ActiveLinear {
+#[derive(Debug)]
+struct Dense {
     linear: Linear,
-    act: PRelu,
+    slope: Vec<f32>,
 }
 
-impl ActiveLinear {
-    fn forward(&self, x: Tensor<4>) -> Tensor<2> {
-        self.act.forward(self.linear.forward(x.flatten(1, 3)))
+impl Dense {
+    fn apply(&self, x: Map<'_>) -> Vec<f32> {
+        let batch = x.dims.batch;
+        let x = join(x.input(), None, false).y;
+        let x = self.linear.apply(&x, batch);
+        let dims = Dims { batch, height: 1, width: 1, channels: self.slope.len() };
+        join(Map { x, dims, slope: Some(&self.slope) }.input(), None, false).y
     }
-}
-
-/// Caffe's pooling: strides of 2, and the block at the end counts even if it is not whole.
-fn pool(kernel: usize) -> MaxPool2d {
-    MaxPool2dConfig::new([kernel; 2]).with_strides([2; 2]).with_ceil_mode(true).init()
 }
 
 /// Makes layers from tensors.
-struct Weights<'a> {
-    tensors: Tensors,
-    device: &'a Device,
-}
+struct Weights(Tensors);
 
-impl Weights<'_> {
-    fn tensor<const D: usize>(
-        &mut self,
-        name: &str,
-        shape: [usize; D],
-    ) -> Result<Param<Tensor<D>>, WeightError> {
-        let values = self.tensors.take(name, &shape)?;
-        Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), self.device)))
-    }
-
+impl Weights {
+    /// What a convolution has: its weight and its bias.
     fn conv(
         &mut self,
         name: &str,
-        inputs: usize,
-        outputs: usize,
+        [inputs, outputs]: [usize; 2],
         kernel: usize,
-    ) -> Result<Conv2d, WeightError> {
-        let mut conv = Conv2dConfig::new([inputs, outputs], [kernel; 2]).init(self.device);
-        conv.weight = self.tensor(&format!("{name}.weight"), [outputs, inputs, kernel, kernel])?;
-        conv.bias = Some(self.tensor(&format!("{name}.bias"), [outputs])?);
-        Ok(conv)
+    ) -> Result<Layer, WeightError> {
+        let weight = self.0.take(&format!("{name}.weight"), &[outputs, inputs, kernel, kernel])?;
+        let bias = self.0.take(&format!("{name}.bias"), &[outputs])?;
+        let conv = Conv { inputs, outputs, kernel: [kernel; 2], stride: 1, padding: 0, groups: 1 };
+        Ok(Layer { conv, weight, bias, slope: None })
     }
 
-    fn act(&mut self, number: usize, channels: usize) -> Result<PRelu, WeightError> {
-        let mut act = PReluConfig::new().with_num_parameters(channels).init(self.device);
-        act.alpha = self.tensor(&format!("features.prelu{number}.weight"), [channels])?;
-        Ok(act)
+    fn slope(&mut self, number: usize, channels: usize) -> Result<Vec<f32>, WeightError> {
+        self.0.take(&format!("features.prelu{number}.weight"), &[channels])
     }
 
     fn active_conv(
         &mut self,
         number: usize,
-        inputs: usize,
-        outputs: usize,
+        channels: [usize; 2],
         kernel: usize,
-    ) -> Result<ActiveConv, WeightError> {
-        let conv = self.conv(&format!("features.conv{number}"), inputs, outputs, kernel)?;
-        Ok(ActiveConv { conv, act: self.act(number, outputs)? })
+    ) -> Result<Layer, WeightError> {
+        let layer = self.conv(&format!("features.conv{number}"), channels, kernel)?;
+        Ok(Layer { slope: Some(self.slope(number, channels[1])?), ..layer })
     }
 
-    fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Linear, WeightError> {
-        let values = self.tensors.take(&format!("{name}.weight"), &[outputs, inputs])?;
-        self.linear_of(name, inputs, outputs, |input, output| values[output * inputs + input])
+    /// Convolutions of one pixel on the same map, as one.
+    fn conv_heads(&mut self, heads: [(&str, usize); 2], inputs: usize) -> Result<Layer, WeightError> {
+        let [(first, outputs), (second, more)] = heads;
+        let mut both = self.conv(first, [inputs, outputs], 1)?;
+        let Layer { weight, bias, .. } = self.conv(second, [inputs, more], 1)?;
+        both.conv.outputs += more;
+        both.weight.extend(weight);
+        both.bias.extend(bias);
+        Ok(both)
     }
 
-    /// A linear layer on a map of `channels` x 3 x 3, whose inputs the file has in the order channel, column, row.
-    fn active_linear(
-        &mut self,
-        number: usize,
-        channels: usize,
-        outputs: usize,
-    ) -> Result<ActiveLinear, WeightError> {
+    /// Linear layers of the same numbers, as one.
+    fn heads(&mut self, heads: &[(&str, usize)], inputs: usize) -> Result<Linear, WeightError> {
+        let (mut weight, mut bias) = (Vec::new(), Vec::new());
+        for (name, outputs) in heads {
+            weight.extend(self.0.take(&format!("{name}.weight"), &[*outputs, inputs])?);
+            bias.extend(self.0.take(&format!("{name}.bias"), &[*outputs])?);
+        }
+        Ok(Linear::new(inputs, bias, |input, output| weight[output * inputs + input]))
+    }
+
+    /// A linear layer on a map of 3 x 3 x `channels`, whose inputs the file has in the order channel, column, row.
+    fn dense(&mut self, number: usize, channels: usize, outputs: usize) -> Result<Dense, WeightError> {
         let (name, inputs) = (format!("features.conv{number}"), channels * 9);
-        let values = self.tensors.take(&format!("{name}.weight"), &[outputs, inputs])?;
+        let values = self.0.take(&format!("{name}.weight"), &[outputs, inputs])?;
+        let bias = self.0.take(&format!("{name}.bias"), &[outputs])?;
         let weight = |input: usize, output: usize| {
-            let (channel, row, column) = (input / 9, input / 3 % 3, input % 3);
+            let (row, column, channel) = (input / channels / 3, input / channels % 3, input % channels);
             values[output * inputs + channel * 9 + column * 3 + row]
         };
-        let linear = self.linear_of(&name, inputs, outputs, weight)?;
-        Ok(ActiveLinear { linear, act: self.act(number, outputs)? })
-    }
-
-    /// Burn keeps the weights as `[inputs, outputs]`.
-    fn linear_of(
-        &mut self,
-        name: &str,
-        inputs: usize,
-        outputs: usize,
-        weight: impl Fn(usize, usize) -> f32,
-    ) -> Result<Linear, WeightError> {
-        let mut linear = LinearConfig::new(inputs, outputs).init(self.device);
-        let values: Vec<f32> = (0..inputs * outputs).map(|i| weight(i / outputs, i % outputs)).collect();
-        let values = TensorData::new(values, [inputs, outputs]);
-        linear.weight = Param::from_tensor(Tensor::from_data(values, self.device));
-        linear.bias = Some(self.tensor(&format!("{name}.bias"), [outputs])?);
-        Ok(linear)
+        Ok(Dense { linear: Linear::new(inputs, bias, weight), slope: self.slope(number, outputs)? })
     }
 }

@@ -2,11 +2,12 @@ use std::{
     collections::HashMap,
     f64::consts::PI,
     fs,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
-use facegrad_devices::Chosen;
 use facegrad_faces::folder::ImagePaths;
+use facegrad_kernels::simd::{self, Isa};
 use facegrad_pictures::{ARCFACE_LANDMARKS, Similarity2d, decode::read_picture, warp};
 use facegrad_synthetic::{SyntheticConfig, SyntheticFaces, synthetic_sheet};
 use safetensors::{Dtype, tensor::TensorView};
@@ -115,13 +116,8 @@ fn to_bytes(tensors: &Made) -> Vec<u8> {
     safetensors::serialize(views, None).unwrap()
 }
 
-fn detector(weights: [&[u8]; 3], min_face: usize, device: &Device) -> Mtcnn {
-    Mtcnn::from_safetensors(weights, min_face, device).unwrap()
-}
-
-/// The backends of the build.
-fn devices() -> Vec<Chosen> {
-    facegrad_test_devices::devices()
+fn detector(weights: [&[u8]; 3], min_face: usize) -> Mtcnn {
+    Mtcnn::from_safetensors(weights, min_face).unwrap()
 }
 
 fn numbers_of(value: &Value) -> Vec<f32> {
@@ -137,18 +133,39 @@ fn assert_close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
 
 /// Compares what the networks make of noise with the `outputs` of the reference, which are of size 1 about.
 fn compare_outputs(detector: &Mtcnn, reference: &Value, tolerance: f32, name: &str) {
-    let input = |shape: [usize; 4]| {
-        let values = noise(1000, shape.iter().product());
-        Tensor::<4>::from_data(TensorData::new(values, shape), &detector.device)
+    // The reference's noise is in planes.
+    let input = |[batch, height, width]: [usize; 3]| -> Vec<f32> {
+        let planes = noise(1000, batch * 3 * height * width);
+        let pictures = planes.chunks_exact(3 * height * width);
+        let pixels = pictures.flat_map(|planes| {
+            (0..height * width)
+                .flat_map(move |pixel| [0, 1, 2].map(|channel| planes[channel * height * width + pixel]))
+        });
+        pixels.collect()
     };
-    let first = detector.first.forward(input([1, 3, 21, 16])).map(numbers);
-    let second = detector.second.forward(input([2, 3, 24, 24])).map(numbers);
-    let third = detector.third.forward(input([2, 3, 48, 48])).map(numbers);
-    for (net, outputs) in [("pnet", first.to_vec()), ("rnet", second.to_vec()), ("onet", third.to_vec())] {
+    let first = detector.first.forward(input([1, 21, 16]), [21, 16]).x;
+    let second = detector.second.forward(input([2, 24, 24]), 2);
+    let third = detector.third.forward(input([2, 48, 48]), 2);
+    // Its outputs are apart, and the first network's in planes.
+    let part = |outputs: &[f32], width: usize, part: Range<usize>, is_map: bool| -> Vec<f32> {
+        let rows: Vec<&[f32]> = outputs.chunks_exact(width).map(|row| &row[part.clone()]).collect();
+        match is_map {
+            true => (0..part.len()).flat_map(|channel| rows.iter().map(move |row| row[channel])).collect(),
+            false => rows.concat(),
+        }
+    };
+    let (scores, offsets, landmarks) = (0..SCORES, SCORES..LANDMARKS, LANDMARKS..ONet::OUTPUTS);
+    for (net, outputs, parts) in [
+        ("pnet", first, vec![scores.clone(), offsets.clone()]),
+        ("rnet", second, vec![scores.clone(), offsets.clone()]),
+        ("onet", third, vec![scores, offsets, landmarks]),
+    ] {
         let expected = reference[net].as_array().unwrap();
-        assert_eq!(outputs.len(), expected.len());
-        for (i, (found, expected)) in outputs.iter().zip(expected).enumerate() {
-            assert_close(found, &numbers_of(expected), tolerance, &format!("{net} {i} on {name}"));
+        assert_eq!(parts.len(), expected.len());
+        let width = parts[parts.len() - 1].end;
+        for (i, (range, expected)) in parts.into_iter().zip(expected).enumerate() {
+            let found = part(&outputs, width, range, net == "pnet");
+            assert_close(&found, &numbers_of(expected), tolerance, &format!("{net} {i} with {name}"));
         }
     }
 }
@@ -181,22 +198,24 @@ fn reference() -> Value {
 #[test]
 fn made_up_networks_compute_what_the_reference_computes() {
     let (reference, weights) = (reference(), made_up().map(|net| to_bytes(&net)));
-    for chosen in devices() {
-        let detector = detector(weights.each_ref().map(Vec::as_slice), 16, &chosen.device);
-        compare_outputs(&detector, &reference["outputs"], 1e-5, &chosen.description);
+    for isa in Isa::ALL.iter().copied().filter(|isa| *isa <= simd::detected()) {
+        simd::limit(isa);
+        let detector = detector(weights.each_ref().map(Vec::as_slice), 16);
+        compare_outputs(&detector, &reference["outputs"], 1e-5, isa.name());
     }
 }
 
 #[test]
 fn the_whole_detector_finds_what_the_reference_finds() {
     let (reference, weights) = (reference(), made_up().map(|net| to_bytes(&net)));
-    for chosen in devices() {
-        let detector = detector(weights.each_ref().map(Vec::as_slice), 16, &chosen.device);
+    for isa in Isa::ALL.iter().copied().filter(|isa| *isa <= simd::detected()) {
+        simd::limit(isa);
+        let detector = detector(weights.each_ref().map(Vec::as_slice), 16);
         for size in [[60, 75], [49, 40]] {
             let found = detector.detect(&blobs(size[0], size[1]));
             let expected = &reference["faces"][format!("{}x{}", size[0], size[1])];
             assert!(!found.is_empty());
-            compare_faces(&found, expected, 2e-3, &chosen.description);
+            compare_faces(&found, expected, 2e-3, isa.name());
         }
     }
 }
@@ -204,8 +223,7 @@ fn the_whole_detector_finds_what_the_reference_finds() {
 #[test]
 fn odd_pictures_have_no_faces() {
     let weights = made_up().map(|net| to_bytes(&net));
-    let device = &devices()[0].device;
-    let detector = detector(weights.each_ref().map(Vec::as_slice), 12, device);
+    let detector = detector(weights.each_ref().map(Vec::as_slice), 12);
     for (width, height) in [(0, 0), (1, 1), (11, 5000), (5000, 11), (3, 3)] {
         assert!(detector.detect(&Picture::new(width, height, vec![200; width * height * 3])).is_empty());
     }
@@ -218,40 +236,34 @@ fn odd_pictures_have_no_faces() {
 #[test]
 fn tiles_do_not_show() {
     let weights = made_up().map(|net| to_bytes(&net));
-    let device = &devices()[0].device;
-    let detector = detector(weights.each_ref().map(Vec::as_slice), 12, device);
+    let detector = detector(weights.each_ref().map(Vec::as_slice), 12);
     // Three tiles a side, against the map as a whole.
     let (height, width) = (560, 541);
     let picture = blobs(height, width);
     let halves = Halves::of(&picture, 1.0);
     let tiled = detector.propose(&halves, [height, width], [height, width]);
     let values: Vec<f32> = picture.pixels().iter().map(|&value| f32::from(value)).collect();
-    let x = Tensor::from_data(TensorData::new(planes(&[values]), [1, 3, height, width]), device);
-    let [face, offsets] = detector.first.forward(x);
-    let [_, _, rows, columns] = face.dims();
+    let map = detector.first.forward(normalised(values), [height, width]);
+    let [rows, columns] = [map.dims.height, map.dims.width];
     assert_eq!([rows, columns], [pyramid::cells(height), pyramid::cells(width)]);
-    let (face, offsets) = (numbers(face), numbers(offsets));
+    let whole: Vec<Verdict> = map.x.chunks_exact(map.dims.channels).map(Verdict::of).collect();
     // More squares pass than are kept at a time.
-    let passed = (0..rows * columns)
-        .filter(|&cell| probability(face[cell], face[rows * columns + cell]) > THRESHOLDS[0])
-        .count();
+    let passed = whole.iter().filter(|verdict| verdict.score > THRESHOLDS[0]).count();
     println!("{passed} of {} pass, {} are left", rows * columns, tiled.len());
     assert!(tiled.len() > 500);
     for proposal in tiled {
         let rect = proposal.candidate.rect;
         let cell = rect.top as usize / 2 * columns + rect.left as usize / 2;
-        let score = probability(face[cell], face[rows * columns + cell]);
-        assert!((score - proposal.candidate.score).abs() < 1e-5, "{proposal:?}");
-        for (edge, offset) in proposal.offsets.iter().enumerate() {
-            assert!((offset - offsets[edge * rows * columns + cell]).abs() < 1e-5);
+        assert!((whole[cell].score - proposal.candidate.score).abs() < 1e-5, "{proposal:?}");
+        for (offset, tiled) in whole[cell].offsets.iter().zip(proposal.offsets) {
+            assert!((offset - tiled).abs() < 1e-5);
         }
     }
 }
 
 #[test]
 fn weights_that_do_not_fit_are_sentences() {
-    let device = &devices()[0].device;
-    let message = |nets: [&[u8]; 3]| Mtcnn::from_safetensors(nets, 20, device).unwrap_err().to_string();
+    let message = |nets: [&[u8]; 3]| Mtcnn::from_safetensors(nets, 20).unwrap_err().to_string();
     let nets = made_up();
     let bytes = nets.each_ref().map(to_bytes);
     let [first, second, third] = bytes.each_ref().map(Vec::as_slice);
@@ -331,11 +343,12 @@ fn the_authors_weights_compute_what_the_reference_computes() {
     let reference: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     let config = SyntheticConfig { identities: 3, images: 4, size: 120, ..Default::default() };
     let sheet = synthetic_sheet(&SyntheticFaces::new(&config), 3, 4);
-    for chosen in devices() {
-        let detector = Mtcnn::load(&folder, 40, &chosen.device).unwrap();
-        compare_outputs(&detector, &reference["outputs"], 1e-4, &chosen.description);
+    for isa in Isa::ALL.iter().copied().filter(|isa| *isa <= simd::detected()) {
+        simd::limit(isa);
+        let detector = Mtcnn::load(&folder, 40).unwrap();
+        compare_outputs(&detector, &reference["outputs"], 1e-4, isa.name());
         let faces = detector.detect(&sheet);
-        compare_faces(&faces, &reference["faces"], 0.02, &chosen.description);
+        compare_faces(&faces, &reference["faces"], 0.02, isa.name());
     }
 }
 
@@ -344,7 +357,7 @@ fn the_authors_weights_compute_what_the_reference_computes() {
 #[test]
 fn synthetic_faces_are_found_where_they_are() {
     let Some(folder) = real_weights() else { return };
-    let detector = Mtcnn::load(&folder, 40, &devices()[0].device).unwrap();
+    let detector = Mtcnn::load(&folder, 40).unwrap();
     let faces = SyntheticFaces::new(&SyntheticConfig { difficulty: 0.3, ..Default::default() });
     let (mut found, mut distances) = (0, Vec::new());
     let total = 60;
@@ -384,7 +397,7 @@ fn synthetic_faces_are_found_where_they_are() {
 #[test]
 fn landmarks_of_mirrored_photographs_are_mirrored() {
     let (Some(weights), Some(images)) = (real_weights(), shared("lfw112/images")) else { return };
-    let detector = Mtcnn::load(&weights, 40, &devices()[0].device).unwrap();
+    let detector = Mtcnn::load(&weights, 40).unwrap();
     let paths = ImagePaths::below(&images).unwrap().in_folders;
     let mut shifts = Vec::new();
     for path in paths.iter().step_by(100) {
@@ -425,7 +438,7 @@ fn padded(picture: &Picture, by: usize) -> Picture {
 #[test]
 fn photographs_are_aligned_in_the_same_way_in_other_surroundings() {
     let (Some(weights), Some(images)) = (real_weights(), shared("lfw112/images")) else { return };
-    let detector = Mtcnn::load(&weights, 40, &devices()[0].device).unwrap();
+    let detector = Mtcnn::load(&weights, 40).unwrap();
     let paths = ImagePaths::below(&images).unwrap().in_folders;
     let (mut total, mut from_before, mut from_each_other) = (0, Vec::new(), Vec::new());
     let by = 60;
