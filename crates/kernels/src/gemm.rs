@@ -4,7 +4,7 @@
 //! index runs over segments: a convolution over channels-last data is such a product without any copy of
 //! `A`, with one segment for each row of the filter.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use crate::simd::fma;
 
@@ -81,32 +81,52 @@ pub(crate) struct Target<'a> {
 }
 
 /// `C = A·B`, or `C += A·B`.
-#[inline(always)]
+///
+/// A function of its own for each set of instructions: inlined where it is called, its tiles would be compiled a dozen
+/// times.
+#[inline(never)]
 pub(crate) fn multiply<S: Simd>(simd: S, product: &Product, a: &[f32], panel: &[f32], target: Target<'_>) {
-    let Target { c, row: c_row, rows, columns, add } = target;
-    if rows == 0 || columns == 0 {
-        return;
-    }
-    assert!(columns <= PANEL && (product.step == 1 || product.row == 1));
-    assert!(a.len() >= product.a_extent(rows));
-    assert!(panel.len() >= product.b_extent());
-    assert!(c.len() >= (rows - 1) * c_row + columns);
-    // Of equal height as far as possible: one thin block at the end costs as much as a full one.
-    let blocks = rows.div_ceil(max_rows::<S>());
-    let (mut first, mut left) = (0, rows);
-    for block in 0..blocks {
-        let height = left.div_ceil(blocks - block);
-        for column in (0..columns).step_by(S::F32_LANES * 2) {
-            let width = (columns - column).min(S::F32_LANES * 2);
-            let block = Block { a: a[first * product.row..].as_ptr(), panel: panel[column..].as_ptr() };
-            let to =
-                Target { c: &mut c[first * c_row + column..], row: c_row, rows: height, columns: width, add };
-            // SAFETY: the rows `first..first + height` of `A` lie within the extent asserted above, and so do
-            // two vectors from `column` on in each row of the panel, for two vectors divide its columns.
-            unsafe { block.of_height(simd, product, to) };
+    simd.vectorize(Multiply { product, a, panel, target });
+}
+
+struct Multiply<'a> {
+    product: &'a Product,
+    a: &'a [f32],
+    panel: &'a [f32],
+    target: Target<'a>,
+}
+
+impl WithSimd for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { product, a, panel, target } = self;
+        let Target { c, row: c_row, rows, columns, add } = target;
+        if rows == 0 || columns == 0 {
+            return;
         }
-        first += height;
-        left -= height;
+        assert!(columns <= PANEL && (product.step == 1 || product.row == 1));
+        assert!(a.len() >= product.a_extent(rows));
+        assert!(panel.len() >= product.b_extent());
+        assert!(c.len() >= (rows - 1) * c_row + columns);
+        // Of equal height as far as possible: one thin block at the end costs as much as a full one.
+        let blocks = rows.div_ceil(max_rows::<S>());
+        let (mut first, mut left) = (0, rows);
+        for block in 0..blocks {
+            let height = left.div_ceil(blocks - block);
+            for column in (0..columns).step_by(S::F32_LANES * 2) {
+                let width = (columns - column).min(S::F32_LANES * 2);
+                let block = Block { a: a[first * product.row..].as_ptr(), panel: panel[column..].as_ptr() };
+                let c = &mut c[first * c_row + column..];
+                let to = Target { c, row: c_row, rows: height, columns: width, add };
+                // SAFETY: the rows `first..first + height` of `A` lie within the extent asserted above, and so do
+                // two vectors from `column` on in each row of the panel, for two vectors divide its columns.
+                unsafe { block.of_height(simd, product, to) };
+            }
+            first += height;
+            left -= height;
+        }
     }
 }
 
