@@ -267,6 +267,12 @@ fn points_outside_of_a_photograph_give_no_face() {
     place.write("other.txt", table(&place, 6, near));
     let ended = place.facegrad(&["align", "photos", "near", "--landmarks", "other.txt"]).done();
     assert!(ended.stdout.starts_with("near: 6 of 6 images aligned"), "{ended}");
+
+    // Points that are no face on any of them.
+    place.write("other.txt", table(&place, 6, |_| vec![100.0; 10]));
+    let ended = place.facegrad(&["align", "photos", "points", "--landmarks", "other.txt"]).code(2);
+    let sentence = "none of the 6 images of photos was aligned; the first is 000000/0000.png: ";
+    assert!(ended.sentence().starts_with(sentence), "{ended}");
 }
 
 /// A face on its head has its mouth above its eyes, and so has a table that is written backwards.

@@ -8,6 +8,8 @@ mod support;
 
 #[path = "docs/book.rs"]
 mod book;
+#[path = "support/browser.rs"]
+mod browser;
 #[path = "docs/commands.rs"]
 mod commands;
 #[path = "docs/output.rs"]
@@ -155,11 +157,7 @@ fn the_book_is_whole() {
     let files = book::files(folder.path());
     assert!(files.iter().any(|name| name.starts_with("searchindex") && name.ends_with(".js")), "{files:?}");
 
-    let Some(browser) = book::browser() else {
-        assert!(env::var_os("FACEGRAD_REQUIRE_BROWSER").is_none(), "no Chromium or Chrome on the PATH");
-        eprintln!("skipped: no Chromium or Chrome on the PATH");
-        return;
-    };
+    let Some(browser) = browser::find() else { return };
     let pages = chapters().into_iter().filter(|name| name != "docs/SUMMARY.md");
     let pages = pages.map(|name| name.replace("docs/", "").replace(".md", ".html"));
     let addresses: Vec<String> = pages.chain(["index.html?search=margin".into()]).collect();

@@ -60,10 +60,15 @@ fn every_format_holds_the_same_embeddings_and_where_they_come_from() {
         let first = ended.stdout.lines().next().unwrap();
         assert_eq!(first, format!("{out}: 30 embeddings of 16 numbers of 6 people"), "{ended}");
         // The contact sheet and the recipe of the synthetic faces are no images of people.
-        assert!(ended.stdout.contains("\nleft out 2 junk files"), "{ended}");
+        assert!(ended.stdout.contains("\nleft out 1 junk file, 1 image in no person's folder"), "{ended}");
         let file = open(&place, &out);
         assert_eq!((file.names()[7].as_str(), file.len()), ("002001/0002.png", 30));
         assert_eq!(file.identities().unwrap()[7], "002001");
+        let shown = json(place.facegrad(&["show", &out, "--json"]));
+        assert_eq!(shown["origin"], serde_json::to_value(file.origin()).unwrap(), "{shown}");
+        assert_eq!((&shown["embeddings"], &shown["people"]), (&30.into(), &6.into()), "{shown}");
+        let shown = place.facegrad(&["show", &out]).done().stdout;
+        assert!(shown.contains("\nimages      30 of 6 people\n"), "{shown}");
         all.push((file.all().unwrap(), file.names().to_vec(), file.origin().cloned().unwrap()));
     }
     assert!(all.iter().all(|one| *one == all[0]));

@@ -82,7 +82,7 @@ impl Faces {
 fn unusable_images_are_named_once_and_training_goes_on() {
     let faces = Faces::new();
     let ended = faces.train(&["data.loader.max_bad_share=0.2"]).done();
-    let data = "data     39 images of 4 identities; left out: 6 junk files; \
+    let data = "data     39 images of 4 identities; left out: 5 junk files, 1 image in no person's folder; \
                 endings that are not read: 1 .csv, 1 .txt\n";
     assert!(ended.stdout.contains(data), "{ended}");
 
@@ -137,7 +137,8 @@ fn identities_with_few_images_are_left_out_by_key() {
     }
     let changes = ["data.train.min_images=4", "data.loader.max_bad_share=0.3", "run.batch=4"];
     let ended = faces.train(&changes).done();
-    let data = "data     31 images of 3 identities; left out: 6 junk files, 1 identity with too few images; \
+    let data = "data     31 images of 3 identities; left out: 5 junk files, 1 image in no person's folder, \
+                1 identity with too few images; \
                 endings that are not read: 1 .csv, 1 .txt\n";
     assert!(ended.stdout.contains(data), "{ended}");
 }

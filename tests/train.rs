@@ -403,6 +403,11 @@ fn a_new_config_is_trained_as_it_is_and_tests_on_people_it_does_not_see() {
     assert!(told.contains("they are of 300x300 pixels"), "{told}");
     assert!(told.contains("\n  facegrad align photos photos-aligned --detector-weights mtcnn\n"), "{told}");
     assert!(!place.path("photos.toml").exists());
-    place.facegrad(&["new", "photos", "--unaligned"]).done();
+    // Too many images for the default of max_bad_share cannot be read.
+    place.write("photos/000001/0002.png", "no image");
+    let ended = place.facegrad(&["new", "photos", "--unaligned"]).done();
     assert!(place.path("photos.toml").exists());
+    let note = "note: 4.2 % of the images cannot be read, and train stops above data.loader.max_bad_share = 0.01; \
+                `facegrad data audit photos --exclude photos-exclude.csv` lists them";
+    assert!(ended.stderr.contains(note), "{ended}");
 }

@@ -4,8 +4,9 @@ use std::{
     collections::{BTreeSet, HashMap},
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
+
+use crate::browser::{self, Scheme};
 
 /// The files of a built book, from its folder.
 pub fn files(book: &Path) -> BTreeSet<String> {
@@ -102,9 +103,6 @@ pub fn mdbook() -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join("mdbook")).find(|file| file.is_file())
 }
 
-/// The widths of a phone, a tablet and a desk.
-const WIDTHS: [u32; 3] = [360, 800, 1400];
-
 /// What a browser shows of a page at a width.
 #[derive(Debug)]
 pub struct Shown {
@@ -116,68 +114,21 @@ pub struct Shown {
     pub leaves: Vec<String>,
 }
 
-/// A browser, if the PATH has one.
-pub fn browser() -> Option<PathBuf> {
-    let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
-    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    names
-        .iter()
-        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
-        .find(|file| file.is_file())
-}
-
-/// Opens addresses of the book at each width, in frames, since a window has a least width and a frame has not.
+/// Opens addresses of the book at each width, light and dark.
 pub fn show(browser: &Path, book: &Path, addresses: &[String]) -> Vec<Shown> {
     for name in files(book).iter().filter(|name| name.ends_with(".html")) {
         let page = fs::read_to_string(book.join(name)).unwrap();
         let script = format!("<script>{}</script>\n</head>", include_str!("measure.js"));
         fs::write(book.join(name), page.replacen("</head>", &script, 1)).unwrap();
     }
-    let frames: String = addresses
-        .iter()
-        .flat_map(|address| WIDTHS.map(|width| (address, width)))
-        .map(|(address, width)| {
-            format!("<iframe src=\"{address}\" style=\"width:{width}px;height:900px;border:0\"></iframe>\n")
+    [Scheme::Light, Scheme::Dark]
+        .into_iter()
+        .flat_map(|scheme| browser::show(browser, book, addresses, scheme))
+        .map(|fields| {
+            let mut fields = fields.into_iter();
+            let mut next = || fields.next().unwrap();
+            let (page, width, results) = (next(), next(), next().parse().unwrap());
+            Shown { page, width, results, leaves: fields.collect() }
         })
-        .collect();
-    let frames = format!(
-        "<!DOCTYPE html><meta charset=\"utf-8\"><pre id=\"found\"></pre><script>\n\
-         addEventListener('message', ({{data}}) => document.getElementById('found').textContent += data + '\\n');\n\
-         </script>\n{frames}"
-    );
-    fs::write(book.join("frames.html"), frames).unwrap();
-    let profile = tempfile::tempdir().unwrap();
-    let output = Command::new(browser)
-        .args([
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--hide-scrollbars",
-            "--window-size=1600,1000",
-        ])
-        .args(["--no-first-run", "--disable-background-networking", "--disable-extensions", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg("--virtual-time-budget=30000")
-        .arg(format!("file://{}", book.join("frames.html").display()))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let found = text.split("<pre id=\"found\">").nth(1).and_then(|rest| rest.split("</pre>").next());
-    let shown: Vec<Shown> = found
-        .unwrap_or_default()
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split('\u{241F}').map(str::to_owned);
-            let (page, width, results) = (fields.next()?, fields.next()?, fields.next()?.parse().ok()?);
-            Some(Shown { page, width, results, leaves: fields.collect() })
-        })
-        .collect();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(
-        shown.len(),
-        addresses.len() * WIDTHS.len(),
-        "a frame said nothing; the browser said: {errors}"
-    );
-    shown
+        .collect()
 }

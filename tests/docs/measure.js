@@ -11,5 +11,5 @@ addEventListener('load', () => setTimeout(() => {
     .map((element) => element.tagName + ': ' + element.textContent.trim().slice(0, 60));
   const results = document.querySelectorAll('#mdbook-searchresults li').length;
   const page = location.pathname.split('/').pop();
-  parent.postMessage([page, innerWidth, results, ...leaves].join('\u241F').replaceAll('\n', ' '), '*');
+  parent.postMessage([page, innerWidth, results, ...leaves].join('\u241F'), '*');
 }, 2000));

@@ -121,7 +121,13 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     } else {
         print(&args, &places, &end, &by);
     }
-    Ok(ExitCode::SUCCESS)
+    match end.left_out.first() {
+        Some((name, reason)) if end.left_out.len() == total => Err(Failure::input(format!(
+            "none of the {total} images of {} was aligned; the first is {name}: {reason}",
+            args.input.display()
+        ))),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// The table of landmarks, if one is named.

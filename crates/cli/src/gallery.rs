@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     arguments::BATCH,
     command_line,
+    embedding_facts::origin_rows,
     failure::Failure,
     progress::{Stages, counted},
     source::image_set,
@@ -221,7 +222,7 @@ impl<'a> GalleryFacts<'a> {
 
     /// All of it as a table.
     pub fn to_text(&self) -> String {
-        let (gallery, origin) = (self.gallery, self.gallery.origin());
+        let gallery = self.gallery;
         let mut table = TextTable::new(&[Align::Left]);
         let mut row = |name: &str, value: String| table.row([name.to_owned(), value]);
         row("gallery", name_of(self.path));
@@ -233,13 +234,7 @@ impl<'a> GalleryFacts<'a> {
                 row("of", format!("{}, {}", record.source, self.state));
             }
         }
-        row("model", format!("SHA-256 {}", origin.model_sha256.as_deref().unwrap_or("unknown")));
-        row(
-            "embeddings",
-            format!("of {} numbers, flip {}, score {}", gallery.dim(), origin.flip, origin.scoring),
-        );
-        row("seen as", origin.preprocessing.clone().unwrap_or_else(|| "unknown".into()));
-        row("backend", format!("{}, facegrad {}", origin.backend, origin.facegrad));
+        origin_rows(&mut table, gallery.dim(), gallery.origin());
         table.to_string().trim_end().to_owned()
     }
 }

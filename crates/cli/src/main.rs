@@ -10,6 +10,7 @@ mod data;
 mod devices;
 mod doctor;
 mod embed;
+mod embedding_facts;
 mod eval;
 mod explain;
 mod failure;
@@ -57,7 +58,7 @@ enum Command {
     Eval(eval::Args),
     /// Measure thresholds on pairs of images, or on searches in a gallery, and write them into a model.
     Calibrate(calibrate::Args),
-    /// Print what a model file says of itself, and its operating points; or a gallery.
+    /// Print what a model file says of itself, and its operating points; or a gallery, or a file of embeddings.
     Show(show::Args),
     /// Tell whether two images show the same person.
     Verify(verify::Args),

@@ -122,7 +122,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     write_file(&out, proposal.config.as_bytes())?;
     // What was written is read as `train` will, so that what cannot work is known now, and does not stay.
     let read = Experiment::load(&out, &[]).map_err(Failure::from);
-    let preflight = read
+    let bad_share = read.as_ref().ok().map(|(experiment, _)| experiment.data.loader.max_bad_share);
+    let mut preflight = read
         .and_then(|(experiment, _)| Ok(Preflight::of(experiment, &chosen)?))
         .inspect_err(|_| made.into_iter().for_each(|path| drop(fs::remove_file(path))))?;
     if !proposal.test.is_empty() {
@@ -134,6 +135,14 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     if let Some(memory) = &preflight.memory {
         say!("memory   {memory}");
+    }
+    let unreadable = sample.unreadable as f64 / sample.looked_at as f64;
+    if let Some(limit) = bad_share.filter(|limit| unreadable > *limit) {
+        let list = word(format!("{name}-exclude.csv"));
+        preflight.notes.push(format!(
+            "{:.1} % of the images cannot be read, and train stops above data.loader.max_bad_share = {limit}; `facegrad data audit {set} --exclude {list}` lists them, and `facegrad new {set} --set exclude={list}` leaves them out",
+            unreadable * 100.0
+        ));
     }
     output::notes(&preflight.notes);
     say!("\nnext");

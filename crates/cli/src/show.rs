@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::{
     arguments::default_backend,
     calibrate,
+    embedding_facts::{EmbeddingFacts, embedding_file},
     failure::Failure,
     gallery::{GalleryFacts, is_gallery_file},
     say,
@@ -20,7 +21,7 @@ use crate::{
 #[command(after_help = "Example: facegrad show checkpoints/lfw-arcface")]
 pub struct Args {
     /// A run folder (its best checkpoint), a checkpoint folder, or a model file; or a gallery that
-    /// `facegrad identify --save` wrote.
+    /// `facegrad identify --save` wrote, or a file of embeddings.
     model: PathBuf,
     /// Print JSON.
     #[arg(long)]
@@ -32,6 +33,14 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         && let Ok(gallery) = Gallery::open(&args.model)
     {
         let facts = GalleryFacts::of(&args.model, &gallery);
+        match args.json {
+            true => say!("{:#}", facts.to_json()),
+            false => say!("{}", facts.to_text()),
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(file) = embedding_file(&args.model)? {
+        let facts = EmbeddingFacts { path: &args.model, file: &file };
         match args.json {
             true => say!("{:#}", facts.to_json()),
             false => say!("{}", facts.to_text()),

@@ -98,6 +98,10 @@ fn first_format() -> u32 {
 impl ModelCard {
     /// The card in the metadata of a model file.
     pub(crate) fn of_metadata(metadata: &str) -> Result<Self, String> {
+        if !metadata.starts_with('{') {
+            let what = "it is another kind of facegrad's files, which `facegrad show` describes";
+            return Err(format!("it is not a facegrad model: {what}"));
+        }
         let not_ours = |error| format!("it is not a facegrad model: {error}");
         let Version { format } = serde_json::from_str(metadata).map_err(not_ours)?;
         if format != FORMAT {

@@ -145,13 +145,15 @@ impl FolderImages {
         let Files { in_folders, beside, junk, endings } = find_images(root)?;
         let mut summary = Summary { endings, ..Summary::default() };
         summary.notes.extend(level_note(root, &in_folders));
+        summary.leave_out(junk, "junk file", "junk files");
         let images = match (in_folders.is_empty(), need) {
-            (true, LabelNeed::Optional) => {
-                summary.leave_out(junk, "junk file", "junk files");
-                beside
-            }
+            (true, LabelNeed::Optional) => beside,
             _ => {
-                summary.leave_out(junk + beside.len(), "junk file", "junk files");
+                summary.leave_out(
+                    beside.len(),
+                    "image in no person's folder",
+                    "images in no person's folder",
+                );
                 in_folders
             }
         };
@@ -569,7 +571,8 @@ pub(super) mod tests {
         // .git counts once: what is inside a hidden folder is not looked at.
         assert_eq!(
             folder.summary.to_string(),
-            "6 images of 3 identities; left out: 8 junk files; endings that are not read: 2 .txt, 1 .db"
+            "6 images of 3 identities; left out: 7 junk files, 1 image in no person's folder; endings that are not \
+             read: 2 .txt, 1 .db"
         );
     }
 
@@ -738,7 +741,7 @@ pub(super) mod tests {
         );
         assert_eq!(
             message(&config(root.path())),
-            "ROOT holds no images in folders of its own (0 images of 0 identities; left out: 1 junk file); \
+            "ROOT holds no images in folders of its own (0 images of 0 identities; left out: 1 image in no person's folder); \
              one folder of images (jpg, jpeg, jpe, jfif, png, webp, bmp, pgm, ppm) per identity is expected"
         );
     }

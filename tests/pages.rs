@@ -1,20 +1,16 @@
 //! The pages of evaluations and audits in a real browser: nothing comes from outside and nothing is cut off.
 //!
-//! Looks for Chromium or Chrome and skips without one, unless `FACEGRAD_REQUIRE_BROWSER` is set. With
-//! `FACEGRAD_EXAMPLE_PAGE=FILE` the realistic example is written there, to be looked at.
+//! With `FACEGRAD_EXAMPLE_PAGE=FILE` the realistic example is written there, to be looked at.
 
+#[path = "support/browser.rs"]
+mod browser;
+#[path = "pages/example.rs"]
 mod example;
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::{env, fs, path::Path};
 
+use browser::{Scheme, WIDTHS};
 use facegrad_report::Page;
-
-/// The widths of a phone, a tablet and a desk.
-const WIDTHS: [u32; 3] = [360, 800, 1400];
 
 const POLICY: &str = "<meta http-equiv=\"Content-Security-Policy\" \
     content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">";
@@ -26,15 +22,6 @@ const BROKEN: &str = "<!DOCTYPE html><title>broken</title><link rel=\"stylesheet
     <svg aria-label=\"cut\" width=\"100\" height=\"100\"><text x=\"90\" y=\"50\">leaves</text>\
     <text x=\"5\" y=\"50\">one</text><text x=\"7\" y=\"50\">other</text></svg>\
     <img src=\"missing.png\"><script>hacked = 'yes'</script>";
-
-fn browser() -> Option<PathBuf> {
-    let folders: Vec<PathBuf> = env::split_paths(&env::var_os("PATH")?).collect();
-    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    names
-        .iter()
-        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
-        .find(|file| file.is_file())
-}
 
 /// What the measuring script says of one page at one width.
 #[derive(Debug)]
@@ -51,74 +38,30 @@ impl Measured {
     }
 }
 
-/// Opens pages in frames of each width, and reads what the script in each of them found.
-fn measure(browser: &Path, folder: &Path, pages: &[&str], dark: bool) -> Vec<Measured> {
-    // A window has a least width; a frame has not.
-    let frames: String = pages
-        .iter()
-        .flat_map(|page| WIDTHS.map(|width| (page, width)))
-        .map(|(page, width)| {
-            format!("<iframe src=\"{page}\" style=\"width:{width}px;height:900px;border:0\"></iframe>\n")
+/// What the script in each page found at each width.
+fn measure(browser: &Path, folder: &Path, pages: &[&str], scheme: Scheme) -> Vec<Measured> {
+    let addresses: Vec<String> = pages.iter().map(|&page| page.to_owned()).collect();
+    let shown = browser::show(browser, folder, &addresses, scheme).into_iter();
+    shown
+        .map(|fields| {
+            let mut fields = fields.into_iter();
+            let (page, counts) = (fields.next().unwrap(), fields.next().unwrap());
+            Measured { page, counts, faults: fields.collect() }
         })
-        .collect();
-    // A unit separator between fields, a line for each frame.
-    let frames = format!(
-        "<!DOCTYPE html><meta charset=\"utf-8\"><pre id=\"found\"></pre><script>\n\
-         addEventListener('message', ({{data: [page, counts, faults]}}) => {{\n\
-           const line = ['found', page, counts, ...faults].join('\\u241F').replaceAll('\\n', ' ');\n\
-           document.getElementById('found').textContent += line + '\\n';\n\
-         }});\n</script>\n{frames}"
-    );
-    fs::write(folder.join("frames.html"), frames).unwrap();
-    let scheme = if dark { 0 } else { 1 };
-    let output = Command::new(browser)
-        .args([
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--hide-scrollbars",
-            "--window-size=1600,1000",
-        ])
-        .args(["--no-first-run", "--disable-background-networking", "--disable-extensions", "--dump-dom"])
-        .arg(format!("--blink-settings=preferredColorScheme={scheme}"))
-        .arg(format!("--user-data-dir={}", folder.join("profile").display()))
-        .arg("--virtual-time-budget=20000")
-        .arg(format!("file://{}", folder.join("frames.html").display()))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let found: Vec<Measured> = text
-        .split("<pre id=\"found\">")
-        .nth(1)
-        .and_then(|rest| rest.split("</pre>").next())
-        .unwrap_or_default()
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.strip_prefix("found\u{241F}")?.split('\u{241F}').map(str::to_owned);
-            Some(Measured { page: fields.next()?, counts: fields.next()?, faults: fields.collect() })
-        })
-        .collect();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(found.len(), pages.len() * WIDTHS.len(), "a frame said nothing; the browser said: {errors}");
-    found
+        .collect()
 }
 
 /// A copy of a page that measures itself, without the policy that would forbid it.
 fn instrumented(page: &str) -> String {
     assert_eq!(page.matches("<script").count(), 0);
     assert_eq!(page.matches(POLICY).count(), 1);
-    let script = format!("<script>{}</script>\n</head>", include_str!("measure.js"));
+    let script = format!("<script>{}</script>\n</head>", include_str!("pages/measure.js"));
     page.replace(POLICY, "").replacen("</head>", &script, 1)
 }
 
 #[test]
 fn nothing_is_loaded_and_nothing_is_cut_off() {
-    let Some(browser) = browser() else {
-        assert!(env::var_os("FACEGRAD_REQUIRE_BROWSER").is_none(), "no Chromium or Chrome on the PATH");
-        eprintln!("skipped: no Chromium or Chrome on the PATH");
-        return;
-    };
+    let Some(browser) = browser::find() else { return };
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, page: Page| {
         fs::write(folder.path().join(name), instrumented(&page.to_html())).unwrap();
@@ -128,12 +71,13 @@ fn nothing_is_loaded_and_nothing_is_cut_off() {
     write("audit.html", example::audit(false));
     write("hostile-audit.html", example::audit(true));
     let broken =
-        BROKEN.replacen("<body>", &format!("<script>{}</script><body>", include_str!("measure.js")), 1);
+        BROKEN.replacen("<body>", &format!("<script>{}</script><body>", include_str!("pages/measure.js")), 1);
     fs::write(folder.path().join("broken.html"), broken).unwrap();
 
-    for dark in [false, true] {
+    for scheme in [Scheme::Light, Scheme::Dark] {
+        let dark = scheme == Scheme::Dark;
         let pages = ["realistic.html", "hostile.html", "audit.html", "hostile-audit.html", "broken.html"];
-        let found = measure(&browser, folder.path(), &pages, dark);
+        let found = measure(&browser, folder.path(), &pages, scheme);
         for measured in &found {
             assert_eq!(measured.count("dark"), dark.to_string(), "{measured:?}");
             assert!(
