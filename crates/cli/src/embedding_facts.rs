@@ -53,7 +53,7 @@ impl EmbeddingFacts<'_> {
             Some(origin) => origin_rows(&mut table, self.file.dim(), origin),
             None => {
                 table.row(["embeddings".into(), format!("of {} numbers", self.file.dim())]);
-                table.row(["made by".into(), "not known: the file does not say".into()]);
+                table.row(["made by", "not known: the file does not say"]);
             }
         }
         table.to_string().trim_end().to_owned()
