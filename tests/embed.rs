@@ -579,7 +579,7 @@ fn a_gallery_says_of_what_it_was_made_and_is_brought_up_to_date() {
     for row in [
         "gallery     g.safetensors",
         "images      30 of 6 people",
-        "embeddings  of 16 numbers, flip add, score cosine",
+        "embeddings  of 16 numbers, flip add, score cosine, each divided by its length",
     ] {
         assert!(shown.lines().any(|line| line == row), "{row}\n{shown}");
     }
