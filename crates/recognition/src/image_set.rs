@@ -365,7 +365,7 @@ mod tests {
         let people = open("people").unwrap();
         assert_eq!(people.names(), texts(&["a c/1.pgm", "b/1/x.pgm", "b/2.pgm"]));
         assert_eq!(people.identities().unwrap(), texts(&["a c", "b", "b"]));
-        assert_eq!(people.summary().left_out_in_words(), "2 junk files");
+        assert_eq!(people.summary().left_out_in_words(), "1 junk file, 1 image in no person's folder");
         assert_eq!(people.load(2, [2, 2]).unwrap().pixels()[0], 0);
 
         let flat = open("flat").unwrap();
