@@ -341,13 +341,15 @@ fn the_kernels_draw_the_slopes_of_rrelu_that_the_layers_one_by_one_do() {
     for text in ["kind = \"nano\"\nwidth = 0.25\nembedding = 16", "kind = \"sfnet10\"\nembedding = 16"] {
         let text = format!("{text}\nactivation = \"rrelu\"");
         for backend in facegrad_devices::Backend::built_in() {
-            if backend == facegrad_devices::Backend::Wgpu {
+            // The layers of the larger network take a minute on ndarray, whose draws the smaller one shows.
+            let is_slow = backend == facegrad_devices::Backend::NdArray && text.contains("sfnet10");
+            if backend == facegrad_devices::Backend::Wgpu || is_slow {
                 continue;
             }
             let device = facegrad_devices::choose(backend, None).unwrap().device;
             let seeded = |run: Run| {
                 device.seed(8);
-                results(&text, [3, 3, 16, 16], &device, run)
+                results(&text, [4, 3, 20, 17], &device, run)
             };
             let (found, expected) = (seeded(fused), seeded(composed));
             assert_eq!(found.len(), expected.len());
