@@ -3,7 +3,7 @@
 use std::{
     any::TypeId,
     sync::{
-        OnceLock,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
 };
@@ -70,6 +70,22 @@ static LIMIT: AtomicU8 = AtomicU8::new(Isa::Avx512 as u8);
 /// Uses no set better than `isa` from here on, in the whole process: for tests and benchmarks.
 pub fn limit(isa: Isa) {
     LIMIT.store(isa as u8, Ordering::Relaxed);
+}
+
+/// Keeps [`on_each_isa`] from changing the set, which is one for the process, while the guard lives: for tests.
+pub fn hold() -> MutexGuard<'static, ()> {
+    static HELD: Mutex<()> = Mutex::new(());
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Calls `f` under each set that this processor has, one caller at a time: for tests.
+pub fn on_each_isa(f: impl Fn(Isa)) {
+    let _held = hold();
+    for isa in Isa::ALL.iter().copied().filter(|isa| *isa <= detected()) {
+        limit(isa);
+        f(isa);
+    }
+    limit(Isa::Avx512);
 }
 
 /// The set in use.

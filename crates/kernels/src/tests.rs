@@ -1,25 +1,7 @@
 //! Every operator against the reference.
 
-use std::sync::Mutex;
-
-use crate::{
-    conv,
-    simd::{self, Isa},
-    *,
-};
-
-/// The set of instructions is one for the process.
-static ISA: Mutex<()> = Mutex::new(());
-
-/// Calls `f` under each set that this processor has.
-pub(crate) fn on_each_isa(f: impl Fn(Isa)) {
-    let _held = ISA.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    for isa in Isa::ALL.iter().copied().filter(|isa| *isa <= simd::detected()) {
-        simd::limit(isa);
-        f(isa);
-    }
-    simd::limit(Isa::Avx512);
-}
+pub(crate) use crate::simd::on_each_isa;
+use crate::{conv, simd, *};
 
 /// Numbers uniform in −1 to 1 (a linear congruential generator: the tests need no better one).
 pub(crate) fn noise(length: usize, seed: u64) -> Vec<f32> {
@@ -155,7 +137,7 @@ fn winograd_convolutions_are_those_of_the_reference() {
 
 /// Runs `f` on pools of one and of three threads, which must give the same.
 pub(crate) fn same_on_any_number_of_threads<T: PartialEq + Send>(f: impl Fn() -> T + Sync) {
-    let _held = ISA.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _held = simd::hold();
     let on = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(&f);
     assert!(on(1) == on(3), "the number of threads changes the result");
 }

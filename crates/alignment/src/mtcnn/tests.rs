@@ -7,7 +7,7 @@ use std::{
 };
 
 use facegrad_faces::folder::ImagePaths;
-use facegrad_kernels::simd::{self, Isa};
+use facegrad_kernels::simd::on_each_isa;
 use facegrad_pictures::{ARCFACE_LANDMARKS, Similarity2d, decode::read_picture, warp};
 use facegrad_synthetic::{SyntheticConfig, SyntheticFaces, synthetic_sheet};
 use safetensors::{Dtype, tensor::TensorView};
@@ -198,18 +198,16 @@ fn reference() -> Value {
 #[test]
 fn made_up_networks_compute_what_the_reference_computes() {
     let (reference, weights) = (reference(), made_up().map(|net| to_bytes(&net)));
-    for isa in Isa::ALL.iter().copied().filter(|isa| *isa <= simd::detected()) {
-        simd::limit(isa);
+    on_each_isa(|isa| {
         let detector = detector(weights.each_ref().map(Vec::as_slice), 16);
         compare_outputs(&detector, &reference["outputs"], 1e-5, isa.name());
-    }
+    });
 }
 
 #[test]
 fn the_whole_detector_finds_what_the_reference_finds() {
     let (reference, weights) = (reference(), made_up().map(|net| to_bytes(&net)));
-    for isa in Isa::ALL.iter().copied().filter(|isa| *isa <= simd::detected()) {
-        simd::limit(isa);
+    on_each_isa(|isa| {
         let detector = detector(weights.each_ref().map(Vec::as_slice), 16);
         for size in [[60, 75], [49, 40]] {
             let found = detector.detect(&blobs(size[0], size[1]));
@@ -217,7 +215,7 @@ fn the_whole_detector_finds_what_the_reference_finds() {
             assert!(!found.is_empty());
             compare_faces(&found, expected, 2e-3, isa.name());
         }
-    }
+    });
 }
 
 #[test]
@@ -343,13 +341,12 @@ fn the_authors_weights_compute_what_the_reference_computes() {
     let reference: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     let config = SyntheticConfig { identities: 3, images: 4, size: 120, ..Default::default() };
     let sheet = synthetic_sheet(&SyntheticFaces::new(&config), 3, 4);
-    for isa in Isa::ALL.iter().copied().filter(|isa| *isa <= simd::detected()) {
-        simd::limit(isa);
+    on_each_isa(|isa| {
         let detector = Mtcnn::load(&folder, 40).unwrap();
         compare_outputs(&detector, &reference["outputs"], 1e-4, isa.name());
         let faces = detector.detect(&sheet);
         compare_faces(&faces, &reference["faces"], 0.02, isa.name());
-    }
+    });
 }
 
 /// Synthetic faces on a larger canvas, turned and scaled by known numbers: how many are found, and how far the
