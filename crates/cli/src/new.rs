@@ -136,12 +136,14 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Some(memory) = &preflight.memory {
         say!("memory   {memory}");
     }
-    let unreadable = sample.unreadable as f64 / sample.looked_at as f64;
-    if let Some(limit) = bad_share.filter(|limit| unreadable > *limit) {
+    // As many as the loader would allow of those that were looked at.
+    let allowed = |share: f64| (share * sample.looked_at as f64 - 1e-9).ceil();
+    if let Some(share) = bad_share.filter(|share| sample.unreadable as f64 > allowed(*share)) {
         let list = word(format!("{name}-exclude.csv"));
         preflight.notes.push(format!(
-            "{:.1} % of the images cannot be read, and train stops above data.loader.max_bad_share = {limit}; `facegrad data audit {set} --exclude {list}` lists them, and `facegrad new {set} --set exclude={list}` leaves them out",
-            unreadable * 100.0
+            "{} of {} images cannot be read, and train stops above data.loader.max_bad_share = {share}; `facegrad data audit {set} --exclude {list}` lists them, and `facegrad new {set} --set exclude={list}` leaves them out",
+            thousands(sample.unreadable),
+            thousands(sample.looked_at)
         ));
     }
     output::notes(&preflight.notes);
