@@ -1,13 +1,13 @@
 //! What is told of a file of embeddings.
 
-use std::{collections::HashSet, path::Path};
+use std::path::Path;
 
 use facegrad::embeddings::{EmbeddingFile, Origin, is_embedding_file};
 use facegrad_files::name_of;
 use facegrad_results::{Align, TextTable};
 use serde_json::{Value, json};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, gallery::people_in};
 
 /// The file of embeddings at `path`, if there is one. A `.safetensors` may be of another kind as well, and is none then.
 pub fn embedding_file(path: &Path) -> Result<Option<EmbeddingFile>, Failure> {
@@ -29,7 +29,7 @@ pub struct EmbeddingFacts<'a> {
 impl EmbeddingFacts<'_> {
     /// How many people are in the file, if it says who is on each image.
     fn people(&self) -> Option<usize> {
-        self.file.identities().map(|people| people.iter().collect::<HashSet<_>>().len())
+        self.file.identities().map(people_in)
     }
 
     /// `people` and `origin` are null where the file does not say.

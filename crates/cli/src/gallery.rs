@@ -184,7 +184,7 @@ impl<'a> GalleryFacts<'a> {
 
     /// When and of what it was made, as one line.
     pub fn line(&self) -> String {
-        let (images, people) = (self.gallery.len(), people_in(self.gallery));
+        let (images, people) = (self.gallery.len(), people_in(self.gallery.identities()));
         let made = match self.gallery.record() {
             None => "which do not say when and of what they were made".into(),
             Some(record) => format!("made {} of {}, {}", record.made.in_words(), record.source, self.state),
@@ -226,7 +226,7 @@ impl<'a> GalleryFacts<'a> {
         let mut table = TextTable::new(&[Align::Left]);
         let mut row = |name: &str, value: String| table.row([name.to_owned(), value]);
         row("gallery", name_of(self.path));
-        row("images", format!("{} of {} people", gallery.len(), people_in(gallery)));
+        row("images", format!("{} of {} people", gallery.len(), people_in(gallery.identities())));
         match gallery.record() {
             None => row("made", "not known: the file does not say when and of what".into()),
             Some(record) => {
@@ -242,12 +242,12 @@ impl<'a> GalleryFacts<'a> {
 /// A gallery as JSON.
 pub fn to_json(path: &Path, gallery: &Gallery, record: Option<Value>) -> Value {
     json!({
-        "path": name_of(path), "images": gallery.len(), "people": people_in(gallery), "origin": gallery.origin(),
+        "path": name_of(path), "images": gallery.len(), "people": people_in(gallery.identities()), "origin": gallery.origin(),
         "record": record,
     })
 }
 
-/// How many people a gallery has.
-pub fn people_in(gallery: &Gallery) -> usize {
-    gallery.identities().iter().collect::<HashSet<_>>().len()
+/// How many people there are, by who is on each image.
+pub fn people_in(identities: &[String]) -> usize {
+    identities.iter().collect::<HashSet<_>>().len()
 }

@@ -153,7 +153,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         let usable = points.iter().filter(holds).max_by_key(|point| point.target.is_of_searches());
         crate::remark!("note: {}", without_threshold(&found, usable));
     }
-    let (people, images) = (people_in(&gallery), gallery.len());
+    let (people, images) = (people_in(gallery.identities()), gallery.len());
     if args.json {
         let gallery = match &facts {
             Some(facts) => facts.to_json(),

@@ -10,6 +10,7 @@ use std::{
 use facegrad::Chosen;
 use facegrad::devices::{Adapter, AdapterKind, Backend, adapters};
 use facegrad::faces::{FaceSource, SourceConfig, SubsetConfig};
+use facegrad::loader::allowed_bad;
 use facegrad::training::{Experiment, Preflight, Proposal, ProposalFacts};
 use facegrad_audit::{SetSample, write_images};
 use facegrad_results::numbers::thousands;
@@ -136,9 +137,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Some(memory) = &preflight.memory {
         say!("memory   {memory}");
     }
-    // As many as the loader would allow of those that were looked at.
-    let allowed = |share: f64| (share * sample.looked_at as f64 - 1e-9).ceil();
-    if let Some(share) = bad_share.filter(|share| sample.unreadable as f64 > allowed(*share)) {
+    if let Some(share) = bad_share.filter(|share| sample.unreadable > allowed_bad(*share, sample.looked_at)) {
         let list = word(format!("{name}-exclude.csv"));
         preflight.notes.push(format!(
             "{} of {} images cannot be read, and train stops above data.loader.max_bad_share = {share}; `facegrad data audit {set} --exclude {list}` lists them, and `facegrad new {set} --set exclude={list}` leaves them out",

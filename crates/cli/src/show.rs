@@ -6,7 +6,7 @@ use facegrad::embeddings::Gallery;
 use facegrad::recognition::{EmbeddingModel, ModelFile};
 use facegrad_files::name_of;
 use facegrad_results::{Align, TextTable};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     arguments::default_backend,
@@ -33,19 +33,11 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         && let Ok(gallery) = Gallery::open(&args.model)
     {
         let facts = GalleryFacts::of(&args.model, &gallery);
-        match args.json {
-            true => say!("{:#}", facts.to_json()),
-            false => say!("{}", facts.to_text()),
-        }
-        return Ok(ExitCode::SUCCESS);
+        return Ok(tell(args.json, &facts.to_json(), &facts.to_text()));
     }
     if let Some(file) = embedding_file(&args.model)? {
         let facts = EmbeddingFacts { path: &args.model, file: &file };
-        match args.json {
-            true => say!("{:#}", facts.to_json()),
-            false => say!("{}", facts.to_text()),
-        }
-        return Ok(ExitCode::SUCCESS);
+        return Ok(tell(args.json, &facts.to_json(), &facts.to_text()));
     }
     let file = ModelFile::find(&args.model)?;
     let chosen = facegrad::choose(default_backend(), None)?;
@@ -71,4 +63,13 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         points => say!("\n{}", calibrate::to_text(points).trim_end()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints facts in one of their two forms.
+fn tell(as_json: bool, json: &Value, text: &str) -> ExitCode {
+    match as_json {
+        true => say!("{json:#}"),
+        false => say!("{text}"),
+    }
+    ExitCode::SUCCESS
 }

@@ -27,5 +27,5 @@
 mod loader;
 pub mod sampler;
 
-pub use loader::{ImageBatch, Loader, LoaderConfig, LoaderError, Plan};
+pub use loader::{ImageBatch, Loader, LoaderConfig, LoaderError, Plan, allowed_bad};
 pub use sampler::{Sampler, SamplerConfig, SamplerError, Visit};

@@ -39,6 +39,12 @@ settings! {
     }
 }
 
+/// Of so many images the number that may be unreadable with a value of `max_bad_share`.
+pub fn allowed_bad(max_bad_share: f64, images: usize) -> usize {
+    // Without the small term, 7 % of 100 would round up to 8.
+    (max_bad_share * images as f64 - 1e-9).ceil() as usize
+}
+
 /// Which batches to load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
@@ -263,8 +269,7 @@ impl Loader {
             }
         }
         let images = self.shared.source.len();
-        // Without the small term, 7 % of 100 would round up to 8.
-        let allowed = (self.max_bad_share * images as f64 - 1e-9).ceil() as usize;
+        let allowed = allowed_bad(self.max_bad_share, images);
         match self.skipped.first() {
             Some(first) if self.skipped.len() > allowed => Err(LoaderError::TooManyBad {
                 bad: self.skipped.len(),
